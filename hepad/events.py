@@ -1,0 +1,145 @@
+"""Events: what every reader produces and every representation consumes.
+
+One row is one probe jet together with the event that it comes from. Units are GeV and radians, c = 1.
+Four-vectors are stored as (pt, eta, phi, mass); variable-length collections are ordered by falling pt and
+padded with zeros, so that pt > 0 marks an object that exists.
+"""
+
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.io import atomic_path, open_hdf5, provenance, read_array, write_array
+
+SCHEMA_VERSION = 1
+FOUR_VECTOR = ("pt", "eta", "phi", "mass")
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Events:
+    """N probe jets with their events.
+
+    Attributes
+    ----------
+    event_id: (N,) int64; the rows of one event share it, and therefore its split
+    split: (N,) int8; index into ``SPLITS``
+    weight: (N,) float64; generator weight
+    jet: (N, 4) float32; the probe jet (pt, eta, phi, mass) [GeV, rad]
+    constituents: (N, P, 4) float32; the probe jet's constituents
+    jets, electrons, muons, photons: (N, K, 4) float32; the event's reconstructed objects
+    met: (N, 2) float32; missing transverse momentum (pt, phi)
+    truth: generator-level facts, each (N,) float32
+    meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``jet_radius``, ...
+    """
+
+    event_id: np.ndarray
+    split: np.ndarray
+    weight: np.ndarray
+    jet: np.ndarray
+    constituents: np.ndarray
+    jets: np.ndarray
+    electrons: np.ndarray
+    muons: np.ndarray
+    photons: np.ndarray
+    met: np.ndarray
+    truth: dict[str, np.ndarray] = field(default_factory=dict)
+    meta: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        n = len(self.event_id)
+        shapes = {
+            "event_id": (n,), "split": (n,), "weight": (n,), "jet": (n, 4), "met": (n, 2),
+            "constituents": (n, None, 4), "jets": (n, None, 4),
+            "electrons": (n, None, 4), "muons": (n, None, 4), "photons": (n, None, 4),
+        }  # fmt: skip
+        shapes |= {f"truth.{key}": (n,) for key in self.truth}
+        for name, expected in shapes.items():
+            array = self.truth[name[6:]] if name.startswith("truth.") else getattr(self, name)
+            if len(array.shape) != len(expected) or any(
+                e is not None and e != s for e, s in zip(expected, array.shape, strict=True)
+            ):
+                raise InputError(f"events: '{name}' has shape {array.shape}, expected {expected}.")
+
+    def __len__(self) -> int:
+        return len(self.event_id)
+
+    def __getitem__(self, rows) -> "Events":
+        """Rows by slice, mask or index array."""
+        arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
+        return Events(**arrays, truth={key: value[rows] for key, value in self.truth.items()}, meta=self.meta)
+
+    def of_split(self, split: str) -> "Events":
+        """The rows of one split: 'train', 'valid' or 'test'."""
+        return self[self.split == SPLITS.index(split)]
+
+    def write(self, path: str | Path) -> None:
+        """Write to HDF5, atomically, with units, versions and checksums."""
+        with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+            file.attrs.update(
+                kind="hepad events", schema_version=SCHEMA_VERSION, units="GeV, rad",
+                meta=json.dumps(self.meta), provenance=json.dumps(provenance()),
+            )  # fmt: skip
+            for name in ARRAYS:
+                write_array(file, name, getattr(self, name))
+            truth = file.create_group("truth")
+            for key, value in self.truth.items():
+                write_array(truth, key, value)
+
+    @classmethod
+    def read(cls, path: str | Path, rows: slice = slice(None)) -> "Events":
+        """Read rows of a file written by :meth:`write`; InputError if it is anything else."""
+        with open_hdf5(path) as file:
+            if file.attrs.get("kind") != "hepad events" or file.attrs.get("schema_version") != SCHEMA_VERSION:
+                raise InputError(
+                    f"{path}: not a hepad event file of schema {SCHEMA_VERSION} "
+                    f"(found {file.attrs.get('kind')!r}, {file.attrs.get('schema_version')!r}). Delete it, run again."
+                )
+            arrays = {name: read_array(file, name, rows) for name in ARRAYS}
+            truth = {key: read_array(file["truth"], key, rows) for key in file["truth"]}
+            return cls(**arrays, truth=truth, meta=json.loads(file.attrs["meta"]))
+
+
+ARRAYS = tuple(f.name for f in fields(Events) if f.name not in ("truth", "meta"))
+
+
+def concatenate(parts: list[Events]) -> Events:
+    """Join events of one sample; collections are padded to the longest, ``meta`` is the first part's."""
+    arrays = {}
+    for name in ARRAYS:
+        blocks = [getattr(part, name) for part in parts]
+        if blocks[0].ndim == 3:
+            length = max(block.shape[1] for block in blocks)
+            blocks = [np.pad(block, ((0, 0), (0, length - block.shape[1]), (0, 0))) for block in blocks]
+        arrays[name] = np.concatenate(blocks)
+    shared = set.intersection(*(set(part.truth) for part in parts))
+    truth = {key: np.concatenate([part.truth[key] for part in parts]) for key in sorted(shared)}
+    return Events(**arrays, truth=truth, meta=parts[0].meta)
+
+
+def split_of(event_id: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
+    """Split by a hash of the event id: independent of the order and of the number of files.
+
+    Parameters
+    ----------
+    event_id: (N,) int64
+    fractions: of train, valid and test; they sum to one
+
+    Returns
+    -------
+    (N,) int8, index into ``SPLITS``
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise InputError(f"split: {list(fractions)} are not three fractions (train, valid, test) that sum to 1.")
+    # splitmix64 (Steele, Lea, Flood 2014): neighbouring ids land in unrelated places
+    with np.errstate(over="ignore"):
+        h = np.asarray(event_id).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        h ^= h >> np.uint64(31)
+    uniform = h / 2.0**64
+    return np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right").astype(np.int8)
