@@ -1,0 +1,36 @@
+# hepad: from events to signal efficiencies. `snakemake --cores all --resources gpu=1`
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# another configuration replaces the default one as a whole, it is not mixed into it
+if "tasks" not in config:
+
+    configfile: Path(workflow.basedir) / "config" / "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+container: None
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/samples.smk"
+include: "workflow/rules/representations.smk"
+include: "workflow/rules/detectors.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/figures.smk"
+
+
+onstart:
+    admit_user_files()
+
+
+rule all:
+    default_target: True
+    input:
+        tables(),
+        figures(),

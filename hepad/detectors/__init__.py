@@ -1,0 +1,16 @@
+"""Detectors: modules that are fitted on background alone and give every event one number, higher is more anomalous.
+
+The import lines below are the registry: a new detector is one file, one import line and one YAML entry, and the
+contract tests pick it up by themselves.
+"""
+
+from hepad.detectors.autoencoder import AE
+from hepad.detectors.base import Detector, Reconstructing, build, load, save
+from hepad.detectors.baselines import Mixture, PCAReconstruction, PixelNorm, Variable
+from hepad.detectors.mpdr import MPDR
+from hepad.detectors.nae import NAE
+from hepad.detectors.vae import ConvVAE
+
+DETECTORS = {cls.__name__: cls for cls in (AE, ConvVAE, NAE, MPDR, Variable, Mixture, PCAReconstruction, PixelNorm)}
+
+__all__ = ["DETECTORS", "Detector", "Reconstructing", "build", "load", "save", *DETECTORS]

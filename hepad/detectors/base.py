@@ -1,0 +1,210 @@
+"""The Detector: fitted on background alone, it gives every event one number; higher means more anomalous."""
+
+import inspect
+import json
+import time
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hepad.errors import InputError, choose
+from hepad.io import atomic_path, provenance
+from hepad.progress import Progress
+from hepad.representations import Space
+from hepad.sampling import Support
+from hepad.training import CollapseError, Fit, History
+
+SCORE_BATCH = 1024
+
+
+class Normaliser(nn.Module):
+    """x -> (x - mean) / scale, fitted on background training events and stored in the model.
+
+    Pixels share mean 0 and one scale, their standard deviation over the whole sample, so that an image stays an image;
+    every other entry has its own mean and standard deviation. ``low`` and ``high`` are the extremes seen, in
+    normalised units.
+    """
+
+    def __init__(self, space: Space):
+        super().__init__()
+        self.pixels = space.pixels
+        for name in ("mean", "scale", "low", "high"):
+            self.register_buffer(name, torch.zeros(space.shape))
+
+    def fit(self, x: Tensor) -> None:
+        """Learn the constants from x (N, *shape)."""
+        flat = x.flatten(1)
+        mean, scale = flat.mean(0), flat.std(0)
+        mean[: self.pixels], scale[: self.pixels] = 0, flat[:, : self.pixels].std()
+        scale[scale < 1e-9 * (1 + mean.abs())] = 1  # a constant column carries nothing and must not divide by zero
+        shape = self.mean.shape
+        self.mean.copy_(mean.view(shape))
+        self.scale.copy_(scale.view(shape))
+        z = self(x)
+        self.low.copy_(z.amin(0))
+        self.high.copy_(z.amax(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.scale
+
+    def invert(self, z: Tensor) -> Tensor:
+        """From normalised to physical units."""
+        return z * self.scale + self.mean
+
+    def support(self, margin: float = 1.0) -> Support:
+        """Where events can lie: images of unit sum, vectors within the range seen, widened by ``margin``."""
+        low, high = self.low.flatten()[self.pixels :] - margin, self.high.flatten()[self.pixels :] + margin
+        total = 1 / self.scale.flatten()[0] if self.pixels else 1.0
+        return Support(pixels=self.pixels, total=total, low=low, high=high)
+
+
+class Detector(nn.Module, ABC):
+    """Base of all detectors; subclasses are final and implement ``_fit`` and ``anomaly`` in normalised units.
+
+    ``group`` says where a detector stands in tables: 'detector', or 'baseline' for the trivial opponents.
+    """
+
+    group = "detector"
+
+    def __init__(self, space: Space):
+        super().__init__()
+        self.space = space
+        self.normalise = Normaliser(space)
+
+    def fit(self, train: Tensor, valid: Tensor, *, generator: torch.Generator, progress: Progress | None = None) -> Fit:
+        """Fit on background events.
+
+        Parameters
+        ----------
+        train, valid: (N, *space.shape) float32 background events; ``valid`` decides which state is kept
+        generator: the only source of randomness after construction
+        progress: where to show progress
+
+        Raises
+        ------
+        CollapseError: nothing was learned (constant or non-finite score, reconstruction worse than the mean event)
+        DivergenceError: the training left the finite numbers
+        """
+        progress = progress or Progress(type(self).__name__)
+        for name, x in (("train", train), ("valid", valid)):
+            if len(x) < 2 or tuple(x.shape[1:]) != self.space.shape:
+                raise InputError(
+                    f"{type(self).__name__}: the {name} events have shape {tuple(x.shape)}; "
+                    f"at least 2 of shape {self.space.shape} are needed."
+                )
+        start = time.perf_counter()
+        self.normalise.fit(train)
+        history, facts = self._fit(self.normalise(train), self.normalise(valid), generator, progress)
+        self.eval()
+        self._refuse_constant(self.score(valid))
+        facts = {"seconds": time.perf_counter() - start, "n_train": len(train), "n_valid": len(valid), **facts}
+        for key, value in facts.items():
+            progress.say(f"{key} = {value}")
+        return Fit(history, facts)
+
+    def score(self, x: Tensor) -> Tensor:
+        """Anomaly score (N,) of events (N, *space.shape); each depends on its own event alone."""
+        self.eval()
+        device = self.normalise.mean.device
+        with torch.no_grad():
+            parts = [self.anomaly(self.normalise(part.to(device))).cpu() for part in x.split(SCORE_BATCH)]
+        return torch.cat(parts) if parts else torch.empty(0)
+
+    @abstractmethod
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress
+    ) -> tuple[History, dict]:
+        """Fit on normalised events; return the history and single facts."""
+
+    @abstractmethod
+    def anomaly(self, x: Tensor) -> Tensor:
+        """Score (B,) of normalised events (B, *space.shape)."""
+
+    def _refuse_constant(self, score: Tensor) -> None:
+        if not torch.isfinite(score).all():
+            raise CollapseError(f"{type(self).__name__}: the score of background events is not finite.")
+        if score.std() <= 1e-6 * score.abs().mean():
+            raise CollapseError(
+                f"{type(self).__name__}: the score is the same for all background events ({score[0]:.6g}); "
+                "the detector has collapsed. Check its inputs, smear sparse images (sigma >= 1) or lower the rate."
+            )
+
+
+class Reconstructing(Detector):
+    """A detector that can show what it makes of an event."""
+
+    @abstractmethod
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Reconstruction, in the units of x (N, *space.shape)."""
+
+    def _refuse_poor(self, valid: Tensor, error: float) -> float:
+        """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better."""
+        # in normalised units, mean squared deviation from the mean event
+        baseline = (valid - valid.mean(0)).square().mean().item()
+        r2 = 1 - error / baseline
+        if not r2 > 0.02:
+            raise CollapseError(
+                f"{type(self).__name__}: the reconstruction of background is no better than its mean event "
+                f"(R^2 = {r2:.3f}); the autoencoder has collapsed. Smear sparse images (sigma >= 1), avoid a sigmoid "
+                "output, train longer, or lower the rate."
+            )
+        return r2
+
+
+def build(spec: dict, space: Space, seed: int) -> Detector:
+    """A new detector from ``{"type": "AE", "arguments": {...}}``, its weights drawn with ``seed``.
+
+    Raises InputError for an unknown type or argument, naming those that are allowed.
+    """
+    from hepad.detectors import DETECTORS
+
+    cls = DETECTORS[choose("detectors: type", spec["type"], DETECTORS)]
+    arguments = spec.get("arguments") or {}
+    for name in arguments:
+        choose(f"detectors: argument of {spec['type']}", name, parameters_of(cls))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return cls(space, **arguments)
+
+
+def parameters_of(cls: type) -> list[str]:
+    """Names of the arguments that a detector, schedule or chain takes from the configuration."""
+    return [name for name in inspect.signature(cls).parameters if name != "space"]
+
+
+def settings(cls: type, values: dict, where: str):
+    """A Schedule or Chain from a mapping; InputError for an unknown or missing key."""
+    for name in values:
+        choose(where, name, parameters_of(cls))
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise InputError(f"{where}: {error}. It takes: {', '.join(parameters_of(cls))}.") from None
+
+
+def save(detector: Detector, path: str | Path, spec: dict) -> None:
+    """The whole fitted state in one safetensors file, with the spec as metadata; atomic."""
+    about = {"spec": spec, "space": asdict(detector.space), "provenance": provenance()}
+    with atomic_path(path) as partial:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
+        save_file(tensors, partial, metadata={"hepad": json.dumps(about, sort_keys=True)})
+
+
+def load(path: str | Path) -> Detector:
+    """A fitted detector from a file written by :func:`save`; InputError if the file is anything else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["hepad"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        space = about["space"]
+        space = Space(tuple(space["shape"]), tuple(space["columns"]), space["pixels"])
+        detector = build(about["spec"], space, seed=0)
+        detector.load_state_dict(tensors)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: not a usable hepad model ({error}). Delete it and train again.") from None
+    return detector.eval()

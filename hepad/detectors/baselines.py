@@ -1,0 +1,157 @@
+r"""Trivial baselines: what every detector has to beat, in the same tables and curves.
+
+    Variable            s = +- x_k                                          one physical variable, with its sign
+    PixelNorm           s = +- |x|^2 / D                                    mean squared pixel
+    PCAReconstruction   s = |x - mean - V V^T (x - mean)|^2 / D             V: the first K principal components
+    Mixture             s = -log sum_k pi_k N(x; mu_k, Sigma_k)             Gaussian mixture density of the background
+
+Mixture first replaces the pixels of its input by their leading principal components and standardises, so that one class
+is the density of the mass, of (mass, multiplicity), of the substructure vector, of PCA components and of both together;
+with one component it is the Mahalanobis distance. scikit-learn fits, the score is computed from stored numbers.
+"""
+
+import math
+
+import torch
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from hepad.detectors.base import Detector, Reconstructing
+from hepad.errors import InputError, choose
+from hepad.representations import Space
+
+
+def _seed(generator: torch.Generator) -> int:
+    return int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
+
+
+def _pca(x: Tensor, components: int, generator: torch.Generator) -> PCA:
+    return PCA(components, svd_solver="randomized", random_state=_seed(generator)).fit(x.double().cpu().numpy())
+
+
+class Variable(Detector):
+    """One column of a vector. ``sign`` +1: anomalies are expected at large values, -1: at small ones."""
+
+    group = "baseline"
+
+    def __init__(self, space: Space, *, variable: str, sign: int = 1):
+        super().__init__(space)
+        if sign not in (-1, 1):
+            raise InputError(f"Variable: sign must be 1 or -1, not {sign}.")
+        choose("Variable: variable", variable, space.columns)
+        self.index, self.sign = space.pixels + space.columns.index(variable), sign
+
+    def _fit(self, train, valid, generator, progress):
+        return [], {}
+
+    def anomaly(self, x: Tensor) -> Tensor:
+        return self.sign * self.normalise.invert(x).flatten(1)[:, self.index]
+
+
+class PixelNorm(Detector):
+    """Mean squared pixel of an image. ``sign`` -1: anomalies are expected to be spread out."""
+
+    group = "baseline"
+
+    def __init__(self, space: Space, *, sign: int = -1):
+        super().__init__(space)
+        if not space.pixels or sign not in (-1, 1):
+            raise InputError("PixelNorm: needs an image representation and sign 1 or -1.")
+        self.sign = sign
+
+    def _fit(self, train, valid, generator, progress):
+        return [], {}
+
+    def anomaly(self, x: Tensor) -> Tensor:
+        return self.sign * x.flatten(1)[:, : self.space.pixels].square().mean(1)
+
+
+class PCAReconstruction(Reconstructing):
+    """Squared distance to the plane of the first ``components`` principal components."""
+
+    group = "baseline"
+
+    def __init__(self, space: Space, *, components: int = 10):
+        super().__init__(space)
+        dimension = math.prod(space.shape)
+        if not 1 <= components < dimension:
+            raise InputError(f"PCAReconstruction: components must lie between 1 and {dimension - 1}, not {components}.")
+        self.register_buffer("center", torch.zeros(dimension))
+        self.register_buffer("axes", torch.zeros(components, dimension))
+
+    def _fit(self, train, valid, generator, progress):
+        pca = _pca(train.flatten(1), len(self.axes), generator)
+        self.center.copy_(torch.from_numpy(pca.mean_))
+        self.axes.copy_(torch.from_numpy(pca.components_))
+        return [], {"r2": self._refuse_poor(valid, self.anomaly(valid).mean().item())}
+
+    def _project(self, x: Tensor) -> Tensor:
+        y = x.flatten(1) - self.center
+        return (y @ self.axes.T @ self.axes + self.center).view(x.shape)
+
+    def anomaly(self, x: Tensor) -> Tensor:
+        return (x - self._project(x)).square().flatten(1).mean(1)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return self.normalise.invert(self._project(self.normalise(x)))
+
+
+class Mixture(Detector):
+    """-log density of a mixture of ``components`` Gaussians.
+
+    Parameters
+    ----------
+    space: what the representation yields
+    variables: columns to use; None for all of them
+    compress: number of principal components that stand for the pixels, if there are any
+    components: number of Gaussians; 1 is the Mahalanobis distance
+    """
+
+    group = "baseline"
+
+    def __init__(self, space: Space, *, variables: list[str] | None = None, compress: int = 10, components: int = 20):
+        super().__init__(space)
+        chosen = space.columns if variables is None else variables
+        columns = [space.pixels + space.columns.index(choose("Mixture: variables", v, space.columns)) for v in chosen]
+        self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
+        k = compress if space.pixels else 0
+        dimension = k + len(columns)
+        if dimension == 0:
+            raise InputError("Mixture: nothing to describe: give variables, or compress >= 1 for an image.")
+        double = {"dtype": torch.float64}
+        self.register_buffer("center", torch.zeros(space.pixels, **double))
+        self.register_buffer("axes", torch.zeros(k, space.pixels, **double))
+        self.register_buffer("shift", torch.zeros(dimension, **double))
+        self.register_buffer("width", torch.ones(dimension, **double))
+        self.register_buffer("log_weight", torch.zeros(components, **double))
+        self.register_buffer("mu", torch.zeros(components, dimension, **double))
+        self.register_buffer("precision_root", torch.zeros(components, dimension, dimension, **double))
+
+    def _fit(self, train, valid, generator, progress):
+        if len(self.axes):
+            pca = _pca(train.flatten(1)[:, : self.space.pixels], len(self.axes), generator)
+            self.center.copy_(torch.from_numpy(pca.mean_))
+            self.axes.copy_(torch.from_numpy(pca.components_))
+        y = self._compress(train)
+        self.shift.copy_(y.mean(0))
+        self.width.copy_(y.std(0).clamp(min=1e-9))
+        y = ((y - self.shift) / self.width).cpu().numpy()
+        mixture = GaussianMixture(len(self.mu), reg_covar=1e-3, max_iter=200, random_state=_seed(generator)).fit(y)
+        self.mu.copy_(torch.from_numpy(mixture.means_))
+        self.log_weight.copy_(torch.from_numpy(mixture.weights_).log())
+        self.precision_root.copy_(torch.from_numpy(mixture.precisions_cholesky_))
+        return [], {"iterations": mixture.n_iter_}
+
+    def _compress(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1).double()
+        parts = [(flat[:, : self.space.pixels] - self.center) @ self.axes.T] if len(self.axes) else []
+        return torch.cat([*parts, flat[:, self.columns]], 1)
+
+    def anomaly(self, x: Tensor) -> Tensor:
+        y = (self._compress(x) - self.shift) / self.width
+        # Sigma^-1 = L L^T with L the stored root; log|Sigma|^(-1/2) is the sum of the logs of its diagonal
+        r = torch.einsum("kij,bki->bkj", self.precision_root, y.unsqueeze(1) - self.mu)
+        log_det = self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
+        log_normal = log_det - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
+        return -torch.logsumexp(self.log_weight + log_normal, 1).float()

@@ -1,0 +1,241 @@
+"""Signal efficiencies, rejections and AUC of a score, each with its uncertainty.
+
+Working point of background efficiency ε_B: t(ε_B) = min {t : ε(t) on background <= ε_B}; then ε_S = ε(t) on signal,
+where ε and its interval are those of :mod:`hepad.efficiency`. An event passes t if its score is above t.
+
+AUC from the placements of the signal events in the background, and the reverse (E. DeLong et al. 1988; X. Sun and
+W. Xu 2014), where ties count half:
+
+    V_i = [ #(b < s_i) + ½ #(b = s_i) ] / n_B,   V_j = [ #(s > b_j) + ½ #(s = b_j) ] / n_S
+    AUC = mean V_i = mean V_j,                   σ² = var(V_i) / n_S + var(V_j) / n_B
+
+All intervals are central, at the level ``LEVEL``. The interval of ε_S is that of the signal sample at the given
+threshold; how well the background sample fixes the threshold is said by the interval of ε_B beside it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import norm, rankdata
+
+from hepad.efficiency import LEVEL, Efficiency, clopper_pearson, tail
+from hepad.errors import InputError
+
+EPS_B = (1e-1, 1e-2, 1e-3, 1e-4)
+EPS_S = (0.2, 0.3, 0.5)
+
+
+class WorkingPoint(NamedTuple):
+    """Threshold for the requested ``eps_b`` and what passes it.
+
+    ``resolved``: at least MIN_COUNT background events pass; otherwise the sample does not fix the threshold.
+    """
+
+    eps_b: float
+    threshold: float
+    n_background_passed: int
+    background: Efficiency
+    eps_s: Efficiency
+    resolved: bool
+
+
+class Rejection(NamedTuple):
+    """1/ε_B at the requested ``eps_s``; if not ``resolved``, only the lower bound ``low`` is known, the rest is NaN."""
+
+    eps_s: float
+    threshold: float
+    n_background_passed: int
+    inverse_eps_b: float
+    low: float
+    high: float
+    resolved: bool
+
+
+class AUC(NamedTuple):
+    """Area under the curve with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Curve(NamedTuple):
+    """ε_S with its interval [low, high] against the ε_B reached; arrays of one length, ε_B rising to 1."""
+
+    eps_b: np.ndarray
+    eps_s: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    n_background_passed: np.ndarray
+
+
+class BinnedEfficiency(NamedTuple):
+    """Efficiency in bins of a variable; ``edges`` (B+1,), all else (B,); value NaN in an empty bin."""
+
+    edges: np.ndarray
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    passed: np.ndarray
+    total: np.ndarray
+
+
+class Evaluation(NamedTuple):
+    """Everything that is measured of one detector on one signal."""
+
+    n_background: int
+    n_signal: int
+    auc: AUC
+    working_points: list[WorkingPoint]
+    rejections: list[Rejection]
+    curve: Curve
+
+
+def threshold_at(background_scores, eps_b: float, weights=None) -> float:
+    """Smallest threshold that at most the fraction ``eps_b`` of the background passes.
+
+    It is a function of background alone, because a trigger threshold is set before any signal is known: a threshold
+    that has seen a signal is not blind. Ties never exceed the budget: then fewer events pass.
+
+    Parameters
+    ----------
+    background_scores: (n,), finite
+    eps_b: in (0, 1]
+    weights: (n,), not negative; None for unit weights
+    """
+    return float(tail("background", background_scores, weights).at_most(_fractions("eps_b", [eps_b]))[0])
+
+
+def efficiencies(background, signal, eps_b=EPS_B, background_weights=None, signal_weights=None) -> list[WorkingPoint]:
+    """ε_S at the thresholds that the background efficiencies ``eps_b`` ask for; arguments as in :func:`evaluate`."""
+    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
+    points = []
+    for request, threshold in zip(eps_b, b.at_most(_fractions("eps_b", eps_b)).tolist(), strict=True):
+        on_b, on_s = b.efficiency(threshold), s.efficiency(threshold)
+        points.append(WorkingPoint(float(request), threshold, on_b.passed, on_b, on_s, b.resolved(threshold)))
+    return points
+
+
+def rejections(background, signal, eps_s=EPS_S, background_weights=None, signal_weights=None) -> list[Rejection]:
+    """1/ε_B at the largest thresholds that keep the signal efficiencies ``eps_s``; arguments as in :func:`evaluate`.
+
+    These thresholds know the signal: a figure of merit for comparing detectors, not a way to set a trigger.
+    """
+    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
+    results = []
+    for request, threshold in zip(eps_s, s.at_least(_fractions("eps_s", eps_s)).tolist(), strict=True):
+        on_b, resolved = b.efficiency(threshold), b.resolved(threshold)
+        inverse, upper = (1 / on_b.value, 1 / on_b.low) if resolved else (np.nan, np.nan)
+        results.append(Rejection(float(request), threshold, on_b.passed, inverse, 1 / on_b.high, upper, resolved))
+    return results
+
+
+def roc(background, signal, points: int = 200, background_weights=None, signal_weights=None) -> Curve:
+    """ε_S at up to ``points`` background efficiencies, equally spaced in log ε_B from 1/n_B to 1.
+
+    The efficiencies given are those reached, which differ from those asked for where scores tie; each is listed once.
+    """
+    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
+    thresholds = np.unique(b.at_most(np.geomspace(1 / len(b.scores), 1, points)))[::-1]
+    thresholds = thresholds[b.intervals(thresholds)[0] > 0]
+    return Curve(b.intervals(thresholds)[0], *s.intervals(thresholds), b.count(thresholds))
+
+
+def auc(background, signal, background_weights=None, signal_weights=None) -> AUC:
+    """Probability that a signal event scores above a background event, with DeLong's uncertainty, within [0, 1].
+
+    O(n log n). Needs two events of each sample. Perfect separation has variance 0: the interval is then a point.
+    """
+    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
+    for name, sample in (("background", b), ("signal", s)):
+        if sample.n_eff < 1.001:
+            raise InputError(f"evaluation: the {name} sample has one event; an uncertainty needs two. Add events.")
+    value, from_signal = s.mean(b.placements(s.scores))
+    _, from_background = b.mean(s.placements(b.scores))
+    width = norm.ppf(0.5 + LEVEL / 2) * np.sqrt(from_signal + from_background)
+    return AUC(min(max(value, 0.0), 1.0), float(max(value - width, 0)), float(min(value + width, 1)))
+
+
+def evaluate(background, signal, eps_b=EPS_B, eps_s=EPS_S, background_weights=None, signal_weights=None) -> Evaluation:
+    """Measure one score on one background and one signal sample.
+
+    Parameters
+    ----------
+    background, signal: (n,) scores, higher = more anomalous; an empty sample, NaN or infinity is an InputError
+    eps_b, eps_s: requested background and signal efficiencies in (0, 1]
+    background_weights, signal_weights: (n,), not negative; None for unit weights
+    """
+    weights = {"background_weights": background_weights, "signal_weights": signal_weights}
+    return Evaluation(
+        n_background=len(background),
+        n_signal=len(signal),
+        auc=auc(background, signal, **weights),
+        working_points=efficiencies(background, signal, eps_b, **weights),
+        rejections=rejections(background, signal, eps_s, **weights),
+        curve=roc(background, signal, **weights),
+    )
+
+
+def efficiency_against(score, threshold: float, variable, bins) -> BinnedEfficiency:
+    """Efficiency of score > threshold in bins of ``variable``.
+
+    Parameters
+    ----------
+    score, variable: (n,), finite
+    threshold: from :func:`threshold_at`
+    bins: (B+1,) rising edges; events outside are left out, the last bin includes its upper edge
+    """
+    scores, variable, edges = np.asarray(score, float), np.asarray(variable, float), np.asarray(bins, float)
+    if scores.shape != variable.shape or not (np.isfinite(scores).all() and np.isfinite(variable).all()):
+        raise InputError("evaluation: score and variable must be finite and of one length. Check the score file.")
+    if edges.ndim != 1 or len(edges) < 2 or np.any(np.diff(edges) <= 0):
+        raise InputError(f"evaluation: bins {bins} must be two or more rising edges. Correct them in the config.")
+    total = np.histogram(variable, edges)[0]
+    passed = np.histogram(variable[scores > threshold], edges)[0]
+    value = np.divide(passed, total, out=np.full(len(total), np.nan), where=total > 0)
+    return BinnedEfficiency(edges, value, *clopper_pearson(passed, total), passed, total)
+
+
+def spearman(a, b) -> float:
+    """Rank correlation of two scores of the same events, in [-1, 1]; NaN if one of them is constant."""
+    ranks = [rankdata(x) - (len(x) + 1) / 2 for x in (a, b)]
+    norms = np.sqrt(ranks[0] @ ranks[0] * (ranks[1] @ ranks[1]))
+    return float(ranks[0] @ ranks[1] / norms) if norms > 0 else np.nan
+
+
+def to_json(evaluation: Evaluation) -> dict:
+    """Plain numbers, for :func:`hepad.io.write_json`."""
+    nested = ("background", "eps_s")
+    points = [p._asdict() | {name: getattr(p, name)._asdict() for name in nested} for p in evaluation.working_points]
+    return evaluation._asdict() | {
+        "auc": evaluation.auc._asdict(),
+        "working_points": points,
+        "rejections": [rejection._asdict() for rejection in evaluation.rejections],
+        "curve": {name: values.tolist() for name, values in evaluation.curve._asdict().items()},
+    }
+
+
+def from_json(value: dict) -> Evaluation:
+    """The inverse of :func:`to_json`; null is NaN. InputError if ``value`` is anything else."""
+    try:
+        points = [
+            WorkingPoint(**p | {"background": Efficiency(**p["background"]), "eps_s": Efficiency(**p["eps_s"])})
+            for p in value["working_points"]
+        ]
+        lost = [{key: np.nan if x is None else x for key, x in entry.items()} for entry in value["rejections"]]
+        parts = {
+            "auc": AUC(**value["auc"]),
+            "working_points": points,
+            "rejections": [Rejection(**entry) for entry in lost],
+            "curve": Curve(**{name: np.asarray(values) for name, values in value["curve"].items()}),
+        }
+        return Evaluation(**value | parts)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"evaluation: not the JSON of an evaluation ({error}). Delete the file, run again.") from None
+
+
+def _fractions(name: str, values) -> np.ndarray:
+    values = np.asarray(values, float)
+    if values.ndim != 1 or not np.all((values > 0) & (values <= 1)):
+        raise InputError(f"evaluation.{name}: {values.tolist()} must be efficiencies in (0, 1]. Correct the config.")
+    return values

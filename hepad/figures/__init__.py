@@ -1,0 +1,24 @@
+"""Figures: numbers in, a matplotlib Figure out; no file access and no pyplot.
+
+Every function takes the style's config (:mod:`hepad.style`) and is called, and its figure saved, inside
+``with style(config)``.
+"""
+
+from hepad.figures.binned import efficiency_against_variable
+from hepad.figures.curves import efficiency_curves
+from hepad.figures.histograms import input_histograms, score_histograms
+from hepad.figures.images import average_images, jet_images, reconstructions
+from hepad.figures.summary import auc_summary
+from hepad.figures.training import training_curves
+
+__all__ = [
+    "auc_summary",
+    "average_images",
+    "efficiency_against_variable",
+    "efficiency_curves",
+    "input_histograms",
+    "jet_images",
+    "reconstructions",
+    "score_histograms",
+    "training_curves",
+]

@@ -1,0 +1,134 @@
+"""Histograms of scores and of input variables, background against signals."""
+
+import hist
+import mplhep
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hepad.errors import InputError
+from hepad.figures.panels import panels
+from hepad.style import label, palette
+
+BINS = 50
+QUANTILES = (0.001, 0.999)
+WIDE = 100  # a positive variable that spans more than this factor gets a logarithmic axis
+
+
+def score_histograms(
+    background: np.ndarray,
+    signals: dict[str, np.ndarray],
+    config: dict,
+    *,
+    background_name: str = "background",
+    score_name: str = "anomaly score",
+    thresholds: dict[float, float] | None = None,
+    title: str = "",
+) -> Figure:
+    """Distributions of the score (an energy, for energy-based detectors), each of unit sum, on a logarithmic axis.
+
+    Parameters
+    ----------
+    background: (n,) scores
+    signals: by name, (m,) scores
+    config: style config
+    score_name: of the horizontal axis
+    thresholds: ε_B -> threshold, drawn as lines
+    title: e.g. the detector's name
+
+    Bins are common to all samples and span the quantiles 0.001 to 0.999 of every sample; what lies outside is counted
+    in the first and the last bin. Errors are Poisson.
+    """
+    samples = {background_name: background, **signals}
+    figure, axes = panels(1, 1, 6.0, 4.4)
+    ax, edges = axes[0, 0], _edges(score_name, samples)
+    _draw(ax, samples, edges, background_name, palette(signals, config))
+    for eps_b, threshold in (thresholds or {}).items():
+        if edges[0] < threshold < edges[-1]:
+            ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", gid="threshold")
+            text = rf"$\epsilon_B$ = {eps_b:g}"
+            ax.text(threshold, 0.98, text, rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform(),
+                    fontsize=8)  # fmt: skip
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, 0.3 / max(map(len, samples.values()))), high * 20)
+    ax.set_xlabel(f"{score_name} (first and last bin hold what lies outside)")
+    ax.set_ylabel("fraction of jets per bin")
+    ax.legend(loc="upper left", ncols=2, title=title or None, alignment="left")
+    label(ax, config)
+    return figure
+
+
+def input_histograms(
+    columns: tuple[str, ...],
+    background: np.ndarray,
+    signals: dict[str, np.ndarray],
+    config: dict,
+    *,
+    background_name: str = "background",
+) -> Figure:
+    """Distributions of every input variable, each of unit sum: does a sample look as it should?
+
+    Parameters
+    ----------
+    columns: D names
+    background: (n, D)
+    signals: by name, (m, D)
+    config: style config
+    """
+    samples = {background_name: background, **signals}
+    for name, values in samples.items():
+        if values.ndim != 2 or values.shape[1] != len(columns):
+            raise InputError(f"figures: '{name}' has shape {values.shape} but there are {len(columns)} columns.")
+    width = min(4, len(columns))
+    rows = -(-len(columns) // width)
+    figure, axes = panels(rows, width, 2.6, 2.1)
+    colors = palette(signals, config)
+    for ax, column, i in zip(axes.flat, columns, range(len(columns)), strict=False):
+        of_column = {name: values[:, i] for name, values in samples.items()}
+        _draw(ax, of_column, _edges(column, of_column), background_name, colors)
+        ax.set_xlabel(column)
+        ax.set_ylim(0, None)
+    for ax in axes.flat[len(columns) :]:
+        ax.set_axis_off()
+    for ax in axes[:, 0]:
+        ax.set_ylabel("fraction of jets")
+    lines = [Line2D([], [], color="#888888", linewidth=5)] + [Line2D([], [], color=colors[name]) for name in signals]
+    figure.legend(lines, list(samples), loc="outside upper right", ncols=len(samples))
+    label(axes[0, 0], config)
+    return figure
+
+
+def _edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
+    """Common edges from quantiles; whole numbers get bins of whole width, wide positive ones equal bins of the log."""
+    for sample, values in samples.items():
+        if len(values) == 0 or not np.isfinite(values).all():
+            raise InputError(f"figures: '{name}' of '{sample}' is empty, NaN or infinite. Check the events.")
+    ends = np.array([np.quantile(values, QUANTILES) for values in samples.values()])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
+    if all(np.all(values == np.round(values)) for values in samples.values()):
+        step = max(1, np.ceil((high - low + 1) / BINS))
+        return np.arange(low - 0.5, high + step, step)
+    if low > 0 and high > WIDE * low:
+        return np.geomspace(low, high, BINS + 1)
+    margin = 0 if high > low else max(abs(low), 1) * 1e-3
+    return np.linspace(low - margin, high + margin, BINS + 1)
+
+
+def _draw(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray, background: str, colors: dict) -> None:
+    middle = (edges[1:] + edges[:-1]) / 2
+    for name, values in samples.items():
+        counts = hist.Hist(hist.axis.Variable(edges), storage=hist.storage.Double())
+        # outside values go to the end bins
+        counts.fill(np.clip(values, middle[0], middle[-1]))
+        content, errors = counts.values() / len(values), np.sqrt(counts.values()) / len(values)
+        if name == background:
+            look = {"histtype": "fill", "color": "#888888", "alpha": 0.35}
+            mplhep.histplot(content, edges, ax=ax, label=name, flow="none", zorder=1, **look)
+            mplhep.histplot(content, edges, ax=ax, yerr=errors, color="#888888", flow="none", zorder=2)
+        else:
+            mplhep.histplot(content, edges, ax=ax, yerr=errors, color=colors[name], label=name, flow="none", zorder=3)
+    ax.set_xlim(edges[0], edges[-1])
+    if edges[0] > 0 and edges[-1] > WIDE * edges[0]:
+        ax.set_xscale("log")

@@ -1,0 +1,121 @@
+"""Jet images: single ones, averages, and reconstructions beside their originals.
+
+Images are (H, W): the first axis is vertical, φ before the rotation; the second is horizontal, η.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize, SymLogNorm
+from matplotlib.figure import Figure
+
+from hepad.errors import InputError
+from hepad.figures.panels import inside, panels
+from hepad.style import label
+
+HALF_WIDTHS = (0.58, 0.70)  # Δη, Δφ
+DECADES = 4  # of the logarithmic colour scale
+FRACTION = r"fraction of jet $p_T$ per pixel"
+
+
+def jet_images(
+    images: dict[str, dict[str, np.ndarray]], config: dict, *, half_widths: tuple[float, float] = HALF_WIDTHS
+) -> Figure:
+    """A grid of images on one logarithmic colour scale.
+
+    Parameters
+    ----------
+    images: sample (row) -> version (column), e.g. 'no filter', '$\\sigma_G$ = 1' -> (H, W), of unit sum
+    config: style config
+    half_widths: of the image in Δη and Δφ
+    """
+    columns = list(next(iter(images.values())))
+    every = np.stack([image for row in images.values() for image in row.values()])
+    norm = _log_norm(every)
+    figure, axes = panels(len(images), len(columns), 2.5, 2.6, sharex=True, sharey=True)
+    for line, (sample, row) in zip(axes, images.items(), strict=True):
+        for ax, (version, image) in zip(line, row.items(), strict=True):
+            shown = _show(ax, image, norm, half_widths)
+            inside(ax, f"{sample}\n{version}")
+    _frame(figure, axes)
+    figure.colorbar(shown, ax=axes, label=FRACTION, shrink=0.9, extend="min")
+    label(axes[0, 0], config)
+    return figure
+
+
+def average_images(
+    images: dict[str, np.ndarray], config: dict, *, half_widths: tuple[float, float] = HALF_WIDTHS
+) -> Figure:
+    """Average images of samples side by side on one logarithmic colour scale; sample -> (H, W)."""
+    figure, axes = panels(1, len(images), 2.9, 3.2, sharex=True, sharey=True)
+    norm = _log_norm(np.stack(list(images.values())))
+    for ax, (sample, image) in zip(axes[0], images.items(), strict=True):
+        shown = _show(ax, image, norm, half_widths)
+        inside(ax, sample)
+    _frame(figure, axes)
+    figure.colorbar(shown, ax=axes, label=FRACTION, shrink=0.9, extend="min")
+    label(axes[0, 0], config)
+    return figure
+
+
+def reconstructions(
+    originals: np.ndarray,
+    reconstructed: np.ndarray,
+    scores: np.ndarray,
+    config: dict,
+    *,
+    names: list[str] | None = None,
+    half_widths: tuple[float, float] = HALF_WIDTHS,
+) -> Figure:
+    """Originals above their reconstructions above the difference; one column per jet with its score.
+
+    Parameters
+    ----------
+    originals, reconstructed: (n, H, W), n <= 8
+    scores: (n,)
+    config: style config
+    names: the sample of each jet
+    half_widths: of the image in Δη and Δφ
+    """
+    if originals.shape != reconstructed.shape or originals.ndim != 3 or len(scores) != len(originals):
+        raise InputError(
+            f"figures: originals {originals.shape} and reconstructions {reconstructed.shape} must be (n, H, W) of one "
+            f"shape, with {len(scores)} scores. Pass as many of each."
+        )
+    difference = reconstructed - originals
+    largest = max(float(np.abs(difference).max()), 1e-12)
+    norms = [_log_norm(originals)] * 2 + [SymLogNorm(largest / 100, vmin=-largest, vmax=largest)]
+    figure, axes = panels(3, len(originals), 2.0, 2.2, sharex=True, sharey=True)
+    titles = ("original", "reconstruction", "reconstruction − original")
+    for line, stack, norm, text in zip(axes, (originals, reconstructed, difference), norms, titles, strict=True):
+        for ax, image in zip(line, stack, strict=True):
+            shown = _show(ax, image, norm, half_widths, "RdBu_r" if stack is difference else "viridis")
+        inside(line[0], text)
+        extend = "neither" if stack is difference else "both"
+        figure.colorbar(shown, ax=line, label=FRACTION, extend=extend)
+    for ax, score, name in zip(axes[0], scores, names or [""] * len(scores), strict=True):
+        ax.set_title(f"{name}\nscore {score:.3g}".strip(), fontsize=8)
+    _frame(figure, axes)
+    label(axes[0, 0], config)
+    return figure
+
+
+def _log_norm(images: np.ndarray) -> LogNorm:
+    if images.ndim != 3 or not np.isfinite(images).all() or not images.max() > 0:
+        raise InputError(f"figures: images of shape {images.shape} must be (n, H, W), finite and not all zero.")
+    return LogNorm(float(images.max()) * 10**-DECADES, float(images.max()), clip=False)
+
+
+def _show(ax: Axes, image: np.ndarray, norm: Normalize, half_widths: tuple[float, float], colors: str = "viridis"):
+    eta, phi = half_widths
+    # what is below the scale, zero included, has the scale's lowest colour
+    floor = norm.vmin if isinstance(norm, LogNorm) else -np.inf
+    extent = (-eta, eta, -phi, phi)
+    return ax.imshow(np.maximum(image, floor), norm=norm, cmap=colors, origin="lower", extent=extent, aspect="equal")
+
+
+def _frame(figure: Figure, axes: np.ndarray) -> None:
+    figure.supxlabel(r"$\Delta\eta$ after centring and rotation", fontsize=10)
+    figure.supylabel(r"$\Delta\phi$ after centring and rotation", fontsize=10)
+    for ax in axes.flat:
+        ax.minorticks_off()
+        ax.set_xticks([-0.5, 0, 0.5])

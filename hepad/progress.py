@@ -1,0 +1,83 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log file, both from one call."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Shows how far ``name`` has come.
+
+    On a terminal a bar with the values, the rate and the time left is drawn on standard error. The same facts go as
+    plain lines to ``log``, if there is one, at most every ``interval`` seconds and whenever something ends.
+    """
+
+    def __init__(self, name: str, log: str | Path | None = None, interval: float = 5.0):
+        self.name, self.interval = name, interval
+        self.file = open(log, "a", buffering=1) if log else None  # noqa: SIM115  closed by close()
+        self.bar = None
+        if sys.stderr.isatty():
+            columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self.bar = Bar(*columns, TextColumn("{task.fields[values]}"), console=Console(stderr=True), transient=True)
+
+    def say(self, text: str) -> None:
+        """One plain line to the log."""
+        if self.file:
+            self.file.write(f"{time.strftime('%H:%M:%S')} {self.name}: {text}\n")
+
+    @contextmanager
+    def stage(self, title: str, total: int, unit: str = "steps") -> Iterator["Stage"]:
+        """Count ``total`` units of work: ``with progress.stage('autoencoder', 1000) as s: s.advance(1, loss=0.3)``."""
+        stage = Stage(self, title, total, unit)
+        if self.bar:
+            self.bar.start()
+            stage.task = self.bar.add_task(f"{self.name} {title}", total=total, values="")
+        try:
+            yield stage
+        finally:
+            stage.line()
+            if self.bar:
+                self.bar.remove_task(stage.task)
+                self.bar.stop()
+
+    def close(self) -> None:
+        """Close the log."""
+        if self.file:
+            self.file.close()
+
+
+class Stage:
+    """One counted stretch of work; made by :meth:`Progress.stage`."""
+
+    def __init__(self, progress: Progress, title: str, total: int, unit: str):
+        self.progress, self.title, self.total, self.unit = progress, title, total, unit
+        self.done, self.values, self.task = 0, {}, None
+        self.start = self.shown = time.monotonic()
+
+    def advance(self, count: int = 1, **values) -> None:
+        """Count ``count`` more units; ``values`` (epoch=..., loss=...) are shown beside the bar."""
+        self.done += count
+        self.values.update(values)
+        if self.progress.bar:
+            self.progress.bar.update(self.task, completed=min(self.done, self.total), values=self._values())
+        if time.monotonic() - self.shown > self.progress.interval:
+            self.line()
+
+    def line(self) -> None:
+        """Write the present state to the log."""
+        self.shown = time.monotonic()
+        rate = self.done / max(self.shown - self.start, 1e-9)
+        left = max(self.total - self.done, 0) / max(rate, 1e-9)
+        self.progress.say(
+            f"{self.title} {self.done}/{self.total} {self._values()} {rate:.1f} {self.unit}/s, {left:.0f} s left"
+        )
+
+    def _values(self) -> str:
+        parts = [f"{key} {value:.4g}" for key, value in self.values.items() if value is not None]
+        return ", ".join(parts)

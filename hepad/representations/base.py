@@ -1,0 +1,57 @@
+"""What every representation is: a stateless map from events to a tensor."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from hepad.errors import InputError
+from hepad.events import Events
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a representation maps to.
+
+    Attributes
+    ----------
+    shape: of one event, e.g. (1, 40, 40) or (12,)
+    columns: names of the entries that are not pixels, in order; () for an image
+    pixels: how many leading entries, flattened, are pixels of an image; 0 for a vector
+    """
+
+    shape: tuple[int, ...]
+    columns: tuple[str, ...] = ()
+    pixels: int = 0
+
+
+class Representation(ABC):
+    """Stateless callable: Events -> (N, *space.shape) float32; nothing is fitted here."""
+
+    @property
+    @abstractmethod
+    def space(self) -> Space: ...
+
+    @abstractmethod
+    def transform(self, events: Events) -> torch.Tensor:
+        """One block of events to (N, *space.shape) float32, all rows in memory at once."""
+
+    def chunks(self, events: Events, size: int = 2000) -> Iterator[torch.Tensor]:
+        """Yield the representation of ``size`` events at a time, so that memory stays bounded.
+
+        Raises
+        ------
+        InputError: a jet has no constituents.
+        """
+        empty = int((~(events.constituents[..., 0] > 0).any(axis=1)).sum())
+        if empty:
+            raise InputError(
+                f"representation: {empty} of {len(events)} jets have no constituents with pt > 0. "
+                "Tighten the selection or check the constituents' branches."
+            )
+        for start in range(0, len(events), size):
+            yield self.transform(events[start : start + size])
+
+    def __call__(self, events: Events) -> torch.Tensor:
+        return torch.cat([torch.empty(0, *self.space.shape), *self.chunks(events)])

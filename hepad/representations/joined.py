@@ -1,0 +1,41 @@
+"""Several representations of one event in one flat vector: all pixels first, then all columns."""
+
+from collections.abc import Sequence
+from typing import final
+
+import torch
+
+from hepad.errors import InputError
+from hepad.events import Events
+from hepad.representations.base import Representation, Space
+
+
+@final
+class Joined(Representation):
+    """Concatenate representations, flattened.
+
+    Parameters
+    ----------
+    parts: the representations; their column names must differ
+    """
+
+    def __init__(self, parts: Sequence[Representation]):
+        if not parts or not all(isinstance(part, Representation) for part in parts):
+            raise InputError("Joined: 'parts' must be a list of representations, each with the key 'type'.")
+        self.parts = tuple(parts)
+        columns = [name for part in self.parts for name in part.space.columns]
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise InputError(f"Joined: column '{twice[0]}' comes from more than one part. Remove it from one of them.")
+        pixels = sum(part.space.pixels for part in self.parts)
+        self._space = Space(shape=(pixels + len(columns),), columns=tuple(columns), pixels=pixels)
+
+    @property
+    def space(self) -> Space:
+        return self._space
+
+    def transform(self, events: Events) -> torch.Tensor:
+        blocks = [part.transform(events).flatten(1) for part in self.parts]
+        pixels = [block[:, : part.space.pixels] for block, part in zip(blocks, self.parts, strict=True)]
+        columns = [block[:, part.space.pixels :] for block, part in zip(blocks, self.parts, strict=True)]
+        return torch.cat(pixels + columns, dim=1)

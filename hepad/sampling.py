@@ -1,0 +1,191 @@
+r"""Langevin chains, the only sampler.
+
+One step of the chain on the energy E, inside a domain with projection P:
+
+    x_{i+1} = P( x_i - step * g_i + noise_i * xi_i ),     xi_i ~ N(0, 1),     g_i = grad E(x_i)
+
+``step`` and ``noise`` are the only settings; together they imply the temperature T = noise**2 / (2 step) at which
+exp(-E/T) is stationary (for small steps, no clipping and constant noise). With ``anneal`` the noise of step i is
+noise / (1 + i), i = 0, 1, ..., so the first step has the full noise. With ``clip`` the gradient of each *sample*
+(not of each row of its pixels) is shortened to that norm before it is used; with ``unit`` it is scaled to norm one.
+
+Source: Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; Yoon et al., NeurIPS 2023 (MPDR).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hepad.errors import InputError
+
+
+class DivergenceError(InputError):
+    """A chain or a training left the finite numbers."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Settings of a Langevin chain.
+
+    steps: number of steps, >= 0; step: factor of the gradient, > 0; noise: standard deviation of the noise, >= 0;
+    clip: largest gradient norm of a sample, or None; unit: use the direction of the gradient only;
+    anneal: divide the noise by 1, 2, 3, ...
+    """
+
+    steps: int
+    step: float
+    noise: float
+    clip: float | None = None
+    unit: bool = False
+    anneal: bool = False
+
+    def __post_init__(self):
+        if self.steps < 0 or self.step <= 0 or self.noise < 0 or (self.clip is not None and self.clip <= 0):
+            raise InputError(f"chain: steps >= 0, step > 0, noise >= 0 and clip > 0 are needed; got {self}.")
+        if self.unit and self.clip is not None:
+            raise InputError("chain: 'unit' already fixes the gradient's norm; leave 'clip' out.")
+
+    @property
+    def temperature(self) -> float:
+        """The temperature that step and noise imply, noise**2 / (2 step)."""
+        return self.noise**2 / (2 * self.step)
+
+
+class Domain(Protocol):
+    """Where a chain may go."""
+
+    def project(self, x: Tensor) -> Tensor:
+        """The nearest allowed point, per sample."""
+
+    def tangent(self, x: Tensor, g: Tensor) -> Tensor:
+        """The part of the gradient ``g`` along the domain at ``x``."""
+
+
+class Sphere:
+    """Unit vectors in the last dimension."""
+
+    def project(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(x, dim=-1)
+
+    def tangent(self, x: Tensor, g: Tensor) -> Tensor:
+        return g - (g * x).sum(-1, keepdim=True) * x
+
+
+@dataclass(frozen=True)
+class Support:
+    """Where events live: the first ``pixels`` entries of a flattened event are a non-negative image of sum ``total``,
+    the others lie between ``low`` and ``high`` (tensors or numbers; None is unbounded)."""
+
+    pixels: int = 0
+    total: Tensor | float = 1.0
+    low: Tensor | float | None = None
+    high: Tensor | float | None = None
+
+    def project(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        image, vector = flat[:, : self.pixels].clamp(min=0), flat[:, self.pixels :]
+        if self.pixels:
+            image = image * (self.total / image.sum(1, keepdim=True).clamp(min=1e-12))
+        if self.low is not None or self.high is not None:
+            vector = vector.clamp(self.low, self.high)
+        return torch.cat([image, vector], 1).view(x.shape)
+
+    def tangent(self, x: Tensor, g: Tensor) -> Tensor:
+        return g
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Inside the block no parameter collects a gradient, and the modules are in eval mode."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    training = [(module, module.training) for module in modules]
+    for p in parameters:
+        p.requires_grad_(False)
+    for module in modules:
+        module.eval()
+    try:
+        with nn.utils.parametrize.cached():  # spectral norms are computed once per chain, not once per step
+            yield
+    finally:
+        for p in parameters:
+            p.requires_grad_(True)
+        for module, mode in training:
+            module.train(mode)
+
+
+def langevin(
+    energy: Callable[[Tensor], Tensor], x0: Tensor, chain: Chain, *, domain: Domain, generator: torch.Generator
+) -> Tensor:
+    """Run ``chain.steps`` Langevin steps on ``energy`` from ``x0``.
+
+    Parameters
+    ----------
+    energy: (B, ...) -> (B,); each sample's energy depends on that sample alone
+    x0: (B, ...) start, inside the domain
+    domain: where the chain may go; applied after every step
+
+    Returns
+    -------
+    (B, ...) detached end points
+
+    Raises
+    ------
+    DivergenceError: the chain left the finite numbers
+    """
+    x = x0.detach()
+    axes = tuple(range(1, x.dim()))
+    for i in range(chain.steps):
+        x.requires_grad_(True)
+        with torch.enable_grad():
+            (g,) = torch.autograd.grad(energy(x).sum(), x)
+        x = x.detach()
+        g = domain.tangent(x, g)
+        if chain.unit or chain.clip is not None:
+            norm = g.square().sum(axes, keepdim=True).sqrt().clamp(min=1e-12)
+            g = g / norm if chain.unit else g * (chain.clip / norm).clamp(max=1)
+        noise = chain.noise / (1 + i) if chain.anneal else chain.noise
+        x = x - chain.step * g
+        if noise > 0:
+            x = x + noise * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x = domain.project(x)
+    if not torch.isfinite(x).all():
+        raise DivergenceError(
+            f"a Langevin chain left the finite numbers (steps {chain.steps}, step {chain.step}, noise {chain.noise}). "
+            "Use a smaller 'step', or set 'clip'."
+        )
+    return x
+
+
+class ReplayBuffer:
+    """The last ``size`` end points of earlier chains, from which new chains start.
+
+    ``start`` draws each start from the buffer with probability ``replay`` (with replacement), else a fresh one.
+    """
+
+    def __init__(self, size: int, replay: float, fresh: Callable[[int], Tensor]):
+        self.size, self.replay, self.fresh = size, replay, fresh
+        self.points: Tensor | None = None
+        self.filled = self.next = 0
+
+    def start(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, ...) starting points."""
+        new = self.fresh(count)
+        if self.filled == 0:
+            return new
+        device = new.device
+        rows = torch.randint(self.filled, (count,), generator=generator, device=device)
+        old = torch.rand(count, generator=generator, device=device) < self.replay
+        return torch.where(old.view(-1, *[1] * (new.dim() - 1)), self.points[rows], new)
+
+    def store(self, points: Tensor) -> None:
+        """Keep ``points`` (first in, first out)."""
+        if self.points is None:
+            self.points = torch.empty((self.size, *points.shape[1:]), device=points.device, dtype=points.dtype)
+        rows = (self.next + torch.arange(len(points), device=points.device)) % self.size
+        self.points[rows] = points
+        self.next = (self.next + len(points)) % self.size
+        self.filled = min(self.size, self.filled + len(points))

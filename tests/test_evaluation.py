@@ -1,0 +1,243 @@
+"""Efficiencies, thresholds and AUC: known values, coverage, invariances, damaged input."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, norm, spearmanr
+from sklearn.metrics import roc_auc_score
+
+from hepad import evaluation as ev
+from hepad.efficiency import LEVEL, MIN_COUNT, tail
+from hepad.errors import InputError
+from hepad.io import read_json, write_json
+
+
+@pytest.fixture
+def samples():
+    rng = np.random.default_rng(5)
+    return rng.normal(0, 1, 4000), rng.normal(1.2, 1.3, 3000)
+
+
+def test_clopper_pearson_known_values():
+    low, high = ev.clopper_pearson([0, 3, 10, 10], [10, 10, 10, 100], level=0.95)
+    for i, (k, n) in enumerate([(0, 10), (3, 10), (10, 10), (10, 100)]):
+        exact = binomtest(k, n).proportion_ci(0.95, method="exact")
+        assert (low[i], high[i]) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    # closed forms where nothing or everything passes
+    low, high = ev.clopper_pearson(0, 20)
+    assert float(low) == 0
+    assert float(high) == pytest.approx(1 - ((1 - LEVEL) / 2) ** (1 / 20))
+    assert [float(x) for x in ev.clopper_pearson(0, 0)] == [0, 1]
+    with pytest.raises(InputError, match="number passing"):
+        ev.clopper_pearson(11, 10)
+
+
+@pytest.mark.parametrize("p", [0.002, 0.03, 0.4, 0.97])
+@pytest.mark.parametrize("n", [20, 700])
+def test_clopper_pearson_covers(n, p):
+    """Coverage is at least nominal for every true efficiency (20,000 simulated experiments: ±0.003)."""
+    k = np.random.default_rng(n).binomial(n, p, 20_000)
+    low, high = ev.clopper_pearson(k, n)
+    assert np.mean((low <= p) & (p <= high)) > LEVEL - 0.008
+
+
+def test_weighted_interval_covers():
+    """With spread weights the interval from the effective count still covers at about the nominal level."""
+    rng, hits = np.random.default_rng(2), 0
+    for _ in range(2000):
+        scores, weights = rng.random(400), rng.uniform(0.2, 2.0, 400)
+        e = tail("background", scores, weights).efficiency(0.8)
+        hits += e.low <= 0.2 <= e.high
+    assert LEVEL - 0.03 < hits / 2000 < LEVEL + 0.08
+
+
+@pytest.mark.parametrize("eps_b", [1.0, 0.29, 0.1, 0.07, 0.01, 1e-4])
+@pytest.mark.parametrize("kind", ["distinct", "ties", "equal"])
+def test_threshold_is_the_smallest_within_budget(kind, eps_b):
+    rng = np.random.default_rng(3)
+    scores = {"distinct": rng.normal(size=100), "ties": rng.integers(0, 12, 100), "equal": np.full(100, 2.5)}[kind]
+    threshold = ev.threshold_at(scores, eps_b)
+    budget = round(eps_b * 100, 9)
+    assert np.sum(scores > threshold) <= budget
+    assert np.sum(scores > np.nextafter(threshold, -np.inf)) > budget or eps_b == 1
+    if kind == "distinct":
+        assert np.sum(scores > threshold) == int(budget)
+
+
+def test_threshold_ignores_row_order_and_scale_of_weights(samples):
+    background = samples[0]
+    weights = np.random.default_rng(1).uniform(0.1, 3, len(background))
+    order = np.random.default_rng(2).permutation(len(background))
+    threshold = ev.threshold_at(background, 0.02, weights)
+    assert ev.threshold_at(background[order], 0.02, weights[order]) == threshold
+    assert ev.threshold_at(background, 0.02, 7 * weights) == threshold
+    assert weights[background > threshold].sum() / weights.sum() <= 0.02
+    assert ev.threshold_at(background, 0.02) != threshold
+
+
+def test_auc_agrees_with_sklearn_also_with_ties_and_weights(samples):
+    rng = np.random.default_rng(8)
+    for b, s in (samples, [np.round(x) for x in samples], (rng.integers(0, 3, 50), rng.integers(1, 4, 70))):
+        truth = np.r_[np.zeros(len(b)), np.ones(len(s))]
+        assert ev.auc(b, s).value == pytest.approx(roc_auc_score(truth, np.r_[b, s]), abs=1e-12)
+        w = rng.uniform(0.1, 2, len(truth))
+        ours = ev.auc(b, s, w[: len(b)], w[len(b) :]).value
+        assert ours == pytest.approx(roc_auc_score(truth, np.r_[b, s], sample_weight=w), abs=1e-12)
+
+
+@pytest.mark.parametrize("rounding", [8, 0])
+def test_auc_interval_matches_the_bootstrap_and_the_truth(rounding):
+    rng = np.random.default_rng(11)
+    b, s = np.round(rng.normal(0, 1, 500), rounding), np.round(rng.normal(1.2, 1.3, 300), rounding)
+    again = [ev.auc(rng.choice(b, 500), rng.choice(s, 300)).value for _ in range(1500)]
+    auc = ev.auc(b, s)
+    assert (auc.high - auc.low) / 2 == pytest.approx(np.std(again), rel=0.1)
+    if rounding:
+        true = norm.cdf(1.2 / np.hypot(1, 1.3))
+        pulls = [ev.auc(rng.normal(0, 1, 200), rng.normal(1.2, 1.3, 200)) for _ in range(1500)]
+        assert np.mean([a.low <= true <= a.high for a in pulls]) == pytest.approx(LEVEL, abs=0.04)
+
+
+def test_auc_limits():
+    assert ev.auc([0, 1, 2], [3, 4]) == (1, 1, 1)
+    assert ev.auc([3, 4], [0, 1, 2]) == (0, 0, 0)
+    assert ev.auc(np.ones(9), np.ones(5)).value == 0.5
+    spread = ev.auc([0, 1, 2.5, 3], [2, 4, 5])
+    assert 0 <= spread.low < spread.value < spread.high <= 1
+
+
+def test_monotonic_transformation_changes_nothing(samples):
+    # halves are exact in floating point, so that the map stays strictly monotonic
+    b, s = (np.round(x * 64) / 64 for x in samples)
+    first, second = ev.evaluate(b, s), ev.evaluate(b**3 + 4 * b, s**3 + 4 * s)
+    assert second.auc == pytest.approx(first.auc, abs=1e-14)
+    for one, two in zip(
+        first.working_points + first.rejections, second.working_points + second.rejections, strict=True
+    ):
+        assert two._replace(threshold=0) == one._replace(threshold=0)
+    np.testing.assert_array_equal(first.curve, second.curve)
+
+
+def test_swapping_the_samples_mirrors_the_auc(samples):
+    for b, s in (samples, [np.round(x) for x in samples]):
+        one, two = ev.auc(b, s), ev.auc(s, b)
+        assert two == pytest.approx((1 - one.value, 1 - one.high, 1 - one.low), abs=1e-12)
+
+
+def test_unit_weights_equal_no_weights(samples):
+    b, s = samples
+    one, two = ev.evaluate(b, s), ev.evaluate(b, s, background_weights=np.ones(len(b)), signal_weights=np.ones(len(s)))
+    assert ev.to_json(one) == ev.to_json(two)
+    # a common factor may only change rounding
+    scaled = ev.evaluate(b, s, background_weights=np.full(len(b), 0.1))
+    assert scaled.auc == pytest.approx(one.auc)
+    assert [p.resolved for p in scaled.working_points] == [p.resolved for p in one.working_points]
+
+
+def test_working_points_against_the_analytic_curve():
+    rng = np.random.default_rng(0)
+    b, s = rng.normal(0, 1, 200_000), rng.normal(2, 1, 200_000)
+    for point in ev.efficiencies(b, s, [0.1, 0.01, 1e-3]):
+        assert point.eps_s.value == pytest.approx(norm.sf(norm.isf(point.eps_b) - 2), abs=0.012)
+        assert point.eps_s.low < point.eps_s.value < point.eps_s.high
+        assert point.background.value == pytest.approx(point.eps_b)
+    for rejection in ev.rejections(b, s, [0.2, 0.5]):
+        true = 1 / norm.sf(2 + norm.isf(rejection.eps_s))
+        assert rejection.low < rejection.inverse_eps_b < rejection.high
+        assert rejection.inverse_eps_b == pytest.approx(true, rel=0.1)
+
+
+def test_what_the_sample_cannot_resolve_is_flagged(samples):
+    b, s = samples
+    points = {p.eps_b: p for p in ev.efficiencies(b, s, [MIN_COUNT / len(b), 9.9 / len(b), 1e-4])}
+    assert [p.resolved for p in points.values()] == [True, False, False]
+    assert points[1e-4].n_background_passed == 0
+    far = ev.rejections(b, s + 10, [0.5])[0]
+    assert not far.resolved
+    assert np.isnan([far.inverse_eps_b, far.high]).all()
+    # 0 of n: the bound is 1 / (1 - (α/2)^(1/n))
+    assert far.low == pytest.approx(1 / (1 - ((1 - LEVEL) / 2) ** (1 / len(b))))
+    # ties: the budget allows 100 events, but none can pass
+    constant = ev.efficiencies(np.ones(1000), np.ones(1000), [0.1])[0]
+    assert (constant.n_background_passed, constant.resolved) == (0, False)
+
+
+def test_rejection_keeps_at_least_the_signal_asked_for():
+    s = np.array([1, 2, 2, 2, 3, 4, 5, 6, 7, 8])
+    b = np.repeat(np.arange(10), 10)
+    for asked, kept in ((0.5, 5), (0.61, 9), (0.9, 9), (1.0, 10)):
+        rejection = ev.rejections(b, s, [asked])[0]
+        assert np.sum(s > rejection.threshold) == kept
+        assert rejection.n_background_passed == np.sum(b > rejection.threshold)
+
+
+def test_curve_is_monotonic_and_its_area_is_the_auc(samples):
+    b, s = samples
+    curve = ev.roc(b, s, points=4000)
+    assert np.all(np.diff(curve.eps_b) > 0)
+    assert np.all(np.diff(curve.eps_s) >= 0)
+    assert np.all((curve.low <= curve.eps_s) & (curve.eps_s <= curve.high))
+    assert (curve.eps_b[-1], curve.eps_s[-1], curve.n_background_passed[0]) == (1, 1, 1)
+    area = np.trapezoid(np.r_[0, curve.eps_s], np.r_[0, curve.eps_b])
+    assert area == pytest.approx(ev.auc(b, s).value, abs=2e-3)
+
+
+def test_json_round_trip(samples, tmp_path):
+    b, s = samples
+    before = ev.evaluate(b, s + 3)
+    assert not before.rejections[0].resolved
+    write_json(tmp_path / "e.json", ev.to_json(before))
+    after = ev.from_json(read_json(tmp_path / "e.json"))
+    for name in ("n_background", "n_signal", "auc", "working_points"):
+        assert getattr(after, name) == getattr(before, name)
+    np.testing.assert_array_equal(np.array(after.rejections, float), np.array(before.rejections, float))
+    for one, two in zip(before.curve, after.curve, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("damaged", [{}, {"auc": 1}, [], None, {"working_points": [{"eps_b": 1}]}])
+def test_foreign_json_is_refused(damaged):
+    with pytest.raises(InputError, match="not the JSON"):
+        ev.from_json(damaged)
+
+
+def test_bad_scores_are_refused_by_name():
+    good = np.arange(5.0)
+    for bad, word in (([], "is empty"), ([1, np.nan, 2], "1 of 3"), ([1, np.inf], "infinite"), ([[1.0]], "shape")):
+        with pytest.raises(InputError, match=f"background.*{word}|{word}.*background"):
+            ev.evaluate(np.array(bad, float), good)
+        with pytest.raises(InputError, match=f"signal.*{word}|{word}.*signal"):
+            ev.evaluate(good, np.array(bad, float))
+    with pytest.raises(InputError, match="one event"):
+        ev.auc(good, [1.0])
+    for weights in ([1, 1], [1, 1, 1, 1, -1], np.zeros(5), [1, 1, 1, 1, np.nan]):
+        with pytest.raises(InputError, match="background weights"):
+            ev.evaluate(good, good, background_weights=weights)
+    for eps in (0, 1.1, -0.1, np.nan):
+        with pytest.raises(InputError, match="eps_b"):
+            ev.threshold_at(good, eps)
+
+
+def test_efficiency_in_bins():
+    rng = np.random.default_rng(6)
+    score, pt = rng.random(5000), rng.uniform(500, 700, 5000)
+    binned = ev.efficiency_against(score, 0.9, pt, [550, 600, 650, 800, 900])
+    assert binned.total.sum() == np.sum(pt >= 550)
+    inside = (pt >= 600) & (pt < 650)
+    assert binned.passed[1] == np.sum(inside & (score > 0.9))
+    assert binned.low[1] < 0.1 < binned.high[1] or abs(binned.value[1] - 0.1) < 0.03
+    assert np.isnan(binned.value[3])
+    assert (binned.low[3], binned.high[3]) == (0, 1)
+    with pytest.raises(InputError, match="rising edges"):
+        ev.efficiency_against(score, 0.9, pt, [600, 550])
+    with pytest.raises(InputError, match="finite"):
+        ev.efficiency_against(score, 0.9, np.full(5000, np.nan), [0, 1])
+
+
+def test_spearman():
+    rng = np.random.default_rng(4)
+    a = rng.integers(0, 40, 300)
+    b = a + rng.normal(0, 9, 300)
+    assert ev.spearman(a, b) == pytest.approx(spearmanr(a, b).statistic)
+    assert ev.spearman(b, np.exp(b / 10)) == pytest.approx(1)
+    assert ev.spearman(b, -b) == pytest.approx(-1)
+    assert np.isnan(ev.spearman(a, np.ones(300)))

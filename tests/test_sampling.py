@@ -1,0 +1,133 @@
+"""The Langevin chain against known distributions, and the traps of published samplers."""
+
+import pytest
+import torch
+
+from hepad.errors import InputError
+from hepad.sampling import Chain, DivergenceError, ReplayBuffer, Sphere, Support, frozen, langevin
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_gaussian_mean_and_covariance():
+    # U = x^T A x / 2 at temperature T = noise^2 / (2 step) has covariance T A^-1
+    a = torch.tensor([[2.0, 0.6], [0.6, 1.0]])
+    mean = torch.tensor([1.0, -2.0])
+    chain = Chain(steps=1500, step=0.01, noise=0.2)
+    x = langevin(
+        lambda x: 0.5 * torch.einsum("bi,ij,bj->b", x - mean, a, x - mean),
+        torch.zeros(20_000, 2),
+        chain,
+        domain=Support(),
+        generator=generator(),
+    )
+    assert chain.temperature == pytest.approx(2.0)
+    torch.testing.assert_close(x.mean(0), mean, atol=0.05, rtol=0)
+    # the discretisation broadens the distribution by 1 + step A / 2, one per cent here
+    torch.testing.assert_close(torch.cov(x.T), 2.0 * torch.linalg.inv(a), atol=0.12, rtol=0.04)
+
+
+def test_clip_limits_each_sample_not_each_row():
+    # gradient 100 in every one of 16 pixels: norm 400 per image, 200 per row of four
+    start = torch.zeros(3, 1, 4, 4)
+    chain = Chain(steps=1, step=1.0, noise=0.0, clip=0.01)
+    x = langevin(lambda x: 100 * x.flatten(1).sum(1), start, chain, domain=Support(), generator=generator())
+    torch.testing.assert_close(x.flatten(1).norm(dim=1), torch.full((3,), 0.01))
+
+
+def test_clip_acts_before_the_gradient_is_used_and_leaves_small_ones_alone():
+    chain = Chain(steps=1, step=1.0, noise=0.0, clip=1.0)
+    slopes = torch.tensor([0.5, 7.0])
+    x = langevin(lambda x: slopes * x[:, 0], torch.zeros(2, 1), chain, domain=Support(), generator=generator())
+    torch.testing.assert_close(x[:, 0], torch.tensor([-0.5, -1.0]))
+
+
+def test_unit_gradient_moves_every_sample_by_one_step():
+    chain = Chain(steps=1, step=0.1, noise=0.0, unit=True)
+    slopes = torch.tensor([1e-4, 1e4])
+    x = langevin(lambda x: slopes * x[:, 0], torch.zeros(2, 3), chain, domain=Support(), generator=generator())
+    torch.testing.assert_close(x.norm(dim=1), torch.full((2,), 0.1))
+
+
+def test_annealing_starts_with_the_second_step():
+    zero = torch.zeros(50_000, 1)
+
+    def width(steps):
+        chain = Chain(steps=steps, step=1e-9, noise=1.0, anneal=True)
+        return langevin(lambda x: 0 * x[:, 0], zero, chain, domain=Support(), generator=generator()).std().item()
+
+    assert width(1) == pytest.approx(1.0, rel=0.02)
+    assert width(3) == pytest.approx((1 + 1 / 4 + 1 / 9) ** 0.5, rel=0.02)
+
+
+def test_sphere_keeps_unit_norm_and_moves_along_it():
+    start = Sphere().project(torch.randn(100, 5, generator=generator()))
+    chain = Chain(steps=20, step=0.1, noise=0.05, unit=True)
+    z = langevin(lambda z: z[:, 0], start, chain, domain=Sphere(), generator=generator())
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(100))
+    assert z[:, 0].mean() < start[:, 0].mean() - 0.5
+    gradient = Sphere().tangent(start, torch.randn(100, 5))
+    torch.testing.assert_close((gradient * start).sum(1), torch.zeros(100), atol=1e-6, rtol=0)
+
+
+def test_images_stay_non_negative_with_fixed_sum():
+    support = Support(pixels=16, total=3.0, low=torch.tensor([-1.0]), high=torch.tensor([2.0]))
+    x = support.project(5 * torch.randn(50, 17, generator=generator()))
+    assert (x[:, :16] >= 0).all()
+    torch.testing.assert_close(x[:, :16].sum(1), torch.full((50,), 3.0))
+    assert (x[:, 16] >= -1).all()
+    assert (x[:, 16] <= 2).all()
+    torch.testing.assert_close(support.project(x), x)
+
+
+def test_a_chain_does_not_depend_on_the_others():
+    start = torch.randn(8, 3, generator=generator())
+    chain = Chain(steps=10, step=0.1, noise=0.0, clip=0.5)
+
+    def energy(x):
+        return x.pow(4).sum(1)
+
+    together = langevin(energy, start, chain, domain=Support(), generator=generator())
+    alone = torch.cat(
+        [langevin(energy, row, chain, domain=Support(), generator=generator()) for row in start.split(1)]
+    )
+    torch.testing.assert_close(together, alone)
+
+
+def test_divergence_names_the_setting():
+    chain = Chain(steps=200, step=10.0, noise=0.0)
+    with pytest.raises(DivergenceError, match="'step'"):
+        langevin(lambda x: x.pow(4).sum(1), torch.ones(2, 2), chain, domain=Support(), generator=generator())
+
+
+@pytest.mark.parametrize("bad", [{"steps": -1}, {"step": 0.0}, {"noise": -1.0}, {"clip": 0.0}, {"clip": 1.0, "unit": True}])
+def test_bad_chains_are_refused(bad):
+    with pytest.raises(InputError, match="chain"):
+        Chain(**{"steps": 1, "step": 0.1, "noise": 0.1, **bad})
+
+
+def test_frozen_restores_parameters_and_mode():
+    module = torch.nn.Linear(2, 1).train()
+    with frozen(module):
+        assert not module.weight.requires_grad
+        assert not module.training
+    assert module.weight.requires_grad
+    assert module.training
+
+
+def test_replay_buffer_is_first_in_first_out():
+    buffer = ReplayBuffer(5, replay=1.0, fresh=lambda n: torch.full((n, 1), -1.0))
+    assert (buffer.start(4, generator()) == -1).all(), "an empty buffer gives fresh starts"
+    buffer.store(torch.arange(4.0).view(4, 1))
+    buffer.store(torch.arange(10.0, 13.0).view(3, 1))
+    assert set(buffer.points.flatten().tolist()) == {2.0, 3.0, 10.0, 11.0, 12.0}
+    assert set(buffer.start(200, generator()).flatten().tolist()) == {2.0, 3.0, 10.0, 11.0, 12.0}
+
+
+def test_replay_fraction():
+    buffer = ReplayBuffer(10, replay=0.95, fresh=lambda n: torch.full((n, 1), -1.0))
+    buffer.store(torch.ones(10, 1))
+    fraction = (buffer.start(20_000, generator()) > 0).float().mean().item()
+    assert fraction == pytest.approx(0.95, abs=0.01)

@@ -1,0 +1,138 @@
+# Names, paths and checks that the rules share; everything with a formula lives in the package.
+import inspect
+from collections import OrderedDict
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from hepad import configuration, detectors, device, errors, representations, samples
+
+# a misspelt key or class is refused here, before any job
+try:
+    for path in workflow.configfiles:
+        configuration.refuse_duplicate_keys(path)
+    validate(config, "../schemas/config.schema.yaml")
+    configuration.check(config)
+    DEVICE = device.resolve(config["device"])
+except errors.InputError as error:
+    raise WorkflowError(f"configuration: {error}") from None
+
+TASKS = config["tasks"]
+FIGURES = ("scores", "stability", "training", "images", "inputs", "summary")
+
+
+wildcard_constraints:
+    sample=r"[A-Za-z]\w*",
+    signal=r"[A-Za-z]\w*",
+    task=r"[A-Za-z]\w*",
+    detector=r"[A-Za-z]\w*",
+    representation=r"[A-Za-z]\w*",
+    seed=r"\d+",
+    chunk=r"\d+",
+
+
+def source_of(sample):
+    return config["samples"][sample]["source"]
+
+
+def card_of(sample):
+    """A card is looked for where the run is, then in the repository."""
+    card = Path(source_of(sample)["card"])
+    return card if card.is_file() else Path(workflow.basedir) / card
+
+
+def files_of(sample):
+    """What the events of a sample are read from: generated chunks, or the user's files."""
+    source = source_of(sample)
+    if "card" in source:
+        return expand("results/samples/{sample}/{chunk}.root", sample=sample, chunk=range(source["chunks"]))
+    try:
+        return samples.expand_files(source["files"])
+    except errors.InputError as error:
+        raise WorkflowError(f"samples.{sample}: {error}") from None
+
+
+def reading_of(sample):
+    """The settings of a source that concern its reader; generated chunks are read like any ROOT file."""
+    keys = ("reader", "tree", "branches", "units", "is_signal")
+    return {key: value for key, value in source_of(sample).items() if key in keys}
+
+
+def user_samples():
+    used = {name for task in TASKS.values() for name in [task["background"], *task["signals"]]}
+    return [name for name in sorted(used) if "files" in source_of(name)]
+
+
+def admit_user_files():
+    """Read every user file once, before anything is trained; a bad one ends the run here."""
+    for name in user_samples():
+        entry = config["samples"][name]
+        try:
+            samples.read(entry["source"], name=name, selection=entry["selection"], split=entry["split"])
+        except errors.InputError as error:
+            raise WorkflowError(f"samples.{name}: {error}") from None
+
+
+def features_of(sample, part, representations):
+    return expand(
+        "results/features/{r}/{sample}.{part}.h5", r=representations, sample=sample, part=part
+    )
+
+
+def representation_of(detector):
+    return config["detectors"][detector]["representation"]
+
+
+def representations_of(task):
+    """Of a task's detectors, each once, in the order of the configuration."""
+    return list(OrderedDict.fromkeys(representation_of(d) for d in TASKS[task]["detectors"]))
+
+
+def models_of(task):
+    return expand(
+        "results/models/{task}/{detector}/{seed}.safetensors",
+        task=task,
+        detector=TASKS[task]["detectors"],
+        seed=TASKS[task]["seeds"],
+    )
+
+
+def histories_of(task):
+    return [path.replace(".safetensors", ".json") for path in models_of(task)]
+
+
+def code_of(cls):
+    """The file that defines a class: an edit there reruns what was made with it."""
+    return inspect.getsourcefile(cls)
+
+
+def detector_code(wildcards):
+    return code_of(detectors.DETECTORS[config["detectors"][wildcards.detector]["type"]])
+
+
+def representation_code(wildcards):
+    return code_of(representations.REPRESENTATIONS[config["representations"][wildcards.representation]["type"]])
+
+
+def groups():
+    """Where each detector stands in tables and curves."""
+    types = {name: detectors.DETECTORS[entry["type"]] for name, entry in config["detectors"].items()}
+    return {name: cls.group for name, cls in types.items()}
+
+
+def labels():
+    """What each sample and detector is called in figures."""
+    entries = config["samples"] | config["detectors"]
+    return {name: entry.get("label", name) for name, entry in entries.items()}
+
+
+def tables():
+    names = ("auc.csv", "efficiency.csv", "rejection.csv", "efficiency.tex", "rejection.tex")
+    return expand("results/{name}", name=names)
+
+
+def figures():
+    paths = expand("results/figures/{task}/{figure}.pdf", task=TASKS, figure=FIGURES)
+    for task, entry in TASKS.items():
+        paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
+    return paths

@@ -1,0 +1,21 @@
+# Training sees the training part of the background and nothing else.
+rule train_detector:
+    input:
+        background=lambda w: features_of(TASKS[w.task]["background"], "train", representation_of(w.detector)),
+        code=detector_code,
+    output:
+        model="results/models/{task}/{detector}/{seed}.safetensors",
+        history="results/models/{task}/{detector}/{seed}.json",
+    params:
+        spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
+        device=DEVICE,
+    log:
+        "results/logs/train/{task}_{detector}_{seed}.log",
+    benchmark:
+        "results/benchmarks/train/{task}_{detector}_{seed}.tsv"
+    # the costly ones first, so that no core waits for the last of them
+    priority: lambda w: 0 if groups()[w.detector] == "baseline" else 10
+    resources:
+        gpu=1 if DEVICE == "cuda" else 0,
+    script:
+        "../scripts/train.py"

@@ -1,0 +1,84 @@
+# Scores of the test part, and the numbers made from them.
+rule score:
+    input:
+        models=lambda w: models_of(w.task),
+        features=lambda w: features_of(w.sample, "test", representations_of(w.task)),
+    output:
+        "results/scores/{task}/{sample}.h5",
+    params:
+        representations=lambda w: representations_of(w.task),
+        detectors=lambda w: {d: representation_of(d) for d in TASKS[w.task]["detectors"]},
+        seeds=lambda w: TASKS[w.task]["seeds"],
+        device=DEVICE,
+    log:
+        "results/logs/score/{task}_{sample}.log",
+    benchmark:
+        "results/benchmarks/score/{task}_{sample}.tsv"
+    resources:
+        gpu=1 if DEVICE == "cuda" else 0,
+    script:
+        "../scripts/score.py"
+
+
+rule supervised_ceiling:
+    input:
+        background=lambda w: features_of(TASKS[w.task]["background"], "train", config["evaluation"]["ceiling"]),
+        signal=lambda w: features_of(w.signal, "train", config["evaluation"]["ceiling"]),
+        tests=lambda w: [
+            *features_of(TASKS[w.task]["background"], "test", config["evaluation"]["ceiling"]),
+            *features_of(w.signal, "test", config["evaluation"]["ceiling"]),
+        ],
+    output:
+        background="results/ceiling/{task}/{signal}_background.h5",
+        signal="results/ceiling/{task}/{signal}_signal.h5",
+    log:
+        "results/logs/ceiling/{task}_{signal}.log",
+    benchmark:
+        "results/benchmarks/ceiling/{task}_{signal}.tsv"
+    script:
+        "../scripts/ceiling.py"
+
+
+rule evaluate:
+    input:
+        background=lambda w: f"results/scores/{w.task}/{TASKS[w.task]['background']}.h5",
+        signal="results/scores/{task}/{signal}.h5",
+        ceiling=[
+            "results/ceiling/{task}/{signal}_background.h5",
+            "results/ceiling/{task}/{signal}_signal.h5",
+        ],
+    output:
+        "results/evaluation/{task}/{signal}.json",
+    params:
+        eps_b=config["evaluation"]["eps_b"],
+        eps_s=config["evaluation"]["eps_s"],
+        groups=groups(),
+    log:
+        "results/logs/evaluate/{task}_{signal}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{task}_{signal}.tsv"
+    script:
+        "../scripts/evaluate.py"
+
+
+rule tabulate:
+    input:
+        [
+            f"results/evaluation/{task}/{signal}.json"
+            for task, entry in TASKS.items()
+            for signal in entry["signals"]
+        ],
+    output:
+        auc=report("results/auc.csv", caption="../report/auc.rst", category="Tables"),
+        efficiency=report("results/efficiency.csv", caption="../report/efficiency.rst", category="Tables"),
+        rejection=report("results/rejection.csv", caption="../report/rejection.rst", category="Tables"),
+        efficiency_tex="results/efficiency.tex",
+        rejection_tex="results/rejection.tex",
+    params:
+        labels=labels(),
+    log:
+        "results/logs/tabulate.log",
+    benchmark:
+        "results/benchmarks/tabulate.tsv"
+    script:
+        "../scripts/tabulate.py"

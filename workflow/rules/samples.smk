@@ -1,0 +1,33 @@
+# Events: generated in seeded chunks, or the user's files; both pass the same reader.
+rule generate_chunk:
+    input:
+        card=lambda w: card_of(w.sample),
+    output:
+        "results/samples/{sample}/{chunk}.root",
+    params:
+        source=lambda w: {k: v for k, v in source_of(w.sample).items() if k != "card"},
+        selection=lambda w: config["samples"][w.sample]["selection"],
+    log:
+        "results/logs/generate/{sample}_{chunk}.log",
+    benchmark:
+        "results/benchmarks/generate/{sample}_{chunk}.tsv"
+    priority: 100  # every sample is generated and read, and refused if it is bad, before the first training
+    script:
+        "../scripts/generate.py"
+
+
+rule read_events:
+    input:
+        files=lambda w: files_of(w.sample),
+    output:
+        "results/events/{sample}.h5",
+    params:
+        source=lambda w: reading_of(w.sample),
+        entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k not in ("source", "label")},
+    log:
+        "results/logs/read/{sample}.log",
+    benchmark:
+        "results/benchmarks/read/{sample}.tsv"
+    priority: 100
+    script:
+        "../scripts/read.py"
