@@ -196,6 +196,29 @@ def efficiency_against(score, threshold: float, variable, bins) -> BinnedEfficie
     return BinnedEfficiency(edges, value, *clopper_pearson(passed, total), passed, total)
 
 
+def efficiency_against_jet(samples: dict[str, tuple], threshold: float) -> dict[str, dict[str, BinnedEfficiency]]:
+    """Efficiency of score > threshold against jet pT and mass, in about ten bins that all samples share.
+
+    Parameters
+    ----------
+    samples: name -> (scores (n,), jets (n, 4) as (pt, eta, phi, mass) [GeV, rad])
+
+    Returns
+    -------
+    variable with its unit -> sample -> efficiencies; the bins hold at least 99 % of each variable
+    """
+    results = {}
+    for variable, column in (("jet $p_T$ [GeV]", 0), ("jet mass [GeV]", 3)):
+        values = {name: np.asarray(jet, float)[:, column] for name, (_, jet) in samples.items()}
+        low, high = np.quantile(np.concatenate(list(values.values())), [0.005, 0.995])
+        step = max(10 * round((high - low) / 100), 5)  # round edges [GeV]
+        edges = np.arange(step * np.floor(low / step), high + step, step)
+        results[variable] = {
+            name: efficiency_against(samples[name][0], threshold, value, edges) for name, value in values.items()
+        }
+    return results
+
+
 def spearman(a, b) -> float:
     """Rank correlation of two scores of the same events, in [-1, 1]; NaN if one of them is constant."""
     ranks = [rankdata(x) - (len(x) + 1) / 2 for x in (a, b)]

@@ -42,6 +42,7 @@ SIZES = {
     "legend.fontsize": 8, "legend.title_fontsize": 8, "legend.borderpad": 0.4, "legend.labelspacing": 0.35,
     "legend.handlelength": 1.8, "legend.borderaxespad": 0.5, "lines.linewidth": 1.4, "lines.markersize": 4,
     "lines.markeredgewidth": 0.8, "patch.linewidth": 1.0, "errorbar.capsize": 0,
+    "axes.xmargin": 0.05, "axes.ymargin": 0.05, "axes.formatter.min_exponent": 0,
     "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": None,
     **{f"{axis}tick.labelsize": 9 for axis in "xy"},
     **{f"{axis}tick.{kind}.{key}": value for axis in "xy" for kind, values in (
@@ -74,27 +75,31 @@ def style(config: dict) -> Iterator[None]:
         yield
 
 
-def label(ax: Axes, config: dict, right: str = "") -> None:
-    """Write the experiment and the label above ``ax`` on the left, √s on the right, ``right`` before it."""
+def label(first: Axes, config: dict, last: Axes | None = None, title: str = "") -> None:
+    """Write experiment and label above the panel ``first``; ``title`` and √s above ``last`` (default: first)."""
     filled = settings(config)
     energy = filled["sqrt_s_tev"]
-    parts = [right] * bool(right) + [rf"$\sqrt{{s}}$ = {energy:g} TeV"] * (energy is not None)
     mplhep.label.exp_label(
-        exp=filled["experiment"] or "", llabel=filled["label"] or "", rlabel=", ".join(parts) or None,
-        ax=ax, loc=0, fontsize=(11, 9, 9, 9),
-    )  # fmt: skip
+        exp=filled["experiment"] or "", llabel=filled["label"] or "", com=None, ax=first, loc=0, fontsize=(11, 9, 9, 9)
+    )
+    ax = last or first
+    text = ", ".join([title] * bool(title) + [rf"$\sqrt{{s}}$ = {energy:g} TeV"] * (energy is not None))
+    # experiments' own math fonts lack the root sign
+    look = {"ha": "right", "va": "bottom", "fontsize": 9, "math_fontfamily": "dejavusans"}
+    ax.annotate(text, (1, 1), (0, 2), "axes fraction", "offset points", **look)
 
 
 def palette(names: Iterable[str], config: dict) -> dict[str, str]:
-    """A colour per name: that of ``config['colors']``, or the next free one of the cycle.
+    """A colour per name: that of ``config['colors']``, or the next one of the cycle that no other of the names has.
 
-    To give a detector the same colour in every figure, call this once with all names and hand the result on as
-    ``config['colors']``.
+    To give a detector, or a sample, the same colour in every figure, call this once with all names and hand the
+    result on as ``config['colors']``.
     """
-    chosen = settings(config)["colors"]
+    names = list(names)
+    chosen = {name: color for name, color in settings(config)["colors"].items() if name in names}
     free = [color for color in CYCLE if color not in chosen.values()] or list(CYCLE)
     others = [name for name in names if name not in chosen]
-    return dict(chosen) | {name: free[i % len(free)] for i, name in enumerate(others)}
+    return chosen | {name: free[i % len(free)] for i, name in enumerate(others)}
 
 
 def save(figure: Figure, path: str | Path) -> None:

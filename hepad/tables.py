@@ -6,13 +6,15 @@ baselines, and the supervised ceiling, which has seen the signal.
 """
 
 import csv
+from collections import Counter
 from collections.abc import Iterable
 from math import floor, isfinite, log10
 from pathlib import Path
 
+from hepad.efficiency import LEVEL
 from hepad.errors import InputError, choose
-from hepad.evaluation import Evaluation, Rejection, WorkingPoint
-from hepad.io import atomic_path
+from hepad.evaluation import Evaluation, Rejection, WorkingPoint, from_json
+from hepad.io import atomic_path, read_json
 
 GROUPS = {
     "detector": "Detectors, fitted on background alone",
@@ -27,6 +29,26 @@ COLUMNS = {
 }
 ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
 ESCAPES |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+
+def read_records(paths: Iterable[str | Path], labels: dict[str, str] | None = None) -> list[dict]:
+    """Records of JSON files that hold lists of them, in the order of the files.
+
+    Two keys are added: ``label``, the detector's in ``labels`` (by default its own name), and ``name``, the label with
+    the seed where the detector has several, so that it tells the records of one task and signal apart.
+    """
+    records = []
+    for path in paths:
+        try:
+            records += [{**entry, "evaluation": from_json(entry["evaluation"])} for entry in read_json(path)]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a list of evaluations ({error}). Delete it and run again.") from None
+    seeds = Counter((r["task"], r["signal"], r["detector"]) for r in records)
+    for r in records:
+        r["label"] = (labels or {}).get(r["detector"], r["detector"])
+        several = seeds[r["task"], r["signal"], r["detector"]] > 1
+        r["name"] = f"{r['label']} (seed {r['seed']})" if several else r["label"]
+    return records
 
 
 def ordered(records: Iterable[dict]) -> list[dict]:
@@ -65,35 +87,42 @@ def write_csv(path: str | Path, kind: str, records: Iterable[dict]) -> None:
             writer.writerow({key: f"{x:.6g}" if isinstance(x, float) else x for key, x in row.items()})
 
 
-def latex(records: Iterable[dict], task: str) -> str:
-    """A LaTeX ``tabular`` of one task: detectors as rows; AUC and ε_S at each ε_B as columns, signal by signal.
+def latex(kind: str, records: Iterable[dict], task: str) -> str:
+    """A LaTeX ``tabular`` of one task with detectors as rows; the columns are repeated for every signal.
 
-    It needs no packages; put it into a ``table`` of your own with ``\\input``. Intervals are those of the evaluations.
+    kind 'efficiency': AUC and ε_S at each ε_B; kind 'rejection': 1/ε_B at each ε_S. It needs no packages; put it into
+    a ``table`` of your own with ``\\input``. Values have the intervals of the evaluations; what the sample cannot
+    resolve says so, with the number k of background events that pass.
     """
-    records = [record for record in ordered(records) if record["task"] == task]
-    if not records:
+    cells_of = {"efficiency": _efficiency_cells, "rejection": _rejection_cells}
+    choose("table", kind, cells_of)
+    cells = {}
+    for r in ordered(records):
+        if r["task"] == task:
+            cells[r["group"], r["detector"], r["seed"], r["signal"]] = cells_of[kind](r["evaluation"])
+    if not cells:
         raise InputError(f"tables: there is no result of the task '{task}'. Check its name in the config.")
-    signals = sorted({record["signal"] for record in records})
-    budgets = sorted({p.eps_b for record in records for p in record["evaluation"].working_points}, reverse=True)
-    width = 1 + len(budgets)
+    signals = sorted({key[3] for key in cells})
+    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
+    width = len(columns)
     lines = [
-        f"% task {task}: AUC and signal efficiency at fixed background efficiency, 68.3 % intervals",
+        f"% task {task}, {kind}: {100 * LEVEL:g} % intervals",
         f"\\begin{{tabular}}{{l{'c' * width * len(signals)}}}",
         "\\hline",
-        " & ".join(["", *(f"\\multicolumn{{{width}}}{{c}}{{{escape(signal)}}}" for signal in signals)]) + r" \\",
-        " & ".join(["", *(["AUC", *(f"$\\epsilon_S({_power(eps)})$" for eps in budgets)] * len(signals))]) + r" \\",
+        _line(["", *(f"\\multicolumn{{{width}}}{{c}}{{{escape(signal)}}}" for signal in signals)]),
+        _line(["", *columns * len(signals)]),
     ]
     for group, title in GROUPS.items():
-        block = [record for record in records if record["group"] == group]
+        block = {key[1:]: row for key, row in cells.items() if key[0] == group}
         if block:
             lines += ["\\hline", f"\\multicolumn{{{1 + width * len(signals)}}}{{l}}{{\\textit{{{title}}}}} \\\\"]
-        lines += _block(block, signals, budgets)
+        lines += _block(block, signals, columns)
     return "\n".join([*lines, "\\hline", "\\end{tabular}", ""])
 
 
-def write_latex(path: str | Path, records: Iterable[dict], task: str) -> None:
+def write_latex(path: str | Path, kind: str, records: Iterable[dict], task: str) -> None:
     """Write :func:`latex`, atomically."""
-    text = latex(records, task)
+    text = latex(kind, records, task)
     with atomic_path(path) as partial:
         partial.write_text(text)
 
@@ -130,31 +159,37 @@ def _rejection(evaluation: Evaluation) -> list[tuple]:
     return [row(r) for r in evaluation.rejections]
 
 
-def _block(records: list[dict], signals: list[str], budgets: list[float]) -> list[str]:
+def _block(cells: dict[tuple, dict[str, str]], signals: list[str], columns: list[str]) -> list[str]:
     """One line per detector; the seed is named where a detector has several."""
-    cells, seeds = {}, {}
-    for r in records:
-        cells[r["detector"], r["seed"], r["signal"]] = _cells(r["evaluation"], budgets)
-        seeds.setdefault(r["detector"], set()).add(r["seed"])
+    runs = sorted({(detector, seed) for detector, seed, _ in cells})
+    count = Counter(detector for detector, _ in runs)
     lines = []
-    for detector, seed in sorted({key[:2] for key in cells}):
-        name = escape(detector) + (f" (seed {seed})" if len(seeds[detector]) > 1 else "")
-        absent = ["--"] * (1 + len(budgets))
-        parts = [cell for signal in signals for cell in cells.get((detector, seed, signal), absent)]
-        lines.append(" & ".join([name, *parts]) + r" \\")
+    for detector, seed in runs:
+        name = escape(detector) + (f" (seed {seed})" if count[detector] > 1 else "")
+        of_signals = [cells.get((detector, seed, signal), {}) for signal in signals]
+        lines.append(_line([name, *(row.get(column, "--") for row in of_signals for column in columns)]))
     return lines
 
 
-def _cells(evaluation: Evaluation, budgets: list[float]) -> list[str]:
-    points = {point.eps_b: point for point in evaluation.working_points}
+def _line(parts: list[str]) -> str:
+    return " & ".join(parts) + r" \\"
 
-    def cell(eps_b: float) -> str:
-        if eps_b not in points:
-            return "--"
-        point = points[eps_b]
-        return with_interval(*point.eps_s[:3]) if point.resolved else f"unresolved ($k={point.n_background_passed}$)"
 
-    return [with_interval(*evaluation.auc), *(cell(eps_b) for eps_b in budgets)]
+def _efficiency_cells(evaluation: Evaluation) -> dict[str, str]:
+    cells = {"AUC": with_interval(*evaluation.auc)}
+    for p in sorted(evaluation.working_points, key=lambda p: -p.eps_b):
+        known = with_interval(*p.eps_s[:3]) if p.resolved else f"unresolved ($k={p.n_background_passed}$)"
+        cells[rf"$\epsilon_S({_power(p.eps_b)})$"] = known
+    return cells
+
+
+def _rejection_cells(evaluation: Evaluation) -> dict[str, str]:
+    cells = {}
+    for r in sorted(evaluation.rejections, key=lambda r: r.eps_s):
+        unknown = f"unresolved ($k={r.n_background_passed}$, $>{r.low:.0f}$)"
+        known = with_interval(r.inverse_eps_b, r.low, r.high) if r.resolved else unknown
+        cells[rf"$1/\epsilon_B({r.eps_s:g})$"] = known
+    return cells
 
 
 def _power(eps: float) -> str:

@@ -224,13 +224,30 @@ def test_efficiency_in_bins():
     assert binned.total.sum() == np.sum(pt >= 550)
     inside = (pt >= 600) & (pt < 650)
     assert binned.passed[1] == np.sum(inside & (score > 0.9))
-    assert binned.low[1] < 0.1 < binned.high[1] or abs(binned.value[1] - 0.1) < 0.03
+    low, high = ev.clopper_pearson(binned.passed[1], binned.total[1])
+    assert (binned.low[1], binned.high[1]) == (low, high)
+    assert binned.value[1] == pytest.approx(0.1, abs=0.04)
     assert np.isnan(binned.value[3])
     assert (binned.low[3], binned.high[3]) == (0, 1)
     with pytest.raises(InputError, match="rising edges"):
         ev.efficiency_against(score, 0.9, pt, [600, 550])
     with pytest.raises(InputError, match="finite"):
         ev.efficiency_against(score, 0.9, np.full(5000, np.nan), [0, 1])
+
+
+def test_efficiency_against_jet_shares_bins():
+    rng = np.random.default_rng(9)
+    jets = {n: np.column_stack([rng.uniform(550, 650, 900), *rng.normal(0, 1, (2, 900)), rng.exponential(scale, 900)])
+            for n, scale in (("QCD", 40), ("top", 80))}  # fmt: skip
+    score = {name: jet[:, 3] for name, jet in jets.items()}
+    result = ev.efficiency_against_jet({name: (score[name], jets[name]) for name in jets}, 60.0)
+    for of_samples in result.values():
+        assert np.all(of_samples["QCD"].edges == of_samples["top"].edges)
+        assert all(binned.total.sum() > 0.97 * 900 for binned in of_samples.values())
+    (pt, mass) = (of_samples["top"] for of_samples in result.values())
+    assert (pt.edges[0], pt.edges[-1]) == (550, 650)
+    # the score is the mass: all or nothing passes, except in the bin of the threshold
+    assert set(mass.value[np.abs(mass.edges[:-1] - 60) > np.diff(mass.edges)]) == {0, 1}
 
 
 def test_spearman():

@@ -7,7 +7,8 @@ import pytest
 
 from hepad import tables
 from hepad.errors import InputError
-from hepad.evaluation import evaluate
+from hepad.evaluation import evaluate, to_json
+from hepad.io import write_json
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,11 @@ def test_order_of_the_input_does_not_matter(records, tmp_path):
         tables.write_csv(tmp_path / "one.csv", kind, records)
         tables.write_csv(tmp_path / "two.csv", kind, records[::-1])
         assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
-    assert tables.latex(records, "qcd") == tables.latex(records[::-1], "qcd")
+    assert tables.latex("efficiency", records, "qcd") == tables.latex("efficiency", records[::-1], "qcd")
 
 
 def test_latex_blocks_and_cells(records, tmp_path):
-    tables.write_latex(tmp_path / "qcd.tex", records, "qcd")
+    tables.write_latex(tmp_path / "qcd.tex", "efficiency", records, "qcd")
     text = (tmp_path / "qcd.tex").read_text()
     places = [text.index(word) for word in ("Detectors", "nae", "Trivial", "mass", "supervised, not blind", "trees")]
     assert places == sorted(places)
@@ -86,16 +87,41 @@ def test_latex_blocks_and_cells(records, tmp_path):
     assert text.count("{") == text.count("}")
     # a detector that lacks one signal has dashes there, not another signal's numbers
     part = [r for r in records if (r["detector"], r["signal"]) != ("nae", "top")]
-    line = next(x for x in tables.latex(part, "qcd").splitlines() if x.startswith("nae"))
+    line = next(x for x in tables.latex("efficiency", part, "qcd").splitlines() if x.startswith("nae"))
     assert line.count("--") == 5
+
+
+def test_latex_of_rejections(records):
+    far = evaluate(np.linspace(0, 1, 500), np.linspace(2, 3, 500))
+    text = tables.latex("rejection", [*records[1:], records[0] | {"evaluation": far}], "qcd")
+    line = next(x for x in text.splitlines() if x.startswith("nae"))
+    assert line.count("unresolved ($k=0$, $>") == 3
+    assert r"$1/\epsilon_B(0.3)$" in text
+    r = records[1]["evaluation"].rejections[2]
+    assert tables.with_interval(r.inverse_eps_b, r.low, r.high) in text
+
+
+def test_records_are_read_back(records, tmp_path):
+    for i, part in enumerate((records[:4], records[4:])):
+        write_json(tmp_path / f"{i}.json", [r | {"evaluation": to_json(r["evaluation"])} for r in part])
+    paths = [tmp_path / "0.json", tmp_path / "1.json"]
+    found = tables.read_records(paths, {"nae": "NAE image"})
+    assert tables.latex("rejection", found, "qcd") == tables.latex("rejection", records, "qcd")
+    assert [r["label"] for r in found[:2]] == [r["name"] for r in found[:2]] == ["NAE image", "ae_x"]
+    write_json(paths[1], [r | {"evaluation": to_json(r["evaluation"]), "seed": 2} for r in records[:1]])
+    again = tables.read_records(paths)
+    assert [r["name"] for r in again] == ["nae (seed 1)", "ae_x", "mass", "trees", "nae (seed 2)"]
+    write_json(paths[1], {"auc": 1})
+    with pytest.raises(InputError, match=r"1\.json"):
+        tables.read_records(paths)
 
 
 def test_seeds_are_told_apart(records):
     both = [r | {"seed": seed} for r in records for seed in (1, 2)]
-    text = tables.latex(both, "top")
+    text = tables.latex("efficiency", both, "top")
     assert "nae (seed 1)" in text
     assert "nae (seed 2)" in text
-    assert "seed" not in tables.latex(records, "top")
+    assert "seed" not in tables.latex("efficiency", records, "top")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +147,7 @@ def test_bad_records_are_refused(records, tmp_path):
     with pytest.raises(InputError, match="baseline"):
         tables.rows("auc", [records[0] | {"group": "baselines"}])
     with pytest.raises(InputError, match="no result of the task 'tops'"):
-        tables.latex(records, "tops")
+        tables.latex("efficiency", records, "tops")
     with pytest.raises(InputError, match="efficiency"):
         tables.write_csv(tmp_path / "x.csv", "efficencies", records)
     assert list(tmp_path.iterdir()) == []

@@ -40,7 +40,8 @@ class Normaliser(nn.Module):
         """Learn the constants from x (N, *shape)."""
         flat = x.flatten(1)
         mean, scale = flat.mean(0), flat.std(0)
-        mean[: self.pixels], scale[: self.pixels] = 0, flat[:, : self.pixels].std()
+        if self.pixels:
+            mean[: self.pixels], scale[: self.pixels] = 0, flat[:, : self.pixels].std()
         scale[scale < 1e-9 * (1 + mean.abs())] = 1  # a constant column carries nothing and must not divide by zero
         shape = self.mean.shape
         self.mean.copy_(mean.view(shape))

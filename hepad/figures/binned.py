@@ -27,7 +27,8 @@ def efficiency_against_variable(
     eps_b: background efficiency of the working point over the whole sample, drawn as a line
     title: e.g. the detector's name
 
-    A bin in which nothing passes is an upper limit (arrow); a bin without events is left out.
+    A bin in which nothing passes is an upper limit (open triangle at the upper end of its interval); a bin without
+    events is left out.
     """
     figure, axes = panels(1, len(results), 4.4, 3.8, sharey=True)
     for ax, (variable, samples) in zip(axes[0], results.items(), strict=True):
@@ -44,11 +45,11 @@ def efficiency_against_variable(
         ax.set_xlim(next(iter(samples.values())).edges[[0, -1]])
         ax.set_ylabel("efficiency")
         ax.label_outer()
+    axes[0, 0].plot([], [], "v", color="black", markerfacecolor="white", label="nothing passes: upper limit")
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set_ylim(low, max(1.0, high) * 1.5)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    label(axes[0, 0], config)
-    axes[0, -1].set_title(title, loc="right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    label(axes[0, 0], config, axes[0, -1], title)
     return figure
 
 

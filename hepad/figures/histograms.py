@@ -6,14 +6,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.stats import skew
 
 from hepad.errors import InputError
 from hepad.figures.panels import panels
 from hepad.style import label, palette
 
-BINS = 50
+BINS = 40
 QUANTILES = (0.001, 0.999)
-WIDE = 100  # a positive variable that spans more than this factor gets a logarithmic axis
+WIDE = 30  # a positive variable that spans more than this factor may get a logarithmic axis
 
 
 def score_histograms(
@@ -48,15 +49,15 @@ def score_histograms(
         if edges[0] < threshold < edges[-1]:
             ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", gid="threshold")
             text = rf"$\epsilon_B$ = {eps_b:g}"
-            ax.text(threshold, 0.98, text, rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform(),
+            ax.text(threshold, 0.9, text, rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform(),
                     fontsize=8)  # fmt: skip
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    ax.set_ylim(max(low, 0.3 / max(map(len, samples.values()))), high * 20)
+    ax.set_ylim(max(low, 0.3 / max(map(len, samples.values()))), high * 12)
     ax.set_xlabel(f"{score_name} (first and last bin hold what lies outside)")
     ax.set_ylabel("fraction of jets per bin")
-    ax.legend(loc="upper left", ncols=2, title=title or None, alignment="left")
-    label(ax, config)
+    ax.legend(loc="upper left", ncols=3)
+    label(ax, config, title=title)
     return figure
 
 
@@ -96,21 +97,23 @@ def input_histograms(
         ax.set_ylabel("fraction of jets")
     lines = [Line2D([], [], color="#888888", linewidth=5)] + [Line2D([], [], color=colors[name]) for name in signals]
     figure.legend(lines, list(samples), loc="outside upper right", ncols=len(samples))
-    label(axes[0, 0], config)
+    label(axes[0, 0], config, axes[0, -1])
     return figure
 
 
 def _edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
-    """Common edges from quantiles; whole numbers get bins of whole width, wide positive ones equal bins of the log."""
+    """Common edges from quantiles: whole numbers in whole bins, the logarithm where that is less skewed."""
     for sample, values in samples.items():
         if len(values) == 0 or not np.isfinite(values).all():
             raise InputError(f"figures: '{name}' of '{sample}' is empty, NaN or infinite. Check the events.")
     ends = np.array([np.quantile(values, QUANTILES) for values in samples.values()])
     low, high = ends[:, 0].min(), ends[:, 1].max()
     if all(np.all(values == np.round(values)) for values in samples.values()):
+        low, high = np.floor(low), np.ceil(high)
         step = max(1, np.ceil((high - low + 1) / BINS))
         return np.arange(low - 0.5, high + step, step)
-    if low > 0 and high > WIDE * low:
+    everything = np.concatenate(list(samples.values()))
+    if everything.min() > 0 and high > WIDE * low and abs(skew(np.log(everything))) < abs(skew(everything)):
         return np.geomspace(low, high, BINS + 1)
     margin = 0 if high > low else max(abs(low), 1) * 1e-3
     return np.linspace(low - margin, high + margin, BINS + 1)
@@ -130,5 +133,5 @@ def _draw(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray, backgroun
         else:
             mplhep.histplot(content, edges, ax=ax, yerr=errors, color=colors[name], label=name, flow="none", zorder=3)
     ax.set_xlim(edges[0], edges[-1])
-    if edges[0] > 0 and edges[-1] > WIDE * edges[0]:
+    if not np.isclose(edges[1] - edges[0], edges[-1] - edges[-2]):
         ax.set_xscale("log")

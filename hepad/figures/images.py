@@ -31,14 +31,14 @@ def jet_images(
     columns = list(next(iter(images.values())))
     every = np.stack([image for row in images.values() for image in row.values()])
     norm = _log_norm(every)
-    figure, axes = panels(len(images), len(columns), 2.5, 2.6, sharex=True, sharey=True)
+    figure, axes = panels(len(images), len(columns), 2.3, 2.45, "compressed", sharex=True, sharey=True)
     for line, (sample, row) in zip(axes, images.items(), strict=True):
         for ax, (version, image) in zip(line, row.items(), strict=True):
             shown = _show(ax, image, norm, half_widths)
-            inside(ax, f"{sample}\n{version}")
+            inside(ax, f"{sample}\n{version}", "white")
     _frame(figure, axes)
-    figure.colorbar(shown, ax=axes, label=FRACTION, shrink=0.9, extend="min")
-    label(axes[0, 0], config)
+    figure.colorbar(shown, ax=axes, label=FRACTION, extend="min")
+    label(axes[0, 0], config, axes[0, -1])
     return figure
 
 
@@ -46,14 +46,14 @@ def average_images(
     images: dict[str, np.ndarray], config: dict, *, half_widths: tuple[float, float] = HALF_WIDTHS
 ) -> Figure:
     """Average images of samples side by side on one logarithmic colour scale; sample -> (H, W)."""
-    figure, axes = panels(1, len(images), 2.9, 3.2, sharex=True, sharey=True)
+    figure, axes = panels(1, len(images), 2.6, 3.2, "compressed", sharex=True, sharey=True)
     norm = _log_norm(np.stack(list(images.values())))
     for ax, (sample, image) in zip(axes[0], images.items(), strict=True):
         shown = _show(ax, image, norm, half_widths)
-        inside(ax, sample)
+        inside(ax, sample, "white")
     _frame(figure, axes)
-    figure.colorbar(shown, ax=axes, label=FRACTION, shrink=0.9, extend="min")
-    label(axes[0, 0], config)
+    figure.colorbar(shown, ax=axes, label=FRACTION, extend="min")
+    label(axes[0, 0], config, axes[0, -1])
     return figure
 
 
@@ -83,19 +83,20 @@ def reconstructions(
         )
     difference = reconstructed - originals
     largest = max(float(np.abs(difference).max()), 1e-12)
-    norms = [_log_norm(originals)] * 2 + [SymLogNorm(largest / 100, vmin=-largest, vmax=largest)]
-    figure, axes = panels(3, len(originals), 2.0, 2.2, sharex=True, sharey=True)
+    step = 10.0 ** (np.floor(np.log10(largest)) - 1)  # the difference is linear below, logarithmic above
+    norms = [_log_norm(originals)] * 2 + [SymLogNorm(step, vmin=-largest, vmax=largest)]
+    figure, axes = panels(3, len(originals), 1.9, 2.2, "compressed", sharex=True, sharey=True)
     titles = ("original", "reconstruction", "reconstruction − original")
     for line, stack, norm, text in zip(axes, (originals, reconstructed, difference), norms, titles, strict=True):
         for ax, image in zip(line, stack, strict=True):
             shown = _show(ax, image, norm, half_widths, "RdBu_r" if stack is difference else "viridis")
-        inside(line[0], text)
-        extend = "neither" if stack is difference else "both"
-        figure.colorbar(shown, ax=line, label=FRACTION, extend=extend)
-    for ax, score, name in zip(axes[0], scores, names or [""] * len(scores), strict=True):
-        ax.set_title(f"{name}\nscore {score:.3g}".strip(), fontsize=8)
+        bar = figure.colorbar(shown, ax=line, label=f"{text}\n{FRACTION}")
+        if stack is difference:
+            bar.set_ticks([-10 * step, -step, 0, step, 10 * step])
+    for ax, score, name in zip(axes[-1], scores, names or [""] * len(scores), strict=True):
+        ax.set_xlabel(f"{name}\nscore {score:.3g}".strip(), fontsize=8, loc="center")
     _frame(figure, axes)
-    label(axes[0, 0], config)
+    label(axes[0, 0], config, axes[0, -1])
     return figure
 
 
@@ -119,3 +120,4 @@ def _frame(figure: Figure, axes: np.ndarray) -> None:
     for ax in axes.flat:
         ax.minorticks_off()
         ax.set_xticks([-0.5, 0, 0.5])
+        ax.set_yticks([-0.5, 0, 0.5])

@@ -5,12 +5,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
-def panels(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
+def panels(
+    rows: int, columns: int, width: float, height: float, layout: str = "constrained", **options
+) -> tuple[Figure, np.ndarray]:
     """A figure of rows × columns panels of the given size [inch], and its (rows, columns) array of axes."""
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, height * rows), layout=layout)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def inside(ax: Axes, text: str, x: float = 0.04, y: float = 0.95) -> None:
+def inside(ax: Axes, text: str, color: str) -> None:
     """Write ``text`` into the upper left corner of a panel."""
-    ax.text(x, y, text, transform=ax.transAxes, ha="left", va="top", fontsize=9, zorder=9)
+    ax.text(0.04, 0.96, text, transform=ax.transAxes, ha="left", va="top", fontsize=8, color=color)

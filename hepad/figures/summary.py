@@ -11,7 +11,7 @@ MARKERS = {"detector": "o", "baseline": "s", "ceiling": "*"}
 
 
 def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
-    """AUC with its interval for every detector of one task, a colour per signal.
+    """AUC with its interval for every detector of one task, a colour per signal; the best baseline is also a line.
 
     Blind detectors, trivial baselines and the supervised ceiling are in blocks of their own, each ordered by the mean
     AUC over its signals; several seeds share a line.
@@ -39,6 +39,7 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
         auc, offset = r["evaluation"].auc, (signals.index(r["signal"]) - (len(signals) - 1) / 2) * 0.22
         errors = [[auc.value - auc.low], [auc.high - auc.value]]
         look = {"marker": MARKERS[r["group"]], "color": colors[r["signal"]], "gid": r["group"], "linestyle": "none"}
+        look["markersize"] = 8 if r["group"] == "ceiling" else 4
         ax.errorbar([auc.value], [heights[r["detector"]] + offset], xerr=errors, **look)
     for height, title in heads:
         ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic")
@@ -46,6 +47,10 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     for signal in signals:
         ax.plot([], [], marker="o", linestyle="none", color=colors[signal], label=signal)
+        found = [r["evaluation"].auc.value for r in records if (r["group"], r["signal"]) == ("baseline", signal)]
+        if found:
+            look = {"color": colors[signal], "linestyle": "--", "linewidth": 0.9, "zorder": 1}
+            ax.axvline(max(found), gid="best baseline", label=f"best baseline for {signal}", **look)
     ax.set_yticks(list(heights.values()), list(heights))
     ax.tick_params(axis="y", which="both", left=False, right=False)
     ax.minorticks_off()
@@ -55,7 +60,7 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_xlabel(f"AUC, task {task}")
-    figure.legend(loc="outside lower right", ncols=len(signals))
+    figure.legend(loc="outside lower right", ncols=2)
     label(ax, config)
     return figure
 

@@ -32,9 +32,11 @@ def training_curves(history: list[dict], config: dict, *, title: str = "") -> Fi
     for ax, (phase, draw) in zip(axes[0], plan, strict=True):
         draw(ax, history, phase)
         ax.set_xlabel("step")
-        ax.legend(loc="best", title=f"{phase} phase", alignment="left")
-    label(axes[0, 0], config)
-    axes[0, -1].set_title(title, loc="right")
+        # room for the legend above the curves
+        bottom, top = ax.transScale.transform([(1, limit) for limit in ax.get_ylim()])[:, 1]
+        ax.set_ylim(top=ax.transScale.inverted().transform((1, top + 0.35 * (top - bottom)))[1])
+        ax.legend(loc="upper right", title=f"{phase} phase", alignment="left")
+    label(axes[0, 0], config, axes[0, -1], title)
     return figure
 
 

@@ -51,9 +51,9 @@ class JetImage(Representation):
         if not isinstance(size, int) or size < 1:
             raise InputError(f"JetImage: size = {size!r} must be a whole number of pixels, 1 or more.")
         for name, value in {"eta_range": eta_range, "phi_range": phi_range, "power": power}.items():
-            if not value > 0:
-                raise InputError(f"JetImage: {name} = {value!r} must be greater than 0.")
-        if not sigma >= 0:
+            if not isinstance(value, (int, float)) or not value > 0:
+                raise InputError(f"JetImage: {name} = {value!r} must be a number greater than 0.")
+        if not isinstance(sigma, (int, float)) or not sigma >= 0:
             raise InputError(f"JetImage: sigma = {sigma!r} must be 0 (no filter) or greater.")
         self.size, self.eta_range, self.phi_range = size, eta_range, phi_range
         self.sigma, self.power = sigma, power

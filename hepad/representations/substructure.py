@@ -25,7 +25,7 @@ import torch
 from hepad.kinematics import delta_phi, sum_four_vectors
 
 # pairs of constituents are held for this many jets at a time
-BLOCK = 256
+BLOCK = 64
 
 
 def rapidity(p: np.ndarray) -> np.ndarray:

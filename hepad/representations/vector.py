@@ -17,7 +17,6 @@ from hepad.representations import clustering, substructure
 from hepad.representations.base import Representation, Space
 
 JET_PT_MIN = 30.0
-LUND_KT_MIN = 1.0
 
 
 class Quantities:
@@ -83,7 +82,7 @@ VARIABLES = {
     "soft_drop_angle": Variable(lambda q: q.groomed.angle, "rad", "angle R_g of the splitting that passes soft drop"),
     "soft_drop_sharing": Variable(lambda q: q.groomed.sharing, "", "momentum sharing z_g of that splitting"),
     "lund_multiplicity": Variable(
-        lambda q: clustering.lund_multiplicity(q.branch, LUND_KT_MIN), "", "primary C/A splittings with kT > 1 GeV"
+        lambda q: clustering.lund_multiplicity(q.branch), "", "primary C/A splittings with kT > 1 GeV"
     ),
     "tau1": Variable(lambda q: q.tau[0], "", "1-subjettiness, β = 1, R0 = 0.8"),
     "tau2": Variable(lambda q: q.tau[1], "", "2-subjettiness"),

@@ -4,8 +4,9 @@ Per batch of events: generate, smear, cluster, keep the probe jets, match them t
 wanted number of jets is reached. Needs the extra ``hepad[simulate]``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
 from hepad.kinematics import from_cartesian
 from hepad.samples import reconstruction, truth
+from hepad.samples.meta import SUMMED
 from hepad.samples.response import Particles, Response, respond
 from hepad.samples.selection import complete, window
 
 BATCH = 500
+HOPELESS = 20_000  # events without a single probe jet
 MAX_ABS_ETA = 5.0
 MAX_SEED = 900_000_000
 
@@ -56,52 +59,68 @@ def generate(
 
     Returns
     -------
-    Events, all in split 0 (the reader splits), with truth ``hard_pt`` (p̂_T), with matching ``matched_pt`` and
-    ``matched_dr_max``, for hidden valleys ``n_dark_mesons`` and ``invisible_fraction`` of the event's dark mesons; in
-    ``meta`` cross-section, acceptance (weight of events with a probe jet over that of all), window, settings, card.
+    Events, all in split 0 (the reader splits). ``truth``: ``hard_pt`` (p̂_T; 0 for a lone resonance), with matching
+    ``matched_pt`` and ``matched_dr_max``, for hidden valleys ``n_dark_mesons`` and ``invisible_fraction`` of the
+    event's dark mesons. ``meta``: cross-section, acceptance (weight of the events with a probe jet over that of all),
+    counts, window, settings, card.
 
     Raises
     ------
     InputError: unreadable card, refused setting, failed initialisation, nothing passes
     """
     window(selection)
+    if jets < 1:
+        raise InputError(f"{card}: 'jets' is {jets}; it must be positive.")
     leading = int(choose("leading", str(leading), ("1", "2")))
     matching = _checked_matching(matching)
     response = Response() if response is True else response or None
     pythia = start(card, seed)
-    rng = np.random.default_rng(seed)
-    parts, tried, found = [], 0, 0
-    sums = {"n_tried": 0, "n_events_accepted": 0, "sum_weights_tried": 0.0, "sum_weights_accepted": 0.0}
-    while found < jets:
-        if tried >= max_events or (tried >= 20_000 and not found):
-            raise _too_few(card, jets, found, tried, selection, matching)
-        wanted = 1.1 * (jets - found) * tried / found if found else BATCH
-        batch = pythia.nextBatch(int(np.clip(wanted, 50, min(BATCH, max_events - tried if max_events > tried else 1))))
-        if not len(batch):
-            raise InputError(f"{card}: Pythia generates no events. Set 'Print:quiet = off' in it to see why.")
-        part = _process(batch, pythia, rng, selection, leading, response, matching, jet_radius)
-        weight = ak.to_numpy(batch.info.weights[:, 0])
-        accepted = np.unique(part.event_id)
-        sums["n_tried"] += len(batch)
-        sums["n_events_accepted"] += len(accepted)
-        sums["sum_weights_tried"] += float(weight.sum())
-        sums["sum_weights_accepted"] += float(weight[accepted].sum())
-        part.event_id[:] += first_event_id + tried
+    steps = partial(
+        _process, pythia=pythia, rng=np.random.default_rng(seed), selection=selection, leading=leading,
+        response=response, matching=matching, jet_radius=jet_radius,
+    )  # fmt: skip
+    parts, sums = [], dict.fromkeys(SUMMED, 0)
+    for part, counts in _batches(pythia, steps, jets, max_events):
+        part.event_id[:] += first_event_id + sums["n_tried"]
         parts.append(part)
-        tried += len(batch)
-        found += len(part)
+        sums = {key: sums[key] + counts[key] for key in SUMMED}
         if progress:
-            progress(min(found, jets), jets)
+            progress(min(sums["n_jets"], jets), jets)
+    if sums["n_jets"] < jets:
+        raise _too_few(card, jets, sums, selection, matching)
     events = concatenate(parts)
     last = events.event_id[jets - 1]
     events = events[: np.searchsorted(events.event_id, last, side="right")]
-    events.meta.update(_facts(pythia, card, seed), **sums, n_jets=len(events))
     events.meta.update(
+        _facts(pythia, card, seed) | sums, n_jets=len(events),
         acceptance=sums["sum_weights_accepted"] / sums["sum_weights_tried"],
         window=None if selection == "any" else dict(selection), jet_radius=jet_radius, leading=leading,
         matching=matching, response=asdict(response) if response else None,
     )  # fmt: skip
     return events
+
+
+def _batches(pythia, steps, jets: int, max_events: int) -> Iterator[tuple[Events, dict]]:
+    """Batches of probe jets with their counts until there are enough, or no hope of it."""
+    tried, found = 0, 0
+    while found < jets and tried < max_events and (found or tried < HOPELESS):
+        wanted = 1.1 * (jets - found) * tried / found if found else 4 * jets + tried
+        batch = pythia.nextBatch(int(np.clip(wanted, 50, min(BATCH, max_events - tried))))
+        if not len(batch):
+            return
+        part = steps(batch)
+        weight, accepted = ak.to_numpy(batch.info.weights[:, 0]), np.unique(part.event_id)
+        tried, found = tried + len(batch), found + len(part)
+        yield (
+            part,
+            {
+                "n_tried": len(batch),
+                "n_events_accepted": len(accepted),
+                "n_jets": len(part),
+                "sum_weights_tried": float(weight.sum()),
+                "sum_weights_accepted": float(weight[accepted].sum()),
+            },
+        )
 
 
 def start(card: str | Path, seed: int):
@@ -145,7 +164,7 @@ def visible(record: truth.Record, particle_data) -> Particles:
     return Particles(record.event[final], kind, charged[which], p).take(central)
 
 
-def _process(batch, pythia, rng, selection, leading, response, matching, jet_radius) -> Events:
+def _process(batch, *, pythia, rng, selection, leading, response, matching, jet_radius) -> Events:
     """The probe jets of one batch; ``event_id`` is the index in the batch."""
     n = len(batch)
     record = truth.flatten(batch)
@@ -200,9 +219,15 @@ def _checked_matching(matching) -> dict | None:
     return {"particle": int(matching["particle"]), "radius": float(matching["radius"])}
 
 
-def _too_few(card, jets, found, tried, selection, matching) -> InputError:
+def _too_few(card, jets, sums, selection, matching) -> InputError:
     matched = f" and the matching {matching}" if matching else ""
+    advice = (
+        "Check that the card makes jets of this pt (PhaseSpace:pTHatMin about 100 GeV below the window), or widen the "
+        "window."
+    )
+    if not sums["n_tried"]:
+        advice = "Pythia generates no events: set 'Print:quiet = off' in the card to see why."
     return InputError(
-        f"{card}: {found} of {jets} jets after {tried} events pass the window {selection}{matched}. Check that the "
-        "card makes jets of this pt (PhaseSpace:pTHatMin about 100 GeV below the window), or widen the window."
+        f"{card}: {sums['n_jets']} of {jets} jets after {sums['n_tried']} events pass the window {selection}{matched}. "
+        f"{advice}"
     )

@@ -60,7 +60,7 @@ def cluster(particles: Particles, n_events: int, radius: float) -> Jets:
 def probe_jets(jets: Jets, selection, leading: int) -> np.ndarray:
     """(J,) bool: among the ``leading`` hardest jets of their event, and inside the window."""
     (low, high), abs_eta = window(selection)
-    pt, eta = jets.p[:, 0], jets.p[:, 1]
+    pt, eta = jets.p[:, :2].astype(np.float32).T  # the precision of Events: what passes here passes when read
     return (jets.rank < leading) & (pt > low) & (pt < high) & (np.abs(eta) < abs_eta)
 
 

@@ -8,6 +8,7 @@ its constituents (then jagged twice) are taken.
 """
 
 import json
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,8 @@ NAMES = {
 LAYOUTS = (("pt", "eta", "phi", "mass"), ("pt", "eta", "phi", "energy"), ("px", "py", "pz", "energy"))
 LAYOUTS += (("pt", "eta", "phi"),)
 UNITS = {"GeV": 1.0, "MeV": 1e-3}
-DAMAGE = (OSError, ValueError, KeyError, zlib.error, uproot.DeserializationError)
+# what uproot raises on damaged bytes
+DAMAGE = (OSError, ValueError, LookupError, NotImplementedError, struct.error, zlib.error, uproot.DeserializationError)
 
 
 def write_root(events: Events, path: str | Path) -> None:
@@ -130,7 +132,7 @@ def _reading(path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise InputError(f"{path}: not a readable ROOT file ({reason}). It may be truncated; fetch it again.") from None
 
 
@@ -165,7 +167,8 @@ def _tree(path, file, tree: str):
     if tree not in file or not file.classname_of(tree).startswith("TTree"):
         present = sorted({key.split(";")[0] for key, kind in file.classnames().items() if kind.startswith("TTree")})
         raise InputError(f"{path}: there is no TTree '{tree}'; present: {', '.join(present) or 'none'}. Set 'tree'.")
-    return file[tree]
+    with _reading(path):
+        return file[tree]
 
 
 def _mapping(path, tree, branches: dict[str, str] | None) -> dict[str, str]:
@@ -197,7 +200,6 @@ def _layout(mapping) -> tuple[str, ...] | None:
 def _columns(path, arrays: dict, scale: float, max_constituents: int) -> tuple[dict, dict]:
     """The columns of Events, and the truth, of one block of entries."""
     layout = _layout(arrays)
-    n = len(arrays["constituent_" + layout[0]])
     constituents = _four_vectors(path, arrays, "constituent", layout, max_constituents, scale)
     columns = {"constituents": constituents, "jet": sum_four_vectors(constituents).astype(np.float32)}
     if all(f"jet_{x}" in arrays for x in FOUR_VECTOR):
@@ -221,8 +223,8 @@ def _check(path, branch: str, name: str, array, first_entry: int) -> None:
     positive = name.endswith(("_pt", "_energy")) and not name.startswith("truth_")
 
     def entry(value: int) -> int:
-        counts = ak.to_numpy(ak.num(array, axis=1)) if array.ndim == 2 else [ak.count(row) for row in array]
-        return first_entry + (value if array.ndim == 1 else int(np.searchsorted(np.cumsum(counts), value, side="right")))
+        counts = [1] * len(array) if array.ndim == 1 else [ak.count(row) for row in array]
+        return first_entry + int(np.searchsorted(np.cumsum(counts), value, side="right"))
 
     check_values(path, branch, ak.to_numpy(ak.flatten(array, axis=None)), entry, positive=positive)
 

@@ -80,7 +80,8 @@ def content_id(constituents: np.ndarray) -> np.ndarray:
     Multilinear hash of the float32 bits, h = Σ_i a_i x_i mod 2^64 with fixed odd a_i; padding adds nothing.
     """
     # + 0.0 turns -0.0, whose bits are not zero, into 0.0
-    words = (np.ascontiguousarray(constituents, np.float32) + np.float32(0.0)).reshape(len(constituents), -1)
+    words = np.ascontiguousarray(constituents, np.float32) + np.float32(0.0)
+    words = words.reshape(len(words), words.shape[1] * words.shape[2])
     factors = np.random.default_rng(20220614).integers(2**64, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
     total = np.zeros(len(words), np.uint64)
     for start in range(0, words.shape[1], 64):  # in blocks, for memory
@@ -102,7 +103,8 @@ def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, truth=No
         columns.setdefault(name, np.zeros((n, width, 4), np.float32))
     columns.setdefault("met", np.zeros((n, 2), np.float32))
     columns.setdefault("weight", np.ones(n))
-    columns.setdefault("event_id", content_id(columns["constituents"]))
+    if "event_id" not in columns:
+        columns["event_id"] = content_id(columns["constituents"])
     columns["split"] = split_of(columns["event_id"], split) if split_rows is None else split_rows.astype(np.int8)
     return Events(**columns, truth=truth or {}, meta=meta or {})
 

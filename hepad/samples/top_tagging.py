@@ -11,7 +11,6 @@ table: ``table/table``, rows of ``index`` and ``values_block_<i>``, the column n
 
 import pickletools
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import h5py
@@ -76,26 +75,99 @@ def read_top_tagging(
     parts, counts, seen = [], {}, []
     for path in files:
         with open_hdf5(path) as file:
-            blocks, n_constituents = _layout(path, file, key, is_signal)
-            counts[str(path)] = total = {"refused: is_signal": 0}
+            blocks, columns = _layout(path, file, key, is_signal)
+            counts[str(path)] = total = {}
             for start in range(0, len(blocks[0].dataset), chunk):
-                rows = slice(start, start + chunk)
-                columns, flags = _columns(path, blocks, rows, min(n_constituents, 10**6), max_constituents)
-                mask, block = select(columns["jet"], (columns["constituents"][..., 0] > 0).sum(axis=1), selection)
-                if is_signal is not None:
-                    wanted = flags["is_signal_new"] == is_signal
-                    mask, block = select(columns["jet"][wanted], _number(columns, wanted), selection)
-                    block["read"] += int((~wanted).sum())
-                    block["refused: is_signal"] = int((~wanted).sum())
-                    columns = {key: array[wanted] for key, array in columns.items()}
-                    flags = {key: array[wanted] for key, array in flags.items()}
-                ttv = flags.get("ttv") if use_ttv else None
-                split_rows = None if ttv is None else SPLIT_OF_TTV[ttv.astype(int)]
-                part = complete(columns, split=split, split_rows=split_rows)[mask]
+                table = _read(path, blocks, columns, slice(start, start + chunk))
+                part, block, pt = _jets(path, table, is_signal, use_ttv, selection, split, max_constituents)
+                seen.append(pt)
                 parts += [part] if len(part) else []
-                seen.append(columns["jet"][:, 0])
                 for cut, number in block.items():
                     total[cut] = total.get(cut, 0) + number
     if not parts:
         raise nothing_passes(name, counts, np.concatenate([*seen, []]), selection)
     return describe(concatenate(parts), {}, name, selection, counts)
+
+
+def check_top_tagging(files: list[str], *, key: str = "table", is_signal: int | None = None, **_: object) -> None:
+    """Open every file and look for the table and its columns; InputError names what is missing."""
+    for path in files:
+        with open_hdf5(path) as file:
+            _layout(path, file, key, is_signal)
+
+
+def _jets(path, table: dict, is_signal, use_ttv: bool, selection, split, width: int) -> tuple[Events, dict, np.ndarray]:
+    """One block of rows to (Events that pass, counts, pt of all jets of the class)."""
+    wanted = np.ones(len(table["p"]), bool) if is_signal is None else table["is_signal_new"] == is_signal
+    p = from_cartesian(table["p"][wanted])
+    row = np.repeat(np.arange(len(p)), p.shape[1])
+    present = table["p"][wanted][..., 3].ravel() > 0
+    constituents = pad(row[present], p.reshape(-1, 4)[present], len(p), width)
+    jet = sum_four_vectors(constituents).astype(np.float32)
+    mask, counts = select(jet, (constituents[..., 0] > 0).sum(axis=1), selection)
+    counts |= {"read": len(wanted), "refused: is_signal": int((~wanted).sum())}
+    split_rows = None
+    if use_ttv and "ttv" in table:
+        ttv = table["ttv"][wanted]
+        if not np.isin(ttv, (0, 1, 2)).all():
+            raise InputError(f"{path}: 'ttv' has values other than 0, 1, 2. Set 'use_ttv: false' to split by hash.")
+        split_rows = SPLIT_OF_TTV[ttv.astype(np.int64)]
+    events = complete({"jet": jet, "constituents": constituents}, split=split, split_rows=split_rows)
+    return events[mask], counts, jet[:, 0]
+
+
+def _read(path, blocks: list[Block], columns: dict[str, tuple[int, int]], rows: slice) -> dict[str, np.ndarray]:
+    """``p`` (N, P, 4) of (px, py, pz, E), ``is_signal_new`` and ``ttv`` (N,), checked."""
+    values = []
+    for block in blocks:
+        data = read_array(block.dataset.parent, block.dataset.name.split("/")[-1], rows)
+        values.append(data if block.field is None else data[block.field].reshape(len(data), -1))
+    table = {name: values[block][:, i] for name, (block, i) in columns.items()}
+    for name, column in table.items():
+        check_values(path, name, column, lambda i: i + rows.start, positive=name.startswith("E_"))
+    length = sum(name.startswith("E_") for name in table)
+    p = np.stack([np.stack([table[f"{x}_{i}"] for x in COMPONENTS], axis=-1) for i in range(length)], axis=1)
+    return {"p": p} | {name: table[name] for name in ("is_signal_new", "ttv") if name in table}
+
+
+def _layout(path, file: h5py.File, key: str, is_signal) -> tuple[list[Block], dict[str, tuple[int, int]]]:
+    """The blocks of the table, and for every column that is read its (block, column in the block)."""
+    if key not in file:
+        raise InputError(f"{path}: there is no table '{key}'; present: {', '.join(file) or 'nothing'}. Set 'key'.")
+    group = file[key]
+    present = group if isinstance(group, h5py.Group) else {}
+    if "table" in present:
+        dataset = group["table"]
+        fields = [field for field in dataset.dtype.names or () if field.startswith("values_block_")]
+        blocks = [Block(_strings(path, dataset.attrs[f"{field}_kind"]), dataset, field) for field in fields]
+    else:
+        numbers = sorted(re.findall(r"block(\d+)_items", " ".join(present)), key=int)
+        names = [[bytes(item).decode() for item in group[f"block{i}_items"][()]] for i in numbers]
+        blocks = [Block(n, group[f"block{i}_values"], None) for n, i in zip(names, numbers, strict=True)]
+    found = {name: (b, i) for b, block in enumerate(blocks) for i, name in enumerate(block.names)}
+    length = 0
+    while f"E_{length}" in found:
+        length += 1
+    wanted = [f"{x}_{i}" for i in range(max(length, 1)) for x in COMPONENTS]
+    wanted += [] if is_signal is None else ["is_signal_new"]
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        listed = ", ".join(list(found)[:12]) or "none"
+        raise InputError(f"{path}: table '{key}' lacks the columns {', '.join(missing[:8])}; it has: {listed} ...")
+    wanted += [name for name in ("ttv",) if name in found]
+    return blocks, {name: found[name] for name in wanted}
+
+
+def _strings(path, pickled: bytes) -> list[str]:
+    """The strings of a pickled list of strings, from its opcodes; nothing is executed."""
+    try:
+        opcodes = [(opcode.name, value) for opcode, value, _ in pickletools.genops(bytes(pickled))]
+    except ValueError as error:
+        raise InputError(f"{path}: the column names cannot be read ({error}). Write it with format='fixed'.") from None
+    unknown = {name for name, _ in opcodes} - STRINGS - LIST - {"STOP"}
+    if unknown:
+        raise InputError(
+            f"{path}: the column names are not a plain list of strings (found {', '.join(sorted(unknown))}); hepad "
+            "does not unpickle. Write the table with pandas' format='fixed'."
+        )
+    return [value for name, value in opcodes if name in STRINGS]

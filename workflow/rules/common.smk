@@ -18,7 +18,7 @@ except errors.InputError as error:
     raise WorkflowError(f"configuration: {error}") from None
 
 TASKS = config["tasks"]
-FIGURES = ("scores", "stability", "training", "images", "inputs", "summary")
+FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "images.pdf", "inputs.pdf")
 
 
 wildcard_constraints:
@@ -97,8 +97,39 @@ def models_of(task):
     )
 
 
-def histories_of(task):
-    return [path.replace(".safetensors", ".json") for path in models_of(task)]
+def histories_of_task(wildcards):
+    """Of the detectors of a task that are trained step by step."""
+    trained = [d for d in TASKS[wildcards.task]["detectors"] if groups()[d] == "detector"]
+    return expand(
+        "results/models/{task}/{detector}/{seed}.json",
+        task=wildcards.task,
+        detector=trained,
+        seed=TASKS[wildcards.task]["seeds"][0],
+    )
+
+
+def image_detectors_of(task):
+    """Detectors of a task that can show the reconstruction of an image."""
+    types = {name: detectors.DETECTORS[config["detectors"][name]["type"]] for name in TASKS[task]["detectors"]}
+    images = {name for name, entry in config["representations"].items() if entry["type"] == "JetImage"}
+    return [
+        name
+        for name, cls in types.items()
+        if issubclass(cls, detectors.Reconstructing) and representation_of(name) in images
+    ]
+
+
+def image_representations_of(task):
+    return list(OrderedDict.fromkeys(representation_of(d) for d in image_detectors_of(task)))
+
+
+def image_models_of_task(wildcards):
+    return expand(
+        "results/models/{task}/{detector}/{seed}.safetensors",
+        task=wildcards.task,
+        detector=image_detectors_of(wildcards.task),
+        seed=TASKS[wildcards.task]["seeds"][0],
+    )
 
 
 def code_of(cls):
@@ -127,12 +158,14 @@ def labels():
 
 
 def tables():
-    names = ("auc.csv", "efficiency.csv", "rejection.csv", "efficiency.tex", "rejection.tex")
-    return expand("results/{name}", name=names)
+    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "ceiling"))
+    return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
 
 
 def figures():
-    paths = expand("results/figures/{task}/{figure}.pdf", task=TASKS, figure=FIGURES)
+    paths = expand("results/figures/{task}/{figure}", task=TASKS, figure=FIGURES)
     for task, entry in TASKS.items():
         paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
+        if image_detectors_of(task):
+            paths.append(f"results/figures/{task}/reconstructions")
     return paths

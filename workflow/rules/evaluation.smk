@@ -72,10 +72,11 @@ rule tabulate:
         auc=report("results/auc.csv", caption="../report/auc.rst", category="Tables"),
         efficiency=report("results/efficiency.csv", caption="../report/efficiency.rst", category="Tables"),
         rejection=report("results/rejection.csv", caption="../report/rejection.rst", category="Tables"),
-        efficiency_tex="results/efficiency.tex",
-        rejection_tex="results/rejection.tex",
+        ceiling="results/ceiling.csv",
+        efficiency_tex=expand("results/{task}_efficiency.tex", task=TASKS),
+        rejection_tex=expand("results/{task}_rejection.tex", task=TASKS),
     params:
-        labels=labels(),
+        tasks=list(TASKS),
     log:
         "results/logs/tabulate.log",
     benchmark:

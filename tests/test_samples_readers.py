@@ -1,0 +1,313 @@
+"""Readers: round trips, mappings, units, both pandas layouts, damaged and wrong files."""
+
+from pathlib import Path
+
+import awkward as ak
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import uproot
+
+from hepad.errors import InputError
+from hepad.events import ARRAYS, FOUR_VECTOR, SPLITS
+from hepad.kinematics import to_cartesian
+from hepad.samples import check_files, merge_meta, read, read_root, root, write_root
+from hepad.samples.top_tagging import read_top_tagging
+
+SPLIT = (0.6, 0.1, 0.3)
+SETTINGS = {"name": "s", "selection": "any", "split": SPLIT}
+WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
+
+
+@pytest.fixture
+def sample(make_events, tmp_path):
+    events = make_events(300, 1)
+    write_root(events, tmp_path / "sample.root")
+    return events, str(tmp_path / "sample.root")
+
+
+def jagged(events, component):
+    present = events.constituents[..., 0] > 0
+    return ak.unflatten(component[present], present.sum(axis=1))
+
+
+def write_tree(path, columns, tree="events"):
+    with uproot.recreate(path) as file:
+        types = {name: c.type if isinstance(c, ak.Array) else c.dtype for name, c in columns.items()}
+        file.mktree(tree, types)
+        file[tree].extend(columns)
+    return str(path)
+
+
+@pytest.fixture
+def cartesian(make_events, tmp_path):
+    """A user's file: other names, (px, py, pz, E) in MeV, nothing but constituents."""
+    events = make_events(200, 2)
+    p = to_cartesian(events.constituents) * 1000
+    columns = {f"pf_{x}": jagged(events, p[..., i]) for i, x in enumerate(("px", "py", "pz", "E"))}
+    mapping = {"constituent_px": "pf_px", "constituent_py": "pf_py", "constituent_pz": "pf_pz"}
+    mapping["constituent_energy"] = "pf_E"
+    return events, write_tree(tmp_path / "user.root", columns, "tree"), mapping
+
+
+def test_round_trip_is_the_identity(sample):
+    events, path = sample
+    read_back = read_root([path], **SETTINGS, chunk="50 kB")
+    for name in ARRAYS:
+        expected, found = getattr(events, name), getattr(read_back, name)
+        assert found.dtype == expected.dtype, name
+        if expected.ndim == 3:
+            assert not found[:, expected.shape[1] :].any(), name
+            found = found[:, : expected.shape[1]]
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+    np.testing.assert_array_equal(read_back.truth["hard_pt"], events.truth["hard_pt"])
+    assert read_back.meta["cross_section_pb"] == 100.0
+    assert read_back.meta["counts"][path]["kept"] == 300
+
+
+def test_mapped_names_cartesian_components_and_mev(cartesian):
+    events, path, mapping = cartesian
+    found = read_root([path], tree="tree", branches=mapping, units="MeV", **SETTINGS | {"selection": WINDOW})
+    inside = (events.jet[:, 0] > 550) & (events.jet[:, 0] < 650) & (np.abs(events.jet[:, 1]) < 2)
+    np.testing.assert_allclose(found.jet, events.jet[inside], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found.constituents[:, :60, :3], events.constituents[inside][..., :3], rtol=1e-4, atol=1e-4
+    )
+    counts = found.meta["counts"][path]
+    assert counts["kept"] == inside.sum()
+    assert counts["read"] - counts["refused: pt"] - counts["refused: abs_eta"] == counts["kept"]
+    assert np.all(found.weight == 1)
+    assert not found.jets.any()
+
+
+def test_energy_instead_of_mass(make_events, tmp_path):
+    events = make_events(50, 3)
+    energy = to_cartesian(events.constituents)[..., 3]
+    columns = {
+        f"constituent_{x}": jagged(events, events.constituents[..., i]) for i, x in enumerate(("pt", "eta", "phi"))
+    }
+    with_energy = write_tree(tmp_path / "e.root", columns | {"constituent_energy": jagged(events, energy)})
+    massless = write_tree(tmp_path / "m.root", columns)
+    np.testing.assert_allclose(read_root([with_energy], **SETTINGS).jet, events.jet, rtol=1e-4, atol=1e-4)
+    found = read_root([massless], **SETTINGS)
+    assert not found.constituents[..., 3].any()
+    assert np.all(found.jet[:, 3] < events.jet[:, 3])
+
+
+def test_leading_jet_of_a_collection_and_delphes_like_scalars(tmp_path):
+    columns = {
+        "FatJet.PT": ak.Array([[100.0, 600.0], [], [580.0]]),
+        "FatJet.Eta": ak.Array([[0.0, 0.5], [], [1.0]]),
+        "FatJet.Phi": ak.Array([[0.0, 2.0], [], [-1.0]]),
+        "FatJet.Mass": ak.Array([[5.0, 50.0], [], [60.0]]),
+        "c_pt": ak.Array([[400.0, 200.0], [], [580.0]]),
+        "c_eta": ak.Array([[0.5, 0.5], [], [1.0]]),
+        "c_phi": ak.Array([[2.0, 2.0], [], [-1.0]]),
+        "MET.MET": ak.Array([[10.0], [20.0], [30.0]]),
+        "MET.Phi": ak.Array([[1.0], [2.0], [3.0]]),
+    }
+    path = write_tree(tmp_path / "delphes.root", columns, "Delphes")
+    mapping = {f"jet_{x}": f"FatJet.{y}" for x, y in zip(FOUR_VECTOR, ("PT", "Eta", "Phi", "Mass"), strict=True)}
+    mapping |= {f"constituent_{x}": f"c_{x}" for x in ("pt", "eta", "phi")}
+    mapping |= {"met_pt": "MET.MET", "met_phi": "MET.Phi"}
+    found = read_root([path], tree="Delphes", branches=mapping, **SETTINGS)
+    np.testing.assert_allclose(found.jet, [[600, 0.5, 2, 50], [580, 1, -1, 60]], rtol=1e-6)
+    np.testing.assert_allclose(found.met, [[10, 1], [30, 3]])
+    assert found.meta["counts"][path]["refused: no constituents"] == 1
+
+
+def test_constituents_of_the_hardest_jet_where_all_jets_have_some():
+    arrays = {
+        "jet_pt": ak.Array([[100.0, 600.0], [], [580.0]]),
+        "constituent_pt": ak.Array([[[60.0, 40.0], [400.0, 200.0]], [], [[580.0]]]),
+    }
+    found = root._shaped("file", arrays, {name: name for name in arrays})
+    assert ak.to_list(found["constituent_pt"]) == [[400, 200], [], [580]]
+    assert ak.to_list(found["jet_pt"]) == [600, 0, 580]
+    del arrays["jet_pt"]
+    assert ak.to_list(root._shaped("file", arrays, {})["constituent_pt"]) == [[60, 40], [], [580]]
+
+
+def test_identifiers_do_not_depend_on_files_or_order(make_events, tmp_path):
+    a, b = make_events(40, 4), make_events(60, 5)
+    write_root(a, tmp_path / "a.root")
+    write_root(b, tmp_path / "b.root")
+    columns = {f"constituent_{x}": f"constituent_{x}" for x in ("pt", "eta", "phi", "mass")}
+    files = [str(tmp_path / "a.root"), str(tmp_path / "b.root")]
+    one, other = (read_root(order, branches=columns, **SETTINGS) for order in (files, files[::-1]))
+    np.testing.assert_array_equal(np.roll(one.event_id, 60), other.event_id)
+    np.testing.assert_array_equal(np.roll(one.split, 60), other.split)
+    assert len(np.unique(one.event_id)) == 100
+    assert one.event_id.min() >= 0
+
+
+@pytest.mark.parametrize("keep", [0, 3, 200, 0.3, 0.6, 0.95])
+def test_truncated_root_file(sample, tmp_path, keep):
+    content = Path(sample[1]).read_bytes()
+    (tmp_path / "cut.root").write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(InputError, match=r"cut\.root: not a readable ROOT file"):
+        read_root([str(tmp_path / "cut.root")], **SETTINGS)
+
+
+def test_damaged_basket(sample, tmp_path):
+    content = bytearray(Path(sample[1]).read_bytes())
+    with uproot.open(sample[1]) as file:
+        basket = file["events"]["constituent_pt"].basket_chunk_cursor(0)[0]
+        middle = (basket.start + basket.stop) // 2
+    content[middle : middle + 400] = b"\xff" * 400
+    (tmp_path / "bad.root").write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.root"):
+        read_root([str(tmp_path / "bad.root")], **SETTINGS)
+
+
+def test_what_is_missing_is_named_with_what_is_there(sample, tmp_path):
+    _, path = sample
+    with pytest.raises(InputError, match=r"sample\.root: there is no TTree 'Delphes'; present: events"):
+        read_root([path], tree="Delphes", **SETTINGS)
+    with pytest.raises(InputError, match=r"branch 'pfcand_pt' \(for 'constituent_pt'\) is missing; present: .*met_pt"):
+        read_root([path], branches={"constituent_pt": "pfcand_pt"}, **SETTINGS)
+    with pytest.raises(InputError, match="constituents are missing"):
+        read_root([path], branches={"jet_pt": "jet_pt"}, **SETTINGS)
+    with pytest.raises(InputError, match="Did you mean 'constituent_pt'"):
+        read_root([path], branches={"constituents_pt": "x"}, **SETTINGS)
+    with pytest.raises(InputError, match=r"gone\.root: there is no such file"):
+        read_root([str(tmp_path / "gone.root")], **SETTINGS)
+    with pytest.raises(InputError, match="unknown"):
+        read_root([path], units="TeV", **SETTINGS)
+    bad = {"constituent_pt": "constituent_pt", "constituent_eta": "jets_eta", "constituent_phi": "constituent_phi"}
+    with pytest.raises(InputError, match="differ in length"):
+        read_root([path], branches=bad, **SETTINGS)
+    flat = {"constituent_pt": "jet_pt", "constituent_eta": "jet_eta", "constituent_phi": "jet_phi"}
+    with pytest.raises(InputError, match="not a list of numbers"):
+        read_root([path], branches=flat, **SETTINGS)
+
+
+@pytest.mark.parametrize(("value", "problem"), [(np.nan, "not finite"), (np.inf, "not finite"), (-1.0, "is negative")])
+def test_bad_values_name_file_branch_and_entry(make_events, tmp_path, value, problem):
+    events = make_events(50, 6)
+    events.constituents[33, 2, 0] = 1.0
+    columns = {
+        f"constituent_{x}": jagged(events, events.constituents[..., i]) for i, x in enumerate(("pt", "eta", "phi"))
+    }
+    pt = ak.to_list(columns["constituent_pt"])
+    pt[33][2] = value
+    path = write_tree(tmp_path / "bad.root", columns | {"constituent_pt": ak.Array(pt)})
+    with pytest.raises(InputError, match=rf"bad\.root: 'constituent_pt' .*{problem}.* in entry 33"):
+        read_root([path], **SETTINGS)
+
+
+def test_nothing_passes_says_what_was_seen(cartesian, sample):
+    _, path, mapping = cartesian
+    with pytest.raises(InputError, match=r"refused: pt 200.*median jet pt is 6.*units: MeV"):
+        read_root([path], tree="tree", branches=mapping, **SETTINGS | {"selection": WINDOW})
+    with pytest.raises(InputError, match=r"nothing passes.*refused: pt 300"):
+        read_root([sample[1]], **SETTINGS | {"selection": {"pt": [1000, 1200]}})
+
+
+@pytest.mark.parametrize("selection", [{"pt": [650, 550]}, {"pt": 550}, {"eta": 2}, "all", {"abs_eta": -1}])
+def test_wrong_selection_is_refused(sample, selection):
+    with pytest.raises(InputError, match="selection"):
+        read_root([sample[1]], **SETTINGS | {"selection": selection})
+
+
+@pytest.fixture
+def reference(make_events):
+    """A table in the layout of the top-tagging reference set, and its events."""
+    events = make_events(120, 7)
+    p = to_cartesian(events.constituents).astype(np.float32)
+    present = events.constituents[..., 0] > 0
+    columns = {
+        f"{x}_{i}": p[:, i, j] * present[:, i]
+        for i in range(60)
+        for x, j in (("E", 3), ("PX", 0), ("PY", 1), ("PZ", 2))
+    }
+    extra = {"ttv": np.arange(120) % 3, "is_signal_new": np.arange(120) % 2}
+    return events, pd.concat([pd.DataFrame(columns), pd.DataFrame(extra)], axis=1)
+
+
+@pytest.mark.parametrize("layout", ["fixed", "table"])
+def test_top_tagging_layouts(reference, tmp_path, layout):
+    events, table = reference
+    path = str(tmp_path / "top.h5")
+    table.to_hdf(path, key="table", format=layout, complib="blosc", complevel=5)
+    check_files({"files": path, "reader": "TopTagging", "is_signal": 1})
+    found = read_top_tagging([path], is_signal=1, chunk=50, **SETTINGS)
+    expected = events[np.arange(120) % 2 == 1]
+    np.testing.assert_allclose(found.jet[:, :3], expected.jet[:, :3], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.jet[:, 3], expected.jet[:, 3], rtol=2e-2)
+    np.testing.assert_allclose(found.constituents[:, :60, :3], expected.constituents[..., :3], rtol=1e-3, atol=1e-3)
+    order = [SPLITS[i] for i in found.split[:3]]
+    assert order == ["test", "train", "valid"]  # ttv of rows 1, 3, 5 is 1, 0, 2
+    assert found.meta["counts"][path]["refused: is_signal"] == 60
+    assert found.meta["counts"][path]["kept"] == 60
+    hashed = read_top_tagging([path], is_signal=1, use_ttv=False, **SETTINGS)
+    assert (hashed.split != found.split).any()
+
+
+def test_top_tagging_bad_input(reference, tmp_path):
+    _, table = reference
+    paths = {name: str(tmp_path / f"{name}.h5") for name in ("nan", "negative", "lacks", "pickle", "cut")}
+    bad = table.copy()
+    bad.loc[77, "PX_3"] = np.nan
+    bad.to_hdf(paths["nan"], key="table", format="fixed")
+    with pytest.raises(InputError, match=r"nan\.h5: 'PX_3' is not finite .* entry 77"):
+        read_top_tagging([paths["nan"]], chunk=50, **SETTINGS)
+    bad = table.copy()
+    bad.loc[5, "E_0"] = -3
+    bad.to_hdf(paths["negative"], key="table", format="table")
+    with pytest.raises(InputError, match=r"negative\.h5: 'E_0' is negative .* entry 5"):
+        read_top_tagging([paths["negative"]], **SETTINGS)
+    table.drop(columns=["PY_1", "is_signal_new"]).to_hdf(paths["lacks"], key="table", format="fixed")
+    with pytest.raises(InputError, match="lacks the columns PY_1, is_signal_new"):
+        check_files({"files": paths["lacks"], "reader": "TopTagging", "is_signal": 0})
+    with pytest.raises(InputError, match="no table 'jets'; present: table"):
+        read_top_tagging([paths["lacks"]], key="jets", **SETTINGS)
+    content = Path(paths["nan"]).read_bytes()
+    Path(paths["cut"]).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.h5"):
+        read_top_tagging([paths["cut"]], **SETTINGS)
+
+
+def test_column_names_are_never_unpickled(reference, tmp_path):
+    path = str(tmp_path / "evil.h5")
+    reference[1].to_hdf(path, key="table", format="table")
+    with h5py.File(path, "a") as file:
+        # protocol 0: os.system('touch owned')
+        file["table/table"].attrs["values_block_0_kind"] = np.bytes_(b"cos\nsystem\n(S'touch owned'\ntR.")
+    with pytest.raises(InputError, match="does not unpickle"):
+        read_top_tagging([path], **SETTINGS)
+
+
+def test_registry(sample, tmp_path):
+    events, path = sample
+    source = {"files": [str(tmp_path / "*.root")], "reader": "ROOT"}
+    check_files(source)
+    found = read(source, name="qcd", selection="any", split=SPLIT)
+    np.testing.assert_array_equal(found.jet, events.jet)
+    assert found.meta["name"] == "qcd"
+    with pytest.raises(InputError, match="matches no file"):
+        check_files({"files": str(tmp_path / "*.h5"), "reader": "ROOT"})
+    with pytest.raises(InputError, match="Did you mean 'ROOT'"):
+        check_files({"files": path, "reader": "ROOTS"})
+    with pytest.raises(InputError, match="Did you mean 'branches'"):
+        check_files({"files": path, "reader": "ROOT", "branch": {}})
+
+
+def test_merge_meta():
+    def chunk(**changed):
+        return {
+            "name": "qcd", "card": "x", "seed": 1, "seeds": [1], "n_tried": 100, "n_events_accepted": 20, "n_jets": 25,
+            "sum_weights_tried": 100.0, "sum_weights_accepted": 20.0, "acceptance": 0.2,
+            "cross_section_pb": 10.0, "cross_section_error_pb": 0.3,
+        } | changed  # fmt: skip
+
+    merged = merge_meta(
+        [chunk(), chunk(seed=2, seeds=[2], n_tried=300, cross_section_pb=14.0, sum_weights_tried=300.0)]
+    )
+    assert merged["cross_section_pb"] == pytest.approx(13.0)
+    assert merged["cross_section_error_pb"] == pytest.approx(np.hypot(0.25 * 0.3, 0.75 * 0.3))
+    assert merged["acceptance"] == pytest.approx(40 / 400)
+    assert (merged["n_tried"], merged["n_jets"], merged["seeds"]) == (400, 50, [1, 2])
+    with pytest.raises(InputError, match="different settings \\(card\\)"):
+        merge_meta([chunk(), chunk(card="y")])

@@ -1,0 +1,182 @@
+# Figures: PDF for notes, PNG for the report. What there is one of per detector goes into a folder.
+SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
+
+
+rule plot_efficiency:
+    input:
+        "results/evaluation/{task}/{signal}.json",
+    output:
+        "results/figures/{task}/efficiency_{signal}.pdf",
+        report(
+            "results/figures/{task}/efficiency_{signal}.png",
+            caption="../report/efficiency_curves.rst",
+            category="Signal efficiency",
+            labels={"task": "{task}", "signal": "{signal}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        background=lambda w: TASKS[w.task]["background"],
+    log:
+        "results/logs/figures/{task}_efficiency_{signal}.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_efficiency_{signal}.tsv"
+    script:
+        "../scripts/plot_efficiency.py"
+
+
+rule plot_summary:
+    input:
+        lambda w: expand("results/evaluation/{task}/{signal}.json", task=w.task, signal=TASKS[w.task]["signals"]),
+    output:
+        "results/figures/{task}/auc.pdf",
+        report(
+            "results/figures/{task}/auc.png",
+            caption="../report/auc_summary.rst",
+            category="Summary",
+            labels={"task": "{task}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+    log:
+        "results/logs/figures/{task}_summary.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_summary.tsv"
+    script:
+        "../scripts/plot_summary.py"
+
+
+rule plot_scores:
+    input:
+        lambda w: expand("results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]),
+    output:
+        scores=report(
+            directory("results/figures/{task}/scores"),
+            patterns=["{detector}.png"],
+            caption="../report/scores.rst",
+            category="Scores",
+            labels={"task": "{task}", "detector": "{detector}"},
+        ),
+        against=report(
+            directory("results/figures/{task}/efficiency_against"),
+            patterns=["{detector}.png"],
+            caption="../report/efficiency_against.rst",
+            category="Efficiency against pT and mass",
+            labels={"task": "{task}", "detector": "{detector}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        samples=lambda w: SAMPLES_OF[w.task],
+        seed=lambda w: TASKS[w.task]["seeds"][0],
+        working_point=config["evaluation"]["working_point"],
+    log:
+        "results/logs/figures/{task}_scores.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_scores.tsv"
+    script:
+        "../scripts/plot_scores.py"
+
+
+rule plot_training:
+    input:
+        histories_of_task,
+    output:
+        report(
+            directory("results/figures/{task}/training"),
+            patterns=["{detector}.png"],
+            caption="../report/training.rst",
+            category="Training",
+            labels={"task": "{task}", "detector": "{detector}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+    log:
+        "results/logs/figures/{task}_training.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_training.tsv"
+    script:
+        "../scripts/plot_training.py"
+
+
+rule plot_images:
+    input:
+        lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
+    output:
+        "results/figures/{task}/images.pdf",
+        "results/figures/{task}/average_images.pdf",
+        report(
+            expand("results/figures/{{task}}/{name}.png", name=["images", "average_images"]),
+            caption="../report/images.rst",
+            category="Jet images",
+            labels={"task": "{task}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        samples=lambda w: SAMPLES_OF[w.task],
+    log:
+        "results/logs/figures/{task}_images.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_images.tsv"
+    script:
+        "../scripts/plot_images.py"
+
+
+rule plot_reconstructions:
+    input:
+        models=image_models_of_task,
+        features=lambda w: [
+            path
+            for sample in SAMPLES_OF[w.task]
+            for path in features_of(sample, "test", image_representations_of(w.task))
+        ],
+    output:
+        report(
+            directory("results/figures/{task}/reconstructions"),
+            patterns=["{detector}.png"],
+            caption="../report/reconstructions.rst",
+            category="Reconstructions",
+            labels={"task": "{task}", "detector": "{detector}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        samples=lambda w: SAMPLES_OF[w.task],
+        representations=lambda w: image_representations_of(w.task),
+        detectors=lambda w: {name: representation_of(name) for name in image_detectors_of(w.task)},
+    log:
+        "results/logs/figures/{task}_reconstructions.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_reconstructions.tsv"
+    script:
+        "../scripts/plot_reconstructions.py"
+
+
+rule plot_inputs:
+    input:
+        lambda w: [
+            path
+            for sample in SAMPLES_OF[w.task]
+            for path in features_of(sample, "test", config["evaluation"]["ceiling"])
+        ],
+    output:
+        "results/figures/{task}/inputs.pdf",
+        report(
+            "results/figures/{task}/inputs.png",
+            caption="../report/inputs.rst",
+            category="Inputs",
+            labels={"task": "{task}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        samples=lambda w: SAMPLES_OF[w.task],
+    log:
+        "results/logs/figures/{task}_inputs.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_inputs.tsv"
+    script:
+        "../scripts/plot_inputs.py"

@@ -1,0 +1,24 @@
+"""Score histograms, and efficiency against jet pT and mass, for every detector of a task."""
+
+from pathlib import Path
+
+from hepad.errors import told_plainly
+from hepad.evaluation import efficiency_against_jet, threshold_at
+from hepad.features import read_scores
+from hepad.figures import efficiency_against_variable, score_histograms
+from hepad.style import save, style
+
+with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+    params, labels, eps_b = snakemake.params, snakemake.params.labels, snakemake.params.working_point
+    samples = {labels[n]: read_scores(p) for n, p in zip(params.samples, snakemake.input, strict=True)}
+    background = labels[params.samples[0]]
+    for key in (name for name in samples[background][0] if name.endswith(f"/{params.seed}")):
+        scores = {name: found[key] for name, (found, _) in samples.items()}
+        jets = {name: (found[key], about["jet"]) for name, (found, about) in samples.items()}
+        cut, detector = threshold_at(scores[background], eps_b), key.split("/")[0]
+        look = {"background_name": background, "title": labels[detector]}
+        signals = {name: score for name, score in scores.items() if name != background}
+        figure = score_histograms(scores[background], signals, params.style, thresholds={eps_b: cut}, **look)
+        save(figure, Path(snakemake.output.scores) / detector)
+        figure = efficiency_against_variable(efficiency_against_jet(jets, cut), params.style, eps_b=eps_b, **look)
+        save(figure, Path(snakemake.output.against) / detector)
