@@ -69,6 +69,11 @@ class Stage:
         if time.monotonic() - self.shown > self.progress.interval:
             self.line()
 
+    def reach(self, done: int, total: int) -> None:
+        """Say that ``done`` of ``total`` units are there."""
+        self.total = total
+        self.advance(done - self.done)
+
     def line(self) -> None:
         """Write the present state to the log."""
         self.shown = time.monotonic()

@@ -83,7 +83,7 @@ def fit_loop(
     DivergenceError: the loss is not finite
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=schedule.rate)
+    optimiser = torch.optim.Adam(parameters, lr=schedule.rate, fused=True)
     average = [p.detach().clone() for p in parameters] if schedule.average else None
     every = max(1, schedule.steps // records)
     history, sums, best, best_state = [], {}, math.inf, None

@@ -47,15 +47,20 @@ def files_of(sample):
     if "card" in source:
         return expand("results/samples/{sample}/{chunk}.root", sample=sample, chunk=range(source["chunks"]))
     try:
-        return samples.expand_files(source["files"])
+        return samples.find_files(source["files"])
     except errors.InputError as error:
         raise WorkflowError(f"samples.{sample}: {error}") from None
 
 
+def generation_of(sample):
+    """The settings of a source that concern its generation."""
+    return {key: source_of(sample)[key] for key in ("jets", "chunks", "seed", "leading", "response", "matching")}
+
+
 def reading_of(sample):
     """The settings of a source that concern its reader; generated chunks are read like any ROOT file."""
-    keys = ("reader", "tree", "branches", "units", "is_signal")
-    return {key: value for key, value in source_of(sample).items() if key in keys}
+    generation = ("card", "jets", "chunks", "seed", "leading", "response", "matching")
+    return {key: value for key, value in source_of(sample).items() if key not in (*generation, "files")}
 
 
 def user_samples():

@@ -5,7 +5,7 @@ rule generate_chunk:
     output:
         "results/samples/{sample}/{chunk}.root",
     params:
-        source=lambda w: {k: v for k, v in source_of(w.sample).items() if k != "card"},
+        source=lambda w: generation_of(w.sample),
         selection=lambda w: config["samples"][w.sample]["selection"],
     log:
         "results/logs/generate/{sample}_{chunk}.log",

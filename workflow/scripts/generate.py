@@ -2,20 +2,21 @@
 
 from hepad.errors import told_plainly
 from hepad.progress import Progress
-from hepad.samples import pythia, root
+from hepad.samples import pythia, write_root
 
 with told_plainly(snakemake.log[0]):
-    source, chunk = snakemake.params.source, int(snakemake.wildcards.chunk)
-    jets = [source["jets"] // source["chunks"] + (i < source["jets"] % source["chunks"]) for i in range(chunk + 1)]
-    events = pythia.generate(
-        snakemake.input.card,
-        jets[chunk],
-        seed=1000 * source["seed"] + chunk,
-        selection=snakemake.params.selection,
-        leading=source["leading"],
-        response=source["response"],
-        matching=source["matching"],
-        first_event_id=chunk * 10**10,
-        progress=Progress(f"{snakemake.wildcards.sample} {chunk}", snakemake.log[0]),
-    )
-    root.write_root(events, snakemake.output[0])
+    source, chunk = dict(snakemake.params.source), int(snakemake.wildcards.chunk)
+    total, chunks, seed = source.pop("jets"), source.pop("chunks"), source.pop("seed")
+    jets = total * (chunk + 1) // chunks - total * chunk // chunks
+    progress = Progress(f"{snakemake.wildcards.sample} {chunk}", snakemake.log[0])
+    with progress.stage("generate", jets, "jets") as stage:
+        events = pythia.generate(
+            snakemake.input.card,
+            jets,
+            seed=1000 * seed + chunk,
+            selection=snakemake.params.selection,
+            first_event_id=chunk * 10**10,
+            progress=stage.reach,
+            **source,
+        )
+    write_root(events, snakemake.output[0])
