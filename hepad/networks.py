@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hepad.errors import InputError, choose
+from hepad.representations import Space
 
 
 def dense(sizes: list[int], activation=nn.LeakyReLU, spectral: bool = False) -> nn.Sequential:
@@ -71,23 +72,46 @@ def heidelberg_decoder(latent: int, shape: tuple[int, ...], hidden: list[int]) -
 NETWORKS = {"dense": (dense_encoder, dense_decoder), "heidelberg": (heidelberg_encoder, heidelberg_decoder)}
 
 
+class Head(nn.Module):
+    """Turns the output of a decoder into an event: pixels are a softmax times their sum, columns stay as they are.
+
+    So what is decoded is an image, non-negative and of the right sum, and a latent chain stays among images.
+    """
+
+    def __init__(self, space: Space):
+        super().__init__()
+        self.pixels = space.pixels
+        self.register_buffer("total", torch.ones(()))
+
+    def fit(self, x: Tensor) -> None:
+        """Learn the sum of an image in normalised units."""
+        if self.pixels:
+            self.total.copy_(x.flatten(1)[:, : self.pixels].sum(1).mean())
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        image, vector = flat[:, : self.pixels], flat[:, self.pixels :]
+        return torch.cat([self.total * torch.softmax(image, 1), vector], 1).view(x.shape)
+
+
 class Autoencoder(nn.Module):
     """x -> z -> x'. With ``sphere`` the code is a unit vector.
 
     Parameters
     ----------
-    shape: of one event, without the batch
+    space: what the events are
     network: 'dense' or 'heidelberg'; hidden: widths of its dense layers; latent: dimension of z
     """
 
-    def __init__(self, shape: tuple[int, ...], *, network: str, hidden: list[int], latent: int, sphere: bool):
+    def __init__(self, space: Space, *, network: str, hidden: list[int], latent: int, sphere: bool):
         super().__init__()
         if latent < 1 or (sphere and latent < 2):
             raise InputError(f"latent: {latent} is too small; a sphere needs at least 2 dimensions, a plane 1.")
         make_encoder, make_decoder = NETWORKS[choose("network", network, NETWORKS)]
         self.latent, self.sphere = latent, sphere
-        self.encoder = make_encoder(shape, latent, hidden)
-        self.decoder = make_decoder(latent, shape, hidden)
+        self.encoder = make_encoder(space.shape, latent, hidden)
+        self.decoder = make_decoder(latent, space.shape, hidden)
+        self.head = Head(space)
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, *shape) -> (B, latent)."""
@@ -96,7 +120,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, latent) -> (B, *shape)."""
-        return self.decoder(z)
+        return self.head(self.decoder(z))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.decode(self.encode(x))

@@ -90,9 +90,7 @@ def test_a_chain_does_not_depend_on_the_others():
         return x.pow(4).sum(1)
 
     together = langevin(energy, start, chain, domain=Support(), generator=generator())
-    alone = torch.cat(
-        [langevin(energy, row, chain, domain=Support(), generator=generator()) for row in start.split(1)]
-    )
+    alone = torch.cat([langevin(energy, row, chain, domain=Support(), generator=generator()) for row in start.split(1)])
     torch.testing.assert_close(together, alone)
 
 
@@ -102,7 +100,9 @@ def test_divergence_names_the_setting():
         langevin(lambda x: x.pow(4).sum(1), torch.ones(2, 2), chain, domain=Support(), generator=generator())
 
 
-@pytest.mark.parametrize("bad", [{"steps": -1}, {"step": 0.0}, {"noise": -1.0}, {"clip": 0.0}, {"clip": 1.0, "unit": True}])
+@pytest.mark.parametrize(
+    "bad", [{"steps": -1}, {"step": 0.0}, {"noise": -1.0}, {"clip": 0.0}, {"clip": 1.0, "unit": True}]
+)
 def test_bad_chains_are_refused(bad):
     with pytest.raises(InputError, match="chain"):
         Chain(**{"steps": 1, "step": 0.1, "noise": 0.1, **bad})

@@ -2,8 +2,8 @@ r"""Autoencoder: the reconstruction error as anomaly score (Heimel et al., SciPo
 
     e(x) = |x - g(f(x))|^2 / D,        minimise  < e(x) >  over background,     score = e(x)
 
-x is normalised (an image is divided by its standard deviation) and D is the number of entries. The output is linear: a
-sigmoid on sparse images of tiny pixel values collapses to a constant.
+x is normalised (an image is divided by its standard deviation) and D is the number of entries. Decoded pixels pass a
+softmax, so that a reconstruction is an image too: a sigmoid on sparse images of tiny pixels collapses to a constant.
 """
 
 import torch
@@ -36,6 +36,7 @@ def fit_autoencoder(
         with torch.no_grad():
             return torch.cat([model.error(part) for part in valid.split(1024)]).mean().item()
 
+    model.head.fit(train)
     history = fit_loop(
         model, loss, train, schedule, phase="autoencoder", generator=generator, progress=progress, validate=validate
     )
@@ -66,7 +67,7 @@ class AE(Reconstructing):
         l2: float = 0.0,
     ):
         super().__init__(space)
-        self.model = Autoencoder(space.shape, network=network, hidden=list(hidden), latent=latent, sphere=sphere)
+        self.model = Autoencoder(space, network=network, hidden=list(hidden), latent=latent, sphere=sphere)
         self.schedule, self.l2 = settings(Schedule, training, "training"), l2
 
     def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):

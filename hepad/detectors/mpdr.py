@@ -61,7 +61,7 @@ class MPDR(EnergyDetector):
         gamma: float = 0.03,
         l2: float = 0.0,
     ):
-        model = Autoencoder(space.shape, network=network, hidden=list(hidden), latent=latent, sphere=True)
+        model = Autoencoder(space, network=network, hidden=list(hidden), latent=latent, sphere=True)
         super().__init__(space, model, pretraining, training, latent_chain, visible_chain, l2)
         if not 0 < sigma[0] <= sigma[1]:
             raise InputError(f"MPDR: sigma must be two numbers 0 < smallest <= largest, not {list(sigma)}.")

@@ -48,7 +48,7 @@ class NAE(EnergyDetector):
         buffer: int = 10_000,
         l2: float = 0.0,
     ):
-        model = Autoencoder(space.shape, network=network, hidden=list(hidden), latent=latent, sphere=True)
+        model = Autoencoder(space, network=network, hidden=list(hidden), latent=latent, sphere=True)
         super().__init__(space, model, pretraining, training, latent_chain, visible_chain, l2)
         self.gamma, self.replay, self.buffer_size = gamma, replay, buffer
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from hepad.detectors.base import Reconstructing, settings
 from hepad.errors import choose
 from hepad.flows import FLOWS
-from hepad.networks import NETWORKS
+from hepad.networks import NETWORKS, Head
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.training import Schedule, fit_loop
@@ -59,7 +59,7 @@ class ConvVAE(Reconstructing):
         self.encoder = nn.Sequential(make_encoder(space.shape, context, list(hidden)), nn.LeakyReLU())
         self.posterior = nn.Linear(context, 2 * latent)
         self.flow = _make_flow(flow, latent, context) if flow else None
-        self.decoder = make_decoder(latent, space.shape, list(hidden))
+        self.decoder = nn.Sequential(make_decoder(latent, space.shape, list(hidden)), Head(space))
         self.log_variance = nn.Parameter(torch.zeros(()))  # log s^2
         self.schedule = settings(Schedule, training, "training")
         self.warmup, self.beta, self.score_kind = warmup, beta, choose("score", score, SCORES)
@@ -95,9 +95,8 @@ class ConvVAE(Reconstructing):
 
     def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
         latent, dimension = self.posterior.out_features // 2, train[0].numel()
-        noise = torch.randn(
-            len(valid), latent, generator=generator, device=train.device
-        )  # fixed for all
+        noise = torch.randn(len(valid), latent, generator=generator, device=train.device)  # fixed for all
+        self.decoder[-1].fit(train)
         rise = max(1.0, self.warmup * self.schedule.steps)
 
         def loss(x: Tensor, step: int):
