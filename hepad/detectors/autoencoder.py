@@ -30,7 +30,7 @@ def fit_autoencoder(
 
     def loss(x: Tensor, _step: int):
         value = model.error(x).mean()
-        return (value + l2 * model.weight_norm() if l2 else value), {"energy_positive": value.detach()}
+        return (value + l2 * model.weight_norm() if l2 else value), {}
 
     def validate() -> float:
         with torch.no_grad():
@@ -54,6 +54,8 @@ class AE(Reconstructing):
     training: a Schedule (steps, batch, rate, ...)
     l2: strength of the L2 term on the weights
     """
+
+    score_name = "reconstruction error"
 
     def __init__(
         self,

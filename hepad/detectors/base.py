@@ -67,10 +67,12 @@ class Normaliser(nn.Module):
 class Detector(nn.Module, ABC):
     """Base of all detectors; subclasses are final and implement ``_fit`` and ``anomaly`` in normalised units.
 
-    ``group`` says where a detector stands in tables: 'detector', or 'baseline' for the trivial opponents.
+    ``group`` says where a detector stands in tables: 'detector', or 'baseline' for the trivial opponents;
+    ``score_name`` what its score is called in figures.
     """
 
     group = "detector"
+    score_name = "anomaly score"
 
     def __init__(self, space: Space):
         super().__init__()

@@ -31,6 +31,8 @@ class EnergyDetector(Reconstructing):
     autoencoder, so that background starts at E = 1 whatever the input.
     """
 
+    score_name = "energy $E$"
+
     def __init__(
         self,
         space: Space,

@@ -156,6 +156,11 @@ def groups():
     return {name: cls.group for name, cls in types.items()}
 
 
+def score_names():
+    """What the score of each detector is called in figures."""
+    return {name: detectors.DETECTORS[entry["type"]].score_name for name, entry in config["detectors"].items()}
+
+
 def labels():
     """What each sample and detector is called in figures."""
     entries = config["samples"] | config["detectors"]

@@ -69,6 +69,7 @@ rule plot_scores:
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
+        score_names=score_names(),
         seed=lambda w: TASKS[w.task]["seeds"][0],
         working_point=config["evaluation"]["working_point"],
     log:

@@ -18,7 +18,8 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
         cut, detector = threshold_at(scores[background], eps_b), key.split("/")[0]
         look = {"background_name": background, "title": labels[detector]}
         signals = {name: score for name, score in scores.items() if name != background}
-        figure = score_histograms(scores[background], signals, params.style, thresholds={eps_b: cut}, **look)
+        axis = {"thresholds": {eps_b: cut}, "score_name": params.score_names[detector]}
+        figure = score_histograms(scores[background], signals, params.style, **axis, **look)
         save(figure, Path(snakemake.output.scores) / detector)
         figure = efficiency_against_variable(efficiency_against_jet(jets, cut), params.style, eps_b=eps_b, **look)
         save(figure, Path(snakemake.output.against) / detector)
