@@ -14,9 +14,6 @@ if "tasks" not in config:
 report: "workflow/report/workflow.rst"
 
 
-container: None
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/representations.smk"

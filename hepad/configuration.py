@@ -1,18 +1,21 @@
 """What a configuration must satisfy before anything runs: names, classes, arguments and phase space.
 
-The schema (workflow/schemas/config.schema.yaml) has checked keys and types already; here are the checks that relate one
-part of the configuration to another. Each failure is an InputError that names the path of the key.
+The schema (workflow/schemas/config.schema.yaml) checks keys and types; here are the checks that relate one part of the
+configuration to another. Each failure is an InputError that names the path of the key.
 """
 
-import re
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
-from hepad import detectors, representations
+from hepad import detectors, representations, samples
 from hepad.errors import InputError, choose
-from hepad.samples import READERS
+from hepad.events import SPLITS
+
+# what a class raises on an argument that is missing or of the wrong kind
+UNSUITABLE = (TypeError, ValueError, RuntimeError)
 
 
 def refuse_duplicate_keys(path: str | Path) -> None:
@@ -23,6 +26,8 @@ def refuse_duplicate_keys(path: str | Path) -> None:
         raise InputError(f"{path}: not valid YAML: {error}") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise InputError(f"{path}: not a configuration, which is a mapping with the key 'tasks' and others.")
     _walk(root, path, "")
 
 
@@ -42,6 +47,20 @@ def _walk(node, path, where: str) -> None:
             _walk(value, path, f"{where}[{i}]")
 
 
+def refuse(error) -> NoReturn:
+    """The InputError of a jsonschema ``ValidationError``: the path of the key, what is wrong, and what is allowed."""
+    where = ".".join(map(str, error.absolute_path)) or "top level"
+    if error.validator == "additionalProperties":
+        for key in error.instance:
+            choose(f"{where}: key", key, error.schema["properties"])
+    meaning = f" ({error.schema['description']})" if "description" in error.schema else ""
+    if error.validator == "oneOf":
+        raise InputError(
+            f"{where}: exactly one alternative must be given{meaning}; it has: {', '.join(error.instance)}."
+        )
+    raise InputError(f"{where}: {error.message[:200]}{meaning}.")
+
+
 def detector_spec(entry: dict) -> dict:
     """A detector's entry as :func:`hepad.detectors.build` takes it."""
     arguments = {key: value for key, value in entry.items() if key not in ("type", "representation", "label")}
@@ -49,11 +68,11 @@ def detector_spec(entry: dict) -> dict:
 
 
 @contextmanager
-def _at(where: str):
-    """Put the path of the key in front of an InputError's message."""
+def _at(where: str, *also: type[Exception]):
+    """Put the path of the key in front of an InputError's message, and of the exceptions ``also``."""
     try:
         yield
-    except InputError as error:
+    except (InputError, *also) as error:
         raise InputError(f"{where}: {error}") from None
 
 
@@ -63,10 +82,13 @@ def check(config: dict) -> None:
         _check_sample(name, entry)
     spaces = {}
     for name, entry in config["representations"].items():
-        with _at(f"representations.{name}"):
+        with _at(f"representations.{name}", *UNSUITABLE):
             spaces[name] = representations.build(entry).space
     for name, entry in config["detectors"].items():
-        with _at(f"detectors.{name}"):
+        if name in config["samples"] or name == "ceiling":
+            taken = "of a sample" if name in config["samples"] else "of the supervised ceiling"
+            raise InputError(f"detectors.{name}: this is the name {taken}, too. Rename one of them.")
+        with _at(f"detectors.{name}", *UNSUITABLE):
             space = spaces[choose("representation", entry["representation"], spaces)]
             detectors.build(detector_spec(entry), space, seed=0)
     choose("evaluation.ceiling", config["evaluation"]["ceiling"], config["representations"])
@@ -74,17 +96,40 @@ def check(config: dict) -> None:
         _check_task(f"tasks.{name}", task, config)
 
 
+def used_samples(config: dict) -> list[str]:
+    """The samples that a task names."""
+    return sorted({name for task in config["tasks"].values() for name in (task["background"], *task["signals"])})
+
+
+def find_card(card: str, root: str | Path) -> Path:
+    """A generator card, looked for where the run is, then in the repository ``root``."""
+    for path in (Path(card), Path(root) / card):
+        if path.is_file():
+            return path
+    raise InputError(f"card '{card}' is neither in the run's directory nor in {root}. Check the path.")
+
+
+def check_inputs(config: dict, root: str | Path, *, values: bool = False) -> None:
+    """Look at the card or the files of every sample that a task uses.
+
+    A quick look is at trees, tables and branches; with ``values`` every file is read, selected and checked.
+    """
+    for name in used_samples(config):
+        entry = config["samples"][name]
+        source = entry["source"]
+        with _at(f"samples.{name}"):
+            if "card" in source:
+                find_card(source["card"], root)
+            elif values:
+                samples.read(source, name=name, selection=entry["selection"], split=entry["split"])
+            else:
+                samples.check_files(source)
+
+
 def _check_sample(name: str, entry: dict) -> None:
     source = entry["source"]
-    if ("card" in source) == ("files" in source):
-        raise InputError(
-            f"samples.{name}.source: give either 'card' (generate with Pythia) or 'files' (read ROOT or HDF5)."
-        )
     if "files" in source:
-        choose(f"samples.{name}.source.reader", source["reader"], READERS)
-    for key in ("jets", "chunks", "seed"):
-        if "card" in source and key not in source:
-            raise InputError(f"samples.{name}.source.{key} is missing: a generated sample needs it.")
+        choose(f"samples.{name}.source.reader", source["reader"], samples.READERS)
     if abs(sum(entry["split"]) - 1) > 1e-9:
         raise InputError(f"samples.{name}.split: {entry['split']} does not sum to 1 (train, valid, test).")
     if entry["selection"] != "any" and not entry["selection"]["pt"][0] < entry["selection"]["pt"][1]:
@@ -92,21 +137,46 @@ def _check_sample(name: str, entry: dict) -> None:
 
 
 def _check_task(where: str, task: dict, config: dict) -> None:
-    samples = config["samples"]
-    background = choose(f"{where}.background", task["background"], samples)
+    entries = config["samples"]
+    background = choose(f"{where}.background", task["background"], entries)
     for detector in task["detectors"]:
         choose(f"{where}.detectors", detector, config["detectors"])
     for signal in task["signals"]:
-        choose(f"{where}.signals", signal, samples)
+        choose(f"{where}.signals", signal, entries)
         if signal == background:
             raise InputError(f"{where}.signals: '{signal}' is the background of this task; remove it from the signals.")
-        windows = [samples[name]["selection"] for name in (background, signal)]
+        windows = [entries[name]["selection"] for name in (background, signal)]
         if windows[0] != windows[1] and not task["any_window"]:
             raise InputError(
                 f"{where}: the selection of signal '{signal}' ({_window(windows[1])}) is not that of its background "
                 f"'{background}' ({_window(windows[0])}); their scores would differ by phase space alone. Make them "
                 f"equal, or set '{where}.any_window: true' to compare them all the same."
             )
+    _check_split(where, background, entries[background], ("train", "valid", "test"))
+    for signal in task["signals"]:
+        _check_split(where, signal, entries[signal], ("train", "test"))  # the supervised ceiling trains
+    _check_labels(where, [background, *task["signals"]], entries)
+    _check_labels(where, task["detectors"], config["detectors"])
+
+
+def _check_split(where: str, name: str, entry: dict, needed: tuple[str, ...]) -> None:
+    if entry["source"].get("reader") == "TopTagging" and entry["source"].get("use_ttv", True):
+        return  # the file brings its split
+    for part, fraction in zip(SPLITS, entry["split"], strict=True):
+        if part in needed and not fraction:
+            raise InputError(f"{where}: '{name}' has no {part} events; raise samples.{name}.split, {entry['split']}.")
+
+
+def _check_labels(where: str, names: list[str], entries: dict) -> None:
+    """Figures tell samples, and detectors, apart by their labels."""
+    seen = {}
+    for name in names:
+        label = entries[name].get("label", name)
+        if label in seen:
+            raise InputError(
+                f"{where}: '{seen[label]}' and '{name}' have the same label '{label}'. Change one of them."
+            )
+        seen[label] = name
 
 
 def _window(selection) -> str:
@@ -114,8 +184,3 @@ def _window(selection) -> str:
         return "any"
     low, high = selection["pt"]
     return f"{low:g} < pt < {high:g} GeV, |eta| < {selection['abs_eta']:g}"
-
-
-def safe_name(name: str) -> bool:
-    """Whether a name can be part of a file name and of a shell command."""
-    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) is not None

@@ -20,11 +20,12 @@ def choose(kind: str, name: str, allowed) -> str:
 
 
 @contextmanager
-def told_plainly(log: str | Path):
+def told_plainly(log: str | Path | None = None):
     """Turn an InputError into its message alone, on standard error and in ``log``, and exit status 1."""
     try:
         yield
     except InputError as error:
-        with open(log, "a") as file:
-            file.write(f"ERROR: {error}\n")
+        if log:
+            with open(log, "a") as file:
+                file.write(f"ERROR: {error}\n")
         raise SystemExit(f"ERROR: {error}") from None

@@ -1,7 +1,8 @@
 """Encoders and decoders: the parts that detectors are built from.
 
 ``dense`` works on any shape; ``heidelberg`` is the convolutional network of the jet-image NAE (arXiv:2206.14225):
-3x3 convolutions with 8 channels, one halving of the image and one dense layer.
+3x3 convolutions with 8 channels, one halving of the image and one dense layer. ``strided`` is a light convolutional
+network for CPUs: two strided convolutions of 8 and 16 channels, and their mirror image.
 """
 
 import itertools
@@ -44,7 +45,7 @@ class ChannelsLast(nn.Module):
 
 def heidelberg_encoder(shape: tuple[int, ...], width: int, hidden: list[int]) -> nn.Module:
     """(B, 1, H, W) -> (B, width); ``hidden`` holds the width of the one dense layer."""
-    _need_image(shape)
+    _need_image(shape, 2)
     half = (shape[1] // 2) * (shape[2] // 2)
     convolutions = []
     for i, (a, b) in enumerate([(1, 8), (8, 8), (8, 8), (8, 8), (8, 1)]):
@@ -56,12 +57,13 @@ def heidelberg_encoder(shape: tuple[int, ...], width: int, hidden: list[int]) ->
 
 def heidelberg_decoder(latent: int, shape: tuple[int, ...], hidden: list[int]) -> nn.Module:
     """(B, latent) -> (B, 1, H, W)."""
-    _need_image(shape)
+    _need_image(shape, 2)
     half = (1, shape[1] // 2, shape[2] // 2)
     layers = [dense([latent, *reversed(hidden), math.prod(half)], nn.PReLU), nn.PReLU(), nn.Unflatten(1, half)]
     layers.append(ChannelsLast())
     for i, (a, b) in enumerate([(1, 8), (8, 8), (8, 8), (8, 1)]):
-        layers.append(nn.ConvTranspose2d(a, b, 3, padding=1))
+        # with stride 1 the paper's transposed convolution is a convolution, which CPUs do several times faster
+        layers.append(nn.Conv2d(a, b, 3, padding=1))
         if i < 3:
             layers.append(nn.PReLU())
         if i == 1:
@@ -69,7 +71,28 @@ def heidelberg_decoder(latent: int, shape: tuple[int, ...], hidden: list[int]) -
     return nn.Sequential(*layers)
 
 
-NETWORKS = {"dense": (dense_encoder, dense_decoder), "heidelberg": (heidelberg_encoder, heidelberg_decoder)}
+def strided_encoder(shape: tuple[int, ...], width: int, hidden: list[int]) -> nn.Module:
+    """(B, 1, H, W) -> (B, width); each of two convolutions halves the image."""
+    _need_image(shape, 4)
+    quarter = 16 * (shape[1] // 4) * (shape[2] // 4)
+    layers = [nn.Conv2d(1, 8, 4, 2, 1), nn.LeakyReLU(), nn.Conv2d(8, 16, 4, 2, 1), nn.LeakyReLU(), nn.Flatten()]
+    return nn.Sequential(ChannelsLast(), *layers, dense([quarter, *hidden, width]))
+
+
+def strided_decoder(latent: int, shape: tuple[int, ...], hidden: list[int]) -> nn.Module:
+    """(B, latent) -> (B, 1, H, W)."""
+    _need_image(shape, 4)
+    quarter = (16, shape[1] // 4, shape[2] // 4)
+    layers = [dense([latent, *reversed(hidden), math.prod(quarter)]), nn.LeakyReLU(), nn.Unflatten(1, quarter)]
+    layers += [ChannelsLast(), nn.Upsample(scale_factor=2), nn.Conv2d(16, 8, 3, padding=1), nn.LeakyReLU()]
+    return nn.Sequential(*layers, nn.Upsample(scale_factor=2), nn.Conv2d(8, 1, 3, padding=1))
+
+
+NETWORKS = {
+    "dense": (dense_encoder, dense_decoder),
+    "heidelberg": (heidelberg_encoder, heidelberg_decoder),
+    "strided": (strided_encoder, strided_decoder),
+}
 
 
 class Head(nn.Module):
@@ -134,6 +157,9 @@ class Autoencoder(nn.Module):
         return sum(p.square().sum() for p in self.parameters() if p.dim() > 1)
 
 
-def _need_image(shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or shape[0] != 1 or shape[1] % 2 or shape[2] % 2:
-        raise InputError(f"network 'heidelberg' needs images (1, H, W) with even H and W, not {shape}; use 'dense'.")
+def _need_image(shape: tuple[int, ...], divisor: int) -> None:
+    if len(shape) != 3 or shape[0] != 1 or shape[1] % divisor or shape[2] % divisor:
+        raise InputError(
+            f"a convolutional network needs images (1, H, W) with H and W divisible by {divisor}, not {shape}; "
+            "use network 'dense'."
+        )

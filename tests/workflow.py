@@ -36,7 +36,9 @@ def planned(directory: Path, config: Path, *arguments: str) -> list[Job]:
     jobs = []
     for block in re.split(r"^(?=(?:local)?(?:rule|checkpoint) \w+:$)", result.stdout, flags=re.MULTILINE)[1:]:
         files = {
-            kind: tuple(found[1].split(", ")) if (found := re.search(rf"^    {kind}: (.+)$", block, re.MULTILINE)) else ()
+            kind: tuple(found[1].split(", "))
+            if (found := re.search(rf"^    {kind}: (.+)$", block, re.MULTILINE))
+            else ()
             for kind in ("input", "output")
         }
         jobs.append(Job(re.match(r"\w+ (\w+):", block)[1], files["input"], files["output"]))

@@ -13,8 +13,6 @@ with one component it is the Mahalanobis distance. scikit-learn fits, the score 
 import math
 
 import torch
-from sklearn.decomposition import PCA
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from hepad.detectors.base import Detector, Reconstructing
@@ -26,7 +24,9 @@ def _seed(generator: torch.Generator) -> int:
     return int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
 
 
-def _pca(x: Tensor, components: int, generator: torch.Generator) -> PCA:
+def _pca(x: Tensor, components: int, generator: torch.Generator):
+    from sklearn.decomposition import PCA  # here and below: importing scikit-learn takes longer than most of these fits
+
     return PCA(components, svd_solver="randomized", random_state=_seed(generator)).fit(x.double().cpu().numpy())
 
 
@@ -119,16 +119,17 @@ class Mixture(Detector):
         dimension = k + len(columns)
         if dimension == 0:
             raise InputError("Mixture: nothing to describe: give variables, or compress >= 1 for an image.")
-        double = {"dtype": torch.float64}
-        self.register_buffer("center", torch.zeros(space.pixels, **double))
-        self.register_buffer("axes", torch.zeros(k, space.pixels, **double))
-        self.register_buffer("shift", torch.zeros(dimension, **double))
-        self.register_buffer("width", torch.ones(dimension, **double))
-        self.register_buffer("log_weight", torch.zeros(components, **double))
-        self.register_buffer("mu", torch.zeros(components, dimension, **double))
-        self.register_buffer("precision_root", torch.zeros(components, dimension, dimension, **double))
+        self.register_buffer("center", torch.zeros(space.pixels))
+        self.register_buffer("axes", torch.zeros(k, space.pixels))
+        self.register_buffer("shift", torch.zeros(dimension))
+        self.register_buffer("width", torch.ones(dimension))
+        self.register_buffer("log_weight", torch.zeros(components))
+        self.register_buffer("mu", torch.zeros(components, dimension))
+        self.register_buffer("precision_root", torch.zeros(components, dimension, dimension))
 
     def _fit(self, train, valid, generator, progress):
+        from sklearn.mixture import GaussianMixture
+
         if len(self.axes):
             pca = _pca(train.flatten(1)[:, : self.space.pixels], len(self.axes), generator)
             self.center.copy_(torch.from_numpy(pca.mean_))
@@ -136,7 +137,7 @@ class Mixture(Detector):
         y = self._compress(train)
         self.shift.copy_(y.mean(0))
         self.width.copy_(y.std(0).clamp(min=1e-9))
-        y = ((y - self.shift) / self.width).cpu().numpy()
+        y = ((y - self.shift) / self.width).double().cpu().numpy()
         mixture = GaussianMixture(len(self.mu), reg_covar=1e-3, max_iter=200, random_state=_seed(generator)).fit(y)
         self.mu.copy_(torch.from_numpy(mixture.means_))
         self.log_weight.copy_(torch.from_numpy(mixture.weights_).log())
@@ -144,7 +145,7 @@ class Mixture(Detector):
         return [], {"iterations": mixture.n_iter_}
 
     def _compress(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1).double()
+        flat = x.flatten(1)
         parts = [(flat[:, : self.space.pixels] - self.center) @ self.axes.T] if len(self.axes) else []
         return torch.cat([*parts, flat[:, self.columns]], 1)
 
@@ -154,4 +155,4 @@ class Mixture(Detector):
         r = torch.einsum("kij,bki->bkj", self.precision_root, y.unsqueeze(1) - self.mu)
         log_det = self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
         log_normal = log_det - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
-        return -torch.logsumexp(self.log_weight + log_normal, 1).float()
+        return -torch.logsumexp(self.log_weight + log_normal, 1)

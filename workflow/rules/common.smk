@@ -7,15 +7,18 @@ from snakemake.utils import validate
 
 from hepad import configuration, detectors, device, errors, representations, samples
 
-# a misspelt key or class is refused here, before any job
-try:
+
+# a misspelt key or class, a missing file or branch is refused here, before any job
+with errors.told_plainly():
     for path in workflow.configfiles:
         configuration.refuse_duplicate_keys(path)
-    validate(config, "../schemas/config.schema.yaml")
+    try:
+        validate(config, "../schemas/config.schema.yaml")
+    except WorkflowError as error:
+        configuration.refuse(error.__context__)
     configuration.check(config)
+    configuration.check_inputs(config, workflow.basedir)
     DEVICE = device.resolve(config["device"])
-except errors.InputError as error:
-    raise WorkflowError(f"configuration: {error}") from None
 
 TASKS = config["tasks"]
 FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "images.pdf", "inputs.pdf")
@@ -36,9 +39,7 @@ def source_of(sample):
 
 
 def card_of(sample):
-    """A card is looked for where the run is, then in the repository."""
-    card = Path(source_of(sample)["card"])
-    return card if card.is_file() else Path(workflow.basedir) / card
+    return configuration.find_card(source_of(sample)["card"], workflow.basedir)
 
 
 def files_of(sample):
@@ -46,10 +47,7 @@ def files_of(sample):
     source = source_of(sample)
     if "card" in source:
         return expand("results/samples/{sample}/{chunk}.root", sample=sample, chunk=range(source["chunks"]))
-    try:
-        return samples.find_files(source["files"])
-    except errors.InputError as error:
-        raise WorkflowError(f"samples.{sample}: {error}") from None
+    return samples.find_files(source["files"])
 
 
 def generation_of(sample):
@@ -59,23 +57,14 @@ def generation_of(sample):
 
 def reading_of(sample):
     """The settings of a source that concern its reader; generated chunks are read like any ROOT file."""
-    generation = ("card", "jets", "chunks", "seed", "leading", "response", "matching")
-    return {key: value for key, value in source_of(sample).items() if key not in (*generation, "files")}
-
-
-def user_samples():
-    used = {name for task in TASKS.values() for name in [task["background"], *task["signals"]]}
-    return [name for name in sorted(used) if "files" in source_of(name)]
+    source = source_of(sample)
+    return {"reader": "ROOT"} if "card" in source else {k: v for k, v in source.items() if k != "files"}
 
 
 def admit_user_files():
     """Read every user file once, before anything is trained; a bad one ends the run here."""
-    for name in user_samples():
-        entry = config["samples"][name]
-        try:
-            samples.read(entry["source"], name=name, selection=entry["selection"], split=entry["split"])
-        except errors.InputError as error:
-            raise WorkflowError(f"samples.{name}: {error}") from None
+    with errors.told_plainly():
+        configuration.check_inputs(config, workflow.basedir, values=True)
 
 
 def features_of(sample, part, representations):

@@ -13,6 +13,8 @@ rule train_detector:
         "results/logs/train/{task}_{detector}_{seed}.log",
     benchmark:
         "results/benchmarks/train/{task}_{detector}_{seed}.tsv"
+    conda:
+        "../../environment.yml"
     # the costly ones first, so that no core waits for the last of them
     priority: lambda w: 0 if groups()[w.detector] == "baseline" else 10
     resources:

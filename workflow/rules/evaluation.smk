@@ -14,6 +14,8 @@ rule score:
         "results/logs/score/{task}_{sample}.log",
     benchmark:
         "results/benchmarks/score/{task}_{sample}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=1 if DEVICE == "cuda" else 0,
     script:
@@ -35,6 +37,8 @@ rule supervised_ceiling:
         "results/logs/ceiling/{task}_{signal}.log",
     benchmark:
         "results/benchmarks/ceiling/{task}_{signal}.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/ceiling.py"
 
@@ -57,6 +61,8 @@ rule evaluate:
         "results/logs/evaluate/{task}_{signal}.log",
     benchmark:
         "results/benchmarks/evaluate/{task}_{signal}.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/evaluate.py"
 
@@ -81,5 +87,7 @@ rule tabulate:
         "results/logs/tabulate.log",
     benchmark:
         "results/benchmarks/tabulate.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/tabulate.py"

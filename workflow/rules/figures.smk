@@ -21,6 +21,8 @@ rule plot_efficiency:
         "results/logs/figures/{task}_efficiency_{signal}.log",
     benchmark:
         "results/benchmarks/figures/{task}_efficiency_{signal}.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/plot_efficiency.py"
 
@@ -43,6 +45,8 @@ rule plot_summary:
         "results/logs/figures/{task}_summary.log",
     benchmark:
         "results/benchmarks/figures/{task}_summary.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/plot_summary.py"
 
@@ -76,6 +80,8 @@ rule plot_scores:
         "results/logs/figures/{task}_scores.log",
     benchmark:
         "results/benchmarks/figures/{task}_scores.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/plot_scores.py"
 
@@ -98,6 +104,8 @@ rule plot_training:
         "results/logs/figures/{task}_training.log",
     benchmark:
         "results/benchmarks/figures/{task}_training.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/plot_training.py"
 
@@ -122,6 +130,8 @@ rule plot_images:
         "results/logs/figures/{task}_images.log",
     benchmark:
         "results/benchmarks/figures/{task}_images.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/plot_images.py"
 
@@ -152,6 +162,8 @@ rule plot_reconstructions:
         "results/logs/figures/{task}_reconstructions.log",
     benchmark:
         "results/benchmarks/figures/{task}_reconstructions.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/plot_reconstructions.py"
 
@@ -179,5 +191,7 @@ rule plot_inputs:
         "results/logs/figures/{task}_inputs.log",
     benchmark:
         "results/benchmarks/figures/{task}_inputs.tsv"
+    conda:
+        "../../environment.yml"
     script:
         "../scripts/plot_inputs.py"

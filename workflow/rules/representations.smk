@@ -12,6 +12,8 @@ rule represent:
         "results/logs/represent/{representation}_{sample}.log",
     benchmark:
         "results/benchmarks/represent/{representation}_{sample}.tsv"
+    conda:
+        "../../environment.yml"
     priority: 50
     script:
         "../scripts/represent.py"

@@ -11,6 +11,8 @@ rule generate_chunk:
         "results/logs/generate/{sample}_{chunk}.log",
     benchmark:
         "results/benchmarks/generate/{sample}_{chunk}.tsv"
+    conda:
+        "../../environment.yml"
     priority: 100  # every sample is generated and read, and refused if it is bad, before the first training
     script:
         "../scripts/generate.py"
@@ -28,6 +30,8 @@ rule read_events:
         "results/logs/read/{sample}.log",
     benchmark:
         "results/benchmarks/read/{sample}.tsv"
+    conda:
+        "../../environment.yml"
     priority: 100
     script:
         "../scripts/read.py"
