@@ -130,6 +130,8 @@ def _check_sample(name: str, entry: dict) -> None:
     source = entry["source"]
     if "files" in source:
         choose(f"samples.{name}.source.reader", source["reader"], samples.READERS)
+    elif source["chunks"] > source["jets"]:
+        raise InputError(f"samples.{name}.source: {source['chunks']} chunks are more than {source['jets']} jets.")
     if abs(sum(entry["split"]) - 1) > 1e-9:
         raise InputError(f"samples.{name}.split: {entry['split']} does not sum to 1 (train, valid, test).")
     if entry["selection"] != "any" and not entry["selection"]["pt"][0] < entry["selection"]["pt"][1]:

@@ -1,10 +1,10 @@
-"""Blindness: in the graph of jobs of every shipped configuration, models descend from background training data alone."""
+"""Blindness: in the job graph of every shipped configuration, models descend from background training data alone."""
 
 import re
 
 import pytest
 import yaml
-from workflow import ROOT, planned
+from command_line import ROOT, planned
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 

@@ -1,4 +1,4 @@
-"""The whole workflow on a user's own small files: results, repetition, a swapped signal, refusals, a killed training."""
+"""The whole workflow on a user's own small files: results, repetition, a swapped signal, refusals, a killed run."""
 
 import csv
 import hashlib
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import yaml
-from workflow import COMMAND, ENVIRONMENT, planned, snakemake
+from command_line import COMMAND, ENVIRONMENT, planned, snakemake
 
 from hepad.features import read_scores
 from hepad.samples import write_root
@@ -121,7 +121,7 @@ def test_every_figure_is_there_as_pdf_and_png(finished):
         assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF"), name
         assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
         assert min((figures / f"{name}.{kind}").stat().st_size for kind in ("pdf", "png")) > 3000, name
-    assert {str(path.relative_to(figures).with_suffix("")) for path in figures.rglob("*.*")} == set(names)
+    assert {str(path.relative_to(figures).with_suffix("")) for path in figures.rglob("*.p*")} == set(names)
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):

@@ -49,7 +49,7 @@ class AE(Reconstructing):
     Parameters
     ----------
     space: what the representation yields
-    network: 'dense', 'strided' or 'heidelberg' (convolutional); hidden: widths of dense layers; latent: size of the code
+    network: a name in hepad.networks.NETWORKS; hidden: widths of dense layers; latent: size of the code
     sphere: code on the unit sphere
     training: a Schedule (steps, batch, rate, ...)
     l2: strength of the L2 term on the weights

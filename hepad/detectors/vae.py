@@ -33,7 +33,7 @@ class ConvVAE(Reconstructing):
     Parameters
     ----------
     space: what the representation yields
-    network: 'strided' or 'heidelberg' (convolutional), or 'dense'; hidden: widths of dense layers; latent: dimension of z
+    network: a name in hepad.networks.NETWORKS; hidden: widths of dense layers; latent: dimension of z
     context: width of the encoder's output h, from which mu, sigma and the flow's parameters are computed
     flow: {type: Planar, layers: 6}, or None for the plain VAE
     training: a Schedule; warmup: share of it over which beta rises; beta: its final value
