@@ -151,9 +151,16 @@ def score_names():
 
 
 def labels():
-    """What each sample and detector is called in figures."""
-    entries = config["samples"] | config["detectors"]
-    return {name: entry.get("label", name) for name, entry in entries.items()}
+    """What a job's detectors and samples are called in figures; a new signal changes those of its own task only."""
+
+    def of_job(wildcards):
+        task = TASKS[wildcards.task]
+        signals = [wildcards.signal] if "signal" in wildcards.keys() else task["signals"]
+        shown = [(name, config["samples"][name]) for name in (task["background"], *signals)]
+        shown += [(name, config["detectors"][name]) for name in task["detectors"]]
+        return {name: entry.get("label", name) for name, entry in shown}
+
+    return of_job
 
 
 def tables():
