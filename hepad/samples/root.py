@@ -165,7 +165,10 @@ def _meta(path, file) -> dict:
 
 def _tree(path, file, tree: str):
     if tree not in file or not file.classname_of(tree).startswith("TTree"):
-        present = sorted({key.split(";")[0] for key, kind in file.classnames().items() if kind.startswith("TTree")})
+        kinds = {key.split(";")[0]: kind for key, kind in file.classnames().items()}
+        if kinds.get(tree) == "ROOT::RNTuple":
+            raise InputError(f"{path}: '{tree}' is an RNTuple, which is not read yet. Write it as a TTree.")
+        present = sorted(key for key, kind in kinds.items() if kind.startswith("TTree"))
         raise InputError(f"{path}: there is no TTree '{tree}'; present: {', '.join(present) or 'none'}. Set 'tree'.")
     with _reading(path):
         return file[tree]
