@@ -1,0 +1,94 @@
+"""Files are whole or absent, and damage is noticed."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from hepad.errors import InputError, choose, told_plainly
+from hepad.features import Features, read_scores, write_scores
+from hepad.io import atomic_path, open_hdf5, read_array, read_json, write_array, write_json
+from hepad.representations import EventVector
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+
+    def fail():
+        with atomic_path(target) as partial:
+            partial.write_text("half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_flipped_bytes_are_noticed(tmp_path):
+    path = tmp_path / "x.h5"
+    x = np.random.default_rng(0).normal(size=(500, 40))
+    with h5py.File(path, "w") as file:
+        write_array(file, "x", x)
+    with open_hdf5(path) as file:
+        np.testing.assert_array_equal(read_array(file, "x"), x)
+        offset = file["x"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 1000] ^= 0xFF
+    path.write_bytes(content)
+    with open_hdf5(path) as file, pytest.raises(InputError, match="dataset 'x' cannot be read"):
+        read_array(file, "x")
+
+
+def test_truncated_and_missing_files_are_named(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        write_array(file, "x", np.arange(10_000.0))
+    path.write_bytes(path.read_bytes()[:3000])
+    for name in ("x.h5", "absent.h5"):
+        with pytest.raises(InputError, match=name), open_hdf5(tmp_path / name):
+            pass
+
+
+def test_a_missing_dataset_is_named_with_those_present(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        write_array(file, "y", np.arange(3))
+        with pytest.raises(InputError, match="dataset 'x' is missing; present: y"):
+            read_array(file, "x")
+
+
+def test_json_has_no_nan(tmp_path):
+    write_json(tmp_path / "x.json", {"a": [float("nan"), np.float64(2.5), np.int64(3)]})
+    assert read_json(tmp_path / "x.json") == {"a": [None, 2.5, 3]}
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(InputError, match=r"x\.json"):
+        read_json(tmp_path / "x.json")
+
+
+def test_features_and_scores_survive_their_files(make_events, tmp_path):
+    events = make_events(60, 4)
+    features = Features.of(EventVector(variables=("mass", "multiplicity")), events)
+    features.write(tmp_path / "f.h5")
+    read = Features.read(tmp_path / "f.h5")
+    assert torch.equal(read.x, features.x)
+    assert read.space == features.space
+    parts = [read.of_split(name) for name in ("train", "valid", "test")]
+    assert sum(len(part.x) for part in parts) == 60
+    assert not set(parts[0].event_id) & set(parts[2].event_id)
+    write_scores(tmp_path / "s.h5", {"ae/1": np.arange(60.0), "ae/2": np.ones(60)}, features)
+    scores, about = read_scores(tmp_path / "s.h5")
+    assert list(scores) == ["ae/1", "ae/2"]
+    np.testing.assert_array_equal(about["jet"], events.jet)
+
+
+def test_the_user_sees_the_message_alone(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop, told_plainly(tmp_path / "log"):
+        raise InputError("x.root: is broken. Fetch it again.")
+    assert str(stop.value) == "ERROR: x.root: is broken. Fetch it again."
+    assert "ERROR: x.root: is broken" in (tmp_path / "log").read_text()
+
+
+def test_choose_suggests():
+    with pytest.raises(InputError, match=r"detector 'NEA' is unknown\. Did you mean 'NAE'\? Allowed: AE, MPDR, NAE\."):
+        choose("detector", "NEA", ["NAE", "AE", "MPDR"])

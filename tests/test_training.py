@@ -1,0 +1,102 @@
+"""The optimisation loop and its progress, on problems with known answers."""
+
+import math
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from hepad.errors import InputError
+from hepad.progress import Progress
+from hepad.sampling import DivergenceError
+from hepad.training import Schedule, fit_loop
+
+
+class Point(nn.Module):
+    def __init__(self, start=5.0):
+        super().__init__()
+        self.x = nn.Parameter(torch.tensor(start))
+
+
+def fit(module, loss, schedule, **options):
+    generator = torch.Generator().manual_seed(0)
+    train = torch.arange(100.0).view(100, 1)
+    return fit_loop(
+        module, loss, train, schedule, phase="test", generator=generator, progress=Progress("test"), **options
+    )
+
+
+def test_finds_the_minimum_and_decays_the_rate_as_a_half_cosine():
+    module = Point()
+    history = fit(module, lambda batch, step: ((module.x - 2) ** 2, {}), Schedule(steps=500, rate=0.1))
+    assert module.x.item() == pytest.approx(2.0, abs=1e-3)
+    middle = next(record for record in history if record["step"] == 260)
+    assert middle["rate"] == pytest.approx(0.1 * 0.5 * (1 + math.cos(math.pi * 259 / 500)))
+
+
+def test_every_event_is_seen_once_before_any_is_seen_twice():
+    seen = []
+
+    def loss(batch, step):
+        seen.extend(batch[:, 0].tolist())
+        return module.x**2, {}
+
+    module = Point()
+    fit(module, loss, Schedule(steps=8, batch=25))
+    assert sorted(seen[:100]) == sorted(seen[100:]) == list(range(100))
+    assert seen[:100] != seen[100:]
+
+
+def test_keeps_the_state_that_is_best_on_validation_data():
+    # the loss pulls x down for ever, validation likes x = 4 best
+    module = Point(5.0)
+    history = fit(
+        module,
+        lambda batch, step: (module.x, {}),
+        Schedule(steps=100, rate=0.05),
+        validate=lambda: abs(module.x.item() - 4.0),
+    )
+    assert abs(module.x.item() - 4.0) == min(record["valid_loss"] for record in history)
+    assert history[-1]["valid_loss"] > 0.5
+
+
+def test_ends_with_the_running_average():
+    # a constant gradient makes Adam step by exactly the rate, so that the whole path and its average are known
+    module = Point(0.0)
+    fit(module, lambda batch, step: (module.x, {}), Schedule(steps=50, rate=0.5, average=0.9))
+    x = average = 0.0
+    for k in range(1, 51):
+        x -= 0.5 * 0.5 * (1 + math.cos(math.pi * (k - 1) / 50))
+        average += (1 - min(0.9, k / (k + 10))) * (x - average)
+    assert module.x.item() == pytest.approx(average, rel=1e-4)
+    assert abs(average - x) > 0.1
+
+
+def test_logged_values_are_means_since_the_last_record():
+    module = Point()
+    history = fit(module, lambda batch, step: (module.x**2, {"step_value": float(step)}), Schedule(steps=10), records=3)
+    assert [record["step"] for record in history] == [3, 6, 9, 10]
+    assert [record["step_value"] for record in history] == [2.0, 5.0, 8.0, 10.0]
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    module = Point()
+    with pytest.raises(DivergenceError, match="test phase: the loss is nan at step 3"):
+        fit(module, lambda batch, step: (module.x * (math.nan if step == 3 else 1), {}), Schedule(steps=10))
+
+
+@pytest.mark.parametrize("bad", [{"steps": 0}, {"batch": 0}, {"rate": 0.0}, {"average": 1.0}])
+def test_bad_schedules_are_refused(bad):
+    with pytest.raises(InputError, match="schedule"):
+        Schedule(**{"steps": 1, **bad})
+
+
+def test_the_log_has_plain_lines_with_epoch_loss_rate_and_time_left(tmp_path):
+    progress = Progress("qcd nae", tmp_path / "log", interval=0.0)
+    with progress.stage("energy", 40) as stage:
+        for _ in range(20):
+            stage.advance(1, epoch=1.5, loss=0.25)
+    progress.close()
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert re.search(r"qcd nae: energy 20/40 epoch 1\.5, loss 0\.25 [\d.]+ steps/s, \d+ s left$", last)
