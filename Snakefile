@@ -6,7 +6,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 # another configuration replaces the default one as a whole, it is not mixed into it
-if "tasks" not in config:
+if not workflow.overwrite_configfiles:
 
     configfile: Path(workflow.basedir) / "config" / "config.yaml"
 

@@ -70,7 +70,7 @@ def test_ends_with_the_running_average():
         x -= 0.5 * 0.5 * (1 + math.cos(math.pi * (k - 1) / 50))
         average += (1 - min(0.9, k / (k + 10))) * (x - average)
     assert module.x.item() == pytest.approx(average, rel=1e-4)
-    assert abs(average - x) > 0.1
+    assert abs(average - x) > 0.05
 
 
 def test_logged_values_are_means_since_the_last_record():

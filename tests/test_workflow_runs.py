@@ -208,12 +208,8 @@ def bad_inputs(data, folder):
     }
     written_configs = {n: (written(folder / f"{n}.yaml", c), words) for n, (c, words) in configs.items()}
     twice = folder / "twice.yaml"
-    twice.write_text(finished_text(data).replace("  two:\n", "  one:\n", 1))
+    twice.write_text((folder / "window.yaml").read_text().replace("  two:\n", "  one:\n", 1))
     return written_configs | {"one name twice": (twice, ["twice.yaml", "line", "'samples.one'", "defined twice"])}
-
-
-def finished_text(data):
-    return yaml.safe_dump(configuration(data), sort_keys=False)
 
 
 def test_bad_input_ends_before_training_with_one_plain_message_and_touches_nothing(copy, data, tmp_path):
