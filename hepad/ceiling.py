@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from hepad.errors import InputError
 from hepad.features import Features
 
 
@@ -20,7 +21,16 @@ def supervised_scores(
     Returns
     -------
     log odds of being signal, (N,) for each of ``tests``
+
+    Raises
+    ------
+    InputError: too few training events of background or signal
     """
+    if min(len(background.x), len(signal.x)) <= compress:
+        raise InputError(
+            f"supervised ceiling: {len(background.x)} background and {len(signal.x)} signal training events are too "
+            f"few; more than {compress} of each are needed. Raise the first fraction of 'split'."
+        )
     pixels = background.space.pixels
     x = np.concatenate([f.x.flatten(1).numpy() for f in (background, signal)])
     y = np.repeat([0, 1], [len(background.x), len(signal.x)])

@@ -109,21 +109,33 @@ def find_card(card: str, root: str | Path) -> Path:
     raise InputError(f"card '{card}' is neither in the run's directory nor in {root}. Check the path.")
 
 
-def check_inputs(config: dict, root: str | Path, *, values: bool = False) -> None:
-    """Look at the card or the files of every sample that a task uses.
-
-    A quick look is at trees, tables and branches; with ``values`` every file is read, selected and checked.
-    """
+def check_inputs(config: dict, root: str | Path) -> None:
+    """A quick look at the card, or at the files, trees, tables and branches, of every sample that a task uses."""
     for name in used_samples(config):
-        entry = config["samples"][name]
-        source = entry["source"]
+        source = config["samples"][name]["source"]
         with _at(f"samples.{name}"):
             if "card" in source:
                 find_card(source["card"], root)
-            elif values:
-                samples.read(source, name=name, selection=entry["selection"], split=entry["split"])
             else:
                 samples.check_files(source)
+
+
+def admit(config: dict, name: str) -> None:
+    """Read the files of one sample, and raise InputError unless every task that names it can use it."""
+    entry = config["samples"][name]
+    with _at(f"samples.{name}"):
+        events = samples.read(entry["source"], name=name, selection=entry["selection"], split=entry["split"])
+        for task in config["tasks"].values():
+            if name not in (task["background"], *task["signals"]):
+                continue
+            # the supervised ceiling trains on signals, too
+            needed = SPLITS if name == task["background"] else ("train", "test")
+            for part in needed:
+                if not (events.split == SPLITS.index(part)).any():
+                    raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
+            used = {config["detectors"][detector]["representation"] for detector in task["detectors"]}
+            for representation in sorted(used | {config["evaluation"]["ceiling"]}):
+                representations.build(config["representations"][representation]).refuse_missing(events)
 
 
 def _check_sample(name: str, entry: dict) -> None:

@@ -5,9 +5,14 @@ import torch
 from hepad.errors import choose
 
 
-def resolve(name: str) -> str:
-    """'auto' becomes 'cuda', 'mps' or 'cpu', the first that is there; other names are checked and kept."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if available[device])
-    return choose("device", name, [device for device, there in available.items() if there] + ["auto"])
+def resolve(name: str, gpus: int = 1) -> str:
+    """'auto' becomes 'cuda', 'mps' or 'cpu', the first that is there; other names are checked and kept.
+
+    ``gpus`` is how many GPUs a job was given: with 0, 'cuda' is not used.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [device for device in there if there[device]]
+    choose("device", name, [*available, "auto"])
+    if name == "auto" or (name == "cuda" and gpus == 0):
+        return next(device for device in available if device != "cuda" or gpus > 0)
+    return name

@@ -1,7 +1,8 @@
 """The one exception that is meant for the user: it says what is wrong, where, and what to do."""
 
 import difflib
-from contextlib import contextmanager
+import time
+import traceback
 from pathlib import Path
 
 
@@ -19,13 +20,28 @@ def choose(kind: str, name: str, allowed) -> str:
     raise InputError(f"{kind} '{name}' is unknown.{hint} Allowed: {', '.join(allowed)}.")
 
 
-@contextmanager
-def told_plainly(log: str | Path | None = None):
-    """Turn an InputError into its message alone, on standard error and in ``log``, and exit status 1."""
-    try:
-        yield
-    except InputError as error:
-        if log:
-            with open(log, "a") as file:
-                file.write(f"ERROR: {error}\n")
-        raise SystemExit(f"ERROR: {error}") from None
+class told_plainly:
+    """Turn an InputError into its message alone, on standard error and in ``log``, and exit status 1.
+
+    Any other exception passes, its traceback copied to the log; a block that ends well leaves its time there.
+    """
+
+    def __init__(self, log: str | Path | None = None):
+        self.log = log
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, InputError):
+            self._write(f"ERROR: {error}")
+            raise SystemExit(f"ERROR: {error}") from None
+        if error is not None:
+            self._write("".join(traceback.format_exception(error)))
+        else:
+            self._write(f"finished in {time.perf_counter() - self.start:.1f} s")
+
+    def _write(self, text: str) -> None:
+        if self.log:
+            with open(self.log, "a") as file:
+                file.write(f"{text}\n")

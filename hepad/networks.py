@@ -2,7 +2,7 @@
 
 ``dense`` works on any shape; ``heidelberg`` is the convolutional network of the jet-image NAE (arXiv:2206.14225):
 3x3 convolutions with 8 channels, one halving of the image and one dense layer. ``strided`` is a light convolutional
-network for CPUs: two strided convolutions of 8 and 16 channels, and their mirror image.
+network for CPUs: two strided convolutions of 8 and 16 channels; its decoder upsamples and convolves.
 """
 
 import itertools
@@ -123,7 +123,7 @@ class Autoencoder(nn.Module):
     Parameters
     ----------
     space: what the events are
-    network: 'dense' or 'heidelberg'; hidden: widths of its dense layers; latent: dimension of z
+    network: a name in ``NETWORKS``; hidden: widths of its dense layers; latent: dimension of z
     """
 
     def __init__(self, space: Space, *, network: str, hidden: list[int], latent: int, sphere: bool):
@@ -153,7 +153,7 @@ class Autoencoder(nn.Module):
         return (x - self(x)).square().flatten(1).mean(1)
 
     def weight_norm(self) -> Tensor:
-        """Mean squared weight, for L2 regularisation of decoder and encoder."""
+        """Sum of all squared weights (not biases), for L2 regularisation."""
         return sum(p.square().sum() for p in self.parameters() if p.dim() > 1)
 
 

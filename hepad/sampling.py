@@ -50,9 +50,10 @@ class Chain:
             raise InputError("chain: 'unit' already fixes the gradient's norm; leave 'clip' out.")
 
     @property
-    def temperature(self) -> float:
-        """The temperature that step and noise imply, noise**2 / (2 step)."""
-        return self.noise**2 / (2 * self.step)
+    def temperature(self) -> float | None:
+        """noise**2 / (2 step) in units of the chain's energy; None where ``unit``, ``clip`` or ``anneal`` change it."""
+        changed = self.unit or self.anneal or self.clip is not None
+        return None if changed else self.noise**2 / (2 * self.step)
 
 
 class Domain(Protocol):

@@ -47,8 +47,11 @@ class Schedule:
     clip: float | None = None
 
     def __post_init__(self):
-        if self.steps < 1 or self.batch < 1 or self.rate <= 0 or not 0 <= self.average < 1:
-            raise InputError(f"schedule: steps, batch >= 1, rate > 0 and 0 <= average < 1 are needed; got {self}.")
+        clip = self.clip is None or self.clip > 0
+        if self.steps < 1 or self.batch < 1 or self.rate <= 0 or not 0 <= self.average < 1 or not clip:
+            raise InputError(
+                f"schedule: steps, batch >= 1, rate > 0, 0 <= average < 1 and clip > 0 are needed; got {self}."
+            )
 
 
 def fit_loop(
@@ -71,7 +74,7 @@ def fit_loop(
     loss: (batch, step) -> (scalar to minimise, values to log)
     train: (N, ...) background training events
     validate: measures the module on background validation data; the state with the smallest value is kept.
-        Without it the last state is kept (with ``schedule.average``, the running average).
+        Without it the last state is kept or, with ``schedule.average``, the running average.
     records: how many times the logged values, averaged since the last record, are written to the history
 
     Returns
@@ -81,10 +84,13 @@ def fit_loop(
     Raises
     ------
     DivergenceError: the loss is not finite
+    InputError: ``validate`` together with ``schedule.average``
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=schedule.rate, fused=True)
     average = [p.detach().clone() for p in parameters] if schedule.average else None
+    if validate and average:
+        raise InputError(f"{phase} phase: it keeps the state that is best on validation data; leave out 'average'.")
     every = max(1, schedule.steps // records)
     history, sums, best, best_state = [], {}, math.inf, None
     with progress.stage(phase, schedule.steps) as stage:
@@ -102,8 +108,8 @@ def fit_loop(
                 nn.utils.clip_grad_norm_(parameters, schedule.clip)
             optimiser.step()
             if average:
-                # a young average forgets its untrained start faster
-                torch._foreach_lerp_(average, parameters, 1 - min(schedule.average, step / (step + 10)))
+                with torch.no_grad():  # a young average forgets its untrained start faster
+                    torch._foreach_lerp_(average, parameters, 1 - min(schedule.average, step / (step + 10)))
             for key, item in {"loss": value.detach(), **logged}.items():
                 sums[key] = sums.get(key, 0) + item
             if step % every == 0 or step == schedule.steps:
@@ -112,7 +118,7 @@ def fit_loop(
                 sums = {}
                 module.eval()
                 valid = validate() if validate else None
-                epoch = step * schedule.batch / len(train)
+                epoch = step * min(schedule.batch, len(train)) / len(train)
                 record = {"phase": phase, "step": step, "epoch": epoch, "rate": rate, "valid_loss": valid, **means}
                 history.append(record)
                 stage.advance(0, epoch=epoch, valid=valid, **means)

@@ -29,7 +29,10 @@ def admit(config, *, values=False):
     except WorkflowError as error:
         configuration.refuse(error.__context__)
     configuration.check(config)
-    configuration.check_inputs(config, ROOT, values=values)
+    configuration.check_inputs(config, ROOT)
+    for name in configuration.used_samples(config) if values else ():
+        if "files" in config["samples"][name]["source"]:
+            configuration.admit(config, name)
     return config
 
 

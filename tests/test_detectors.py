@@ -156,13 +156,13 @@ def test_energy_phase_raises_the_energy_off_the_data():
 
 
 def test_recovery_ties_each_chain_to_its_own_point_only():
-    detector = detectors.build({"type": "MPDR", "arguments": ENERGY | {"recovery": 0.5}}, IMAGE, 0)
+    detector = detectors.build({"type": "MPDR", "arguments": ENERGY}, IMAGE, 0)
     detector.begin(torch.Generator())
     x = torch.rand(5, *IMAGE.shape)
     target = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
     sigma = torch.linspace(0.05, 0.3, 5).view(5, 1)
-    together = detector._recovery(x, target, sigma)
-    alone = torch.cat([detector._recovery(x[i : i + 1], target[i : i + 1], sigma[i : i + 1]) for i in range(5)])
+    together = detector._recovery(x, target, sigma, 0.5)
+    alone = torch.cat([detector._recovery(x[i : i + 1], target[i : i + 1], sigma[i : i + 1], 0.5) for i in range(5)])
     torch.testing.assert_close(together, alone)
     expected = 0.5 * (detector.autoencoder.encode(x) - target).square().sum(1) / (2 * sigma[:, 0] ** 2)
     torch.testing.assert_close(together - detector.net.error(x), expected)
@@ -218,6 +218,14 @@ def test_constant_score_is_refused():
         detector.fit(x, x, generator=torch.Generator())
 
 
+def test_runaway_is_named_as_such():
+    detector = detectors.build({"type": "NAE", "arguments": ENERGY}, VECTOR, 0)
+    detector._refuse_runaway(torch.full((5,), 99.0), 7)
+    for level in (101.0, -101.0, float("nan")):
+        with pytest.raises(DivergenceError, match=r"has run away .* at step 7"):
+            detector._refuse_runaway(torch.full((5,), level), 7)
+
+
 def test_runaway_negative_energy_is_refused():
     arguments = ENERGY | {"training": {"steps": 400, "batch": 64, "rate": 1.0}, "gamma": 0.0}
     with pytest.raises(DivergenceError, match=r"run away|finite|loss is"):
@@ -271,3 +279,8 @@ def test_energy_detector_differs_from_its_start():
     x = events(IMAGE, 500, False, 4)
     assert isinstance(detector, NAE)
     assert spearman(before.score(x).numpy(), detector.score(x).numpy()) < 0.99
+
+
+def test_an_average_and_a_choice_by_validation_exclude_each_other():
+    with pytest.raises(InputError, match="leave out 'average'"):
+        fitted("AE", IMAGE, {"hidden": [16], "training": {"steps": 5, "average": 0.9}})

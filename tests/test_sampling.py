@@ -24,6 +24,7 @@ def test_gaussian_mean_and_covariance():
         generator=generator(),
     )
     assert chain.temperature == pytest.approx(2.0)
+    assert Chain(steps=1, step=0.01, noise=0.2, anneal=True).temperature is None
     torch.testing.assert_close(x.mean(0), mean, atol=0.05, rtol=0)
     # the discretisation broadens the distribution by 1 + step A / 2, one per cent here
     torch.testing.assert_close(torch.cov(x.T), 2.0 * torch.linalg.inv(a), atol=0.12, rtol=0.04)

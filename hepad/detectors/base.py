@@ -166,10 +166,10 @@ def build(spec: dict, space: Space, seed: int) -> Detector:
     """
     from hepad.detectors import DETECTORS
 
-    cls = DETECTORS[choose("detectors: type", spec["type"], DETECTORS)]
+    cls = DETECTORS[choose("type", spec["type"], DETECTORS)]
     arguments = spec.get("arguments") or {}
     for name in arguments:
-        choose(f"detectors: argument of {spec['type']}", name, parameters_of(cls))
+        choose(f"argument of {spec['type']}", name, parameters_of(cls))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(space, **arguments)

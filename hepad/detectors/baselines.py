@@ -27,7 +27,7 @@ def _seed(generator: torch.Generator) -> int:
 def _pca(x: Tensor, components: int, generator: torch.Generator):
     from sklearn.decomposition import PCA  # here and below: importing scikit-learn takes longer than most of these fits
 
-    return PCA(components, svd_solver="randomized", random_state=_seed(generator)).fit(x.double().cpu().numpy())
+    return PCA(components, svd_solver="randomized", random_state=_seed(generator)).fit(x.cpu().double().numpy())
 
 
 class Variable(Detector):
@@ -117,8 +117,8 @@ class Mixture(Detector):
         self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
         k = compress if space.pixels else 0
         dimension = k + len(columns)
-        if dimension == 0:
-            raise InputError("Mixture: nothing to describe: give variables, or compress >= 1 for an image.")
+        if dimension < 1 or compress < 0 or components < 1:
+            raise InputError("Mixture: components >= 1, compress >= 0, and variables or compress >= 1 are needed.")
         self.register_buffer("center", torch.zeros(space.pixels))
         self.register_buffer("axes", torch.zeros(k, space.pixels))
         self.register_buffer("shift", torch.zeros(dimension))
@@ -134,10 +134,12 @@ class Mixture(Detector):
             pca = _pca(train.flatten(1)[:, : self.space.pixels], len(self.axes), generator)
             self.center.copy_(torch.from_numpy(pca.mean_))
             self.axes.copy_(torch.from_numpy(pca.components_))
+        if len(train) <= max(len(self.mu), len(self.axes)):
+            raise InputError(f"Mixture: {len(train)} training events are too few for its components; lower them.")
         y = self._compress(train)
         self.shift.copy_(y.mean(0))
         self.width.copy_(y.std(0).clamp(min=1e-9))
-        y = ((y - self.shift) / self.width).double().cpu().numpy()
+        y = ((y - self.shift) / self.width).cpu().double().numpy()
         mixture = GaussianMixture(len(self.mu), reg_covar=1e-3, max_iter=200, random_state=_seed(generator)).fit(y)
         self.mu.copy_(torch.from_numpy(mixture.means_))
         self.log_weight.copy_(torch.from_numpy(mixture.weights_).log())

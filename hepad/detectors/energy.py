@@ -1,10 +1,11 @@
 r"""What the energy-based detectors share: the model p(x) ~ exp(-E(x)) is raised on background and lowered elsewhere.
 
-    L = < E(x) > - < E(x-) > + regulariser,      dL/dtheta = gradient of the negative log-likelihood
+    L = < E(x) > - < E(x-) > + regulariser
 
 where x- are negative samples: points that the model itself believes in, found by Langevin chains from points on the
-manifold of an autoencoder that was trained first. The detectors differ in the energy, in where the chains start and in
-the regulariser.
+manifold of an autoencoder that was trained first. If they followed p, the gradient of the first two terms would be that
+of the negative log-likelihood; short, cold chains follow p only roughly (the log has their temperature). The detectors
+differ in the energy, in where the chains start and in the regulariser.
 """
 
 from abc import abstractmethod
@@ -64,6 +65,10 @@ class EnergyDetector(Reconstructing):
     def regulariser(self, positive: Tensor, negative: Tensor) -> Tensor:
         """Scalar that keeps the energies bounded."""
 
+    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
+        """What is known of the finished energy on background; a reconstruction that was ruined is refused."""
+        return {"energy": energy.mean().item(), "r2": self._refuse_poor(valid, (energy.mean() * self.scale).item())}
+
     @abstractmethod
     def begin(self, generator: torch.Generator) -> nn.Module:
         """Prepare the energy phase after the autoencoder's; return the module that it trains."""
@@ -79,7 +84,7 @@ class EnergyDetector(Reconstructing):
         history, error = fit_autoencoder(
             self.autoencoder, train, valid, self.pretraining, l2=self.l2, generator=generator, progress=progress
         )
-        facts = {"r2": self._refuse_poor(valid, error), "autoencoder_error": error}
+        facts = {"autoencoder_r2": self._refuse_poor(valid, error), "autoencoder_error": error}
         facts["latent_temperature"] = self.latent_chain.temperature
         facts["visible_temperature"] = self.visible_chain.temperature
         with torch.no_grad():
@@ -101,7 +106,12 @@ class EnergyDetector(Reconstructing):
             trained, loss, train, self.training_schedule, phase="energy", generator=generator, progress=progress
         )
         with torch.no_grad():
+            trained.train()
+            for part in train.split(self.training_schedule.batch)[:20]:
+                self.energy(part)  # spectral norms, if any, settle on the averaged weights
+            self.eval()
             end = torch.cat([self.energy(part) for part in valid.split(1024)])
+        facts |= self.final_facts(valid, end)
         facts["spearman_with_autoencoder"] = spearman(start.cpu().numpy(), end.cpu().numpy())
         return history, facts
 

@@ -3,12 +3,14 @@ r"""Manifold projection-diffusion recovery (Yoon, Jin, Noh, Park, NeurIPS 2023).
 A frozen autoencoder (f, g) with codes on the unit sphere gives the manifold. For a background event x
 
     sigma ~ U(sigma_min, sigma_max),   z~ = P( f(x) + sigma eps )                     projection and diffusion
-    H(x') = E(x') + c d(f(x'), z~) / (2 sigma^2)                                      recovery likelihood exp(-H)
+    H(x') = E(x') + c d(f(x'), z~) / (2 sigma^2)                                      recovery likelihood exp(-H/T)
     x-    : latent chain on H(g(z)) from z~, then visible chain on H(x') from g(z)    two-stage sampling
     L     = < E(x) > - < E(x-) > + regulariser
 
 d is the squared distance on the sphere (along the arc: ``geodesic``). sigma is drawn per event (the noise-magnitude
-ensemble), and each chain is tied to its own z~ alone. Energies:
+ensemble), and each chain is tied to its own z~ alone. c has one value for each chain; the paper sets it to zero in the
+visible chain of images, where its gradient is high-frequency noise (appendix B.1.3). In H the energy of R is the error
+e itself, so that steps have the papers' size; T is what step and noise imply. Energies:
 
     reconstruction (R)   E = e(x) / e0, a second autoencoder that starts as a copy;   regulariser gamma < E(x-)^2 >
     scalar (S)           E = a network with one output, of bounded slope;            regulariser gamma < E^2 + E(x-)^2 >
@@ -39,7 +41,8 @@ class MPDR(EnergyDetector):
     pretraining, training: Schedules of the autoencoder phase and of the energy phase
     latent_chain, visible_chain: Chains (steps, step, noise, clip, unit, anneal)
     sigma: smallest and largest magnitude of the perturbation on the sphere
-    recovery: weight c of the recovery term; geodesic: distance along the arc instead of the chord
+    recovery, visible_recovery: weight c of the recovery term in the latent and in the visible chain
+    geodesic: distance along the arc instead of the chord
     gamma: weight of the squared energies; l2: strength of the L2 term on the weights
     """
 
@@ -57,6 +60,7 @@ class MPDR(EnergyDetector):
         visible_chain: dict,
         sigma: tuple[float, float] = (0.05, 0.3),
         recovery: float = 1e-4,
+        visible_recovery: float = 0.0,
         geodesic: bool = False,
         gamma: float = 0.03,
         l2: float = 0.0,
@@ -66,7 +70,9 @@ class MPDR(EnergyDetector):
         if not 0 < sigma[0] <= sigma[1]:
             raise InputError(f"MPDR: sigma must be two numbers 0 < smallest <= largest, not {list(sigma)}.")
         self.kind, self.sigma = choose("MPDR: kind", kind, ENERGIES), tuple(sigma)
-        self.recovery, self.geodesic, self.gamma = recovery, geodesic, gamma
+        if min(recovery, visible_recovery, gamma) < 0:
+            raise InputError("MPDR: recovery, visible_recovery and gamma must not be negative.")
+        self.recovery, self.visible_recovery, self.geodesic, self.gamma = recovery, visible_recovery, geodesic, gamma
         if kind == "scalar":
             sizes = [torch.Size(space.shape).numel(), *hidden, 1]
             self.net = nn.Sequential(nn.Flatten(), dense(sizes, spectral=True))
@@ -77,6 +83,9 @@ class MPDR(EnergyDetector):
         if self.kind == "scalar":
             return self.net(x).squeeze(1)
         return self.net.error(x) / self.scale
+
+    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
+        return {"energy": energy.mean().item()} if self.kind == "scalar" else super().final_facts(valid, energy)
 
     def begin(self, generator: torch.Generator) -> nn.Module:
         self.autoencoder.requires_grad_(False).eval()
@@ -94,7 +103,7 @@ class MPDR(EnergyDetector):
                 noise = torch.randn(z.shape, generator=generator, device=z.device)
                 target = sphere.project(z + sigma * noise)
             z = langevin(
-                lambda z: self._recovery(support.project(model.decode(z)), target, sigma),
+                lambda z: self._recovery(support.project(model.decode(z)), target, sigma, self.recovery),
                 target,
                 self.latent_chain,
                 domain=sphere,
@@ -103,17 +112,17 @@ class MPDR(EnergyDetector):
             with torch.no_grad():
                 start = support.project(model.decode(z))
             return langevin(
-                lambda x: self._recovery(x, target, sigma),
+                lambda x: self._recovery(x, target, sigma, self.visible_recovery),
                 start,
                 self.visible_chain,
                 domain=support,
                 generator=generator,
             )
 
-    def _recovery(self, x: Tensor, target: Tensor, sigma: Tensor) -> Tensor:
-        """H (B,), with the energy in the units of the error e for R, so that steps have the papers' size."""
+    def _recovery(self, x: Tensor, target: Tensor, sigma: Tensor, c: float) -> Tensor:
+        """H (B,) with the weight c."""
         energy = self.net(x).squeeze(1) if self.kind == "scalar" else self.net.error(x)
-        if self.recovery == 0:
+        if c == 0:
             return energy
         code = self.autoencoder.encode(x)
         if self.geodesic:
@@ -121,7 +130,13 @@ class MPDR(EnergyDetector):
             distance = torch.acos(cosine).square()
         else:
             distance = (code - target).square().sum(1)
-        return energy + self.recovery * distance / (2 * sigma.squeeze(1).square())
+        return energy + c * distance / (2 * sigma.squeeze(1).square())
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        if self.kind == "scalar":
+            return super().reconstruct(x)
+        with torch.no_grad():
+            return self.normalise.invert(self.net(self.normalise(x)))
 
     def regulariser(self, positive: Tensor, negative: Tensor) -> Tensor:
         squares = negative.square().mean()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hepad.detectors.energy import EnergyDetector
+from hepad.errors import InputError
 from hepad.networks import Autoencoder
 from hepad.representations import Space
 from hepad.sampling import ReplayBuffer, Sphere, Support, frozen, langevin
@@ -48,6 +49,8 @@ class NAE(EnergyDetector):
         buffer: int = 10_000,
         l2: float = 0.0,
     ):
+        if not (gamma >= 0 and 0 <= replay <= 1 and buffer >= 1):
+            raise InputError("NAE: gamma >= 0, 0 <= replay <= 1 and buffer >= 1 are needed.")
         model = Autoencoder(space, network=network, hidden=list(hidden), latent=latent, sphere=True)
         super().__init__(space, model, pretraining, training, latent_chain, visible_chain, l2)
         self.gamma, self.replay, self.buffer_size = gamma, replay, buffer

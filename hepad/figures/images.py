@@ -70,7 +70,7 @@ def reconstructions(
 
     Parameters
     ----------
-    originals, reconstructed: (n, H, W), n <= 8
+    originals, reconstructed: (n, H, W), a column each
     scores: (n,)
     config: style config
     names: the sample of each jet

@@ -33,6 +33,21 @@ class Representation(ABC):
     @abstractmethod
     def space(self) -> Space: ...
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What of the event it looks at besides the probe jet: 'jets', 'electrons', 'muons', 'photons', 'met'."""
+        return frozenset()
+
+    def refuse_missing(self, events: Events) -> None:
+        """InputError if the file that the events come from lacks something that is needed (it was read as zero)."""
+        missing = sorted(self.needs - set(events.meta.get("present", self.needs)))
+        if missing:
+            branches = ", ".join(f"{name}_pt, ..." for name in missing)
+            raise InputError(
+                f"sample '{events.meta.get('name')}' has no {', '.join(missing)}, which the representation needs. "
+                f"Map {branches} in its 'branches', or leave these variables out."
+            )
+
     @abstractmethod
     def transform(self, events: Events) -> torch.Tensor:
         """One block of events to (N, *space.shape) float32, all rows in memory at once."""
@@ -42,8 +57,9 @@ class Representation(ABC):
 
         Raises
         ------
-        InputError: a jet has no constituents.
+        InputError: a jet has no constituents, or the sample lacks what is needed.
         """
+        self.refuse_missing(events)
         empty = int((~(events.constituents[..., 0] > 0).any(axis=1)).sum())
         if empty:
             raise InputError(

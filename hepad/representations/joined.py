@@ -34,6 +34,10 @@ class Joined(Representation):
     def space(self) -> Space:
         return self._space
 
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset().union(*(part.needs for part in self.parts))
+
     def transform(self, events: Events) -> torch.Tensor:
         blocks = [part.transform(events).flatten(1) for part in self.parts]
         pixels = [block[:, : part.space.pixels] for block, part in zip(blocks, self.parts, strict=True)]

@@ -54,11 +54,12 @@ class Quantities:
 
 
 class Variable(NamedTuple):
-    """One column: how it is computed, its unit and what it means."""
+    """One column: how it is computed, its unit, what it means, and what of the event it needs besides the jet."""
 
     compute: Callable[[Quantities], np.ndarray]
     unit: str
     meaning: str
+    needs: str | None = None
 
 
 def _planar_flow(q: Quantities) -> np.ndarray:
@@ -102,19 +103,24 @@ VARIABLES = {
     "minor_axis": Variable(lambda q: q.axes[1], "rad", "pT-weighted spread across the principal axis"),
     "planar_flow": Variable(_planar_flow, "", "0 for a line, 1 for a disc"),
     "multiplicity": Variable(lambda q: substructure.multiplicity(q.constituents), "", "number of constituents"),
-    "met": Variable(lambda q: q.events.met[:, 0], "GeV", "missing transverse momentum"),
+    "met": Variable(lambda q: q.events.met[:, 0], "GeV", "missing transverse momentum", "met"),
     "met_over_jet_pt": Variable(
-        lambda q: q.events.met[:, 0] / q.events.jet[:, 0], "", "missing transverse momentum over the jet's pT"
+        lambda q: q.events.met[:, 0] / q.events.jet[:, 0], "", "missing transverse momentum over the jet's pT", "met"
     ),
     "delta_phi_jet_met": Variable(
-        lambda q: np.abs(delta_phi(q.events.jet[:, 2], q.events.met[:, 1])), "rad", "|Δφ| of jet and missing momentum"
+        lambda q: np.abs(delta_phi(q.events.jet[:, 2], q.events.met[:, 1])),
+        "rad",
+        "|Δφ| of jet and missing momentum",
+        "met",
     ),
-    "n_jets": Variable(lambda q: _count(q.jets_pt[..., None]), "", "number of jets with pT > 30 GeV"),
-    "ht": Variable(lambda q: q.jets_pt.sum(axis=1), "GeV", "scalar pT sum of the jets with pT > 30 GeV"),
-    "second_jet_pt": Variable(_second_jet_pt, "GeV", "pT of the second hardest jet above 30 GeV; 0 if there is none"),
-    "n_electrons": Variable(lambda q: _count(q.events.electrons), "", "number of electrons"),
-    "n_muons": Variable(lambda q: _count(q.events.muons), "", "number of muons"),
-    "n_photons": Variable(lambda q: _count(q.events.photons), "", "number of photons"),
+    "n_jets": Variable(lambda q: _count(q.jets_pt[..., None]), "", "number of jets with pT > 30 GeV", "jets"),
+    "ht": Variable(lambda q: q.jets_pt.sum(axis=1), "GeV", "scalar pT sum of the jets with pT > 30 GeV", "jets"),
+    "second_jet_pt": Variable(
+        _second_jet_pt, "GeV", "pT of the second hardest jet above 30 GeV; 0 if there is none", "jets"
+    ),
+    "n_electrons": Variable(lambda q: _count(q.events.electrons), "", "number of electrons", "electrons"),
+    "n_muons": Variable(lambda q: _count(q.events.muons), "", "number of muons", "muons"),
+    "n_photons": Variable(lambda q: _count(q.events.photons), "", "number of photons", "photons"),
 }
 
 SUBSTRUCTURE = (
@@ -147,6 +153,10 @@ class EventVector(Representation):
     @property
     def space(self) -> Space:
         return Space(shape=(len(self.variables),), columns=self.variables)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset(VARIABLES[name].needs for name in self.variables) - {None}
 
     def transform(self, events: Events) -> torch.Tensor:
         quantities = Quantities(events)

@@ -136,13 +136,15 @@ def merge_cells(event: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.
     event, eta, phi, energy = event[seen], eta[seen], phi[seen], energy[seen]
     region = np.searchsorted(edges, np.abs(eta), side="right")
     d_eta, n_phi = table[region, 1], np.rint(2 * np.pi / table[region, 2]).astype(np.int64)
-    i_eta = np.floor(eta / d_eta).astype(np.int64)
+    # cells are counted from the inner edge of their region, on either side
+    inner, side = np.append(0.0, edges[:-1])[region], (eta >= 0).astype(np.int64)
+    i_eta = np.floor((np.abs(eta) - inner) / d_eta).astype(np.int64)
     i_phi = np.floor((phi % (2 * np.pi)) / (2 * np.pi) * n_phi).astype(np.int64) % n_phi
     # one integer per event and cell; 1024 exceeds every index of a cell
-    key = ((event * len(table) + region) * 1024 + (i_eta + 512)) * 1024 + i_phi
+    key = (((event * len(table) + region) * 2 + side) * 1024 + i_eta) * 1024 + i_phi
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     event, region, i_eta, i_phi = event[first], region[first], i_eta[first], i_phi[first]
-    centre_eta = (i_eta + 0.5) * table[region, 1]
+    centre_eta = (2 * side[first] - 1) * (inner[first] + (i_eta + 0.5) * table[region, 1])
     centre_phi = ((i_phi + 0.5) * table[region, 2] + np.pi) % (2 * np.pi) - np.pi
     return event, region, centre_eta, centre_phi, np.bincount(inverse, energy, minlength=len(first))
 

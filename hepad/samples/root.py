@@ -116,7 +116,8 @@ def read_root(
     if not parts:
         raise nothing_passes(name, counts, np.concatenate([*seen, []]), selection)
     events = concatenate(parts)
-    return describe(events, merge_meta(metas), name, selection, counts)
+    present = [group for group in (*COLLECTIONS, "met") if f"{group}_pt" in mapping]
+    return describe(events, merge_meta(metas) | {"present": present}, name, selection, counts)
 
 
 def check_root(files: list[str], *, tree: str = "events", branches: dict[str, str] | None = None, **_: object) -> None:
@@ -187,6 +188,7 @@ def _mapping(path, tree, branches: dict[str, str] | None) -> dict[str, str]:
                 listed = ", ".join(sorted(present))
                 raise InputError(f"{path}: branch '{branch}' (for '{name}') is missing; present: {listed}.")
         mapping = dict(branches)
+    _refuse_halves(path, mapping)
     if _layout(mapping) is None:
         raise InputError(
             f"{path}: the constituents are missing: 'branches' must give constituent_pt, _eta, _phi (and _mass or "
@@ -194,6 +196,19 @@ def _mapping(path, tree, branches: dict[str, str] | None) -> dict[str, str]:
             f"{', '.join(sorted(present))}."
         )
     return mapping
+
+
+def _refuse_halves(path, mapping) -> None:
+    """InputError for a group of branches of which only a part is there: it could not be used."""
+    needed = {group: FOUR_VECTOR[:3] for group in COLLECTIONS} | {"jet": FOUR_VECTOR, "met": ("pt", "phi")}
+    for group, components in needed.items():
+        given = sorted(name for name in mapping if name.startswith(f"{group}_"))
+        missing = [f"{group}_{x}" for x in components if f"{group}_{x}" not in mapping]
+        if given and missing:
+            raise InputError(
+                f"{path}: {', '.join(given)} cannot be used without {', '.join(missing)}. Give all in 'branches', "
+                f"or none of '{group}'."
+            )
 
 
 def _layout(mapping) -> tuple[str, ...] | None:
@@ -205,13 +220,14 @@ def _columns(path, arrays: dict, scale: float, max_constituents: int) -> tuple[d
     layout = _layout(arrays)
     constituents = _four_vectors(path, arrays, "constituent", layout, max_constituents, scale)
     columns = {"constituents": constituents, "jet": sum_four_vectors(constituents).astype(np.float32)}
-    if all(f"jet_{x}" in arrays for x in FOUR_VECTOR):
+    if "jet_pt" in arrays:
         columns["jet"] = np.stack([ak.to_numpy(arrays[f"jet_{x}"]) for x in FOUR_VECTOR], -1).astype(np.float32)
         columns["jet"][:, [0, 3]] *= np.float32(scale)
     for group in COLLECTIONS:
-        if all(f"{group}_{x}" in arrays for x in FOUR_VECTOR):
-            columns[group] = _four_vectors(path, arrays, group, FOUR_VECTOR, WIDTHS[group], scale)
-    if "met_pt" in arrays and "met_phi" in arrays:
+        if f"{group}_pt" in arrays:
+            given = tuple(x for x in FOUR_VECTOR if f"{group}_{x}" in arrays)  # without masses: massless
+            columns[group] = _four_vectors(path, arrays, group, given, WIDTHS[group], scale)
+    if "met_pt" in arrays:
         met = [ak.to_numpy(arrays["met_pt"]) * scale, ak.to_numpy(arrays["met_phi"])]
         columns["met"] = np.stack(met, axis=-1).astype(np.float32)
     if "event_id" in arrays:
@@ -223,7 +239,7 @@ def _columns(path, arrays: dict, scale: float, max_constituents: int) -> tuple[d
 
 
 def _check(path, branch: str, name: str, array, first_entry: int) -> None:
-    positive = name.endswith(("_pt", "_energy")) and not name.startswith("truth_")
+    positive = name == "weight" or (name.endswith(("_pt", "_energy")) and not name.startswith("truth_"))
 
     def entry(value: int) -> int:
         counts = [1] * len(array) if array.ndim == 1 else [ak.count(row) for row in array]

@@ -70,7 +70,8 @@ def check_values(file, name: str, values: np.ndarray, entry: Callable[[int], int
         problem = "is negative" if np.isfinite(values[first]) else "is not finite"
         raise InputError(
             f"{file}: '{name}' {problem} ({values[first]}) in entry {entry(first)}; {int(bad.sum())} such values in "
-            "this block. Repair or remove these entries."
+            "this block. Repair or remove these entries"
+            + (", or leave 'weight' out: negative weights are not supported." if name == "weight" else ".")
         )
 
 

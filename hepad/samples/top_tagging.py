@@ -86,7 +86,7 @@ def read_top_tagging(
                     total[cut] = total.get(cut, 0) + number
     if not parts:
         raise nothing_passes(name, counts, np.concatenate([*seen, []]), selection)
-    return describe(concatenate(parts), {}, name, selection, counts)
+    return describe(concatenate(parts), {"present": []}, name, selection, counts)
 
 
 def check_top_tagging(files: list[str], *, key: str = "table", is_signal: int | None = None, **_: object) -> None:

@@ -92,7 +92,6 @@ def dark_mesons(record: Record, n_events: int) -> tuple[np.ndarray, np.ndarray]:
 
     Dark mesons are hadrons of a hidden valley, Pythia's codes 49001ij and 49002ij; 0 where an event has none.
     """
-    rows = np.flatnonzero(np.isin(np.abs(record.id), DARK_MESONS))
     rows = np.unique(last_copy(record, np.flatnonzero(np.isin(np.abs(record.id), DARK_MESONS))))
     invisible = np.isin(np.abs(record.id[record.daughter1[rows]]), DARK_MATTER)
     total = np.bincount(record.event[rows], minlength=n_events)

@@ -61,10 +61,19 @@ def reading_of(sample):
     return {"reader": "ROOT"} if "card" in source else {k: v for k, v in source.items() if k != "files"}
 
 
+def newer(path, than):
+    return Path(path).stat().st_mtime > Path(than).stat().st_mtime
+
+
 def admit_user_files():
-    """Read every user file once, before anything is trained; a bad one ends the run here."""
+    """Read user files that are new, before anything is trained; a bad one ends the run here."""
     with errors.told_plainly():
-        configuration.check_inputs(config, workflow.basedir, values=True)
+        for name in configuration.used_samples(config):
+            events = Path(f"results/events/{name}.h5")
+            if "files" not in source_of(name):
+                continue
+            if not events.exists() or any(newer(path, events) for path in files_of(name)):
+                configuration.admit(config, name)
 
 
 def features_of(sample, part, representations):
@@ -126,9 +135,10 @@ def image_models_of_task(wildcards):
     )
 
 
-def code_of(cls):
-    """The file that defines a class: an edit there reruns what was made with it."""
-    return inspect.getsourcefile(cls)
+def code_of(*classes):
+    """The package's files that define the classes and their bases: an edit there reruns what was made with them."""
+    bases = [base for cls in classes for base in cls.__mro__ if base.__module__.startswith("hepad.")]
+    return sorted({inspect.getsourcefile(base) for base in bases})
 
 
 def detector_code(wildcards):
@@ -136,7 +146,9 @@ def detector_code(wildcards):
 
 
 def representation_code(wildcards):
-    return code_of(representations.REPRESENTATIONS[config["representations"][wildcards.representation]["type"]])
+    entry = config["representations"][wildcards.representation]
+    types = [part["type"] for part in (entry, *entry.get("parts", []))]
+    return code_of(*(representations.REPRESENTATIONS[name] for name in types))
 
 
 def groups():

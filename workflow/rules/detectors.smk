@@ -8,7 +8,6 @@ rule train_detector:
         history="results/models/{task}/{detector}/{seed}.json",
     params:
         spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
-        device=DEVICE,
     log:
         "results/logs/train/{task}_{detector}_{seed}.log",
     benchmark:

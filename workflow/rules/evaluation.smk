@@ -9,7 +9,6 @@ rule score:
         representations=lambda w: representations_of(w.task),
         detectors=lambda w: {d: representation_of(d) for d in TASKS[w.task]["detectors"]},
         seeds=lambda w: TASKS[w.task]["seeds"],
-        device=DEVICE,
     log:
         "results/logs/score/{task}_{sample}.log",
     benchmark:

@@ -13,7 +13,7 @@ rule generate_chunk:
         "results/benchmarks/generate/{sample}_{chunk}.tsv"
     conda:
         "../../environment.yml"
-    priority: 100  # every sample is generated and read, and refused if it is bad, before the first training
+    priority: 100  # samples first: where cores are scarce, a bad card ends the run before the first training
     script:
         "../scripts/generate.py"
 

@@ -15,11 +15,11 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     for key in (name for name in samples[background][0] if name.endswith(f"/{params.seed}")):
         scores = {name: found[key] for name, (found, _) in samples.items()}
         jets = {name: (found[key], about["jet"]) for name, (found, about) in samples.items()}
-        cut, detector = threshold_at(scores[background], eps_b), key.split("/")[0]
+        cut = threshold_at(scores[background], eps_b, samples[background][1]["weight"])
+        detector = key.split("/")[0]
         look = {"background_name": background, "title": labels[detector]}
-        signals = {name: score for name, score in scores.items() if name != background}
         axis = {"thresholds": {eps_b: cut}, "score_name": params.score_names[detector]}
-        figure = score_histograms(scores[background], signals, params.style, **axis, **look)
+        figure = score_histograms(scores.pop(background), scores, params.style, **axis, **look)
         save(figure, Path(snakemake.output.scores) / detector)
         figure = efficiency_against_variable(efficiency_against_jet(jets, cut), params.style, eps_b=eps_b, **look)
         save(figure, Path(snakemake.output.against) / detector)

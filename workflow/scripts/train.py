@@ -3,6 +3,7 @@
 import torch
 
 from hepad import detectors
+from hepad.device import resolve
 from hepad.errors import told_plainly
 from hepad.features import Features
 from hepad.io import write_json
@@ -11,7 +12,8 @@ from hepad.progress import Progress
 with told_plainly(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     background = Features.read(snakemake.input.background[0])
-    seed, device, spec = int(snakemake.wildcards.seed), snakemake.params.device, snakemake.params.spec
+    device = resolve(snakemake.config["device"], snakemake.resources.gpu)
+    seed, spec = int(snakemake.wildcards.seed), snakemake.params.spec
     detector = detectors.build(spec, background.space, seed).to(device)
     train, valid = (background.of_split(name).x.to(device) for name in ("train", "valid"))
     progress = Progress(f"{snakemake.wildcards.task} {snakemake.wildcards.detector}", snakemake.log[0])
