@@ -10,6 +10,7 @@ import uproot
 from hepad.errors import InputError
 from hepad.events import ARRAYS, FOUR_VECTOR
 from hepad.kinematics import to_cartesian
+from hepad.representations import EventVector, JetImage, Joined
 from hepad.samples import check_files, merge_meta, read, read_root, root, write_root
 
 SPLIT = (0.6, 0.1, 0.3)
@@ -247,3 +248,28 @@ def test_merge_meta():
     assert (merged["n_tried"], merged["n_jets"], merged["seeds"]) == (400, 50, [1, 2])
     with pytest.raises(InputError, match="different settings \\(card\\)"):
         merge_meta([chunk(), chunk(card="y")])
+
+
+def test_a_half_mapped_group_is_refused(cartesian):
+    _, path, mapping = cartesian
+    with pytest.raises(InputError, match=r"met_pt cannot be used without met_phi"):
+        read_root([path], tree="tree", branches=mapping | {"met_pt": "pf_E"}, units="MeV", **SETTINGS)
+
+
+def test_what_a_representation_needs_must_be_in_the_file(cartesian):
+    _, path, mapping = cartesian
+    events = read_root([path], tree="tree", branches=mapping, units="MeV", **SETTINGS)
+    assert events.meta["present"] == []
+    EventVector(variables=["mass"])(events)
+    with pytest.raises(InputError, match=r"sample 's' has no met, which the representation needs"):
+        EventVector(variables=["mass", "met"])(events)
+    with pytest.raises(InputError, match=r"has no jets"):
+        Joined([JetImage(), EventVector(variables=["n_jets"])])(events)
+
+
+def test_negative_weights_are_refused(make_events, tmp_path):
+    events = make_events(20, 3)
+    events.weight[7] = -1
+    write_root(events, tmp_path / "nlo.root")
+    with pytest.raises(InputError, match=r"'weight' is negative \(-1\.0\) in entry 7.*leave 'weight' out"):
+        read_root([str(tmp_path / "nlo.root")], **SETTINGS)

@@ -188,13 +188,13 @@ def _mapping(path, tree, branches: dict[str, str] | None) -> dict[str, str]:
                 listed = ", ".join(sorted(present))
                 raise InputError(f"{path}: branch '{branch}' (for '{name}') is missing; present: {listed}.")
         mapping = dict(branches)
-    _refuse_halves(path, mapping)
     if _layout(mapping) is None:
         raise InputError(
             f"{path}: the constituents are missing: 'branches' must give constituent_pt, _eta, _phi (and _mass or "
             f"_energy), or _px, _py, _pz, _energy. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "
             f"{', '.join(sorted(present))}."
         )
+    _refuse_halves(path, mapping)
     return mapping
 
 
