@@ -1,5 +1,7 @@
 """Progress of long work: a bar on a terminal, plain lines in a log file, both from one call."""
 
+import fcntl
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,15 +16,17 @@ from rich.progress import Progress as Bar
 class Progress:
     """Shows how far ``name`` has come.
 
-    On a terminal a bar with the values, the rate and the time left is drawn on standard error. The same facts go as
-    plain lines to ``log``, if there is one, at most every ``interval`` seconds and whenever something ends.
+    On a terminal a bar with the values and the time left is drawn on standard error; of jobs that run side by side on
+    one terminal, the first one draws. The same facts go as plain lines to ``log``, if there is one, at most every
+    ``interval`` seconds and whenever something ends.
     """
 
     def __init__(self, name: str, log: str | Path | None = None, interval: float = 5.0):
         self.name, self.interval = name, interval
         self.file = open(log, "a", buffering=1) if log else None  # noqa: SIM115  closed by close()
         self.bar = None
-        if sys.stderr.isatty():
+        self.terminal = _lock_terminal()
+        if self.terminal is not None:
             columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self.bar = Bar(*columns, TextColumn("{task.fields[values]}"), console=Console(stderr=True), transient=True)
 
@@ -47,9 +51,25 @@ class Progress:
                 self.bar.stop()
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log and leave the terminal to others."""
         if self.file:
             self.file.close()
+        if self.terminal is not None:
+            os.close(self.terminal)
+
+
+def _lock_terminal() -> int | None:
+    """A descriptor that holds the lock on the terminal of standard error; None without terminal or lock."""
+    if not sys.stderr.isatty():
+        return None
+    # opened anew: a lock on the inherited descriptor would be shared with every other job
+    terminal = os.open(os.ttyname(sys.stderr.fileno()), os.O_RDONLY | os.O_NOCTTY)
+    try:
+        fcntl.flock(terminal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(terminal)
+        return None
+    return terminal
 
 
 class Stage:
@@ -65,7 +85,8 @@ class Stage:
         self.done += count
         self.values.update(values)
         if self.progress.bar:
-            self.progress.bar.update(self.task, completed=min(self.done, self.total), values=self._values())
+            text = f"{self._values()} {self._rate():.1f} {self.unit}/s"
+            self.progress.bar.update(self.task, completed=min(self.done, self.total), values=text)
         if time.monotonic() - self.shown > self.progress.interval:
             self.line()
 
@@ -77,11 +98,14 @@ class Stage:
     def line(self) -> None:
         """Write the present state to the log."""
         self.shown = time.monotonic()
-        rate = self.done / max(self.shown - self.start, 1e-9)
+        rate = self._rate()
         left = max(self.total - self.done, 0) / max(rate, 1e-9)
         self.progress.say(
             f"{self.title} {self.done}/{self.total} {self._values()} {rate:.1f} {self.unit}/s, {left:.0f} s left"
         )
+
+    def _rate(self) -> float:
+        return self.done / max(time.monotonic() - self.start, 1e-9)
 
     def _values(self) -> str:
         parts = [f"{key} {value:.4g}" for key, value in self.values.items() if value is not None]
