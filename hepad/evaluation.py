@@ -16,7 +16,7 @@ threshold; how well the background sample fixes the threshold is said by the int
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from hepad.efficiency import LEVEL, Efficiency, clopper_pearson, tail
 from hepad.errors import InputError
@@ -152,7 +152,7 @@ def auc(background, signal, background_weights=None, signal_weights=None) -> AUC
             raise InputError(f"evaluation: the {name} sample has one event; an uncertainty needs two. Add events.")
     value, from_signal = s.mean(b.placements(s.scores))
     _, from_background = b.mean(s.placements(b.scores))
-    width = norm.ppf(0.5 + LEVEL / 2) * np.sqrt(from_signal + from_background)
+    width = ndtri(0.5 + LEVEL / 2) * np.sqrt(from_signal + from_background)
     return AUC(min(max(value, 0.0), 1.0), float(max(value - width, 0)), float(min(value + width, 1)))
 
 
@@ -221,6 +221,8 @@ def efficiency_against_jet(samples: dict[str, tuple], threshold: float) -> dict[
 
 def spearman(a, b) -> float:
     """Rank correlation of two scores of the same events, in [-1, 1]; NaN if one of them is constant."""
+    from scipy.stats import rankdata  # here: importing it takes a second in every job
+
     ranks = [rankdata(x) - (len(x) + 1) / 2 for x in (a, b)]
     norms = np.sqrt(ranks[0] @ ranks[0] * (ranks[1] @ ranks[1]))
     return float(ranks[0] @ ranks[1] / norms) if norms > 0 else np.nan

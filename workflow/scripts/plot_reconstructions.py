@@ -1,4 +1,4 @@
-"""Originals beside reconstructions, two jets of every sample, for every detector that reconstructs images."""
+"""Originals beside reconstructions, one jet of every sample, for every detector that reconstructs images."""
 
 from itertools import product
 from pathlib import Path
@@ -14,8 +14,8 @@ from hepad.style import save, style
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params = snakemake.params
     keys = product(params.samples, params.representations)
-    images = {key: Features.read(path).x[:2] for key, path in zip(keys, snakemake.input.features, strict=True)}
-    names = [params.labels[sample] for sample in params.samples for _ in range(2)]
+    images = {key: Features.read(path).x[:1] for key, path in zip(keys, snakemake.input.features, strict=True)}
+    names = [params.labels[sample] for sample in params.samples]
     for (name, representation), path in zip(params.detectors.items(), snakemake.input.models, strict=True):
         detector, x = detectors.load(path), torch.cat([images[s, representation] for s in params.samples])
         pictures = (x[:, 0].numpy(), detector.reconstruct(x)[:, 0].numpy(), detector.score(x).numpy())
