@@ -5,7 +5,7 @@ from collections import OrderedDict
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration, detectors, device, errors, representations, samples
+from hepad import configuration, detectors, device, errors, io, representations, samples
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
@@ -61,19 +61,17 @@ def reading_of(sample):
     return {"reader": "ROOT"} if "card" in source else {k: v for k, v in source.items() if k != "files"}
 
 
-def newer(path, than):
-    return Path(path).stat().st_mtime > Path(than).stat().st_mtime
-
-
 def admit_user_files():
-    """Read user files that are new, before anything is trained; a bad one ends the run here."""
+    """Read user files before anything is trained; a bad one ends the run here. A stamp spares what was admitted before."""
     with errors.told_plainly():
         for name in configuration.used_samples(config):
-            events = Path(f"results/events/{name}.h5")
             if "files" not in source_of(name):
                 continue
-            if not events.exists() or any(newer(path, events) for path in files_of(name)):
+            facts = {path: [Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files_of(name)}
+            stamp, admitted = Path(f"results/admitted/{name}.json"), {"files": facts, "configuration": config}
+            if not stamp.is_file() or io.read_json(stamp) != admitted:
                 configuration.admit(config, name)
+                io.write_json(stamp, admitted)
 
 
 def features_of(sample, part, representations):
