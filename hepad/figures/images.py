@@ -91,7 +91,8 @@ def reconstructions(
         for ax, image in zip(line, stack, strict=True):
             shown = _show(ax, image, norm, half_widths, "RdBu_r" if stack is difference else "viridis")
         # three long labels would run into each other: the unit stands in the middle
-        bar = figure.colorbar(shown, ax=line, label=f"{text}\n{FRACTION if stack is reconstructed else ''}")
+        bar = figure.colorbar(shown, ax=line)
+        bar.set_label(f"{text}\n{FRACTION if stack is reconstructed else ''}", fontsize=7)
         if stack is difference:
             bar.set_ticks([-10 * step, -step, 0, step, 10 * step])
     for ax, score, name in zip(axes[-1], scores, names or [""] * len(scores), strict=True):
