@@ -134,6 +134,13 @@ def fit_loop(
     return history
 
 
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1024) -> Tensor:
+    """``function`` of the events of ``x``, (N,), computed ``size`` at a time and without gradients."""
+    with torch.no_grad():
+        parts = [function(part) for part in x.split(size)]
+    return torch.cat(parts) if parts else torch.empty(0)
+
+
 def _batches(train: Tensor, schedule: Schedule, generator: torch.Generator):
     """``schedule.steps`` batches; every event is seen once before any is seen twice."""
     batch = min(schedule.batch, len(train))

@@ -13,7 +13,7 @@ from hepad.detectors.base import Reconstructing, settings
 from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.training import History, Schedule, fit_loop
+from hepad.training import History, Schedule, fit_loop, in_parts
 
 
 def fit_autoencoder(
@@ -33,8 +33,7 @@ def fit_autoencoder(
         return (value + l2 * model.weight_norm() if l2 else value), {}
 
     def validate() -> float:
-        with torch.no_grad():
-            return torch.cat([model.error(part) for part in valid.split(1024)]).mean().item()
+        return in_parts(model.error, valid).mean().item()
 
     model.head.fit(train)
     history = fit_loop(

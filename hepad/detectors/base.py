@@ -17,9 +17,7 @@ from hepad.io import atomic_path, provenance
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.sampling import Support
-from hepad.training import CollapseError, Fit, History
-
-SCORE_BATCH = 1024
+from hepad.training import CollapseError, Fit, History, in_parts
 
 
 class Normaliser(nn.Module):
@@ -114,9 +112,7 @@ class Detector(nn.Module, ABC):
         """Anomaly score (N,) of events (N, *space.shape); each depends on its own event alone."""
         self.eval()
         device = self.normalise.mean.device
-        with torch.no_grad():
-            parts = [self.anomaly(self.normalise(part.to(device))).cpu() for part in x.split(SCORE_BATCH)]
-        return torch.cat(parts) if parts else torch.empty(0)
+        return in_parts(lambda part: self.anomaly(self.normalise(part.to(device))).cpu(), x)
 
     @abstractmethod
     def _fit(

@@ -20,7 +20,7 @@ from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.sampling import Chain, DivergenceError, Support
-from hepad.training import Schedule, fit_loop
+from hepad.training import Schedule, fit_loop, in_parts
 
 RUNAWAY = 100.0  # |E-| in units of the validation energy (or of one) beyond which a training is lost
 
@@ -87,8 +87,7 @@ class EnergyDetector(Reconstructing):
         facts = {"autoencoder_r2": self._refuse_poor(valid, error), "autoencoder_error": error}
         facts["latent_temperature"] = self.latent_chain.temperature
         facts["visible_temperature"] = self.visible_chain.temperature
-        with torch.no_grad():
-            start = torch.cat([self.autoencoder.error(part) for part in valid.split(1024)])
+        start = in_parts(self.autoencoder.error, valid)
         self.scale.fill_(error)
         trained, support = self.begin(generator), self.normalise.support()
 
@@ -110,7 +109,7 @@ class EnergyDetector(Reconstructing):
             for part in train.split(self.training_schedule.batch)[:20]:
                 self.energy(part)  # spectral norms, if any, settle on the averaged weights
             self.eval()
-            end = torch.cat([self.energy(part) for part in valid.split(1024)])
+        end = in_parts(self.energy, valid)
         facts |= self.final_facts(valid, end)
         facts["spearman_with_autoencoder"] = spearman(start.cpu().numpy(), end.cpu().numpy())
         return history, facts

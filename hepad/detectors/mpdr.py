@@ -80,9 +80,7 @@ class MPDR(EnergyDetector):
             self.net = copy.deepcopy(model)
 
     def energy(self, x: Tensor) -> Tensor:
-        if self.kind == "scalar":
-            return self.net(x).squeeze(1)
-        return self.net.error(x) / self.scale
+        return self._raw(x) if self.kind == "scalar" else self._raw(x) / self.scale
 
     def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
         return {"energy": energy.mean().item()} if self.kind == "scalar" else super().final_facts(valid, energy)
@@ -119,9 +117,13 @@ class MPDR(EnergyDetector):
                 generator=generator,
             )
 
+    def _raw(self, x: Tensor) -> Tensor:
+        """The network's output (S) or its error e (R), (B,)."""
+        return self.net(x).squeeze(1) if self.kind == "scalar" else self.net.error(x)
+
     def _recovery(self, x: Tensor, target: Tensor, sigma: Tensor, c: float) -> Tensor:
         """H (B,) with the weight c."""
-        energy = self.net(x).squeeze(1) if self.kind == "scalar" else self.net.error(x)
+        energy = self._raw(x)
         if c == 0:
             return energy
         code = self.autoencoder.encode(x)

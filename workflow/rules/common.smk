@@ -1,6 +1,5 @@
 # Names, paths and checks that the rules share; everything with a formula lives in the package.
 import inspect
-from collections import OrderedDict
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
@@ -86,27 +85,25 @@ def representation_of(detector):
 
 def representations_of(task):
     """Of a task's detectors, each once, in the order of the configuration."""
-    return list(OrderedDict.fromkeys(representation_of(d) for d in TASKS[task]["detectors"]))
+    return list(dict.fromkeys(representation_of(d) for d in TASKS[task]["detectors"]))
 
 
-def models_of(task):
+def models_of(task, names=None, seeds=None, suffix="safetensors"):
+    """Files of a task's trainings, of all its detectors and seeds unless some are named."""
     return expand(
-        "results/models/{task}/{detector}/{seed}.safetensors",
+        "results/models/{task}/{detector}/{seed}.{suffix}",
         task=task,
-        detector=TASKS[task]["detectors"],
-        seed=TASKS[task]["seeds"],
+        detector=TASKS[task]["detectors"] if names is None else names,
+        seed=TASKS[task]["seeds"] if seeds is None else seeds,
+        suffix=suffix,
     )
 
 
 def histories_of_task(wildcards):
     """Of the detectors of a task that are trained step by step."""
-    trained = [d for d in TASKS[wildcards.task]["detectors"] if groups()[d] == "detector"]
-    return expand(
-        "results/models/{task}/{detector}/{seed}.json",
-        task=wildcards.task,
-        detector=trained,
-        seed=TASKS[wildcards.task]["seeds"][0],
-    )
+    task = TASKS[wildcards.task]
+    trained = [d for d in task["detectors"] if groups()[d] == "detector"]
+    return models_of(wildcards.task, trained, task["seeds"][:1], "json")
 
 
 def image_detectors_of(task):
@@ -121,16 +118,11 @@ def image_detectors_of(task):
 
 
 def image_representations_of(task):
-    return list(OrderedDict.fromkeys(representation_of(d) for d in image_detectors_of(task)))
+    return list(dict.fromkeys(representation_of(d) for d in image_detectors_of(task)))
 
 
 def image_models_of_task(wildcards):
-    return expand(
-        "results/models/{task}/{detector}/{seed}.safetensors",
-        task=wildcards.task,
-        detector=image_detectors_of(wildcards.task),
-        seed=TASKS[wildcards.task]["seeds"][0],
-    )
+    return models_of(wildcards.task, image_detectors_of(wildcards.task), TASKS[wildcards.task]["seeds"][:1])
 
 
 def code_of(*classes):
