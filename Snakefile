@@ -19,6 +19,7 @@ include: "workflow/rules/samples.smk"
 include: "workflow/rules/representations.smk"
 include: "workflow/rules/detectors.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/selection.smk"
 include: "workflow/rules/figures.smk"
 
 

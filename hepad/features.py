@@ -56,7 +56,7 @@ class Features:
             space = json.loads(file.attrs["space"])
             arrays = {name: read_array(file, name) for name in ("split", "weight", "event_id", "jet")}
             x = torch.from_numpy(read_array(file, "x"))
-        return cls(x, Space(tuple(space["shape"]), tuple(space["columns"]), space["pixels"]), **arrays)
+        return cls(x, Space.of(space), **arrays)
 
 
 def write_scores(path: str | Path, scores: dict[str, np.ndarray], features: Features) -> None:

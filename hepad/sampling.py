@@ -5,11 +5,17 @@ One step of the chain on the energy E, inside a domain with projection P:
     x_{i+1} = P( x_i - step * g_i + noise_i * xi_i ),     xi_i ~ N(0, 1),     g_i = grad E(x_i)
 
 ``step`` and ``noise`` are the only settings; together they imply the temperature T = noise**2 / (2 step) at which
-exp(-E/T) is stationary (for small steps, no clipping and constant noise). With ``anneal`` the noise of step i is
-noise / (1 + i), i = 0, 1, ..., so the first step has the full noise. With ``clip`` the gradient of each *sample*
-(not of each row of its pixels) is shortened to that norm before it is used; with ``unit`` it is scaled to norm one.
+exp(-E/T) is stationary (for small steps, no clipping and constant noise). With ``metropolis`` a step is accepted with
 
-Source: Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; Yoon et al., NeurIPS 2023 (MPDR).
+    min(1, exp[ -(E(y) - E(x)) / T ] q(x|y) / q(y|x) ),     q(y|x) = N(y; x - step grad E(x), noise^2)
+
+for each sample on its own, and exp(-E/T) is stationary for steps of any size. With ``anneal`` the noise of step
+i = 0, 1, 2, ... is noise / max(1, i), as in the code of the NAE's authors: the first two steps have full noise. With
+``clip`` the gradient of each *sample* (not of each row of its pixels) is shortened to that norm before it is used; with
+``unit`` it is scaled to norm one.
+
+Source: Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; Yoon et al., NeurIPS 2023 (MPDR); Metropolis adjustment: Roberts
+and Tweedie, Bernoulli 2 (1996) 341.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +39,7 @@ class Chain:
 
     steps: number of steps, >= 0; step: factor of the gradient, > 0; noise: standard deviation of the noise, >= 0;
     clip: largest gradient norm of a sample, or None; unit: use the direction of the gradient only;
-    anneal: divide the noise by 1, 2, 3, ...
+    anneal: divide the noise by 1, 1, 2, 3, ...; metropolis: accept or reject every step of every sample
     """
 
     steps: int
@@ -42,12 +48,15 @@ class Chain:
     clip: float | None = None
     unit: bool = False
     anneal: bool = False
+    metropolis: bool = False
 
     def __post_init__(self):
         if self.steps < 0 or self.step <= 0 or self.noise < 0 or (self.clip is not None and self.clip <= 0):
             raise InputError(f"chain: steps >= 0, step > 0, noise >= 0 and clip > 0 are needed; got {self}.")
         if self.unit and self.clip is not None:
             raise InputError("chain: 'unit' already fixes the gradient's norm; leave 'clip' out.")
+        if self.metropolis and (self.temperature is None or self.noise == 0):
+            raise InputError("chain: 'metropolis' needs noise > 0 and excludes 'unit', 'clip' and 'anneal'.")
 
     @property
     def temperature(self) -> float | None:
@@ -119,7 +128,13 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 
 
 def langevin(
-    energy: Callable[[Tensor], Tensor], x0: Tensor, chain: Chain, *, domain: Domain, generator: torch.Generator
+    energy: Callable[[Tensor], Tensor],
+    x0: Tensor,
+    chain: Chain,
+    *,
+    domain: Domain,
+    generator: torch.Generator,
+    differentiable: bool = False,
 ) -> Tensor:
     """Run ``chain.steps`` Langevin steps on ``energy`` from ``x0``.
 
@@ -127,37 +142,73 @@ def langevin(
     ----------
     energy: (B, ...) -> (B,); each sample's energy depends on that sample alone
     x0: (B, ...) start, inside the domain
-    domain: where the chain may go; applied after every step
+    domain: where the chain may go; applied after every step. A Metropolis chain rejects what would leave it.
+    differentiable: keep the graph of the whole chain, so that the end points have a gradient with respect to the
+        parameters of the energy; memory grows with the number of steps
 
     Returns
     -------
-    (B, ...) detached end points
+    (B, ...) end points, detached unless ``differentiable``
 
     Raises
     ------
     DivergenceError: the chain left the finite numbers
     """
-    x = x0.detach()
-    axes = tuple(range(1, x.dim()))
-    for i in range(chain.steps):
-        x.requires_grad_(True)
-        with torch.enable_grad():
-            (g,) = torch.autograd.grad(energy(x).sum(), x)
-        x = x.detach()
-        g = domain.tangent(x, g)
-        if chain.unit or chain.clip is not None:
-            norm = g.square().sum(axes, keepdim=True).sqrt().clamp(min=1e-12)
-            g = g / norm if chain.unit else g * (chain.clip / norm).clamp(max=1)
-        noise = chain.noise / (1 + i) if chain.anneal else chain.noise
-        x = x - chain.step * g
-        if noise > 0:
-            x = x + noise * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        x = domain.project(x)
+    if chain.metropolis:
+        x = _metropolis(energy, x0.detach(), chain, domain=domain, generator=generator)
+    else:
+        x = x0.detach()
+        for i in range(chain.steps):
+            _, g = _gradient(energy, x, differentiable)
+            noise = chain.noise / max(1, i) if chain.anneal else chain.noise
+            x = (x if differentiable else x.detach()) - chain.step * _shaped(domain.tangent(x, g), chain)
+            if noise > 0:
+                x = x + noise * _normal(x, generator)
+            x = domain.project(x)
     if not torch.isfinite(x).all():
         raise DivergenceError(
             f"a Langevin chain left the finite numbers (steps {chain.steps}, step {chain.step}, noise {chain.noise}). "
             "Use a smaller 'step', or set 'clip'."
         )
+    return x if differentiable else x.detach()
+
+
+def _gradient(energy, x: Tensor, differentiable: bool = False) -> tuple[Tensor, Tensor]:
+    """Energy (B,), detached, and its gradient at ``x``."""
+    x.requires_grad_(True)
+    with torch.enable_grad():
+        e = energy(x)
+        (g,) = torch.autograd.grad(e.sum(), x, create_graph=differentiable)
+    return e.detach(), g
+
+
+def _shaped(g: Tensor, chain: Chain) -> Tensor:
+    """The gradient of each sample, clipped or scaled as a whole."""
+    if not chain.unit and chain.clip is None:
+        return g
+    norm = g.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, *[1] * (g.dim() - 1))
+    return g / norm if chain.unit else g * (chain.clip / norm).clamp(max=1)
+
+
+def _normal(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+
+
+def _metropolis(energy, x: Tensor, chain: Chain, *, domain: Domain, generator: torch.Generator) -> Tensor:
+    """The Metropolis-adjusted chain; every sample is accepted or rejected by its own energies alone."""
+    e_x, g_x = _gradient(energy, x)
+    for _ in range(chain.steps):
+        x, xi = x.detach(), _normal(x, generator)
+        y = x - chain.step * g_x + chain.noise * xi
+        inside = (domain.project(y) - y).abs().flatten(1).amax(1) == 0
+        e_y, g_y = _gradient(energy, y)
+        y = y.detach()
+        back = (x - y + chain.step * g_y) / chain.noise  # the noise that would lead back
+        log_q = 0.5 * (xi.square() - back.square()).flatten(1).sum(1)  # log q(x|y) - log q(y|x)
+        uniform = torch.rand(len(x), generator=generator, device=x.device, dtype=x.dtype)
+        accept = inside & (uniform.log() < (e_x - e_y) / chain.temperature + log_q)
+        wide = accept.view(-1, *[1] * (x.dim() - 1))
+        x, g_x, e_x = torch.where(wide, y, x), torch.where(wide, g_y, g_x), torch.where(accept, e_y, e_x)
     return x
 
 
@@ -168,6 +219,8 @@ class ReplayBuffer:
     """
 
     def __init__(self, size: int, replay: float, fresh: Callable[[int], Tensor]):
+        if size < 1 or not 0 <= replay <= 1:
+            raise InputError(f"buffer, replay: buffer >= 1 and 0 <= replay <= 1 are needed, not {size} and {replay}.")
         self.size, self.replay, self.fresh = size, replay, fresh
         self.points: Tensor | None = None
         self.filled = self.next = 0
@@ -184,6 +237,7 @@ class ReplayBuffer:
 
     def store(self, points: Tensor) -> None:
         """Keep ``points`` (first in, first out)."""
+        points = points.detach()
         if self.points is None:
             self.points = torch.empty((self.size, *points.shape[1:]), device=points.device, dtype=points.dtype)
         rows = (self.next + torch.arange(len(points), device=points.device)) % self.size

@@ -3,10 +3,15 @@
 Adam with cosine decay of the rate to zero, optionally with an exponential average of the weights. A detector with two
 phases (first an autoencoder, then an energy) calls it twice. Nothing in here can see a signal event: it is given
 background training data and a function that measures something on background validation data.
+
+At every record the loop has a candidate: the running average of the weights, or the weights themselves. It ends with
+the candidate that one measured value chooses, or with the last. A training that diverges is stopped there and goes back
+to its candidates.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,11 +25,28 @@ from hepad.sampling import DivergenceError
 History = list[dict]
 
 
+# the candidates of a training: {step: {name of a tensor of the detector: its value}}
+Trail = dict[int, dict[str, Tensor]]
+
+
 class Fit(NamedTuple):
-    """What a training leaves behind besides the detector: the logged curves and single facts."""
+    """What a training leaves behind besides the detector: the logged curves, single facts, and its candidates."""
 
     history: History
     facts: dict
+    trail: Trail = {}  # noqa: RUF012  never changed
+
+
+class Criterion(NamedTuple):
+    """Which measured value chooses the state: the candidate where it is smallest, or ``largest``."""
+
+    value: str
+    largest: bool = False
+
+    def best(self, history: History) -> int:
+        """The step of the chosen record among those that have the value."""
+        sign = -1 if self.largest else 1
+        return min((r for r in history if r.get(self.value) is not None), key=lambda r: sign * r[self.value])["step"]
 
 
 class CollapseError(InputError):
@@ -63,9 +85,10 @@ def fit_loop(
     phase: str,
     generator: torch.Generator,
     progress: Progress,
-    validate: Callable[[], float] | None = None,
+    measure: Callable[[], dict[str, float]] | None = None,
+    criterion: Criterion | None = None,
     records: int = 25,
-) -> History:
+) -> tuple[History, Trail]:
     """Minimise ``loss`` over batches of ``train``.
 
     Parameters
@@ -73,35 +96,42 @@ def fit_loop(
     module: what is trained: its parameters with ``requires_grad``
     loss: (batch, step) -> (scalar to minimise, values to log)
     train: (N, ...) background training events
-    validate: measures the module on background validation data; the state with the smallest value is kept.
-        Without it the last state is kept or, with ``schedule.average``, the running average.
-    records: how many times the logged values, averaged since the last record, are written to the history
+    measure: values of the candidate, in ``module``, on background validation data
+    criterion: which of them chooses the state that the training ends with; without it the last candidate stays
+    records: how many times the logged values, averaged since the last record, and the measured ones are written to the
+        history, and a candidate is kept
 
     Returns
     -------
-    one dict per record: phase, step, epoch, rate, loss, valid_loss and the values that ``loss`` logs
+    history: one dict per record: phase, step, epoch, rate, loss and the values that ``loss`` and ``measure`` give; the
+        record of a divergence has the reason under 'diverged'
+    trail: {step: state of ``module``}
 
     Raises
     ------
-    DivergenceError: the loss is not finite
-    InputError: ``validate`` together with ``schedule.average``
+    DivergenceError: before the first record, the loss was not finite or a chain or an energy ran away
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=schedule.rate, fused=True)
     average = [p.detach().clone() for p in parameters] if schedule.average else None
-    if validate and average:
-        raise InputError(f"{phase} phase: it keeps the state that is best on validation data; leave out 'average'.")
     every = max(1, schedule.steps // records)
-    history, sums, best, best_state = [], {}, math.inf, None
+    history, trail, sums = [], {}, {}
     with progress.stage(phase, schedule.steps) as stage:
         for step, batch in enumerate(_batches(train, schedule, generator), start=1):
             rate = schedule.rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / schedule.steps))
             for group in optimiser.param_groups:
                 group["lr"] = rate
             module.train()
-            value, logged = loss(batch, step)
-            if not torch.isfinite(value):
-                raise DivergenceError(f"{phase} phase: the loss is {value.item()} at step {step}. Lower 'rate'.")
+            try:
+                value, logged = loss(batch, step)
+                if not torch.isfinite(value):
+                    raise DivergenceError(f"{phase} phase: the loss is {value.item()} at step {step}. Lower 'rate'.")
+            except DivergenceError as error:
+                if not trail:
+                    raise
+                history.append({"phase": phase, "step": step, "diverged": str(error)})
+                progress.say(f"stopped at step {step}, going back to the last good state: {error}")
+                break
             optimiser.zero_grad(set_to_none=True)
             value.backward()
             if schedule.clip:
@@ -116,22 +146,31 @@ def fit_loop(
                 count = (step - 1) % every + 1 if step % every else every
                 means = {key: float(item) / count for key, item in sums.items()}
                 sums = {}
-                module.eval()
-                valid = validate() if validate else None
+                with _exchanged(parameters, average):
+                    module.eval()
+                    measured = measure() if measure else {}
+                    trail[step] = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
                 epoch = step * min(schedule.batch, len(train)) / len(train)
-                record = {"phase": phase, "step": step, "epoch": epoch, "rate": rate, "valid_loss": valid, **means}
-                history.append(record)
-                stage.advance(0, epoch=epoch, valid=valid, **means)
-                if valid is not None and valid < best:
-                    best, best_state = valid, [p.detach().clone() for p in parameters]
+                history.append({"phase": phase, "step": step, "epoch": epoch, "rate": rate, **means, **measured})
+                stage.advance(0, epoch=epoch, **means, **measured)
             stage.advance(1)
-    final = average if average else best_state
-    if final:
-        with torch.no_grad():
-            for p, value in zip(parameters, final, strict=True):
-                p.copy_(value)
+    module.load_state_dict(trail[criterion.best(history) if criterion else max(trail)])
     module.eval()
-    return history
+    return history, trail
+
+
+@contextmanager
+def _exchanged(parameters: list[Tensor], average: list[Tensor] | None) -> Iterator[None]:
+    """Inside the block the parameters have their averaged values, if there are any."""
+    if average is None:
+        yield
+        return
+    raw = [p.detach().clone() for p in parameters]
+    with torch.no_grad():
+        torch._foreach_copy_(parameters, average)
+    yield
+    with torch.no_grad():
+        torch._foreach_copy_(parameters, raw)
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1024) -> Tensor:

@@ -13,7 +13,7 @@ from command_line import ROOT
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration
+from hepad import configuration, sweeps
 from hepad.errors import InputError, told_plainly
 from hepad.samples import write_root
 
@@ -28,6 +28,7 @@ def admit(config, *, values=False):
         validate(config, str(SCHEMA))
     except WorkflowError as error:
         configuration.refuse(error.__context__)
+    config = sweeps.expand(config)
     configuration.check(config)
     configuration.check_inputs(config, ROOT)
     for name in configuration.used_samples(config) if values else ():
@@ -123,8 +124,8 @@ MISTAKES = {
         ["detectors.nae_image", "'NEA'", "MPDR"],
     ),
     "detector argument": (
-        lambda c: c["detectors"]["nae_image"].update(gama=1.0),
-        ["detectors.nae_image", "'gama'", "'gamma'"],
+        lambda c: c["detectors"]["nae_image"].update(objectiv={"gamma": 1.0}),
+        ["detectors.nae_image", "'objectiv'", "'objective'"],
     ),
     "missing detector argument": (
         lambda c: c["detectors"]["ae_image"].pop("training"),

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from hepad import detectors
 from hepad.detectors import DETECTORS, NAE, Detector, Reconstructing
+from hepad.detectors.energy import Guard
 from hepad.errors import InputError
 from hepad.evaluation import spearman
 from hepad.representations import Space
@@ -20,28 +21,54 @@ BOTH = Space((150,), VECTOR.columns, 144)
 SHORT = {"steps": 400, "batch": 64, "rate": 3e-3}
 LATENT_CHAIN = {"steps": 2, "step": 0.1, "noise": 0.03, "unit": True}
 VISIBLE_CHAIN = {"steps": 4, "step": 1.0, "noise": 0.01}
+SMALL = {"hidden": [128], "latent": 4}
 ENERGY = {
-    "hidden": [128],
-    "latent": 4,
+    "autoencoder": SMALL,
     "pretraining": SHORT,
     "training": {"steps": 80, "batch": 64, "average": 0.9},
     "latent_chain": LATENT_CHAIN,
     "visible_chain": VISIBLE_CHAIN,
 }
-SCALAR = {"kind": "scalar", "gamma": 0.1, "sigma": [0.05, 2.0], "training": {"steps": 300, "batch": 64, "rate": 3e-3}}
+VECTOR_CHAIN = {"steps": 4, "step": 0.1, "noise": 0.01}
+NO_LATENT = {key: value for key, value in ENERGY.items() if key != "latent_chain"}
+SCALAR = {
+    "kind": "scalar",
+    "objective": {"gamma": 0.1},
+    "recovery": {"sigma": [0.05, 2.0]},
+    "training": {"steps": 300, "batch": 64, "rate": 3e-3},
+}
+PLAIN_SCALAR = {
+    "hidden": [64, 64],
+    "objective": {"gamma": 0.1},
+    "training": {"steps": 300, "batch": 64, "rate": 3e-3},
+    "visible_chain": {"steps": 10, "step": 0.5, "noise": 0.1},
+}
 CASES = [
-    ("AE", IMAGE, {"hidden": [128], "latent": 4, "training": SHORT}),
-    ("AE", IMAGE, {"network": "heidelberg", "hidden": [32], "latent": 4, "training": SHORT}),
-    ("AE", VECTOR, {"hidden": [128], "latent": 3, "training": SHORT}),
-    ("AE", BOTH, {"hidden": [128], "latent": 6, "training": SHORT}),
+    ("AE", IMAGE, {"autoencoder": SMALL, "training": SHORT}),
+    ("AE", IMAGE, {"autoencoder": {"network": "heidelberg", "hidden": [32], "latent": 4}, "training": SHORT}),
+    ("AE", VECTOR, {"autoencoder": {"hidden": [128], "latent": 3}, "training": SHORT, "noise": 0.1}),
+    ("AE", VECTOR, {"autoencoder": {"hidden": [128], "latent": 3, "sphere": False}, "training": SHORT, "mmd": 0.1}),
+    ("AE", BOTH, {"autoencoder": {"hidden": [128], "latent": 6}, "training": SHORT}),
+    ("AE", BOTH, {"autoencoder": {"hidden": [64], "latent": 3}, "training": SHORT, "compress": 4}),
     ("ConvVAE", IMAGE, {"hidden": [32], "latent": 4, "flow": {"type": "Planar", "layers": 2}, "training": SHORT}),
     ("ConvVAE", VECTOR, {"network": "dense", "latent": 3, "score": "elbo", "training": SHORT}),
     ("NAE", IMAGE, ENERGY),
-    ("NAE", VECTOR, ENERGY | {"visible_chain": {"steps": 4, "step": 0.1, "noise": 0.01}}),
-    ("NAE", BOTH, ENERGY | {"latent": 6}),
+    ("NAE", VECTOR, ENERGY | {"visible_chain": VECTOR_CHAIN}),
+    ("NAE", VECTOR, NO_LATENT | {"visible_chain": VECTOR_CHAIN, "start": "data"}),
+    ("NAE", VECTOR, NO_LATENT | {"visible_chain": VECTOR_CHAIN, "start": "persistent"}),
+    ("NAE", BOTH, ENERGY | {"autoencoder": {"hidden": [128], "latent": 6}}),
+    ("WNAE", IMAGE, NO_LATENT | {"training": {"steps": 80, "batch": 64, "rate": 1e-4}}),
+    ("WNAE", VECTOR, NO_LATENT | {"visible_chain": {"steps": 4, "step": 0.5, "noise": 0.1}}),
     ("MPDR", IMAGE, ENERGY),
-    ("MPDR", IMAGE, ENERGY | SCALAR | {"geodesic": True}),
-    ("MPDR", VECTOR, ENERGY | SCALAR),
+    ("MPDR", IMAGE, ENERGY | SCALAR | {"recovery": {"sigma": [0.05, 2.0], "geodesic": True}}),
+    ("MPDR", IMAGE, ENERGY | {"manifolds": [3, 4, 6], "objective": {"criterion": "manifold_auc"}}),
+    ("MPDR", VECTOR, ENERGY | SCALAR | {"objective": {"gamma": 0.1, "criterion": "wasserstein"}}),
+    ("MPDR", BOTH, ENERGY | {"compress": 4, "visible_chain": VECTOR_CHAIN}),
+    ("IGEBM", VECTOR, PLAIN_SCALAR),
+    ("IGEBM", VECTOR, PLAIN_SCALAR | {"start": "data"}),
+    ("IGEBM", IMAGE, PLAIN_SCALAR),
+    ("DRL", VECTOR, PLAIN_SCALAR | {"sigma": [0.3, 2.0]}),
+    ("DRL", IMAGE, PLAIN_SCALAR | {"sigma": [0.3, 2.0]}),
     ("Variable", VECTOR, {"variable": "mass", "sign": 1}),
     ("Mixture", VECTOR, {"components": 2}),
     ("Mixture", IMAGE, {"components": 2, "compress": 4}),
@@ -131,22 +158,23 @@ def test_reconstruction_is_in_the_units_of_the_input(case):
 
 
 def test_history_and_facts(case):
-    *_, detector, fit, _ = case
+    _, _, arguments, detector, fit, _ = case
     assert fit.facts["n_train"] == 800
     if detector.group == "detector":
-        assert [r["step"] for r in fit.history if r["phase"] == fit.history[0]["phase"]][-1] == 400
+        first = arguments.get("pretraining", arguments["training"])
+        assert [r["step"] for r in fit.history if r["phase"] == fit.history[0]["phase"]][-1] == first["steps"]
         assert all(np.isfinite(record["loss"]) for record in fit.history)
-    if detector.group == "detector" and "spearman_with_autoencoder" in fit.facts:
+    if detector.group == "detector" and "spearman_with_start" in fit.facts:
         energy = [r for r in fit.history if r["phase"] == "energy"]
         assert all(np.isfinite([r["energy_positive"], r["energy_negative"]]).all() for r in energy)
-        assert fit.facts["spearman_with_autoencoder"] < 0.999
+        assert fit.facts["spearman_with_start"] < 0.999
 
 
 def test_energy_phase_raises_the_energy_off_the_data():
     # a point that the autoencoder reconstructs well although background never lies there: energy training lifts it
     arguments = ENERGY | {"training": {"steps": 200, "batch": 64}}
     detector, _, _ = fitted("NAE", IMAGE, arguments)
-    before, _, _ = fitted("AE", IMAGE, {"hidden": [128], "latent": 4, "training": SHORT})
+    before, _, _ = fitted("AE", IMAGE, {"autoencoder": SMALL, "training": SHORT})
     z = torch.nn.functional.normalize(torch.randn(300, 4, generator=torch.Generator().manual_seed(0)), dim=1)
     with torch.no_grad():
         x = before.normalise.invert(before.normalise.support().project(before.model.decode(z)))
@@ -156,16 +184,18 @@ def test_energy_phase_raises_the_energy_off_the_data():
 
 
 def test_recovery_ties_each_chain_to_its_own_point_only():
+    # the authors' (B,) / (B, 1) broadcasts to (B, B): then every chain feels every other's sigma
     detector = detectors.build({"type": "MPDR", "arguments": ENERGY}, IMAGE, 0)
-    detector.begin(torch.Generator())
+    model, raw = detector.models[0], detector.energy.raw
     x = torch.rand(5, *IMAGE.shape)
     target = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
-    sigma = torch.linspace(0.05, 0.3, 5).view(5, 1)
-    together = detector._recovery(x, target, sigma, 0.5)
-    alone = torch.cat([detector._recovery(x[i : i + 1], target[i : i + 1], sigma[i : i + 1], 0.5) for i in range(5)])
-    torch.testing.assert_close(together, alone)
-    expected = 0.5 * (detector.autoencoder.encode(x) - target).square().sum(1) / (2 * sigma[:, 0] ** 2)
-    torch.testing.assert_close(together - detector.net.error(x), expected)
+    sigma = torch.linspace(0.05, 0.3, 5)
+    tied = detector.recovery.tie(raw, model, target, sigma, 0.5)(x)
+    assert tied.shape == (5,)
+    expected = 0.5 * (model.encode(x) - target).square().sum(1) / (2 * sigma**2)
+    torch.testing.assert_close(tied - raw(x), expected)
+    rows = [detector.recovery.tie(raw, model, target[i : i + 1], sigma[i : i + 1], 0.5)(x[i : i + 1]) for i in range(5)]
+    torch.testing.assert_close(tied, torch.cat(rows))
 
 
 def test_error_is_per_dimension():
@@ -207,7 +237,7 @@ def test_vae_kl_is_that_of_gaussians_on_average():
 
 def test_untrained_reconstruction_is_refused():
     with pytest.raises(CollapseError, match="no better than its mean event"):
-        fitted("AE", IMAGE, {"hidden": [128], "training": {"steps": 1, "rate": 1e-9}})
+        fitted("AE", IMAGE, {"autoencoder": SMALL, "training": {"steps": 1, "rate": 1e-9}})
 
 
 def test_constant_score_is_refused():
@@ -219,28 +249,100 @@ def test_constant_score_is_refused():
 
 
 def test_runaway_is_named_as_such():
-    detector = detectors.build({"type": "NAE", "arguments": ENERGY}, VECTOR, 0)
-    detector._refuse_runaway(torch.full((5,), 99.0), 7)
     for level in (101.0, -101.0, float("nan")):
-        with pytest.raises(DivergenceError, match=r"has run away .* at step 7"):
-            detector._refuse_runaway(torch.full((5,), level), 7)
+        with pytest.raises(DivergenceError, match=r"NAE: .* has run away .* at step 7"):
+            Guard("NAE").watch(level, 7)
 
 
-def test_runaway_negative_energy_is_refused():
-    arguments = ENERGY | {"training": {"steps": 400, "batch": 64, "rate": 1.0}, "gamma": 0.0}
+def test_a_sudden_rise_is_a_runaway_and_a_steady_one_is_not():
+    guard = Guard("NAE")
+    for step in range(2000):
+        guard.watch(1 + step / 1000, step)
+    with pytest.raises(DivergenceError, match="at step 2000"):
+        guard.watch(9.0, 2000)
+
+
+def test_a_training_that_diverges_goes_back_to_its_last_good_state():
+    # the rate is sane for the first records, then the energy of the negatives is made to run away
+    detector = detectors.build({"type": "NAE", "arguments": ENERGY}, VECTOR, 0)
+    energy, calls = detector.loss, []
+
+    def loss(positive, negative, x, sample):
+        calls.append(1)
+        return energy(positive, negative, x, sample) * (1 if len(calls) <= 20 else float("nan"))
+
+    detector.loss = loss
+    fit = detector.fit(
+        events(VECTOR, 300, False, 1), events(VECTOR, 100, False, 2), generator=torch.Generator().manual_seed(0)
+    )
+    assert fit.facts["diverged_at_step"] == 21
+    assert fit.facts["chosen_step"] == max(fit.trail) == 18
+    assert "the loss is nan at step 21" in fit.history[-1]["diverged"]
+    state = detector.state_dict()
+    for name, tensor in fit.trail[18].items():
+        assert torch.equal(state[name], tensor), name
+
+
+def test_divergence_before_the_first_record_is_refused():
+    arguments = ENERGY | {"training": {"steps": 400, "batch": 64, "rate": 30.0}, "objective": {"gamma": 0.0}}
     with pytest.raises(DivergenceError, match=r"run away|finite|loss is"):
         fitted("NAE", VECTOR, arguments)
+
+
+def test_the_criterion_chooses_its_best_record():
+    arguments = ENERGY | {"objective": {"criterion": "manifold_auc", "events": 100}}
+    detector, fit, _ = fitted("MPDR", IMAGE, arguments)
+    records = [r for r in fit.history if r["phase"] == "energy"]
+    best = max(records, key=lambda r: r["manifold_auc"])["step"]
+    assert fit.facts["chosen_step"] == best
+    assert set(fit.trail) == {r["step"] for r in records}
+    for name, tensor in fit.trail[best].items():
+        assert torch.equal(detector.state_dict()[name], tensor)
+    assert all(r["wasserstein"] > 0 for r in records)
+
+
+def test_the_batch_is_divided_among_the_manifolds():
+    detector = detectors.build({"type": "MPDR", "arguments": ENERGY | {"manifolds": [2, 3, 5]}}, IMAGE, 0)
+    seen = []
+    for model in detector.models:
+        model.register_forward_pre_hook(lambda *_: None)
+        encode = model.encode
+        model.encode = lambda x, d=model.latent, encode=encode: seen.append((d, len(x))) or encode(x)
+    support, generator = detector.normalise.support(), torch.Generator().manual_seed(0)
+    detector.normalise.fit(events(IMAGE, 50, False, 1), generator)
+    x = detector.normalise(events(IMAGE, 10, False, 1))
+    drawn = detector.law(support, generator).draw(detector.energy, x, detector.normalise.support(), generator)
+    assert [stage.shape for stage in drawn] == [x.shape] * 3
+    first = {}
+    for d, n in seen:
+        first.setdefault(d, n)
+    assert first == {2: 4, 3: 3, 5: 3}
+
+
+def test_the_wasserstein_loss_reaches_the_energy_through_the_chain():
+    detector = detectors.build({"type": "WNAE", "arguments": NO_LATENT}, VECTOR, 0)
+    generator = torch.Generator().manual_seed(0)
+    detector.normalise.fit(events(VECTOR, 50, False, 1), generator)
+    x, support = detector.normalise(events(VECTOR, 16, False, 1)), detector.normalise.support()
+    sample = detector.law(support, generator).draw(detector.energy, x, support, generator).x
+    value = detector.loss(None, None, x, sample)
+    value.backward()
+    slope = detector.energy.autoencoder.encoder[1][0].weight.grad
+    assert slope.abs().max() > 0
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
         ({"type": "AEE"}, "Did you mean 'AE'"),
-        ({"type": "AE", "arguments": {"latnt": 3}}, "Did you mean 'latent'"),
+        ({"type": "AE", "arguments": {"autoencoder": {"latnt": 3}, "training": SHORT}}, "Did you mean 'latent'"),
         ({"type": "AE", "arguments": {"training": {"step": 3}}}, "Did you mean 'steps'"),
-        ({"type": "AE", "arguments": {"network": "resnet", "training": SHORT}}, "Allowed: dense, heidelberg"),
-        ({"type": "AE", "arguments": {"latent": 1, "training": SHORT}}, "too small"),
-        ({"type": "MPDR", "arguments": ENERGY | {"sigma": [0.3, 0.1]}}, "sigma"),
+        (
+            {"type": "AE", "arguments": {"autoencoder": {"network": "resnet"}, "training": SHORT}},
+            "Allowed: dense, heidelberg",
+        ),
+        ({"type": "AE", "arguments": {"autoencoder": {"latent": 1}, "training": SHORT}}, "too small"),
+        ({"type": "MPDR", "arguments": ENERGY | {"recovery": {"sigma": [0.3, 0.1]}}}, "sigma"),
         ({"type": "MPDR", "arguments": ENERGY | {"kind": "vector"}}, "Allowed: reconstruction, scalar"),
         ({"type": "ConvVAE", "arguments": {"training": SHORT, "flow": {"type": "planar"}}}, "Did you mean 'Planar'"),
         ({"type": "Variable", "arguments": {"variable": "mass"}}, "mass"),
@@ -275,12 +377,7 @@ def test_signal_cannot_enter_a_fit():
 
 def test_energy_detector_differs_from_its_start():
     detector, _, _ = fitted("NAE", IMAGE, ENERGY | {"training": {"steps": 200, "batch": 64}})
-    before, _, _ = fitted("AE", IMAGE, {"hidden": [128], "latent": 4, "training": SHORT})
+    before, _, _ = fitted("AE", IMAGE, {"autoencoder": SMALL, "training": SHORT})
     x = events(IMAGE, 500, False, 4)
     assert isinstance(detector, NAE)
     assert spearman(before.score(x).numpy(), detector.score(x).numpy()) < 0.99
-
-
-def test_an_average_and_a_choice_by_validation_exclude_each_other():
-    with pytest.raises(InputError, match="leave out 'average'"):
-        fitted("AE", IMAGE, {"hidden": [16], "training": {"steps": 5, "average": 0.9}})

@@ -52,7 +52,8 @@ def test_unit_gradient_moves_every_sample_by_one_step():
     torch.testing.assert_close(x.norm(dim=1), torch.full((2,), 0.1))
 
 
-def test_annealing_starts_with_the_second_step():
+def test_annealing_starts_after_the_second_step():
+    # the authors' noise is 1, 1, 1/2, 1/3, ...; dividing by 1, 2, 3, ... gives a width of 1.17 in place of 1.54
     zero = torch.zeros(50_000, 1)
 
     def width(steps):
@@ -60,7 +61,61 @@ def test_annealing_starts_with_the_second_step():
         return langevin(lambda x: 0 * x[:, 0], zero, chain, domain=Support(), generator=generator()).std().item()
 
     assert width(1) == pytest.approx(1.0, rel=0.02)
-    assert width(3) == pytest.approx((1 + 1 / 4 + 1 / 9) ** 0.5, rel=0.02)
+    assert width(2) == pytest.approx(2**0.5, rel=0.02)
+    assert width(4) == pytest.approx((1 + 1 + 1 / 4 + 1 / 9) ** 0.5, rel=0.02)
+
+
+def test_metropolis_removes_the_error_of_large_steps():
+    # at step 0.5 on x^2 / 2 the plain chain has the variance T / (1 - step / 2) = 1.33, the adjusted one T = 1
+    chain = {"steps": 200, "step": 0.5, "noise": 1.0}
+    start = torch.zeros(20_000, 1)
+
+    def variance(**more):
+        x = langevin(
+            lambda x: 0.5 * x[:, 0] ** 2, start, Chain(**chain, **more), domain=Support(), generator=generator()
+        )
+        return x.var().item()
+
+    assert variance() == pytest.approx(1 / 0.75, rel=0.04)
+    assert variance(metropolis=True) == pytest.approx(1.0, rel=0.04)
+
+
+def test_metropolis_judges_every_chain_by_its_own_energy():
+    # with the (B, B) acceptance of published code, the still chain on the steep wall freezes all, or its fate spreads
+    def energy(x):
+        return torch.tensor([1e6, 0.0, 0.0]) * x[:, 0] ** 2
+
+    chain = Chain(steps=1, step=0.005, noise=0.1, metropolis=True)
+    start = torch.zeros(3, 1)
+    moved = langevin(energy, start, chain, domain=Support(), generator=generator()) != 0
+    assert moved.flatten().tolist() == [False, True, True]
+
+
+def test_metropolis_never_leaves_the_support():
+    support = Support(low=torch.tensor([0.0]), high=torch.tensor([1.0]))
+    chain = Chain(steps=200, step=0.5, noise=1.0, metropolis=True)
+    x = langevin(lambda x: 0 * x[:, 0], torch.full((20_000, 1), 0.5), chain, domain=support, generator=generator())
+    # clamping would pile up events on the walls; the law of a flat energy is uniform
+    assert ((x > 0) & (x < 1)).all()
+    assert x.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert x.var().item() == pytest.approx(1 / 12, rel=0.03)
+
+
+def test_a_differentiable_chain_has_the_gradient_of_its_end():
+    # E = k x^2 / 2: the end is x (1 - step k)^n, its derivative with respect to k is -n step x (1 - step k)^(n - 1)
+    k = torch.tensor(2.0, requires_grad=True)
+    chain = Chain(steps=5, step=0.1, noise=0.0)
+    x = langevin(
+        lambda x: 0.5 * k * x[:, 0] ** 2,
+        torch.tensor([[3.0]]),
+        chain,
+        domain=Support(),
+        generator=generator(),
+        differentiable=True,
+    )
+    x.sum().backward()
+    assert x.item() == pytest.approx(3 * 0.8**5, rel=1e-5)
+    assert k.grad.item() == pytest.approx(-5 * 0.1 * 3 * 0.8**4, rel=1e-5)
 
 
 def test_sphere_keeps_unit_norm_and_moves_along_it():
@@ -101,9 +156,11 @@ def test_divergence_names_the_setting():
         langevin(lambda x: x.pow(4).sum(1), torch.ones(2, 2), chain, domain=Support(), generator=generator())
 
 
-@pytest.mark.parametrize(
-    "bad", [{"steps": -1}, {"step": 0.0}, {"noise": -1.0}, {"clip": 0.0}, {"clip": 1.0, "unit": True}]
-)
+BAD = [{"steps": -1}, {"step": 0.0}, {"noise": -1.0}, {"clip": 0.0}, {"clip": 1.0, "unit": True}]
+BAD += [{"metropolis": True, "unit": True}, {"metropolis": True, "anneal": True}, {"metropolis": True, "noise": 0.0}]
+
+
+@pytest.mark.parametrize("bad", BAD)
 def test_bad_chains_are_refused(bad):
     with pytest.raises(InputError, match="chain"):
         Chain(**{"steps": 1, "step": 0.1, "noise": 0.1, **bad})

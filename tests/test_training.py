@@ -10,7 +10,7 @@ from torch import nn
 from hepad.errors import InputError
 from hepad.progress import Progress
 from hepad.sampling import DivergenceError
-from hepad.training import Schedule, fit_loop
+from hepad.training import Criterion, Schedule, fit_loop
 
 
 class Point(nn.Module):
@@ -29,7 +29,7 @@ def fit(module, loss, schedule, **options):
 
 def test_finds_the_minimum_and_decays_the_rate_as_a_half_cosine():
     module = Point()
-    history = fit(module, lambda batch, step: ((module.x - 2) ** 2, {}), Schedule(steps=500, rate=0.1))
+    history, _ = fit(module, lambda batch, step: ((module.x - 2) ** 2, {}), Schedule(steps=500, rate=0.1))
     assert module.x.item() == pytest.approx(2.0, abs=1e-3)
     middle = next(record for record in history if record["step"] == 260)
     assert middle["rate"] == pytest.approx(0.1 * 0.5 * (1 + math.cos(math.pi * 259 / 500)))
@@ -48,17 +48,28 @@ def test_every_event_is_seen_once_before_any_is_seen_twice():
     assert seen[:100] != seen[100:]
 
 
-def test_keeps_the_state_that_is_best_on_validation_data():
-    # the loss pulls x down for ever, validation likes x = 4 best
+@pytest.mark.parametrize("average", [0.0, 0.5])
+@pytest.mark.parametrize("criterion", [Criterion("distance"), Criterion("minus", largest=True)])
+def test_ends_with_the_candidate_that_the_criterion_chooses(average, criterion):
+    # the loss pulls x down for ever, the criterion likes x = 4 best; it sees the averaged weights where there are any
+    module, seen = Point(5.0), []
+
+    def measure():
+        seen.append(module.x.item())
+        return {"distance": abs(module.x.item() - 4.0), "minus": -abs(module.x.item() - 4.0)}
+
+    schedule = Schedule(steps=100, rate=0.05, average=average)
+    history, trail = fit(module, lambda batch, step: (module.x, {}), schedule, measure=measure, criterion=criterion)
+    assert abs(module.x.item() - 4.0) == min(record["distance"] for record in history)
+    assert history[-1]["distance"] > 0.5
+    assert [trail[record["step"]]["x"].item() for record in history] == seen
+
+
+def test_without_a_criterion_the_last_candidate_stays():
     module = Point(5.0)
-    history = fit(
-        module,
-        lambda batch, step: (module.x, {}),
-        Schedule(steps=100, rate=0.05),
-        validate=lambda: abs(module.x.item() - 4.0),
-    )
-    assert abs(module.x.item() - 4.0) == min(record["valid_loss"] for record in history)
-    assert history[-1]["valid_loss"] > 0.5
+    history, trail = fit(module, lambda batch, step: (module.x, {}), Schedule(steps=10), measure=lambda: {"m": 1.0})
+    assert module.x.item() == trail[10]["x"].item() == min(state["x"].item() for state in trail.values())
+    assert all(record["m"] == 1.0 for record in history)
 
 
 def test_ends_with_the_running_average():
@@ -75,15 +86,25 @@ def test_ends_with_the_running_average():
 
 def test_logged_values_are_means_since_the_last_record():
     module = Point()
-    history = fit(module, lambda batch, step: (module.x**2, {"step_value": float(step)}), Schedule(steps=10), records=3)
+    history, _ = fit(
+        module, lambda batch, step: (module.x**2, {"step_value": float(step)}), Schedule(steps=10), records=3
+    )
     assert [record["step"] for record in history] == [3, 6, 9, 10]
     assert [record["step_value"] for record in history] == [2.0, 5.0, 8.0, 10.0]
 
 
 def test_a_loss_that_is_not_finite_stops_the_training():
     module = Point()
+
+    def loss(batch, step):
+        return module.x * (math.nan if step == 3 else 1), {}
+
     with pytest.raises(DivergenceError, match="test phase: the loss is nan at step 3"):
-        fit(module, lambda batch, step: (module.x * (math.nan if step == 3 else 1), {}), Schedule(steps=10))
+        fit(module, loss, Schedule(steps=10), records=2)
+    history, trail = fit(module, loss, Schedule(steps=10), records=10)
+    assert "nan at step 3" in history[-1]["diverged"]
+    assert list(trail) == [1, 2]
+    assert module.x.item() == trail[2]["x"].item()
 
 
 @pytest.mark.parametrize("bad", [{"steps": 0}, {"batch": 0}, {"rate": 0.0}, {"average": 1.0}])

@@ -7,10 +7,14 @@ contract tests pick it up by themselves.
 from hepad.detectors.autoencoder import AE
 from hepad.detectors.base import Detector, Reconstructing, build, load, save
 from hepad.detectors.baselines import Mixture, PCAReconstruction, PixelNorm, Variable
+from hepad.detectors.energy import EnergyDetector
 from hepad.detectors.mpdr import MPDR
 from hepad.detectors.nae import NAE
+from hepad.detectors.scalar import DRL, IGEBM
 from hepad.detectors.vae import ConvVAE
+from hepad.detectors.wnae import WNAE
 
-DETECTORS = {cls.__name__: cls for cls in (AE, ConvVAE, NAE, MPDR, Variable, Mixture, PCAReconstruction, PixelNorm)}
+_ALL = (AE, ConvVAE, NAE, WNAE, MPDR, IGEBM, DRL, Variable, Mixture, PCAReconstruction, PixelNorm)
+DETECTORS = {cls.__name__: cls for cls in _ALL}
 
-__all__ = ["DETECTORS", "Detector", "Reconstructing", "build", "load", "save", *DETECTORS]
+__all__ = ["DETECTORS", "Detector", "EnergyDetector", "Reconstructing", "build", "load", "save", *DETECTORS]

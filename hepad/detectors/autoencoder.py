@@ -1,19 +1,36 @@
-r"""Autoencoder: the reconstruction error as anomaly score (Heimel et al., SciPost Phys. 6, 030, arXiv:1808.08979).
+r"""Autoencoders: the reconstruction error as anomaly score (Heimel et al., SciPost Phys. 6, 030, arXiv:1808.08979).
 
-    e(x) = |x - g(f(x))|^2 / D,        minimise  < e(x) >  over background,     score = e(x)
+    e(x) = |x - g(f(x))|^2 / D,        minimise  < |x - g(f(x + noise eps))|^2 / D > + mmd MMD^2,      score = e(x)
 
-x is normalised (an image is divided by its standard deviation) and D is the number of entries. Decoded pixels pass a
-softmax, so that a reconstruction is an image too: a sigmoid on sparse images of tiny pixels collapses to a constant.
+    MMD^2 = < k(z, z') > + < k(w, w') > - 2 < k(z, w) >,  z = f(x),  w: the prior,  k(z, w) = C / (C + |z - w|^2)
+
+noise > 0 is the denoising autoencoder, DAE (Vincent et al., JMLR 11 (2010) 3371); mmd > 0 the Wasserstein autoencoder,
+WAE (Tolstikhin et al., arXiv:1711.01558, with its kernel, C = 2 d s^2), whose prior is uniform on the sphere (d s^2 = 1)
+or, without ``sphere``, normal (s = 1). x is normalised (a jet image is divided by its standard deviation) and D is the
+number of entries. Decoded jet images pass a softmax, so that a reconstruction is an image too: a sigmoid on sparse
+images of tiny pixels collapses to a constant.
 """
 
 import torch
 from torch import Tensor
 
 from hepad.detectors.base import Reconstructing, settings
-from hepad.networks import Autoencoder
+from hepad.errors import InputError
+from hepad.networks import Autoencoder, AutoencoderSettings
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.training import History, Schedule, fit_loop, in_parts
+from hepad.training import Criterion, Fit, History, Schedule, fit_loop, in_parts
+
+
+def mmd(z: Tensor, w: Tensor, c: float) -> Tensor:
+    """Unbiased squared maximum mean discrepancy of z (B, d) and w (B, d) under the inverse multiquadratic kernel."""
+    n = len(z)
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return c / (c + torch.cdist(a, b).square())
+
+    same = [(kernel(a, a).sum() - n) / (n * (n - 1)) for a in (z, w)]  # without the diagonal, where k = 1
+    return same[0] + same[1] - 2 * kernel(z, w).mean()
 
 
 def fit_autoencoder(
@@ -22,24 +39,36 @@ def fit_autoencoder(
     valid: Tensor,
     schedule: Schedule,
     *,
-    l2: float,
+    l2: float = 0.0,
+    noise: float = 0.0,
+    mmd_weight: float = 0.0,
     generator: torch.Generator,
     progress: Progress,
+    phase: str = "autoencoder",
 ) -> tuple[History, float]:
     """Minimise the mean error, keep the state that is best on validation data; return its history and that error."""
 
-    def loss(x: Tensor, _step: int):
-        value = model.error(x).mean()
-        return (value + l2 * model.weight_norm() if l2 else value), {}
+    def normal(shape) -> Tensor:
+        return torch.randn(shape, generator=generator, device=train.device)
 
-    def validate() -> float:
-        return in_parts(model.error, valid).mean().item()
+    def loss(x: Tensor, _step: int):
+        z = model.encode(x + noise * normal(x.shape) if noise else x)
+        value = (x - model.decode(z)).square().mean()
+        if l2:
+            value = value + l2 * model.weight_norm()
+        if mmd_weight:
+            prior = normal(z.shape)
+            w = torch.nn.functional.normalize(prior, dim=1) if model.sphere else prior
+            value = value + mmd_weight * mmd(z, w, 2.0 if model.sphere else 2.0 * model.latent)
+        return value, {}
+
+    def measure() -> dict[str, float]:
+        return {"valid_loss": in_parts(model.error, valid).mean().item()}
 
     model.head.fit(train)
-    history = fit_loop(
-        model, loss, train, schedule, phase="autoencoder", generator=generator, progress=progress, validate=validate
-    )
-    return history, validate()
+    how = {"phase": phase, "generator": generator, "progress": progress, "measure": measure}
+    history, _ = fit_loop(model, loss, train, schedule, criterion=Criterion("valid_loss"), **how)
+    return history, measure()["valid_loss"]
 
 
 class AE(Reconstructing):
@@ -48,10 +77,12 @@ class AE(Reconstructing):
     Parameters
     ----------
     space: what the representation yields
-    network: a name in hepad.networks.NETWORKS; hidden: widths of dense layers; latent: size of the code
-    sphere: code on the unit sphere
+    autoencoder: AutoencoderSettings (network, hidden, latent, sphere)
     training: a Schedule (steps, batch, rate, ...)
     l2: strength of the L2 term on the weights
+    noise: standard deviation of the noise added to the input in training, in normalised units (> 0: DAE)
+    mmd: weight of the distance of the codes from their prior (> 0: WAE)
+    compress: as for Detector
     """
 
     score_name = "reconstruction error"
@@ -60,22 +91,23 @@ class AE(Reconstructing):
         self,
         space: Space,
         *,
-        network: str = "dense",
-        hidden: tuple[int, ...] = (256, 128),
-        latent: int = 16,
-        sphere: bool = True,
+        autoencoder: dict | None = None,
         training: dict,
         l2: float = 0.0,
+        noise: float = 0.0,
+        mmd: float = 0.0,
+        compress: int = 0,
     ):
-        super().__init__(space)
-        self.model = Autoencoder(space, network=network, hidden=list(hidden), latent=latent, sphere=sphere)
-        self.schedule, self.l2 = settings(Schedule, training, "training"), l2
+        super().__init__(space, compress)
+        if min(l2, noise, mmd) < 0:
+            raise InputError("AE: l2, noise and mmd must not be negative.")
+        self.model = Autoencoder(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
+        self.schedule, self.l2, self.noise, self.mmd = settings(Schedule, training, "training"), l2, noise, mmd
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
-        history, error = fit_autoencoder(
-            self.model, train, valid, self.schedule, l2=self.l2, generator=generator, progress=progress
-        )
-        return history, {"r2": self._refuse_poor(valid, error)}
+    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+        how = {"l2": self.l2, "noise": self.noise, "mmd_weight": self.mmd, "generator": generator, "progress": progress}
+        history, error = fit_autoencoder(self.model, train, valid, self.schedule, **how)
+        return Fit(history, {"r2": self._refuse_poor(valid, error)})
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.model.error(x)

@@ -12,59 +12,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hepad.detectors.normalise import Compression, Normaliser
 from hepad.errors import InputError, choose
 from hepad.io import atomic_path, provenance
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.sampling import Support
-from hepad.training import CollapseError, Fit, History, in_parts
-
-
-class Normaliser(nn.Module):
-    """x -> (x - mean) / scale, fitted on background training events and stored in the model.
-
-    Pixels share mean 0 and one scale, their standard deviation over the whole sample, so that an image stays an image;
-    every other entry has its own mean and standard deviation. ``low`` and ``high`` are the extremes seen, in
-    normalised units.
-    """
-
-    def __init__(self, space: Space):
-        super().__init__()
-        self.pixels = space.pixels
-        for name in ("mean", "scale", "low", "high"):
-            self.register_buffer(name, torch.zeros(space.shape))
-
-    def fit(self, x: Tensor) -> None:
-        """Learn the constants from x (N, *shape)."""
-        flat = x.flatten(1)
-        mean, scale = flat.mean(0), flat.std(0)
-        if self.pixels:
-            mean[: self.pixels], scale[: self.pixels] = 0, flat[:, : self.pixels].std()
-        scale[scale < 1e-9 * (1 + mean.abs())] = 1  # a constant column carries nothing and must not divide by zero
-        shape = self.mean.shape
-        self.mean.copy_(mean.view(shape))
-        self.scale.copy_(scale.view(shape))
-        z = self(x)
-        self.low.copy_(z.amin(0))
-        self.high.copy_(z.amax(0))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.scale
-
-    def invert(self, z: Tensor) -> Tensor:
-        """From normalised to physical units."""
-        return z * self.scale + self.mean
-
-    def support(self, margin: float = 1.0) -> Support:
-        """Where events can lie: images of unit sum, vectors within the range seen, widened by ``margin``."""
-        low, high = self.low.flatten()[self.pixels :] - margin, self.high.flatten()[self.pixels :] + margin
-        total = 1 / self.scale.flatten()[0] if self.pixels else 1.0
-        return Support(pixels=self.pixels, total=total, low=low, high=high)
+from hepad.training import CollapseError, Fit, in_parts
 
 
 class Detector(nn.Module, ABC):
     """Base of all detectors; subclasses are final and implement ``_fit`` and ``anomaly`` in normalised units.
 
+    ``space`` is where events live, ``inner`` where normalised events live: the same, unless ``compress`` > 0 replaces
+    the pixels by so many principal components and the log of the squared distance to their plane.
     ``group`` says where a detector stands in tables: 'detector', or 'baseline' for the trivial opponents;
     ``score_name`` what its score is called in figures.
     """
@@ -72,10 +32,11 @@ class Detector(nn.Module, ABC):
     group = "detector"
     score_name = "anomaly score"
 
-    def __init__(self, space: Space):
+    def __init__(self, space: Space, compress: int = 0):
         super().__init__()
         self.space = space
-        self.normalise = Normaliser(space)
+        self.normalise = Compression(space, compress) if compress else Normaliser(space)
+        self.inner = self.normalise.space
 
     def fit(self, train: Tensor, valid: Tensor, *, generator: torch.Generator, progress: Progress | None = None) -> Fit:
         """Fit on background events.
@@ -99,26 +60,24 @@ class Detector(nn.Module, ABC):
                     f"at least 2 of shape {self.space.shape} are needed."
                 )
         start = time.perf_counter()
-        self.normalise.fit(train)
-        history, facts = self._fit(self.normalise(train), self.normalise(valid), generator, progress)
+        self.normalise.fit(train, generator)
+        history, facts, trail = self._fit(self.normalise(train), self.normalise(valid), generator, progress)
         self.eval()
         self._refuse_constant(self.score(valid))
         facts = {"seconds": time.perf_counter() - start, "n_train": len(train), "n_valid": len(valid), **facts}
         for key, value in facts.items():
             progress.say(f"{key} = {value}")
-        return Fit(history, facts)
+        return Fit(history, facts, trail)
 
     def score(self, x: Tensor) -> Tensor:
         """Anomaly score (N,) of events (N, *space.shape); each depends on its own event alone."""
         self.eval()
-        device = self.normalise.mean.device
+        device = next(self.normalise.buffers()).device
         return in_parts(lambda part: self.anomaly(self.normalise(part.to(device))).cpu(), x)
 
     @abstractmethod
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress
-    ) -> tuple[History, dict]:
-        """Fit on normalised events; return the history and single facts."""
+    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+        """Fit on normalised events."""
 
     @abstractmethod
     def anomaly(self, x: Tensor) -> Tensor:
@@ -200,9 +159,7 @@ def load(path: str | Path) -> Detector:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["hepad"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-        space = about["space"]
-        space = Space(tuple(space["shape"]), tuple(space["columns"]), space["pixels"])
-        detector = build(about["spec"], space, seed=0)
+        detector = build(about["spec"], Space.of(about["space"]), seed=0)
         detector.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: not a usable hepad model ({error}). Delete it and train again.") from None

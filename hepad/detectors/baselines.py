@@ -16,18 +16,10 @@ import torch
 from torch import Tensor
 
 from hepad.detectors.base import Detector, Reconstructing
+from hepad.detectors.normalise import draw_seed, principal_components
 from hepad.errors import InputError, choose
 from hepad.representations import Space
-
-
-def _seed(generator: torch.Generator) -> int:
-    return int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
-
-
-def _pca(x: Tensor, components: int, generator: torch.Generator):
-    from sklearn.decomposition import PCA  # here and below: importing scikit-learn takes longer than most of these fits
-
-    return PCA(components, svd_solver="randomized", random_state=_seed(generator)).fit(x.cpu().double().numpy())
+from hepad.training import Fit
 
 
 class Variable(Detector):
@@ -43,7 +35,7 @@ class Variable(Detector):
         self.index, self.sign = space.pixels + space.columns.index(variable), sign
 
     def _fit(self, train, valid, generator, progress):
-        return [], {}
+        return Fit([], {})
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.sign * self.normalise.invert(x).flatten(1)[:, self.index]
@@ -61,7 +53,7 @@ class PixelNorm(Detector):
         self.sign = sign
 
     def _fit(self, train, valid, generator, progress):
-        return [], {}
+        return Fit([], {})
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.sign * x.flatten(1)[:, : self.space.pixels].square().mean(1)
@@ -81,10 +73,10 @@ class PCAReconstruction(Reconstructing):
         self.register_buffer("axes", torch.zeros(components, dimension))
 
     def _fit(self, train, valid, generator, progress):
-        pca = _pca(train.flatten(1), len(self.axes), generator)
+        pca = principal_components(train.flatten(1), len(self.axes), generator)
         self.center.copy_(torch.from_numpy(pca.mean_))
         self.axes.copy_(torch.from_numpy(pca.components_))
-        return [], {"r2": self._refuse_poor(valid, self.anomaly(valid).mean().item())}
+        return Fit([], {"r2": self._refuse_poor(valid, self.anomaly(valid).mean().item())})
 
     def _project(self, x: Tensor) -> Tensor:
         y = x.flatten(1) - self.center
@@ -131,7 +123,7 @@ class Mixture(Detector):
         from sklearn.mixture import GaussianMixture
 
         if len(self.axes):
-            pca = _pca(train.flatten(1)[:, : self.space.pixels], len(self.axes), generator)
+            pca = principal_components(train.flatten(1)[:, : self.space.pixels], len(self.axes), generator)
             self.center.copy_(torch.from_numpy(pca.mean_))
             self.axes.copy_(torch.from_numpy(pca.components_))
         if len(train) <= max(len(self.mu), len(self.axes)):
@@ -140,11 +132,11 @@ class Mixture(Detector):
         self.shift.copy_(y.mean(0))
         self.width.copy_(y.std(0).clamp(min=1e-9))
         y = ((y - self.shift) / self.width).cpu().double().numpy()
-        mixture = GaussianMixture(len(self.mu), reg_covar=1e-3, max_iter=200, random_state=_seed(generator)).fit(y)
+        mixture = GaussianMixture(len(self.mu), reg_covar=1e-3, max_iter=200, random_state=draw_seed(generator)).fit(y)
         self.mu.copy_(torch.from_numpy(mixture.means_))
         self.log_weight.copy_(torch.from_numpy(mixture.weights_).log())
         self.precision_root.copy_(torch.from_numpy(mixture.precisions_cholesky_))
-        return [], {"iterations": mixture.n_iter_}
+        return Fit([], {"iterations": mixture.n_iter_})
 
     def _compress(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)

@@ -1,123 +1,197 @@
 r"""What the energy-based detectors share: the model p(x) ~ exp(-E(x)) is raised on background and lowered elsewhere.
 
-    L = < E(x) > - < E(x-) > + regulariser
+A detector is composed of an energy E (hepad.energies), a law that negative samples x- follow (hepad.negatives) and a
+loss. The contrastive loss is
 
-where x- are negative samples: points that the model itself believes in, found by Langevin chains from points on the
-manifold of an autoencoder that was trained first. If they followed p, the gradient of the first two terms would be that
-of the negative log-likelihood; short, cold chains follow p only roughly (the log has their temperature). The detectors
-differ in the energy, in where the chains start and in the regulariser.
+    L = < E(x) > - < E(x-) > + gamma < E(x-)^2 > [ + gamma < E(x)^2 > for scalar energies ]
+
+If x- followed p, the gradient of the first two terms would be that of the negative log-likelihood; short, cold chains
+follow p only roughly (the log has their temperature). The state that a training ends with is chosen on background
+validation events (hepad.selection).
 """
 
+import statistics
 from abc import abstractmethod
+from collections import deque
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from hepad.detectors.autoencoder import fit_autoencoder
-from hepad.detectors.base import Reconstructing, settings
+from hepad.detectors.base import Detector, settings
+from hepad.energies import Energy
+from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
+from hepad.negatives import Law, Negatives
 from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.sampling import Chain, DivergenceError, Support
-from hepad.training import Schedule, fit_loop, in_parts
+from hepad.sampling import DivergenceError, Support
+from hepad.selection import CRITERIA, separation, wasserstein
+from hepad.training import Fit, History, Schedule, fit_loop, in_parts
 
-RUNAWAY = 100.0  # |E-| in units of the validation energy (or of one) beyond which a training is lost
+RUNAWAY = 100.0  # |E-| in units of its value at the first step (at least one) beyond which a training is lost
+WINDOW = 1000  # steps over which a sudden rise of E- is looked for
 
 
-class EnergyDetector(Reconstructing):
-    """An autoencoder phase, then an energy phase; subclasses give ``energy``, ``negatives`` and ``regulariser``.
+@dataclass(frozen=True)
+class Objective:
+    """The loss and the choice of the state.
 
-    Energies are per dimension and in units of ``scale``: for reconstruction energies the validation error of the
-    autoencoder, so that background starts at E = 1 whatever the input.
+    gamma: weight of the squared energies; l2: of the squared weights; criterion: a name in hepad.selection.CRITERIA;
+    events: how many validation events it looks at.
     """
 
+    gamma: float = 0.03
+    l2: float = 0.0
+    criterion: str = "last"
+    events: int = 500
+
+    def __post_init__(self):
+        choose("objective: criterion", self.criterion, CRITERIA)
+        if min(self.gamma, self.l2) < 0 or self.events < 2:
+            raise InputError(f"objective: gamma, l2 >= 0 and events >= 2 are needed; got {self}.")
+
+
+class EnergyDetector(Detector):
+    """Subclasses set ``self.energy`` and give ``law``, and where they need one an autoencoder phase, ``prepare``."""
+
+    energy: Energy
+
     score_name = "energy $E$"
+    squares_of_background = False  # whether gamma acts on E(x)^2, too
 
-    def __init__(
-        self,
-        space: Space,
-        autoencoder: Autoencoder,
-        pretraining: dict,
-        training: dict,
-        latent_chain: dict,
-        visible_chain: dict,
-        l2: float,
-    ):
-        super().__init__(space)
-        self.autoencoder = autoencoder
-        self.pretraining = settings(Schedule, pretraining, "pretraining")
+    def __init__(self, space: Space, training: dict, objective: dict | None, compress: int):
+        super().__init__(space, compress)
         self.training_schedule = settings(Schedule, training, "training")
-        self.latent_chain = settings(Chain, latent_chain, "latent_chain")
-        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
-        self.l2 = l2
-        self.register_buffer("scale", torch.ones(()))
+        self.objective = settings(Objective, objective or {}, "objective")
 
     @abstractmethod
-    def energy(self, x: Tensor) -> Tensor:
-        """E (B,) of normalised events, in units of ``scale``."""
+    def law(self, support: Support, generator: torch.Generator) -> Law:
+        """Where negative samples come from."""
 
-    @abstractmethod
-    def negatives(self, x: Tensor, support: Support, generator: torch.Generator) -> Tensor:
-        """Negative samples (B, ...) for a batch of normalised background events."""
+    def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
+        """What comes before the energy phase; its history and facts."""
+        return [], {}
 
-    @abstractmethod
-    def regulariser(self, positive: Tensor, negative: Tensor) -> Tensor:
-        """Scalar that keeps the energies bounded."""
+    def manifolds(self) -> list[Autoencoder]:
+        """The autoencoders, if any, whose manifolds the negative samples start from."""
+        return []
 
-    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
-        """What is known of the finished energy on background; a reconstruction that was ruined is refused."""
-        return {"energy": energy.mean().item(), "r2": self._refuse_poor(valid, (energy.mean() * self.scale).item())}
-
-    @abstractmethod
-    def begin(self, generator: torch.Generator) -> nn.Module:
-        """Prepare the energy phase after the autoencoder's; return the module that it trains."""
+    def loss(self, positive: Tensor, negative: Tensor, x: Tensor, sample: Tensor) -> Tensor:
+        """Scalar of the energies (B,) of the background x and of the negative sample; the contrastive one."""
+        squares = negative.square().mean()
+        if self.squares_of_background:
+            squares = squares + positive.square().mean()
+        return positive.mean() - negative.mean() + self.objective.gamma * squares
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.energy(x)
 
-    def reconstruct(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.normalise.invert(self.autoencoder(self.normalise(x)))
-
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
-        history, error = fit_autoencoder(
-            self.autoencoder, train, valid, self.pretraining, l2=self.l2, generator=generator, progress=progress
+    def negatives(self, x: Tensor, generator: torch.Generator) -> Negatives:
+        """Negative samples that the finished model gives for background x (B, *space.shape), in the units of x."""
+        stages = self.law(self.normalise.support(), generator).draw(
+            self.energy, self.normalise(x), self.normalise.support(), generator
         )
-        facts = {"autoencoder_r2": self._refuse_poor(valid, error), "autoencoder_error": error}
-        facts["latent_temperature"] = self.latent_chain.temperature
-        facts["visible_temperature"] = self.visible_chain.temperature
-        start = in_parts(self.autoencoder.error, valid)
-        self.scale.fill_(error)
-        trained, support = self.begin(generator), self.normalise.support()
+        return Negatives(*(self.normalise.invert(stage.detach()) for stage in stages))
+
+    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+        history, facts = self.prepare(train, valid, generator, progress)
+        support, before = self.normalise.support(), in_parts(self.energy, valid)
+        law, guard = self.law(support, generator), Guard(type(self).__name__)
+        for name in ("latent", "visible"):
+            if hasattr(law, name):
+                facts[f"{name}_temperature"] = getattr(law, name).temperature
 
         def loss(x: Tensor, step: int):
-            negative_x = self.negatives(x, support, generator)
-            positive, negative = self.energy(x), self.energy(negative_x)
-            self._refuse_runaway(negative.detach(), step)
+            sample = law.draw(self.energy, x, support, generator).x
+            positive, negative = self.energy(x), self.energy(sample)
+            guard.watch(negative.detach().mean().item(), step)
             logged = {"energy_positive": positive.detach().mean(), "energy_negative": negative.detach().mean()}
-            value = positive.mean() - negative.mean() + self.regulariser(positive, negative)
-            if self.l2:
-                value = value + self.l2 * sum(p.square().sum() for p in trained.parameters() if p.dim() > 1)
+            value = self.loss(positive, negative, x, sample)
+            if self.objective.l2:
+                value = value + self.objective.l2 * sum(
+                    p.square().sum() for p in self.energy.parameters() if p.dim() > 1
+                )
             return value, logged
 
-        history += fit_loop(
-            trained, loss, train, self.training_schedule, phase="energy", generator=generator, progress=progress
+        measure = self._measures(train, valid, law, support, generator)
+        energy_history, trail = fit_loop(
+            self.energy,
+            loss,
+            train,
+            self.training_schedule,
+            phase="energy",
+            generator=generator,
+            progress=progress,
+            measure=measure,
+            criterion=CRITERIA[self.objective.criterion],
         )
-        with torch.no_grad():
-            trained.train()
-            for part in train.split(self.training_schedule.batch)[:20]:
-                self.energy(part)  # spectral norms, if any, settle on the averaged weights
-            self.eval()
-        end = in_parts(self.energy, valid)
-        facts |= self.final_facts(valid, end)
-        facts["spearman_with_autoencoder"] = spearman(start.cpu().numpy(), end.cpu().numpy())
-        return history, facts
+        after = in_parts(self.energy, valid)
+        facts |= self.final_facts(valid, after) | chosen(energy_history, self.objective.criterion)
+        facts["spearman_with_start"] = spearman(before.cpu().numpy(), after.cpu().numpy())
+        trail = {step: {f"energy.{k}": v for k, v in state.items()} for step, state in trail.items()}
+        return Fit(history + energy_history, facts, trail)
 
-    def _refuse_runaway(self, negative: Tensor, step: int) -> None:
-        level = negative.mean().item()
-        if not abs(level) < RUNAWAY:
+    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
+        """What is known of the finished energy (N,) on background."""
+        return {"energy": energy.mean().item()}
+
+    def _measures(self, train: Tensor, valid: Tensor, law: Law, support: Support, generator: torch.Generator):
+        """The function that the training calls at each record: the values of hepad.selection, on background alone."""
+        probe = valid[: self.objective.events]
+        models = self.manifolds()
+        codes = [
+            nn.functional.normalize(torch.randn(len(probe), m.latent, generator=generator, device=valid.device), dim=1)
+            for m in models
+        ]
+
+        def measure() -> dict[str, float]:
+            with torch.no_grad():
+                self.energy.train()
+                for part in train.split(self.training_schedule.batch)[:10]:
+                    self.energy(part)  # spectral norms, if any, settle on the candidate's weights
+                self.energy.eval()
+                on_background = in_parts(self.energy, probe)
+                values = {"valid_energy": on_background.mean().item()}
+                if models:
+                    spread = [support.project(m.decode(z)) for m, z in zip(models, codes, strict=True)]
+                    values["manifold_auc"] = separation(on_background, in_parts(self.energy, torch.cat(spread)))
+            sample = law.draw(self.energy, probe, support, generator).x.detach()
+            values["wasserstein"] = wasserstein(probe, sample).item()
+            return values
+
+        return measure
+
+
+class Guard:
+    """Stops a training whose negative energy has run away: beyond RUNAWAY, or, after WINDOW steps, suddenly above all
+    that they have seen (more than six standard deviations and twice the mean's size above their mean, as MPDR's
+    detector of divergence, which has 0.2 in the place of the mean)."""
+
+    def __init__(self, name: str):
+        self.name, self.recent, self.limit = name, deque(maxlen=WINDOW), RUNAWAY
+
+    def watch(self, level: float, step: int) -> None:
+        """DivergenceError if ``level``, the mean energy of the negative samples at ``step``, has run away."""
+        sudden = False
+        if step == 1:  # chains that start in noise begin far up
+            self.limit = RUNAWAY * max(1.0, abs(level))
+        if len(self.recent) == WINDOW:
+            mean, deviation = statistics.fmean(self.recent), statistics.pstdev(self.recent)
+            sudden = level > mean + max(6 * deviation, 2 * abs(mean))
+        if not abs(level) < self.limit or sudden:
             raise DivergenceError(
-                f"{type(self).__name__}: the energy of the negative samples has run away (E- = {level:.3g} at step "
+                f"{self.name}: the energy of the negative samples has run away (E- = {level:.3g} at step "
                 f"{step} of the energy phase). Lower 'rate' or 'visible_chain: step', or raise 'gamma'."
             )
+        self.recent.append(level)
+
+
+def chosen(history: History, criterion: str) -> dict:
+    """Which record the criterion chose, and whether the training diverged."""
+    rule, steps = CRITERIA[criterion], [r["step"] for r in history if "diverged" not in r]
+    facts = {"criterion": criterion, "chosen_step": rule.best(history) if rule else max(steps)}
+    if "diverged" in history[-1]:
+        facts["diverged_at_step"] = history[-1]["step"]
+    return facts

@@ -1,49 +1,52 @@
 r"""Manifold projection-diffusion recovery (Yoon, Jin, Noh, Park, NeurIPS 2023).
 
-A frozen autoencoder (f, g) with codes on the unit sphere gives the manifold. For a background event x
+Frozen autoencoders (f, g) with codes on the unit sphere give the manifolds. For a background event x
 
-    sigma ~ U(sigma_min, sigma_max),   z~ = P( f(x) + sigma eps )                     projection and diffusion
+    z~ = P( f(x) + sigma eps ),  sigma ~ U(smallest, largest)                         projection and diffusion
     H(x') = E(x') + c d(f(x'), z~) / (2 sigma^2)                                      recovery likelihood exp(-H/T)
     x-    : latent chain on H(g(z)) from z~, then visible chain on H(x') from g(z)    two-stage sampling
     L     = < E(x) > - < E(x-) > + regulariser
 
-d is the squared distance on the sphere (along the arc: ``geodesic``). sigma is drawn per event (the noise-magnitude
-ensemble), and each chain is tied to its own z~ alone. c has one value for each chain; the paper sets it to zero in the
-visible chain of images, where its gradient is high-frequency noise (appendix B.1.3). In H the energy of R is the error
-e itself, so that steps have the papers' size; T is what step and noise imply. Energies:
+(hepad.negatives.ManifoldDiffusion). In H the energy of R is the error e itself, so that steps have the papers' size; T
+is what step and noise imply. Energies:
 
-    reconstruction (R)   E = e(x) / e0, a second autoencoder that starts as a copy;   regulariser gamma < E(x-)^2 >
+    reconstruction (R)   E = e(x) / e0, an autoencoder that starts as such;          regulariser gamma < E(x-)^2 >
     scalar (S)           E = a network with one output, of bounded slope;            regulariser gamma < E^2 + E(x-)^2 >
 """
-
-import copy
 
 import torch
 from torch import Tensor, nn
 
+from hepad.detectors.autoencoder import fit_autoencoder
+from hepad.detectors.base import Reconstructing, settings
 from hepad.detectors.energy import EnergyDetector
+from hepad.energies import Reconstruction, Scalar
 from hepad.errors import InputError, choose
-from hepad.networks import Autoencoder, dense
+from hepad.negatives import Law, ManifoldDiffusion, Recovery
+from hepad.networks import Autoencoder, AutoencoderSettings
+from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.sampling import Sphere, Support, frozen, langevin
+from hepad.sampling import Chain, Support
+from hepad.training import Schedule, in_parts
 
 ENERGIES = ("reconstruction", "scalar")
 
 
-class MPDR(EnergyDetector):
+class MPDR(EnergyDetector, Reconstructing):
     """MPDR-R and MPDR-S on images or vectors.
 
     Parameters
     ----------
     space: what the representation yields
     kind: 'reconstruction' (R) or 'scalar' (S)
-    network, hidden, latent: of the manifold's autoencoder, as for AE; the scalar energy uses ``hidden`` too
-    pretraining, training: Schedules of the autoencoder phase and of the energy phase
-    latent_chain, visible_chain: Chains (steps, step, noise, clip, unit, anneal)
-    sigma: smallest and largest magnitude of the perturbation on the sphere
-    recovery, visible_recovery: weight c of the recovery term in the latent and in the visible chain
-    geodesic: distance along the arc instead of the chord
-    gamma: weight of the squared energies; l2: strength of the L2 term on the weights
+    autoencoder: AutoencoderSettings (network, hidden, latent) of the energy R and of the manifolds; the scalar energy
+        is its encoder with one output
+    manifolds: latent sizes of the manifolds' autoencoders (manifold ensemble); None for the one of ``autoencoder``
+    pretraining, training: Schedules of the autoencoder phases and of the energy phase
+    latent_chain, visible_chain: Chains (steps, step, noise, clip, unit, anneal, metropolis)
+    recovery: a Recovery (sigma, weight, visible_weight, geodesic)
+    objective: an Objective (gamma, l2, criterion, events)
+    compress: as for Detector
     """
 
     def __init__(
@@ -51,95 +54,76 @@ class MPDR(EnergyDetector):
         space: Space,
         *,
         kind: str = "reconstruction",
-        network: str = "dense",
-        hidden: tuple[int, ...] = (256, 128),
-        latent: int = 16,
+        autoencoder: dict | None = None,
+        manifolds: tuple[int, ...] | None = None,
         pretraining: dict,
         training: dict,
         latent_chain: dict,
         visible_chain: dict,
-        sigma: tuple[float, float] = (0.05, 0.3),
-        recovery: float = 1e-4,
-        visible_recovery: float = 0.0,
-        geodesic: bool = False,
-        gamma: float = 0.03,
-        l2: float = 0.0,
+        recovery: dict | None = None,
+        objective: dict | None = None,
+        compress: int = 0,
     ):
-        model = Autoencoder(space, network=network, hidden=list(hidden), latent=latent, sphere=True)
-        super().__init__(space, model, pretraining, training, latent_chain, visible_chain, l2)
-        if not 0 < sigma[0] <= sigma[1]:
-            raise InputError(f"MPDR: sigma must be two numbers 0 < smallest <= largest, not {list(sigma)}.")
-        self.kind, self.sigma = choose("MPDR: kind", kind, ENERGIES), tuple(sigma)
-        if min(recovery, visible_recovery, gamma) < 0:
-            raise InputError("MPDR: recovery, visible_recovery and gamma must not be negative.")
-        self.recovery, self.visible_recovery, self.geodesic, self.gamma = recovery, visible_recovery, geodesic, gamma
-        if kind == "scalar":
-            sizes = [torch.Size(space.shape).numel(), *hidden, 1]
-            self.net = nn.Sequential(nn.Flatten(), dense(sizes, spectral=True))
-        else:
-            self.net = copy.deepcopy(model)
+        super().__init__(space, training, objective, compress)
+        scalar = choose("kind", kind, ENERGIES) == "scalar"
+        about = settings(AutoencoderSettings, {**(autoencoder or {}), "sphere": True}, "autoencoder")
+        latents = [about.latent] if manifolds is None else list(manifolds)
+        if not latents or len(set(latents)) < len(latents):
+            raise InputError(f"manifolds: {latents} must be different latent sizes, at least one.")
+        self.models = nn.ModuleList(
+            Autoencoder(self.inner, settings(AutoencoderSettings, {**vars(about), "latent": d}, "manifolds"))
+            for d in latents
+        )
+        self.energy = Scalar(self.inner, about.network, about.hidden) if scalar else Reconstruction(self.inner, about)
+        self.squares_of_background = scalar
+        self.pretraining = settings(Schedule, pretraining, "pretraining")
+        self.latent_chain = settings(Chain, latent_chain, "latent_chain")
+        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.recovery = settings(Recovery, recovery or {}, "recovery")
+        if self.latent_chain.metropolis:
+            raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'.")
+        if self.training_schedule.batch < len(latents):
+            raise InputError(
+                f"manifolds: a batch of {self.training_schedule.batch} events cannot be divided among {len(latents)} "
+                "autoencoders; raise 'training: batch' or name fewer 'manifolds'."
+            )
 
-    def energy(self, x: Tensor) -> Tensor:
-        return self._raw(x) if self.kind == "scalar" else self._raw(x) / self.scale
+    def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
+        history, facts = [], {}
+        how = {"l2": self.objective.l2, "generator": generator, "progress": progress}
+        for model in self.models:
+            phase = "autoencoder" if len(self.models) == 1 else f"autoencoder, {model.latent} latents"
+            curve, error = fit_autoencoder(model, train, valid, self.pretraining, phase=phase, **how)
+            history += curve
+            facts |= {f"r2_of_manifold_{model.latent}": self._refuse_poor(valid, error)}
+            model.requires_grad_(False)
+        if isinstance(self.energy, Reconstruction):
+            own = self.energy.autoencoder
+            same = [model for model in self.models if model.latent == own.latent]
+            if same:
+                own.load_state_dict(same[0].state_dict())
+                error = in_parts(own.error, valid).mean().item()
+            else:
+                curve, error = fit_autoencoder(own, train, valid, self.pretraining, phase="autoencoder", **how)
+                history += curve
+            self.energy.scale.fill_(error)
+            facts |= {"autoencoder_r2": self._refuse_poor(valid, error), "autoencoder_error": error}
+        return history, facts
+
+    def law(self, support: Support, generator: torch.Generator) -> Law:
+        return ManifoldDiffusion(tuple(self.models), self.recovery, self.latent_chain, self.visible_chain)
+
+    def manifolds(self) -> list[Autoencoder]:
+        return list(self.models)
 
     def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
-        return {"energy": energy.mean().item()} if self.kind == "scalar" else super().final_facts(valid, energy)
-
-    def begin(self, generator: torch.Generator) -> nn.Module:
-        self.autoencoder.requires_grad_(False).eval()
-        if self.kind == "reconstruction":
-            self.net.load_state_dict(self.autoencoder.state_dict())
-        return self.net
-
-    def negatives(self, x: Tensor, support: Support, generator: torch.Generator) -> Tensor:
-        model, sphere = self.autoencoder, Sphere()
-        low, high = self.sigma
-        sigma = low + (high - low) * torch.rand(len(x), 1, generator=generator, device=x.device)
-        with frozen(self.net):
-            with torch.no_grad():
-                z = model.encode(x)
-                noise = torch.randn(z.shape, generator=generator, device=z.device)
-                target = sphere.project(z + sigma * noise)
-            z = langevin(
-                lambda z: self._recovery(support.project(model.decode(z)), target, sigma, self.recovery),
-                target,
-                self.latent_chain,
-                domain=sphere,
-                generator=generator,
-            )
-            with torch.no_grad():
-                start = support.project(model.decode(z))
-            return langevin(
-                lambda x: self._recovery(x, target, sigma, self.visible_recovery),
-                start,
-                self.visible_chain,
-                domain=support,
-                generator=generator,
-            )
-
-    def _raw(self, x: Tensor) -> Tensor:
-        """The network's output (S) or its error e (R), (B,)."""
-        return self.net(x).squeeze(1) if self.kind == "scalar" else self.net.error(x)
-
-    def _recovery(self, x: Tensor, target: Tensor, sigma: Tensor, c: float) -> Tensor:
-        """H (B,) with the weight c."""
-        energy = self._raw(x)
-        if c == 0:
-            return energy
-        code = self.autoencoder.encode(x)
-        if self.geodesic:
-            cosine = (code * target).sum(1).clamp(-1 + 1e-6, 1 - 1e-6)
-            distance = torch.acos(cosine).square()
-        else:
-            distance = (code - target).square().sum(1)
-        return energy + c * distance / (2 * sigma.squeeze(1).square())
+        facts = super().final_facts(valid, energy)
+        if isinstance(self.energy, Reconstruction):
+            facts["r2"] = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item())
+        return facts
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        if self.kind == "scalar":
-            return super().reconstruct(x)
+        own = isinstance(self.energy, Reconstruction)
+        model = self.energy.autoencoder if own else self.models[0]
         with torch.no_grad():
-            return self.normalise.invert(self.net(self.normalise(x)))
-
-    def regulariser(self, positive: Tensor, negative: Tensor) -> Tensor:
-        squares = negative.square().mean()
-        return self.gamma * (squares + positive.square().mean() if self.kind == "scalar" else squares)
+            return self.normalise.invert(model(self.normalise(x)))

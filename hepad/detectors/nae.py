@@ -3,84 +3,113 @@ r"""Normalized autoencoder (Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; for je
     E(x) = e(x) / e0,     e(x) = |x - g(f(x))|^2 / D,      p(x) = exp(-E(x)) / Omega
     L    = < E(x) > - < E(x-) > + gamma < E(x-)^2 >
 
-e0 is the validation error of the autoencoder that training starts from. On-manifold initialisation finds the negative
-samples x-: a latent chain z on E(g(z)) over the unit sphere, started from a replay buffer or a random direction; then a
-visible chain on E(x) from x = g(z), inside the space of events. Both chains act on the error e itself, so that their
-steps have the size that the papers give.
+e0 is the validation error of the autoencoder that training starts from. The negative samples x- are found from a point
+of the manifold (``start`` on_manifold, NAE-OMI), from the data (NAE-CD) or from earlier samples (persistent, NAE-PCD);
+see hepad.negatives.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from hepad.detectors.autoencoder import fit_autoencoder
+from hepad.detectors.base import Reconstructing, settings
 from hepad.detectors.energy import EnergyDetector
-from hepad.errors import InputError
-from hepad.networks import Autoencoder
+from hepad.energies import Reconstruction
+from hepad.errors import InputError, choose
+from hepad.negatives import FromData, Law, OnManifold, Persistent, noise_start, sphere_start
+from hepad.networks import Autoencoder, AutoencoderSettings
+from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.sampling import ReplayBuffer, Sphere, Support, frozen, langevin
+from hepad.sampling import Chain, ReplayBuffer, Support
+from hepad.training import Schedule
+
+STARTS = ("on_manifold", "data", "persistent")
 
 
-class NAE(EnergyDetector):
+class ReconstructionDetector(EnergyDetector, Reconstructing):
+    """An energy-based detector whose energy is the error of an autoencoder, which is trained as such first."""
+
+    energy: Reconstruction
+
+    def __init__(
+        self,
+        space: Space,
+        autoencoder: dict | None,
+        pretraining: dict,
+        training: dict,
+        objective: dict | None,
+        compress: int,
+    ):
+        super().__init__(space, training, objective, compress)
+        self.energy = Reconstruction(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
+        self.pretraining = settings(Schedule, pretraining, "pretraining")
+
+    def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
+        how = {"l2": self.objective.l2, "generator": generator, "progress": progress}
+        history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.pretraining, **how)
+        self.energy.scale.fill_(error)
+        return history, {"autoencoder_r2": self._refuse_poor(valid, error), "autoencoder_error": error}
+
+    def manifolds(self) -> list[Autoencoder]:
+        return [self.energy.autoencoder] if self.energy.autoencoder.sphere else []
+
+    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
+        """With R^2 of the finished reconstruction; one that was ruined is refused."""
+        r2 = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item())
+        return super().final_facts(valid, energy) | {"r2": r2}
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.normalise.invert(self.energy.autoencoder(self.normalise(x)))
+
+
+class NAE(ReconstructionDetector):
     """Normalized autoencoder on images or vectors.
 
     Parameters
     ----------
     space: what the representation yields
-    network, hidden, latent: as for AE; the code lives on the unit sphere
+    autoencoder: AutoencoderSettings (network, hidden, latent, sphere)
     pretraining, training: Schedules of the autoencoder phase and of the energy phase
-    latent_chain, visible_chain: Chains (steps, step, noise, clip, unit, anneal)
-    gamma: weight of the squared negative energies
-    replay, buffer: probability of a start from the buffer, and the buffer's size
-    l2: strength of the L2 term on the weights
+    latent_chain, visible_chain: Chains (steps, step, noise, clip, unit, anneal, metropolis); ``start`` on_manifold
+        alone has a latent chain
+    start: where the chains start: 'on_manifold', 'data' (CD) or 'persistent' (PCD)
+    objective: an Objective (gamma, l2, criterion, events)
+    replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
+    compress: as for Detector
     """
 
     def __init__(
         self,
         space: Space,
         *,
-        network: str = "dense",
-        hidden: tuple[int, ...] = (256, 128),
-        latent: int = 16,
+        autoencoder: dict | None = None,
         pretraining: dict,
         training: dict,
-        latent_chain: dict,
+        latent_chain: dict | None = None,
         visible_chain: dict,
-        gamma: float = 0.03,
+        start: str = "on_manifold",
+        objective: dict | None = None,
         replay: float = 0.95,
         buffer: int = 10_000,
-        l2: float = 0.0,
+        compress: int = 0,
     ):
-        if not (gamma >= 0 and 0 <= replay <= 1 and buffer >= 1):
-            raise InputError("NAE: gamma >= 0, 0 <= replay <= 1 and buffer >= 1 are needed.")
-        model = Autoencoder(space, network=network, hidden=list(hidden), latent=latent, sphere=True)
-        super().__init__(space, model, pretraining, training, latent_chain, visible_chain, l2)
-        self.gamma, self.replay, self.buffer_size = gamma, replay, buffer
+        super().__init__(space, autoencoder, pretraining, training, objective, compress)
+        self.start, self.replay, self.buffer = choose("start", start, STARTS), replay, buffer
+        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        if (latent_chain is not None) != (start == "on_manifold"):
+            raise InputError(f"latent_chain: it is needed with start 'on_manifold' and only there, not with '{start}'.")
+        if start == "on_manifold":
+            self.latent_chain = settings(Chain, latent_chain, "latent_chain")
+            if not self.energy.autoencoder.sphere or self.latent_chain.metropolis:
+                raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'; set 'sphere: true'.")
+        ReplayBuffer(buffer, replay, sphere_start(2, None))  # refuses bad settings here already
 
-    def energy(self, x: Tensor) -> Tensor:
-        return self.autoencoder.error(x) / self.scale
-
-    def begin(self, generator: torch.Generator) -> nn.Module:
-        sphere, shape, device = Sphere(), self.autoencoder.latent, self.scale.device
-
-        def fresh(count: int) -> Tensor:
-            return sphere.project(torch.randn(count, shape, generator=generator, device=device))
-
-        self.buffer = ReplayBuffer(self.buffer_size, self.replay, fresh)
-        return self.autoencoder
-
-    def negatives(self, x: Tensor, support: Support, generator: torch.Generator) -> Tensor:
-        model = self.autoencoder
-        with frozen(model):
-            z = langevin(
-                lambda z: model.error(support.project(model.decode(z))),
-                self.buffer.start(len(x), generator),
-                self.latent_chain,
-                domain=Sphere(),
-                generator=generator,
-            )
-            self.buffer.store(z)
-            with torch.no_grad():
-                start = support.project(model.decode(z))
-            return langevin(model.error, start, self.visible_chain, domain=support, generator=generator)
-
-    def regulariser(self, positive: Tensor, negative: Tensor) -> Tensor:
-        return self.gamma * negative.square().mean()
+    def law(self, support: Support, generator: torch.Generator) -> Law:
+        if self.start == "data":
+            return FromData(self.visible_chain)
+        if self.start == "persistent":
+            fresh = noise_start(self.inner.shape, support, generator)
+            return Persistent(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))
+        fresh = sphere_start(self.energy.autoencoder.latent, generator)
+        return OnManifold(self.latent_chain, self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))

@@ -21,7 +21,7 @@ from hepad.flows import FLOWS
 from hepad.networks import NETWORKS, Head
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.training import Schedule, fit_loop
+from hepad.training import Criterion, Fit, Schedule, fit_loop
 
 SCORES = ("reconstruction", "kl", "elbo")
 LOG_TWO_PI = math.log(2 * math.pi)
@@ -106,19 +106,21 @@ class ConvVAE(Reconstructing):
             logged = {"reconstruction": error.detach().mean() / dimension, "kl": kl.detach().mean()}
             return (nll + beta * kl).mean() / dimension, logged
 
-        def validate() -> float:
+        def measure() -> dict[str, float]:
             with torch.no_grad():
                 parts = [self.terms(x, eps) for x, eps in zip(valid.split(1024), noise.split(1024), strict=True)]
-                return torch.cat([nll + self.beta * kl for _, nll, kl in parts]).mean().item() / dimension
+                return {
+                    "valid_loss": torch.cat([nll + self.beta * kl for _, nll, kl in parts]).mean().item() / dimension
+                }
 
-        history = fit_loop(
-            self, loss, train, self.schedule, phase="vae", generator=generator, progress=progress, validate=validate
-        )
+        how = {"phase": "vae", "generator": generator, "progress": progress, "measure": measure}
+        history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
         with torch.no_grad():
             parts = [self.terms(x, None) for x in valid.split(1024)]
         error = torch.cat([part[0] for part in parts]).mean().item() / dimension
         kl = torch.cat([part[2] for part in parts]).mean().item()
-        return history, {"r2": self._refuse_poor(valid, error), "kl": kl, "negative_elbo": validate() * dimension}
+        negative_elbo = measure()["valid_loss"] * dimension
+        return Fit(history, {"r2": self._refuse_poor(valid, error), "kl": kl, "negative_elbo": negative_elbo})
 
 
 def _make_flow(spec: dict, latent: int, context: int) -> nn.Module:

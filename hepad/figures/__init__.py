@@ -8,6 +8,7 @@ from hepad.figures.binned import efficiency_against_variable
 from hepad.figures.curves import efficiency_curves
 from hepad.figures.histograms import input_histograms, score_histograms
 from hepad.figures.images import average_images, jet_images, reconstructions
+from hepad.figures.selection import selection_curves
 from hepad.figures.summary import auc_summary
 from hepad.figures.training import training_curves
 
@@ -20,5 +21,6 @@ __all__ = [
     "jet_images",
     "reconstructions",
     "score_histograms",
+    "selection_curves",
     "training_curves",
 ]

@@ -19,11 +19,18 @@ class Space:
     shape: of one event, e.g. (1, 40, 40) or (12,)
     columns: names of the entries that are not pixels, in order; () for an image
     pixels: how many leading entries, flattened, are pixels of an image; 0 for a vector
+    unit_sum: pixels are non-negative and sum to one, as in a jet image; if False, each lies in [0, 1]
     """
 
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
     pixels: int = 0
+    unit_sum: bool = True
+
+    @classmethod
+    def of(cls, stored: dict) -> "Space":
+        """A space from its JSON form."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
 
 
 class Representation(ABC):

@@ -4,7 +4,7 @@ import inspect
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration, detectors, device, errors, io, representations, samples
+from hepad import configuration, detectors, device, errors, io, representations, samples, sweeps
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
@@ -15,6 +15,7 @@ with errors.told_plainly():
         validate(config, "../schemas/config.schema.yaml")
     except WorkflowError as error:
         configuration.refuse(error.__context__)
+    config.update(sweeps.expand(config))
     configuration.check(config)
     configuration.check_inputs(config, workflow.basedir)
     DEVICE = device.resolve(config["device"])
@@ -117,6 +118,16 @@ def image_detectors_of(task):
     ]
 
 
+def energy_detectors_of(task):
+    """Detectors of a task whose trainings have candidates to choose from."""
+    types = {name: detectors.DETECTORS[config["detectors"][name]["type"]] for name in TASKS[task]["detectors"]}
+    return [name for name, cls in types.items() if issubclass(cls, detectors.EnergyDetector)]
+
+
+def energy_representations_of(task):
+    return list(dict.fromkeys(representation_of(d) for d in energy_detectors_of(task)))
+
+
 def image_representations_of(task):
     return list(dict.fromkeys(representation_of(d) for d in image_detectors_of(task)))
 
@@ -167,6 +178,8 @@ def labels():
 
 def tables():
     paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "ceiling"))
+    if any(energy_detectors_of(task) for task in TASKS):
+        paths.append("results/selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
 
 
@@ -176,4 +189,6 @@ def figures():
         paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
         if image_detectors_of(task):
             paths.append(f"results/figures/{task}/reconstructions")
+        if energy_detectors_of(task):
+            paths.append(f"results/figures/{task}/selection")
     return paths

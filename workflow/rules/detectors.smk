@@ -1,4 +1,5 @@
 # Training sees the training part of the background and nothing else.
+# The trail holds the candidates among which a criterion chose.
 rule train_detector:
     input:
         background=lambda w: features_of(TASKS[w.task]["background"], "train", representation_of(w.detector)),
@@ -6,6 +7,7 @@ rule train_detector:
     output:
         model="results/models/{task}/{detector}/{seed}.safetensors",
         history="results/models/{task}/{detector}/{seed}.json",
+        trail="results/models/{task}/{detector}/{seed}.trail.safetensors",
     params:
         spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
     log:

@@ -8,6 +8,7 @@ from hepad.errors import told_plainly
 from hepad.features import Features
 from hepad.io import write_json
 from hepad.progress import Progress
+from hepad.selection import save_trail
 
 with told_plainly(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
@@ -18,6 +19,7 @@ with told_plainly(snakemake.log[0]):
     train, valid = (background.of_split(name).x.to(device) for name in ("train", "valid"))
     progress = Progress(f"{snakemake.wildcards.task} {snakemake.wildcards.detector}", snakemake.log[0])
     generator = torch.Generator(device).manual_seed(seed)
-    history, facts = detector.fit(train, valid, generator=generator, progress=progress)
+    fit = detector.fit(train, valid, generator=generator, progress=progress)
+    save_trail(fit.trail, snakemake.output.trail)
     detectors.save(detector, snakemake.output.model, spec)
-    write_json(snakemake.output.history, {"history": history, "facts": facts})
+    write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})

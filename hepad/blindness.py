@@ -1,0 +1,74 @@
+"""What it costs to choose a state without looking at the signal: computed afterwards, outside any training.
+
+Every candidate of a finished training is scored on test background and on a signal. The price of a criterion is the AUC
+of the best candidate, which only an eye on the signal could have picked, minus that of the one the criterion picks.
+"""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from torch import Tensor
+
+from hepad.detectors import Detector
+from hepad.evaluation import auc
+from hepad.io import atomic_path
+from hepad.selection import CRITERIA
+from hepad.training import Trail
+
+COLUMNS = (
+    *("task", "detector", "signal", "seed", "criterion", "used", "n_background", "n_signal"),
+    *("chosen_step", "auc", "auc_low", "auc_high", "best_step", "auc_of_best", "price"),
+)
+
+
+def follow(detector: Detector, trail: Trail, history: list[dict], background: Tensor, signal: Tensor) -> list[dict]:
+    """One dict per candidate: its step, what was measured of it on background, and its AUC with interval.
+
+    Parameters
+    ----------
+    detector: the finished detector; its state is put back at the end
+    trail: the candidates of its training; history: the records of that training
+    background, signal: test events (N, *space.shape)
+    """
+    measured = {r["step"]: r for r in history if r["phase"] == "energy" and "diverged" not in r}
+    names = ("valid_energy", *(c.value for c in CRITERIA.values() if c))
+    final = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
+    found = []
+    for step, state in trail.items():
+        detector.load_state_dict(state, strict=False)
+        area = auc(detector.score(background).numpy(), detector.score(signal).numpy())
+        values = {name: measured[step][name] for name in names if name in measured[step]}
+        found.append({"step": step, "auc": area.value, "auc_low": area.low, "auc_high": area.high, **values})
+    detector.load_state_dict(final)
+    return found
+
+
+def prices(record: dict) -> list[dict]:
+    """Rows of the table, one per criterion that the detector has values for.
+
+    record: a dict with task, detector, signal, seed, criterion (the one used), n_background, n_signal and the
+        candidates from :func:`follow`
+    """
+    candidates = record["candidates"]
+    best = max(candidates, key=lambda c: c["auc"])
+    rows = []
+    for name, criterion in CRITERIA.items():
+        if criterion and criterion.value not in candidates[0]:
+            continue
+        step = criterion.best(candidates) if criterion else max(c["step"] for c in candidates)
+        chosen = next(c for c in candidates if c["step"] == step)
+        row = {key: record[key] for key in ("task", "detector", "signal", "seed", "n_background", "n_signal")}
+        row |= {"criterion": name, "used": int(name == record["criterion"]), "chosen_step": step}
+        row |= {key: chosen[key] for key in ("auc", "auc_low", "auc_high")}
+        rows.append(row | {"best_step": best["step"], "auc_of_best": best["auc"], "price": best["auc"] - chosen["auc"]})
+    return rows
+
+
+def write_prices(path: str | Path, records: Iterable[dict]) -> None:
+    """The table of all records as CSV, atomically; numbers have six significant digits."""
+    with atomic_path(path) as partial, open(partial, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in (row for record in records for row in prices(record)):
+            writer.writerow({key: f"{x:.6g}" if isinstance(x, float) else x for key, x in row.items()})

@@ -1,0 +1,114 @@
+"""Constants fitted on background training events and stored in the model: what a detector does to its input first."""
+
+import torch
+from torch import Tensor, nn
+
+from hepad.errors import InputError
+from hepad.representations import Space
+from hepad.sampling import Support
+
+
+class Normaliser(nn.Module):
+    """x -> (x - mean) / scale, fitted on background training events and stored in the model.
+
+    Pixels of a jet image share mean 0 and one scale, their standard deviation over the whole sample, so that an image
+    stays an image; pixels in [0, 1] stay as they are; every other entry has its own mean and standard deviation.
+    ``low`` and ``high`` are the extremes seen, in normalised units. ``space`` is where normalised events live.
+    """
+
+    def __init__(self, space: Space):
+        super().__init__()
+        self.space = space
+        for name in ("mean", "scale", "low", "high"):
+            self.register_buffer(name, torch.zeros(space.shape))
+
+    def fit(self, x: Tensor, generator: torch.Generator) -> None:
+        """Learn the constants from x (N, *shape)."""
+        flat, pixels = x.flatten(1), self.space.pixels
+        mean, scale = flat.mean(0), flat.std(0)
+        if pixels:
+            mean[:pixels] = 0
+            scale[:pixels] = flat[:, :pixels].std() if self.space.unit_sum else 1
+        scale[scale < 1e-9 * (1 + mean.abs())] = 1  # a constant column carries nothing and must not divide by zero
+        shape = self.mean.shape
+        self.mean.copy_(mean.view(shape))
+        self.scale.copy_(scale.view(shape))
+        z = self(x)
+        self.low.copy_(z.amin(0))
+        self.high.copy_(z.amax(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.scale
+
+    def invert(self, z: Tensor) -> Tensor:
+        """From normalised to physical units."""
+        return z * self.scale + self.mean
+
+    def support(self, margin: float = 1.0) -> Support:
+        """Where events can lie: images as the space says, columns within the range seen, widened by ``margin``."""
+        pixels = self.space.pixels
+        low, high = self.low.flatten() - margin, self.high.flatten() + margin
+        if pixels and self.space.unit_sum:
+            return Support(pixels, total=1 / self.scale.flatten()[0], low=low[pixels:], high=high[pixels:])
+        low[:pixels], high[:pixels] = 0, 1
+        return Support(low=low, high=high)
+
+
+class Compression(nn.Module):
+    """Pixels -> principal components and log of the squared distance to their plane; these and the columns standardised.
+
+    A detector on these few numbers sees the image as PCA does and the columns beside it, at a hundredth of the cost of
+    the pixels. Inverted, an image lies in the plane of the components.
+    """
+
+    def __init__(self, space: Space, components: int):
+        super().__init__()
+        if not 1 <= components < space.pixels:
+            raise InputError(f"compress: {components} components need an image of more pixels; here: {space.pixels}.")
+        self.outer = space
+        names = [f"component_{k}" for k in range(1, components + 1)] + ["log_residual"]
+        self.space = Space((len(names) + len(space.columns),), (*names, *space.columns))
+        self.register_buffer("center", torch.zeros(space.pixels))
+        self.register_buffer("axes", torch.zeros(components, space.pixels))
+        self.register_buffer("floor", torch.ones(()))
+        self.standardise = Normaliser(self.space)
+
+    def fit(self, x: Tensor, generator: torch.Generator) -> None:
+        """Learn the plane and the constants from x (N, *shape)."""
+        pca = principal_components(x.flatten(1)[:, : self.outer.pixels], len(self.axes), generator)
+        self.center.copy_(torch.from_numpy(pca.mean_))
+        self.axes.copy_(torch.from_numpy(pca.components_))
+        self.floor.fill_(1e-6 * x.flatten(1)[:, : self.outer.pixels].square().sum(1).mean())
+        self.standardise.fit(self._compress(x), generator)
+
+    def _compress(self, x: Tensor) -> Tensor:
+        flat, pixels = x.flatten(1), self.outer.pixels
+        y = flat[:, :pixels] - self.center
+        code = y @ self.axes.T
+        residual = (y.square().sum(1) - code.square().sum(1)).clamp(min=0) + self.floor
+        return torch.cat([code, residual.log().unsqueeze(1), flat[:, pixels:]], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.standardise(self._compress(x))
+
+    def invert(self, z: Tensor) -> Tensor:
+        """From normalised to physical units."""
+        y, components = self.standardise.invert(z), len(self.axes)
+        image = y[:, :components] @ self.axes + self.center
+        return torch.cat([image, y[:, components + 1 :]], 1).view(-1, *self.outer.shape)
+
+    def support(self, margin: float = 1.0) -> Support:
+        """Within the range seen, widened by ``margin``."""
+        return self.standardise.support(margin)
+
+
+def principal_components(x: Tensor, components: int, generator: torch.Generator):
+    """scikit-learn's fitted PCA of x (N, D)."""
+    from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
+
+    return PCA(components, svd_solver="randomized", random_state=draw_seed(generator)).fit(x.cpu().double().numpy())
+
+
+def draw_seed(generator: torch.Generator) -> int:
+    """A seed for a library that takes a number."""
+    return int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))

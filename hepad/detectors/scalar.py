@@ -1,0 +1,99 @@
+r"""Energies that are a plain network: the opponents of MPDR in its paper.
+
+IGEBM    negative samples from a replay buffer of earlier ones        Du and Mordatch, NeurIPS 2019, arXiv:1903.08689
+DRL      negative samples recovered from Gaussian noise               Gao et al., ICLR 2021, arXiv:2012.08125
+
+L = < E(x) > - < E(x-) > + gamma < E(x)^2 + E(x-)^2 >
+"""
+
+import torch
+
+from hepad.detectors.base import settings
+from hepad.detectors.energy import EnergyDetector
+from hepad.energies import Scalar
+from hepad.errors import InputError, choose
+from hepad.negatives import FromData, GaussianDiffusion, Law, Persistent, noise_start
+from hepad.representations import Space
+from hepad.sampling import Chain, ReplayBuffer, Support
+
+
+class IGEBM(EnergyDetector):
+    """Scalar energy with persistent chains, or with chains from the data (contrastive divergence).
+
+    Parameters
+    ----------
+    space: what the representation yields
+    network, hidden: the encoder of that name with one output, and widths of its dense layers
+    training: a Schedule
+    visible_chain: a Chain
+    start: 'persistent' or 'data'
+    objective: an Objective (gamma, l2, criterion, events)
+    replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
+    compress: as for Detector
+    """
+
+    squares_of_background = True
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        network: str = "dense",
+        hidden: tuple[int, ...] = (256, 128),
+        training: dict,
+        visible_chain: dict,
+        start: str = "persistent",
+        objective: dict | None = None,
+        replay: float = 0.95,
+        buffer: int = 10_000,
+        compress: int = 0,
+    ):
+        super().__init__(space, training, objective, compress)
+        self.energy = Scalar(self.inner, network, hidden)
+        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.start = choose("start", start, ("persistent", "data"))
+        self.replay, self.buffer = replay, buffer
+
+    def law(self, support: Support, generator: torch.Generator) -> Law:
+        if self.start == "data":
+            return FromData(self.visible_chain)
+        fresh = noise_start(self.inner.shape, support, generator)
+        return Persistent(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))
+
+
+class DRL(EnergyDetector):
+    """Scalar energy trained by recovery from Gaussian noise, drawn for each event from a range of magnitudes.
+
+    Parameters
+    ----------
+    space: what the representation yields
+    network, hidden: the encoder of that name with one output, and widths of its dense layers
+    training: a Schedule
+    visible_chain: a Chain
+    sigma: smallest and largest standard deviation of the noise, in normalised units
+    objective: an Objective (gamma, l2, criterion, events)
+    compress: as for Detector
+    """
+
+    squares_of_background = True
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        network: str = "dense",
+        hidden: tuple[int, ...] = (256, 128),
+        training: dict,
+        visible_chain: dict,
+        sigma: tuple[float, float] = (0.05, 0.3),
+        objective: dict | None = None,
+        compress: int = 0,
+    ):
+        super().__init__(space, training, objective, compress)
+        if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
+            raise InputError(f"sigma: two numbers 0 < smallest <= largest are needed, not {list(sigma)}.")
+        self.energy = Scalar(self.inner, network, hidden)
+        self.visible_chain, self.sigma = settings(Chain, visible_chain, "visible_chain"), tuple(sigma)
+
+    def law(self, support: Support, generator: torch.Generator) -> Law:
+        return GaussianDiffusion(self.sigma, self.visible_chain)

@@ -1,0 +1,62 @@
+r"""Wasserstein normalized autoencoder (CMS, CMS-MLG-24-002, arXiv:2510.02168).
+
+    E(x) = e(x) / e0,       L = W^2( {x}, {x-} )
+
+W^2 is the squared Wasserstein distance between the batch and negative samples in the space of normalised events. Its
+gradient reaches the parameters through every step of the chain that found the x-, from earlier samples or from noise;
+there is no E+ - E- and nothing that can run away, and the loss itself measures how well the model samples background.
+"""
+
+import torch
+from torch import Tensor
+
+from hepad.detectors.base import settings
+from hepad.detectors.nae import ReconstructionDetector
+from hepad.errors import InputError
+from hepad.negatives import Law, Persistent, noise_start
+from hepad.representations import Space
+from hepad.sampling import Chain, ReplayBuffer, Support
+from hepad.selection import wasserstein
+
+
+class WNAE(ReconstructionDetector):
+    """Wasserstein normalized autoencoder on images or vectors.
+
+    Parameters
+    ----------
+    space: what the representation yields
+    autoencoder: AutoencoderSettings (network, hidden, latent, sphere)
+    pretraining, training: Schedules of the autoencoder phase and of the energy phase
+    visible_chain: a Chain; memory grows with its steps
+    objective: an Objective (l2, criterion, events; there is no gamma in this loss)
+    replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
+    compress: as for Detector
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        autoencoder: dict | None = None,
+        pretraining: dict,
+        training: dict,
+        visible_chain: dict,
+        objective: dict | None = None,
+        replay: float = 0.95,
+        buffer: int = 10_000,
+        compress: int = 0,
+    ):
+        if "gamma" in (objective or {}):
+            raise InputError("objective: the Wasserstein loss has no gamma; leave it out.")
+        super().__init__(space, autoencoder, pretraining, training, objective, compress)
+        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        if self.visible_chain.metropolis:
+            raise InputError("visible_chain: the Wasserstein loss needs a chain without 'metropolis'.")
+        self.replay, self.buffer = replay, buffer
+
+    def law(self, support: Support, generator: torch.Generator) -> Law:
+        fresh = noise_start(self.inner.shape, support, generator)
+        return Persistent(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh), differentiable=True)
+
+    def loss(self, positive: Tensor, negative: Tensor, x: Tensor, sample: Tensor) -> Tensor:
+        return wasserstein(x, sample)

@@ -1,0 +1,215 @@
+r"""Where negative samples x- come from: the laws that the energy-based detectors draw them by.
+
+With E the energy, (f, g) an autoencoder with codes on the unit sphere and P the projection on the sphere:
+
+    FromData             visible chain on E from the background batch itself        contrastive divergence (Hinton 2002)
+    Persistent           visible chain on E from the ends of earlier ones           persistent CD (Tieleman 2008), IGEBM
+    OnManifold           latent chain on E(g(z)) from the ends of earlier ones,     NAE (arXiv:2105.05735, section 4)
+                         visible chain on E from g(z)
+    GaussianDiffusion    x~ = x + sigma eps; visible chain from x~ on               recovery likelihood, DRL
+                         E(x') + |x' - x~|^2 / (2 sigma^2)                          (Gao et al., arXiv:2012.08125)
+    ManifoldDiffusion    z~ = P(f(x) + sigma eps); latent chain from z~, then       MPDR (NeurIPS 2023, eq. 5-7)
+                         visible chain from g(z), both on
+                         E(x') + c d(f(x'), z~) / (2 sigma^2)
+
+sigma is drawn for each event from a range (noise-magnitude ensemble) and every chain is tied to its own x~ or z~ alone.
+d is the squared distance on the sphere, along the chord or along the arc (``geodesic``). With several frozen
+autoencoders (manifold ensemble) the batch is divided among them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from hepad.energies import Energy, Reconstruction
+from hepad.errors import InputError
+from hepad.networks import Autoencoder
+from hepad.sampling import Chain, ReplayBuffer, Sphere, Support, frozen, langevin
+
+
+class Negatives(NamedTuple):
+    """Negative samples x (B, ...) and the way they took: the points that the chains started from, as events (B, ...),
+    and where the visible chain took over."""
+
+    start: Tensor
+    middle: Tensor
+    x: Tensor
+
+
+def noise_start(shape: tuple[int, ...], support: Support, generator: torch.Generator) -> Callable[[int], Tensor]:
+    """count -> (count, *shape) standard normal points, moved into the space of events."""
+    return lambda n: support.project(torch.randn(n, *shape, generator=generator, device=generator.device))
+
+
+def sphere_start(latent: int, generator: torch.Generator) -> Callable[[int], Tensor]:
+    """count -> (count, latent) codes, uniform on the unit sphere."""
+    return lambda n: Sphere().project(torch.randn(n, latent, generator=generator, device=generator.device))
+
+
+class Law(Protocol):
+    """Draws negative samples for a batch of normalised background events."""
+
+    def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives: ...
+
+
+@dataclass(frozen=True)
+class FromData:
+    """Contrastive divergence: chains start at the events of the batch."""
+
+    visible: Chain
+
+    def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
+        with frozen(energy):
+            end = langevin(energy.raw, x, self.visible, domain=support, generator=generator)
+        return Negatives(x, x, end)
+
+
+@dataclass(frozen=True)
+class Persistent:
+    """Chains go on from the ends of earlier ones, or start where ``buffer.fresh`` says.
+
+    differentiable: keep the graph of the chain, so that a loss on x- reaches the parameters of the energy
+    """
+
+    visible: Chain
+    buffer: ReplayBuffer
+    differentiable: bool = False
+
+    def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
+        start = support.project(self.buffer.start(len(x), generator))
+        how = {"domain": support, "generator": generator}
+        if self.differentiable:
+            end = langevin(energy.raw, start, self.visible, differentiable=True, **how)
+        else:
+            with frozen(energy):
+                end = langevin(energy.raw, start, self.visible, **how)
+        self.buffer.store(end)
+        return Negatives(start, start, end)
+
+
+@dataclass(frozen=True)
+class OnManifold:
+    """On-manifold initialisation of the NAE; ``buffer`` holds codes."""
+
+    latent: Chain
+    visible: Chain
+    buffer: ReplayBuffer
+
+    def draw(self, energy: Reconstruction, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
+        def decode(z: Tensor) -> Tensor:
+            return support.project(energy.autoencoder.decode(z))
+
+        with frozen(energy):
+            z0 = self.buffer.start(len(x), generator)
+            z = langevin(lambda z: energy.raw(decode(z)), z0, self.latent, domain=Sphere(), generator=generator)
+            self.buffer.store(z)
+            with torch.no_grad():
+                start, middle = decode(z0), decode(z)
+            return Negatives(
+                start, middle, langevin(energy.raw, middle, self.visible, domain=support, generator=generator)
+            )
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How background is perturbed and how strongly a chain is tied to the perturbed point.
+
+    sigma: smallest and largest magnitude of the perturbation, which is drawn per event; weight, visible_weight: c in
+    the latent and in the visible chain; geodesic: distance along the arc instead of the chord.
+
+    The paper sets c to zero in the visible chain of images, where its gradient is high-frequency noise (B.1.3).
+    """
+
+    sigma: tuple[float, float] = (0.05, 0.3)
+    weight: float = 1e-4
+    visible_weight: float = 0.0
+    geodesic: bool = False
+
+    def __post_init__(self):
+        if len(self.sigma) != 2 or not 0 < self.sigma[0] <= self.sigma[1]:
+            raise InputError(f"recovery: sigma must be two numbers 0 < smallest <= largest, not {list(self.sigma)}.")
+        if min(self.weight, self.visible_weight) < 0:
+            raise InputError("recovery: weight and visible_weight must not be negative.")
+
+    def draw_sigma(self, count: int, generator: torch.Generator, device: torch.device) -> Tensor:
+        """(count,) magnitudes, uniform in the range."""
+        low, high = self.sigma
+        return low + (high - low) * torch.rand(count, generator=generator, device=device)
+
+    def tie(self, raw: Callable[[Tensor], Tensor], model: Autoencoder, target: Tensor, sigma: Tensor, c: float):
+        """x' -> raw(x') + c d(f(x'), target) / (2 sigma^2), each (B,)."""
+        if c == 0:
+            return raw
+
+        def tied(x: Tensor) -> Tensor:
+            code = model.encode(x)
+            if self.geodesic:
+                distance = torch.acos((code * target).sum(1).clamp(-1 + 1e-6, 1 - 1e-6)).square()
+            else:
+                distance = (code - target).square().sum(1)
+            return raw(x) + c * distance / (2 * sigma.square())
+
+        return tied
+
+
+@dataclass(frozen=True)
+class ManifoldDiffusion:
+    """MPDR: ``manifolds`` are frozen spherical autoencoders."""
+
+    manifolds: tuple[Autoencoder, ...]
+    recovery: Recovery
+    latent: Chain
+    visible: Chain
+
+    def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
+        count = len(self.manifolds)
+        if len(x) < count:
+            raise InputError(
+                f"manifolds: a batch of {len(x)} events cannot be divided among {count} autoencoders; raise "
+                "'training: batch' or name fewer 'manifolds'."
+            )
+        with frozen(energy):
+            groups = zip(self.manifolds, x.tensor_split(count), strict=True)
+            parts = [self._draw(energy, model, part, support, generator) for model, part in groups]
+        return Negatives(*(torch.cat(stage) for stage in zip(*parts, strict=True)))
+
+    def _draw(self, energy: Energy, model: Autoencoder, x: Tensor, support: Support, generator) -> Negatives:
+        def decode(z: Tensor) -> Tensor:
+            return support.project(model.decode(z))
+
+        sphere, r = Sphere(), self.recovery
+        sigma = r.draw_sigma(len(x), generator, x.device)
+        with torch.no_grad():
+            z = model.encode(x)
+            noise = torch.randn(z.shape, generator=generator, device=z.device)
+            target = sphere.project(z + sigma.unsqueeze(1) * noise)
+        latent = r.tie(energy.raw, model, target, sigma, r.weight)
+        z = langevin(lambda z: latent(decode(z)), target, self.latent, domain=sphere, generator=generator)
+        with torch.no_grad():
+            start, middle = decode(target), decode(z)
+        visible = r.tie(energy.raw, model, target, sigma, r.visible_weight)
+        return Negatives(start, middle, langevin(visible, middle, self.visible, domain=support, generator=generator))
+
+
+@dataclass(frozen=True)
+class GaussianDiffusion:
+    """Recovery from Gaussian noise in the space of events; ``sigma`` in normalised units."""
+
+    sigma: tuple[float, float]
+    visible: Chain
+
+    def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
+        low, high = self.sigma
+        sigma = low + (high - low) * torch.rand(len(x), generator=generator, device=x.device)
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        target = support.project(x + sigma.view(-1, *[1] * (x.dim() - 1)) * noise)
+
+        def tied(x: Tensor) -> Tensor:
+            return energy.raw(x) + (x - target).square().flatten(1).sum(1) / (2 * sigma.square())
+
+        with frozen(energy):
+            end = langevin(tied, target, self.visible, domain=support, generator=generator)
+        return Negatives(target, target, end)

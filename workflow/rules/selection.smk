@@ -1,0 +1,69 @@
+# How a state was chosen without the signal, and what that cost. Computed from finished trainings; nothing reads it back.
+rule follow_candidates:
+    input:
+        models=lambda w: models_of(w.task, energy_detectors_of(w.task)),
+        histories=lambda w: models_of(w.task, energy_detectors_of(w.task), suffix="json"),
+        trails=lambda w: models_of(w.task, energy_detectors_of(w.task), suffix="trail.safetensors"),
+        background=lambda w: features_of(TASKS[w.task]["background"], "test", energy_representations_of(w.task)),
+        signal=lambda w: features_of(w.signal, "test", energy_representations_of(w.task)),
+    output:
+        "results/selection/{task}/{signal}.json",
+    params:
+        representations=lambda w: energy_representations_of(w.task),
+        detectors=lambda w: {d: representation_of(d) for d in energy_detectors_of(w.task)},
+        seeds=lambda w: TASKS[w.task]["seeds"],
+        events=2000,
+    log:
+        "results/logs/selection/{task}_{signal}.log",
+    benchmark:
+        "results/benchmarks/selection/{task}_{signal}.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/follow.py"
+
+
+rule tabulate_selection:
+    input:
+        [
+            f"results/selection/{task}/{signal}.json"
+            for task, entry in TASKS.items()
+            for signal in entry["signals"]
+            if energy_detectors_of(task)
+        ],
+    output:
+        report("results/selection.csv", caption="../report/selection.rst", category="Tables"),
+    log:
+        "results/logs/tabulate_selection.log",
+    benchmark:
+        "results/benchmarks/tabulate_selection.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/tabulate_selection.py"
+
+
+rule plot_selection:
+    input:
+        lambda w: expand("results/selection/{task}/{signal}.json", task=w.task, signal=TASKS[w.task]["signals"]),
+    output:
+        report(
+            directory("results/figures/{task}/selection"),
+            patterns=["{detector}.png"],
+            caption="../report/selection_curves.rst",
+            category="Training",
+            labels={"task": "{task}", "detector": "{detector}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        detectors=lambda w: energy_detectors_of(w.task),
+        seed=lambda w: TASKS[w.task]["seeds"][0],
+    log:
+        "results/logs/figures/{task}_selection.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_selection.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_selection.py"
