@@ -7,14 +7,15 @@ With E the energy, (f, g) an autoencoder with codes on the unit sphere and P the
     OnManifold           latent chain on E(g(z)) from the ends of earlier ones,     NAE (arXiv:2105.05735, section 4)
                          visible chain on E from g(z)
     GaussianDiffusion    x~ = x + sigma eps; visible chain from x~ on               recovery likelihood, DRL
-                         E(x') + |x' - x~|^2 / (2 sigma^2)                          (Gao et al., arXiv:2012.08125)
+                         E(x') + c |x' - x~|^2 / (2 sigma^2)                        (Gao et al., arXiv:2012.08125)
     ManifoldDiffusion    z~ = P(f(x) + sigma eps); latent chain from z~, then       MPDR (NeurIPS 2023, eq. 5-7)
                          visible chain from g(z), both on
                          E(x') + c d(f(x'), z~) / (2 sigma^2)
 
 sigma is drawn for each event from a range (noise-magnitude ensemble) and every chain is tied to its own x~ or z~ alone.
 d is the squared distance on the sphere, along the chord or along the arc (``geodesic``). With several frozen
-autoencoders (manifold ensemble) the batch is divided among them.
+autoencoders (manifold ensemble) the batch is divided among them. A chain of temperature T has the recovery likelihood
+itself as its law for c = T; MPDR's paper has a smaller c.
 """
 
 from collections.abc import Callable
@@ -196,19 +197,20 @@ class ManifoldDiffusion:
 
 @dataclass(frozen=True)
 class GaussianDiffusion:
-    """Recovery from Gaussian noise in the space of events; ``sigma`` in normalised units."""
+    """Recovery from Gaussian noise in the space of events; the ``sigma`` of ``recovery`` in normalised units, its
+    ``weight`` c in the one chain that there is."""
 
-    sigma: tuple[float, float]
+    recovery: Recovery
     visible: Chain
 
     def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
-        low, high = self.sigma
-        sigma = low + (high - low) * torch.rand(len(x), generator=generator, device=x.device)
+        sigma = self.recovery.draw_sigma(len(x), generator, x.device)
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         target = support.project(x + sigma.view(-1, *[1] * (x.dim() - 1)) * noise)
 
         def tied(x: Tensor) -> Tensor:
-            return energy.raw(x) + (x - target).square().flatten(1).sum(1) / (2 * sigma.square())
+            distance = (x - target).square().flatten(1).sum(1)
+            return energy.raw(x) + self.recovery.weight * distance / (2 * sigma.square())
 
         with frozen(energy):
             end = langevin(tied, target, self.visible, domain=support, generator=generator)

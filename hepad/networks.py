@@ -147,23 +147,28 @@ class Head(nn.Module):
     """Turns the output of a decoder into an event; columns stay as they are.
 
     Pixels of a jet image are a softmax times their sum, so that what is decoded is an image, non-negative and of the
-    right sum, and a latent chain stays among images. Pixels that lie each in [0, 1] pass a sigmoid.
+    right sum, and a latent chain stays among images. Pixels that lie each in [0, 1] pass a sigmoid, which starts at the
+    mean image: from a grey one, many networks first learn to be black and stay there.
     """
 
     def __init__(self, space: Space):
         super().__init__()
         self.pixels, self.unit_sum = space.pixels, space.unit_sum
         self.register_buffer("total", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(0 if space.unit_sum else space.pixels))
 
     def fit(self, x: Tensor) -> None:
-        """Learn the sum of an image in normalised units."""
-        if self.pixels and self.unit_sum:
-            self.total.copy_(x.flatten(1)[:, : self.pixels].sum(1).mean())
+        """Learn the sum of an image in normalised units, or the mean image."""
+        image = x.flatten(1)[:, : self.pixels]
+        if self.unit_sum and self.pixels:
+            self.total.copy_(image.sum(1).mean())
+        elif self.pixels:
+            self.offset.copy_(torch.logit(image.mean(0), eps=1e-3))
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
         image, vector = flat[:, : self.pixels], flat[:, self.pixels :]
-        image = self.total * torch.softmax(image, 1) if self.unit_sum else torch.sigmoid(image)
+        image = self.total * torch.softmax(image, 1) if self.unit_sum else torch.sigmoid(image + self.offset)
         return torch.cat([image, vector], 1).view(x.shape)
 
 

@@ -5,7 +5,7 @@ r"""Autoencoders: the reconstruction error as anomaly score (Heimel et al., SciP
     MMD^2 = < k(z, z') > + < k(w, w') > - 2 < k(z, w) >,  z = f(x),  w: the prior,  k(z, w) = C / (C + |z - w|^2)
 
 noise > 0 is the denoising autoencoder, DAE (Vincent et al., JMLR 11 (2010) 3371); mmd > 0 the Wasserstein autoencoder,
-WAE (Tolstikhin et al., arXiv:1711.01558, with its kernel, C = 2 d s^2), whose prior is uniform on the sphere (d s^2 = 1)
+WAE (Tolstikhin et al., arXiv:1711.01558, with its kernel, C = 2 d s^2), its prior is uniform on the sphere (d s^2 = 1)
 or, without ``sphere``, normal (s = 1). x is normalised (a jet image is divided by its standard deviation) and D is the
 number of entries. Decoded jet images pass a softmax, so that a reconstruction is an image too: a sigmoid on sparse
 images of tiny pixels collapses to a constant.

@@ -11,8 +11,8 @@ import torch
 from hepad.detectors.base import settings
 from hepad.detectors.energy import EnergyDetector
 from hepad.energies import Scalar
-from hepad.errors import InputError, choose
-from hepad.negatives import FromData, GaussianDiffusion, Law, Persistent, noise_start
+from hepad.errors import choose
+from hepad.negatives import FromData, GaussianDiffusion, Law, Persistent, Recovery, noise_start
 from hepad.representations import Space
 from hepad.sampling import Chain, ReplayBuffer, Support
 
@@ -71,6 +71,7 @@ class DRL(EnergyDetector):
     training: a Schedule
     visible_chain: a Chain
     sigma: smallest and largest standard deviation of the noise, in normalised units
+    weight: of the tie of a chain to its perturbed event; 1 stands for chains of temperature one
     objective: an Objective (gamma, l2, criterion, events)
     compress: as for Detector
     """
@@ -86,14 +87,14 @@ class DRL(EnergyDetector):
         training: dict,
         visible_chain: dict,
         sigma: tuple[float, float] = (0.05, 0.3),
+        weight: float = 1.0,
         objective: dict | None = None,
         compress: int = 0,
     ):
         super().__init__(space, training, objective, compress)
-        if len(sigma) != 2 or not 0 < sigma[0] <= sigma[1]:
-            raise InputError(f"sigma: two numbers 0 < smallest <= largest are needed, not {list(sigma)}.")
         self.energy = Scalar(self.inner, network, hidden)
-        self.visible_chain, self.sigma = settings(Chain, visible_chain, "visible_chain"), tuple(sigma)
+        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.recovery = Recovery(sigma=tuple(sigma), weight=weight)
 
     def law(self, support: Support, generator: torch.Generator) -> Law:
-        return GaussianDiffusion(self.sigma, self.visible_chain)
+        return GaussianDiffusion(self.recovery, self.visible_chain)

@@ -1,4 +1,4 @@
-"""How a training's candidates fare: what was measured blindly, and the AUC that an eye on the signal would have seen."""
+"""How a training's candidates fare: what was measured blindly, and the AUC that an eye on the signal would have."""
 
 from matplotlib.figure import Figure
 

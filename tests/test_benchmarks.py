@@ -1,0 +1,223 @@
+"""The benchmarks' runner and table, the l1 error of the eight Gaussians, and a small run of each script."""
+
+import csv
+import math
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hepad.errors import InputError
+from hepad.io import read_json
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import adbench  # noqa: E402
+import eight_gaussians as gaussians  # noqa: E402
+import mnist_holdout as mnist  # noqa: E402
+import records  # noqa: E402
+
+with_data = pytest.mark.skipif(not os.environ.get("HEPAD_DATA"), reason="HEPAD_DATA is not set")
+
+
+def counted():
+    """A job's work, and the list of the runs that it did."""
+    done = []
+
+    def work_on(run, settings):
+        done.append(run)
+        return {"value": settings["size"] * run["seed"]}
+
+    return work_on, done
+
+
+def jobs(size, seeds=(0, 1, 2)):
+    return [({"detector": "a", "seed": seed}, {"size": size}) for seed in seeds]
+
+
+def test_records_are_made_once_and_again_with_other_settings(tmp_path):
+    work_on, done = counted()
+    records.make(tmp_path, jobs(2, (0, 1)), work_on)
+    records.make(tmp_path, jobs(2), work_on)
+    assert [run["seed"] for run in done] == [0, 1, 2]
+    assert [r["result"]["value"] for r in records.finished(tmp_path, jobs(2))] == [0, 2, 4]
+    assert records.finished(tmp_path, jobs(3)) == []
+    records.make(tmp_path, jobs(3), work_on)
+    assert len(done) == 6
+    assert [r["result"]["value"] for r in records.finished(tmp_path, jobs(3))] == [0, 3, 6]
+
+
+def test_a_stop_loses_only_the_run_in_progress(tmp_path):
+    work_on, done = counted()
+
+    def interrupted(run, settings):
+        if run["seed"] == 1:
+            raise KeyboardInterrupt
+        return work_on(run, settings)
+
+    with pytest.raises(KeyboardInterrupt):
+        records.make(tmp_path, jobs(1), interrupted)
+    assert len(records.finished(tmp_path, jobs(1))) == 1
+    records.make(tmp_path, jobs(1), work_on)
+    assert [run["seed"] for run in done] == [0, 1, 2]
+
+
+def test_a_failed_training_is_a_result_and_a_bug_is_not(tmp_path):
+    def diverges(run, settings):
+        raise InputError("ran away")
+
+    def broken(run, settings):
+        raise ZeroDivisionError
+
+    records.make(tmp_path, jobs(1, (0,)), diverges)
+    (record,) = records.finished(tmp_path, jobs(1, (0,)))
+    assert (record["error"], record["result"]) == ("ran away", {})
+    with pytest.raises(ZeroDivisionError):
+        records.make(tmp_path, jobs(1, (1,)), broken)
+    assert records.finished(tmp_path, jobs(1, (1,))) == []
+
+
+def test_a_run_that_another_process_has_is_left_to_it(tmp_path):
+    work_on, done = counted()
+    ((run, _),) = jobs(1, (0,))
+    with records.claimed(records._path(tmp_path, run)) as mine:
+        assert mine
+        records.make(tmp_path, jobs(1, (0, 1)), work_on)
+    assert [run["seed"] for run in done] == [1]
+
+
+def test_only_selects_runs_and_names_what_is_unknown():
+    all_jobs = [({"detector": d, "digit": n}, {}) for d in ("ae", "nae") for n in (1, 9)]
+    assert [run for run, _ in records.chosen(all_jobs, "detector=nae,digit=9")] == [{"detector": "nae", "digit": 9}]
+    assert len(records.chosen(all_jobs, "detector=nae,detector=ae")) == 4
+    for wrong in ("digits=9", "digit=3"):
+        with pytest.raises(InputError, match="Allowed"):
+            records.chosen(all_jobs, wrong)
+
+
+def test_table_has_mean_deviation_and_published_figure_of_each_group(tmp_path):
+    rows = [{"detector": "a", "seed": s, "auroc": v, "scale": "x"} for s, v in enumerate((0.5, 0.7, 0.9))]
+    rows += [{"detector": "b", "seed": 0, "auroc": 0.25, "scale": "x"}, {"detector": "b", "seed": 1, "scale": "x"}]
+    published = [{"detector": d, "auroc": 0.8, "scale": "paper"} for d in ("a", "c")]
+    path = tmp_path / "t.csv"
+    columns = ["detector", "seed", "auroc", "scale"]
+    records.write_table(path, columns, rows, over="seed", measures=["auroc"], published=published)
+    found = list(csv.reader(path.open()))
+    assert found == [
+        columns,
+        ["a", "0", "0.5000", "x"],
+        ["a", "1", "0.7000", "x"],
+        ["a", "2", "0.9000", "x"],
+        ["a", "mean", "0.7000", "x"],
+        ["a", "std", "0.2000", "x"],  # squared deviations 0.04 + 0 + 0.04 over n - 1 = 2
+        ["a", "published", "0.8000", "paper"],
+        ["b", "0", "0.2500", "x"],
+        ["b", "1", "", "x"],
+        ["b", "mean", "0.2500", "x"],
+        ["b", "std", "", "x"],
+    ]
+
+
+def test_l1_of_the_truth_is_zero_of_disjoint_densities_two_and_of_a_shift_known():
+    x = gaussians.grid()
+    p = gaussians.truth(x)
+    assert gaussians.l1(p, 3 * p) == pytest.approx(0, abs=1e-12)
+    left, right = (x[:, 0] < 0).double().numpy(), (x[:, 0] > 0).double().numpy()
+    assert gaussians.l1(left, right) == pytest.approx(2)
+    # a normal density of width s shifted by d: integral of |p - q| = 2 (2 Phi(d / 2s) - 1) = 2 erf(d / (2 sqrt(2) s))
+    s, d = 0.6, 0.5
+
+    def normal(shift):
+        return np.exp(-((x[:, 0].numpy() - shift) ** 2 + x[:, 1].numpy() ** 2) / (2 * s**2))
+
+    assert gaussians.l1(normal(0), normal(d)) == pytest.approx(2 * math.erf(d / (2 * math.sqrt(2) * s)), rel=2e-3)
+    ring = x.norm(dim=1).numpy() > 2
+    assert gaussians.l1(np.where(ring, p, 0), p, ring) == pytest.approx(0, abs=1e-12)
+
+
+def test_truth_is_normalised_and_is_what_events_are_drawn_from():
+    x, area = gaussians.grid(), (2 * gaussians.LIMIT / (gaussians.POINTS - 1)) ** 2
+    p = gaussians.truth(x)
+    inside = p.sum() * area  # a little of the outer tails lies beyond the grid
+    assert 0.995 < inside < 1
+    events = gaussians.sample(200_000, 0).numpy()
+    edges = np.linspace(-4, 4, 9)
+    found = np.histogram2d(*events.T, bins=[edges, edges])[0] / len(events)
+    line = (np.arange(400) + 0.5) / 50 - 4
+    fine = gaussians.truth(torch.cartesian_prod(*[torch.from_numpy(line)] * 2)).reshape(8, 50, 8, 50)
+    expected = fine.sum((1, 3)) * 0.02**2
+    assert np.abs(found - expected).max() < 4 * math.sqrt(expected.max() / len(events))
+
+
+def test_the_exact_energy_read_at_the_right_temperature_gives_the_truth():
+    p = gaussians.truth(gaussians.grid())
+    energy = -0.07 * np.log(p)
+    assert gaussians.l1(p, gaussians.boltzmann(energy, 0.07)) < 1e-9
+    assert gaussians.l1(p, gaussians.boltzmann(energy, 0.14)) > 0.3
+    events = -0.07 * np.log(gaussians.truth(gaussians.sample(5000, 1)))
+    best = max(gaussians.TEMPERATURES, key=lambda t: gaussians.log_likelihood(energy, events, t))
+    assert best == pytest.approx(0.07, rel=0.13)
+
+
+def test_separation_of_known_scores():
+    auroc, aupr = mnist.separation(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    assert (auroc, aupr) == (1.0, 1.0)
+    auroc, _ = mnist.separation(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 3.0]))
+    assert auroc == 0.75
+
+
+def test_mean_rank_puts_a_failure_last():
+    names = (*adbench.OURS, *adbench.BASELINES)
+    rows = [
+        {"dataset": table, "detector": name, "auroc": None if name == "lof" else 0.5 + 0.01 * i}
+        for table in ("1_a", "2_b")
+        for i, name in enumerate(names)
+    ]
+    ranks = {row["detector"]: row["auroc"] for row in adbench.summary(rows, "x") if row["split"] == "rank"}
+    assert ranks["lof"] == len(names)
+    assert ranks[names[-1]] == 1
+
+
+def smoke(script, only, folder):
+    script.main(["--scale", "smoke", "--only", only, "--runs", str(folder)])
+
+
+def test_eight_gaussians_runs_and_resumes(tmp_path, capsys):
+    smoke(gaussians, "detector=mpdr_r", tmp_path)
+    assert "mpdr_r" in capsys.readouterr().out
+    table = list(csv.DictReader((tmp_path / "eight_gaussians.csv").open()))
+    assert [row["seed"] for row in table] == ["0", "mean", "std", "published"]
+    assert 0 < float(table[0]["l1_grid"]) <= 2
+    assert (tmp_path / "eight_gaussians.png").stat().st_size > 1000
+    smoke(gaussians, "detector=mpdr_r", tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+@with_data
+def test_mnist_holds_the_digit_out_and_shares_the_autoencoder(tmp_path):
+    x = mnist.load_images(9, {"train": 2000, "test": 1000})
+    assert x["train"].shape[1:] == (1, 28, 28)
+    assert 0 <= x["train"].min() < x["train"].max() <= 1
+    assert 1600 < len(x["train"]) < 1700  # nine digits of 1800 images
+    assert len(x["inlier"]) + len(x["outlier"]) == 1000
+    smoke(mnist, "digit=9,detector=ae,detector=mpdr_r", tmp_path)
+    folder = tmp_path / "mnist_holdout-smoke"
+    assert len(list(folder.glob("autoencoder-*.safetensors"))) == 1
+    mpdr = read_json(folder / "detector_mpdr_r-digit_9-seed_0.json")
+    assert mpdr["error"] is None
+    assert mpdr["result"]["candidates"][-1]["step"] == mnist.SCALES["smoke"]["steps"]["mpdr"]
+
+
+@with_data
+def test_adbench_trains_on_normal_rows_alone(tmp_path):
+    train, test, label = adbench.load_table("2_annthyroid", 0, None)
+    normal, odd = 7200 - 534, 534
+    assert (len(train), len(test), label.sum()) == (round(0.7 * normal), normal - round(0.7 * normal) + odd, odd)
+    assert np.abs(train.mean(0)).max() < 1e-9
+    smoke(adbench, "dataset=42_WBC", tmp_path)
+    rows = list(csv.DictReader((tmp_path / "adbench.csv").open()))
+    assert {row["detector"] for row in rows} == {*adbench.OURS, *adbench.BASELINES}
