@@ -265,3 +265,24 @@ def test_bad_style_is_refused():
         settings({"experiment": "CDF"})
     with pytest.raises(InputError, match="no colour"):
         settings({"colors": {"AE": "blu"}})
+
+
+def test_the_chosen_and_the_best_candidate_are_marked():
+    def record(signal, area):
+        rows = [
+            {"step": 10 * (i + 1), "auc": a, "auc_low": a - 0.01, "auc_high": a + 0.01, "wasserstein": 1 / (i + 1)}
+            for i, a in enumerate(area)
+        ]
+        return {"signal": signal, "criterion": "wasserstein", "chosen_step": 30, "candidates": rows}
+
+    records = [record("top", [0.7, 0.9, 0.8]), record("dark", [0.9, 0.6, 0.7])]
+    figure = figures.selection_curves(records, CONFIG)
+    measured, areas = figure.axes
+    assert [line.get_gid() for line in measured.lines] == ["wasserstein", "chosen"]
+    stars = [
+        line.get_xydata()[0].tolist() for line in areas.lines if line.get_marker() == "*" and len(line.get_xdata())
+    ]
+    assert stars == [[20, 0.9], [10, 0.9]]
+    assert [line.get_xdata()[0] for ax in figure.axes for line in ax.lines if line.get_gid() == "chosen"] == [30, 30]
+    with pytest.raises(InputError, match="no candidates"):
+        figures.selection_curves([], CONFIG)

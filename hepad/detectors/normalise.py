@@ -55,7 +55,7 @@ class Normaliser(nn.Module):
 
 
 class Compression(nn.Module):
-    """Pixels -> principal components, log of the squared distance to their plane; these and the columns are standardised.
+    """Pixels -> principal components, log of the squared distance to their plane; all and the columns standardised.
 
     A detector on these few numbers sees the image as PCA does and the columns beside it, at a hundredth of the cost of
     the pixels. Inverted, an image lies in the plane of the components.

@@ -8,8 +8,8 @@ from hepad.selection import CRITERIA
 from hepad.style import label, palette
 
 NAMES = {
-    "wasserstein": r"$W_2^2/D$, validation background to model samples",
-    "manifold_auc": "AUC of points spread over the manifold",
+    "wasserstein": r"$W_2^2/D$, background to samples",
+    "manifold_auc": "AUC of points on the manifold",
 }
 
 
@@ -47,8 +47,6 @@ def selection_curves(records: list[dict], config: dict, *, title: str = "") -> F
     for panel in axes[0]:
         panel.axvline(records[0]["chosen_step"], color="black", linestyle=":", gid="chosen", label="chosen, blind")
         panel.set_xlabel("step of the energy phase")
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(top=top + 0.45 * (top - bottom))
-    ax.legend(loc="upper left")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower right", ncols=len(records) + 2)
     label(axes[0, 0], config, axes[0, -1], title)
     return figure
