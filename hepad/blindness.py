@@ -22,33 +22,34 @@ COLUMNS = (
 )
 
 
-def follow(detector: Detector, trail: Trail, history: list[dict], background: Tensor, signal: Tensor) -> list[dict]:
-    """One dict per candidate: its step, what was measured of it on background, and its AUC with interval.
+def follow(detector: Detector, trail: Trail, training: dict, background: Tensor, signal: Tensor) -> dict:
+    """What was chosen, by which criterion, and for each candidate its step, what was measured of it on background, and
+    its AUC with interval.
 
     Parameters
     ----------
     detector: the finished detector; its state is put back at the end
-    trail: the candidates of its training; history: the records of that training
+    trail: the candidates of its training; training: its ``history`` and ``facts``
     background, signal: test events (N, *space.shape)
     """
-    measured = {r["step"]: r for r in history if r["phase"] == "energy" and "diverged" not in r}
+    measured = {r["step"]: r for r in training["history"] if r["phase"] == "energy" and "diverged" not in r}
     names = ("valid_energy", *(c.value for c in CRITERIA.values() if c))
     final = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
-    found = []
+    candidates = []
     for step, state in trail.items():
         detector.load_state_dict(state, strict=False)
         area = auc(detector.score(background).numpy(), detector.score(signal).numpy())
         values = {name: measured[step][name] for name in names if name in measured[step]}
-        found.append({"step": step, "auc": area.value, "auc_low": area.low, "auc_high": area.high, **values})
+        candidates.append({"step": step, "auc": area.value, "auc_low": area.low, "auc_high": area.high, **values})
     detector.load_state_dict(final)
-    return found
+    facts = {key: training["facts"][key] for key in ("criterion", "chosen_step")}
+    return {**facts, "n_background": len(background), "n_signal": len(signal), "candidates": candidates}
 
 
 def prices(record: dict) -> list[dict]:
     """Rows of the table, one per criterion that the detector has values for.
 
-    record: a dict with task, detector, signal, seed, criterion (the one used), n_background, n_signal and the
-        candidates from :func:`follow`
+    record: what :func:`follow` gives, with task, detector, signal and seed beside it
     """
     candidates = record["candidates"]
     best = max(candidates, key=lambda c: c["auc"])

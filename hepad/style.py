@@ -83,7 +83,7 @@ def label(first: Axes, config: dict, last: Axes | None = None, title: str = "") 
         exp=filled["experiment"] or "", llabel=filled["label"] or "", com=None, ax=first, loc=0, fontsize=(11, 9, 9, 9)
     )
     ax = last or first
-    text = ", ".join([title] * bool(title) + [rf"$\sqrt{{s}}$ = {energy:g} TeV"] * (energy is not None))
+    text = ", ".join([title] * bool(title) + ([] if energy is None else [rf"$\sqrt{{s}}$ = {energy:g} TeV"]))
     # experiments' own math fonts lack the root sign
     look = {"ha": "right", "va": "bottom", "fontsize": 9, "math_fontfamily": "dejavusans"}
     ax.annotate(text, (1, 1), (0, 2), "axes fraction", "offset points", **look)

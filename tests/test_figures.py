@@ -286,3 +286,11 @@ def test_the_chosen_and_the_best_candidate_are_marked():
     assert [line.get_xdata()[0] for ax in figure.axes for line in ax.lines if line.get_gid() == "chosen"] == [30, 30]
     with pytest.raises(InputError, match="no candidates"):
         figures.selection_curves([], CONFIG)
+
+
+def test_without_an_energy_of_collisions_none_is_written():
+    with style({"sqrt_s_tev": None}):
+        figure = figures.training_curves([{"phase": "a", "step": 1, "loss": 1.0}], {"sqrt_s_tev": None}, title="AE")
+    texts = [text.get_text() for ax in figure.axes for text in ax.texts]
+    assert "AE" in texts
+    assert not [text for text in texts if "TeV" in text]

@@ -86,7 +86,10 @@ def test_following_the_candidates_leaves_the_detector_as_it_was(trained):
     detector, fit = trained
     background, signal = normal(200, 3, seed=2), 2 * normal(200, 3, seed=3)
     before = detector.score(background)
-    found = blindness.follow(detector, fit.trail, fit.history, background, signal)
+    training = {"history": fit.history, "facts": fit.facts}
+    record = blindness.follow(detector, fit.trail, training, background, signal)
+    found = record["candidates"]
+    assert (record["n_background"], record["n_signal"], record["criterion"]) == (200, 200, "wasserstein")
     assert torch.equal(detector.score(background), before)
     assert [c["step"] for c in found] == sorted(fit.trail)
     chosen = next(c for c in found if c["step"] == fit.facts["chosen_step"])

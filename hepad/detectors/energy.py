@@ -22,7 +22,7 @@ from hepad.detectors.base import Detector, settings
 from hepad.energies import Energy
 from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
-from hepad.negatives import Law, Negatives
+from hepad.negatives import Law
 from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
@@ -87,13 +87,6 @@ class EnergyDetector(Detector):
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.energy(x)
-
-    def negatives(self, x: Tensor, generator: torch.Generator) -> Negatives:
-        """Negative samples that the finished model gives for background x (B, *space.shape), in the units of x."""
-        stages = self.law(self.normalise.support(), generator).draw(
-            self.energy, self.normalise(x), self.normalise.support(), generator
-        )
-        return Negatives(*(self.normalise.invert(stage.detach()) for stage in stages))
 
     def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
         history, facts = self.prepare(train, valid, generator, progress)

@@ -4,6 +4,7 @@ Every function takes the style's config (:mod:`hepad.style`) and is called, and 
 ``with style(config)``.
 """
 
+from hepad.figures.beliefs import beside_data, energy_paths
 from hepad.figures.binned import efficiency_against_variable
 from hepad.figures.curves import efficiency_curves
 from hepad.figures.histograms import input_histograms, score_histograms
@@ -15,8 +16,10 @@ from hepad.figures.training import training_curves
 __all__ = [
     "auc_summary",
     "average_images",
+    "beside_data",
     "efficiency_against_variable",
     "efficiency_curves",
+    "energy_paths",
     "input_histograms",
     "jet_images",
     "reconstructions",

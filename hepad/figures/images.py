@@ -30,7 +30,7 @@ def jet_images(
     """
     columns = list(next(iter(images.values())))
     every = np.stack([image for row in images.values() for image in row.values()])
-    norm = _log_norm(every)
+    norm = log_norm(every)
     figure, axes = panels(len(images), len(columns), 2.3, 2.45, "compressed", sharex=True, sharey=True)
     for line, (sample, row) in zip(axes, images.items(), strict=True):
         for ax, (version, image) in zip(line, row.items(), strict=True):
@@ -47,7 +47,7 @@ def average_images(
 ) -> Figure:
     """Average images of samples side by side on one logarithmic colour scale; sample -> (H, W)."""
     figure, axes = panels(1, len(images), 2.6, 3.2, "compressed", sharex=True, sharey=True)
-    norm = _log_norm(np.stack(list(images.values())))
+    norm = log_norm(np.stack(list(images.values())))
     for ax, (sample, image) in zip(axes[0], images.items(), strict=True):
         shown = _show(ax, image, norm, half_widths)
         inside(ax, sample, "white")
@@ -84,7 +84,7 @@ def reconstructions(
     difference = reconstructed - originals
     largest = max(float(np.abs(difference).max()), 1e-12)
     step = 10.0 ** (np.floor(np.log10(largest)) - 1)  # the difference is linear below, logarithmic above
-    norms = [_log_norm(originals)] * 2 + [SymLogNorm(step, vmin=-largest, vmax=largest)]
+    norms = [log_norm(originals)] * 2 + [SymLogNorm(step, vmin=-largest, vmax=largest)]
     figure, axes = panels(3, len(originals), 1.9, 2.2, "compressed", sharex=True, sharey=True)
     titles = ("original", "reconstruction", "reconstruction − original")
     for line, stack, norm, text in zip(axes, (originals, reconstructed, difference), norms, titles, strict=True):
@@ -102,7 +102,8 @@ def reconstructions(
     return figure
 
 
-def _log_norm(images: np.ndarray) -> LogNorm:
+def log_norm(images: np.ndarray) -> LogNorm:
+    """The logarithmic colour scale of images (n, H, W), over ``DECADES`` below the largest pixel."""
     if images.ndim != 3 or not np.isfinite(images).all() or not images.max() > 0:
         raise InputError(f"figures: images of shape {images.shape} must be (n, H, W), finite and not all zero.")
     return LogNorm(float(images.max()) * 10**-DECADES, float(images.max()), clip=False)

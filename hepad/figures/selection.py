@@ -20,8 +20,7 @@ def selection_curves(records: list[dict], config: dict, *, title: str = "") -> F
 
     Parameters
     ----------
-    records: of one detector and seed, one per signal; dicts with ``signal``, ``criterion``, ``chosen_step`` and
-        ``candidates`` from :func:`hepad.blindness.follow`
+    records: of one detector and seed, one per signal: ``signal`` and what :func:`hepad.blindness.follow` gives
     config: style config
     title: e.g. the detector's name
     """

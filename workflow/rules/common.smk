@@ -21,6 +21,7 @@ with errors.told_plainly():
     DEVICE = device.resolve(config["device"])
 
 TASKS = config["tasks"]
+BELIEFS = ("beliefs", "negatives", "paths")
 FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "images.pdf", "inputs.pdf")
 
 
@@ -190,5 +191,5 @@ def figures():
         if image_detectors_of(task):
             paths.append(f"results/figures/{task}/reconstructions")
         if energy_detectors_of(task):
-            paths.append(f"results/figures/{task}/selection")
+            paths += expand("results/figures/{task}/{name}", task=task, name=["selection", *BELIEFS])
     return paths

@@ -195,3 +195,49 @@ rule plot_inputs:
         "../../environment.yml"
     script:
         "../scripts/plot_inputs.py"
+
+
+rule plot_beliefs:
+    input:
+        models=lambda w: models_of(w.task, energy_detectors_of(w.task), TASKS[w.task]["seeds"][:1]),
+        features=lambda w: [
+            path
+            for sample in SAMPLES_OF[w.task]
+            for path in features_of(sample, "test", energy_representations_of(w.task))
+        ],
+    output:
+        believed=report(
+            directory("results/figures/{task}/beliefs"),
+            patterns=["{detector}.png"],
+            caption="../report/beliefs.rst",
+            category="What the model believes",
+            labels={"task": "{task}", "detector": "{detector}", "figure": "samples"},
+        ),
+        negatives=report(
+            directory("results/figures/{task}/negatives"),
+            patterns=["{detector}.png"],
+            caption="../report/negatives.rst",
+            category="What the model believes",
+            labels={"task": "{task}", "detector": "{detector}", "figure": "negative samples"},
+        ),
+        paths=report(
+            directory("results/figures/{task}/paths"),
+            patterns=["{detector}.png"],
+            caption="../report/paths.rst",
+            category="What the model believes",
+            labels={"task": "{task}", "detector": "{detector}", "figure": "energy on the way"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        samples=lambda w: SAMPLES_OF[w.task],
+        representations=lambda w: energy_representations_of(w.task),
+        detectors=lambda w: {name: representation_of(name) for name in energy_detectors_of(w.task)},
+    log:
+        "results/logs/figures/{task}_beliefs.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_beliefs.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_beliefs.py"

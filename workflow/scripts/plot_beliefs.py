@@ -1,0 +1,23 @@
+"""What every energy-based detector of a task believes: its samples beside data, the energy on the way to signals."""
+
+from itertools import product
+from pathlib import Path
+
+from hepad import beliefs, detectors, figures
+from hepad.errors import told_plainly
+from hepad.features import Features
+from hepad.representations.vector import VARIABLES
+from hepad.style import save, style
+
+with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+    params, out = snakemake.params, snakemake.output
+    names = [params.labels[sample] for sample in params.samples]
+    files = zip(product(names, params.representations), snakemake.input.features, strict=True)
+    events = {key: Features.read(path).x[:2000] for key, path in files}
+    for (name, representation), path in zip(params.detectors.items(), snakemake.input.models, strict=True):
+        detector, look = detectors.load(path), {"config": params.style, "title": params.labels[name]}
+        found = beliefs.look_into(detector, {n: events[n, representation] for n in names})
+        columns = [f"{c} [{VARIABLES[c].unit}]" if VARIABLES[c].unit else c for c in detector.space.columns]
+        save(figures.beside_data(found.believed, columns, **look), Path(out.believed) / name)
+        save(figures.beside_data(found.negatives, columns, **look), Path(out.negatives) / name)
+        save(figures.energy_paths(found.paths, background_name=names[0], **look), Path(out.paths) / name)
