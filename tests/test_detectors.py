@@ -18,6 +18,7 @@ from hepad.training import CollapseError
 IMAGE = Space((1, 12, 12), (), 144)
 VECTOR = Space((6,), ("mass", "b", "c", "d", "e", "f"), 0)
 BOTH = Space((150,), VECTOR.columns, 144)
+PHOTO = Space((1, 12, 12), (), 144, unit_sum=False)
 SHORT = {"steps": 400, "batch": 64, "rate": 3e-3}
 LATENT_CHAIN = {"steps": 2, "step": 0.1, "noise": 0.03, "unit": True}
 VISIBLE_CHAIN = {"steps": 4, "step": 1.0, "noise": 0.01}
@@ -48,6 +49,7 @@ CASES = [
     ("AE", IMAGE, {"autoencoder": {"network": "heidelberg", "hidden": [32], "latent": 4}, "training": SHORT}),
     ("AE", VECTOR, {"autoencoder": {"hidden": [128], "latent": 3}, "training": SHORT, "noise": 0.1}),
     ("AE", VECTOR, {"autoencoder": {"hidden": [128], "latent": 3, "sphere": False}, "training": SHORT, "mmd": 0.1}),
+    ("AE", PHOTO, {"autoencoder": SMALL, "training": SHORT}),
     ("AE", BOTH, {"autoencoder": {"hidden": [128], "latent": 6}, "training": SHORT}),
     ("AE", BOTH, {"autoencoder": {"hidden": [64], "latent": 3}, "training": SHORT, "compress": 4}),
     ("ConvVAE", IMAGE, {"hidden": [32], "latent": 4, "flow": {"type": "Planar", "layers": 2}, "training": SHORT}),
@@ -61,6 +63,7 @@ CASES = [
     ("WNAE", VECTOR, NO_LATENT | {"visible_chain": {"steps": 4, "step": 0.5, "noise": 0.1}}),
     ("MPDR", IMAGE, ENERGY),
     ("MPDR", IMAGE, ENERGY | SCALAR | {"recovery": {"sigma": [0.05, 2.0], "geodesic": True}}),
+    ("MPDR", PHOTO, ENERGY),
     ("MPDR", IMAGE, ENERGY | {"manifolds": [3, 4, 6], "objective": {"criterion": "manifold_auc"}}),
     ("MPDR", VECTOR, ENERGY | SCALAR | {"objective": {"gamma": 0.1, "criterion": "wasserstein"}}),
     ("MPDR", BOTH, ENERGY | {"compress": 4, "visible_chain": VECTOR_CHAIN}),
@@ -88,7 +91,8 @@ def events(space, n, anomalous, seed):
         for _ in range(2):
             center = rng.normal(0, 0.45 if anomalous else 0.1, (n, 2, 1, 1))
             image += np.exp(-((x - center[:, 0]) ** 2 + (y - center[:, 1]) ** 2) / 0.08)
-        parts.append((image / image.sum((1, 2), keepdims=True)).reshape(n, -1))
+        image /= image.sum((1, 2), keepdims=True) if space.unit_sum else 2
+        parts.append(image.reshape(n, -1))
     if space.columns:
         code = rng.normal(size=(n, 2))
         plane = np.random.default_rng(0).normal(size=(2, 6))

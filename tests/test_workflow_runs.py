@@ -42,10 +42,12 @@ def configuration(data):
         },
         "detectors": {
             "ae": {
-                "type": "AE", "representation": "vector", "hidden": [64], "latent": 2, "training": {"steps": 3000},
+                "type": "AE", "representation": "vector", "autoencoder": {"hidden": [64], "latent": 2},
+                "training": {"steps": 3000},
             },
             "nae": {
-                "type": "NAE", "representation": "vector", "hidden": [32], "latent": 2, "pretraining": {"steps": 500},
+                "type": "NAE", "representation": "vector", "autoencoder": {"hidden": [32], "latent": 2},
+                "pretraining": {"steps": 500},
                 "training": {"steps": 40, "average": 0.9}, "latent_chain": CHAIN, "visible_chain": CHAIN,
             },
             "mass": {"type": "Variable", "representation": "vector", "variable": "mass"},
@@ -117,6 +119,7 @@ def test_every_figure_is_there_as_pdf_and_png(finished):
     figures = finished[0] / "results" / "figures" / "jets"
     names = ["auc", "images", "average_images", "inputs", "efficiency_two", "training/ae", "training/nae"]
     names += [f"{kind}/{detector}" for kind in ("scores", "efficiency_against") for detector in ("ae", "nae", "mass")]
+    names += [f"{kind}/nae" for kind in ("selection", "beliefs", "negatives", "paths")]
     for name in names:
         assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF"), name
         assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
@@ -152,7 +155,7 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
     config["tasks"]["jets"]["signals"].append("three")
     jobs = planned(finished[0], written(tmp_path / "config.yaml", config))
     assert not [job for job in jobs if job.rule.startswith("train")]
-    own = [job for job in jobs if job.rule != "tabulate" and not job.rule.startswith("plot") and job.rule != "all"]
+    own = [job for job in jobs if not job.rule.startswith(("tabulate", "plot")) and job.rule != "all"]
     assert sorted(output for job in own for output in job.outputs) == [
         "results/ceiling/jets/three_background.h5",
         "results/ceiling/jets/three_signal.h5",
@@ -161,6 +164,7 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
         "results/features/vector/three.test.h5",
         "results/features/vector/three.train.h5",
         "results/scores/jets/three.h5",
+        "results/selection/jets/three.json",
     ]
     drawn = {job.rule for job in jobs} - {job.rule for job in own}
     assert drawn >= {"tabulate", "all", "plot_efficiency", "plot_summary", "plot_scores", "plot_images", "plot_inputs"}
