@@ -219,11 +219,16 @@ class ReplayBuffer:
     """
 
     def __init__(self, size: int, replay: float, fresh: Callable[[int], Tensor]):
-        if size < 1 or not 0 <= replay <= 1:
-            raise InputError(f"buffer, replay: buffer >= 1 and 0 <= replay <= 1 are needed, not {size} and {replay}.")
+        self.refuse(size, replay)
         self.size, self.replay, self.fresh = size, replay, fresh
         self.points: Tensor | None = None
         self.filled = self.next = 0
+
+    @staticmethod
+    def refuse(size: int, replay: float) -> None:
+        """InputError unless these are a size and a probability."""
+        if size < 1 or not 0 <= replay <= 1:
+            raise InputError(f"buffer, replay: buffer >= 1 and 0 <= replay <= 1 are needed, not {size} and {replay}.")
 
     def start(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, ...) starting points."""

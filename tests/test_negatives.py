@@ -179,6 +179,25 @@ def test_a_batch_smaller_than_the_ensemble_is_refused():
             detectors.build({"type": "MPDR", "arguments": arguments | extra}, VECTOR, 0)
 
 
+def test_a_criterion_about_manifolds_needs_one():
+    arguments = {"training": {"steps": 1}, "visible_chain": {"steps": 1, "step": 0.1, "noise": 0.1}}
+    arguments["objective"] = {"criterion": "manifold_auc"}
+    plane = {"pretraining": {"steps": 1}, "start": "data", "autoencoder": {"sphere": False}}
+    for name, extra in (("IGEBM", {}), ("DRL", {}), ("NAE", plane)):
+        with pytest.raises(InputError, match="'manifold_auc' needs an autoencoder"):
+            detectors.build({"type": name, "arguments": arguments | extra}, VECTOR, 0)
+
+
+@pytest.mark.parametrize("bad", [{"replay": 1.5}, {"buffer": 0}])
+@pytest.mark.parametrize("name", ["NAE", "WNAE", "IGEBM"])
+def test_a_buffer_that_cannot_be_is_refused_before_anything_runs(name, bad):
+    arguments = {"training": {"steps": 1}, "visible_chain": {"steps": 1, "step": 0.1, "noise": 0.1}}
+    arguments |= {} if name == "IGEBM" else {"pretraining": {"steps": 1}}
+    arguments |= {"start": "persistent"} if name == "NAE" else {}
+    with pytest.raises(InputError, match="buffer, replay"):
+        detectors.build({"type": name, "arguments": arguments | bad}, VECTOR, 0)
+
+
 def test_a_scalar_energy_has_a_bounded_slope():
     torch.manual_seed(0)
     energy = Scalar(VECTOR, "dense", (64, 64))

@@ -30,7 +30,7 @@ def not_blind(jobs, config, task):
     allowed = (
         rf"results/(samples/{background}/\d+\.root|events/{background}\.h5|features/\w+/{background}\.train\.h5)",
         re.escape(str(ROOT / card)),
-        re.escape(str(ROOT / "hepad")) + r"/(detectors|representations)/\w+\.py",
+        re.escape(str(ROOT / "hepad")) + r"/((detectors|representations)/\w+|energies|negatives)\.py",
     )
     found = ancestors(jobs, models(jobs, task))
     return {path for path in found if not any(re.fullmatch(pattern, path) for pattern in allowed)}

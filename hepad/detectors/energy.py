@@ -26,7 +26,7 @@ from hepad.negatives import Law
 from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.sampling import DivergenceError, Support
+from hepad.sampling import Chain, DivergenceError, Support
 from hepad.selection import CRITERIA, separation, wasserstein
 from hepad.training import Fit, History, Schedule, fit_loop, in_parts
 
@@ -78,6 +78,14 @@ class EnergyDetector(Detector):
         """The autoencoders, if any, whose manifolds the negative samples start from."""
         return []
 
+    def refuse_criterion_without_manifold(self) -> None:
+        """InputError if the criterion is about manifolds and there are none; for the end of a constructor."""
+        if self.objective.criterion == "manifold_auc" and not self.manifolds():
+            raise InputError(
+                f"objective: criterion 'manifold_auc' needs an autoencoder with codes on the sphere, which "
+                f"{type(self).__name__} does not have here; use 'last' or 'wasserstein'."
+            )
+
     def loss(self, positive: Tensor, negative: Tensor, x: Tensor, sample: Tensor) -> Tensor:
         """Scalar of the energies (B,) of the background x and of the negative sample; the contrastive one."""
         squares = negative.square().mean()
@@ -92,9 +100,8 @@ class EnergyDetector(Detector):
         history, facts = self.prepare(train, valid, generator, progress)
         support, before = self.normalise.support(), in_parts(self.energy, valid)
         law, guard = self.law(support, generator), Guard(type(self).__name__)
-        for name in ("latent", "visible"):
-            if hasattr(law, name):
-                facts[f"{name}_temperature"] = getattr(law, name).temperature
+        chains = {name: part for name, part in vars(law).items() if isinstance(part, Chain)}
+        facts |= {f"{name}_temperature": chain.temperature for name, chain in chains.items()}
 
         def loss(x: Tensor, step: int):
             sample = law.draw(self.energy, x, support, generator).x

@@ -43,6 +43,7 @@ class ReconstructionDetector(EnergyDetector, Reconstructing):
         super().__init__(space, training, objective, compress)
         self.energy = Reconstruction(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
         self.pretraining = settings(Schedule, pretraining, "pretraining")
+        self.refuse_criterion_without_manifold()
 
     def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
         how = {"l2": self.objective.l2, "generator": generator, "progress": progress}
@@ -95,6 +96,7 @@ class NAE(ReconstructionDetector):
         compress: int = 0,
     ):
         super().__init__(space, autoencoder, pretraining, training, objective, compress)
+        ReplayBuffer.refuse(buffer, replay)
         self.start, self.replay, self.buffer = choose("start", start, STARTS), replay, buffer
         self.visible_chain = settings(Chain, visible_chain, "visible_chain")
         if (latent_chain is not None) != (start == "on_manifold"):
@@ -103,7 +105,6 @@ class NAE(ReconstructionDetector):
             self.latent_chain = settings(Chain, latent_chain, "latent_chain")
             if not self.energy.autoencoder.sphere or self.latent_chain.metropolis:
                 raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'; set 'sphere: true'.")
-        ReplayBuffer(buffer, replay, sphere_start(2, None))  # refuses bad settings here already
 
     def law(self, support: Support, generator: torch.Generator) -> Law:
         if self.start == "data":

@@ -17,7 +17,28 @@ from hepad.representations import Space
 from hepad.sampling import Chain, ReplayBuffer, Support
 
 
-class IGEBM(EnergyDetector):
+class ScalarDetector(EnergyDetector):
+    """An energy-based detector whose energy is a network with one output, without any autoencoder."""
+
+    squares_of_background = True
+
+    def __init__(
+        self,
+        space: Space,
+        network: str,
+        hidden: tuple[int, ...],
+        training: dict,
+        visible_chain: dict,
+        objective: dict | None,
+        compress: int,
+    ):
+        super().__init__(space, training, objective, compress)
+        self.energy = Scalar(self.inner, network, hidden)
+        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.refuse_criterion_without_manifold()
+
+
+class IGEBM(ScalarDetector):
     """Scalar energy with persistent chains, or with chains from the data (contrastive divergence).
 
     Parameters
@@ -31,8 +52,6 @@ class IGEBM(EnergyDetector):
     replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
     compress: as for Detector
     """
-
-    squares_of_background = True
 
     def __init__(
         self,
@@ -48,10 +67,9 @@ class IGEBM(EnergyDetector):
         buffer: int = 10_000,
         compress: int = 0,
     ):
-        super().__init__(space, training, objective, compress)
-        self.energy = Scalar(self.inner, network, hidden)
-        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        super().__init__(space, network, hidden, training, visible_chain, objective, compress)
         self.start = choose("start", start, ("persistent", "data"))
+        ReplayBuffer.refuse(buffer, replay)
         self.replay, self.buffer = replay, buffer
 
     def law(self, support: Support, generator: torch.Generator) -> Law:
@@ -61,7 +79,7 @@ class IGEBM(EnergyDetector):
         return Persistent(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))
 
 
-class DRL(EnergyDetector):
+class DRL(ScalarDetector):
     """Scalar energy trained by recovery from Gaussian noise, drawn for each event from a range of magnitudes.
 
     Parameters
@@ -76,8 +94,6 @@ class DRL(EnergyDetector):
     compress: as for Detector
     """
 
-    squares_of_background = True
-
     def __init__(
         self,
         space: Space,
@@ -91,9 +107,7 @@ class DRL(EnergyDetector):
         objective: dict | None = None,
         compress: int = 0,
     ):
-        super().__init__(space, training, objective, compress)
-        self.energy = Scalar(self.inner, network, hidden)
-        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        super().__init__(space, network, hidden, training, visible_chain, objective, compress)
         self.recovery = Recovery(sigma=tuple(sigma), weight=weight)
 
     def law(self, support: Support, generator: torch.Generator) -> Law:

@@ -52,6 +52,7 @@ class WNAE(ReconstructionDetector):
         self.visible_chain = settings(Chain, visible_chain, "visible_chain")
         if self.visible_chain.metropolis:
             raise InputError("visible_chain: the Wasserstein loss needs a chain without 'metropolis'.")
+        ReplayBuffer.refuse(buffer, replay)
         self.replay, self.buffer = replay, buffer
 
     def law(self, support: Support, generator: torch.Generator) -> Law:

@@ -4,7 +4,7 @@ import inspect
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration, detectors, device, errors, io, representations, samples, sweeps
+from hepad import configuration, detectors, device, energies, errors, io, negatives, representations, samples, sweeps
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
@@ -144,7 +144,9 @@ def code_of(*classes):
 
 
 def detector_code(wildcards):
-    return code_of(detectors.DETECTORS[config["detectors"][wildcards.detector]["type"]])
+    cls = detectors.DETECTORS[config["detectors"][wildcards.detector]["type"]]
+    parts = (energies.Energy, negatives.Law) if issubclass(cls, detectors.EnergyDetector) else ()
+    return code_of(cls, *parts)
 
 
 def representation_code(wildcards):
