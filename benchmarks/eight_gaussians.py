@@ -51,9 +51,7 @@ PUBLISHED = {"mpdr_s": 64 * 0.01806, "mpdr_r": 64 * 0.01208}
 NOISE = 0.075
 RECONSTRUCTION = [{"temperature": t, "rate": rate} for t in (0.02, 0.03) for rate in (5e-4, 1e-3)]
 SCALAR = [{"temperature": t, "rate": rate} for t in (3e-4, 1e-3) for rate in (3e-3, 1e-2)]
-# DRL ties a chain to its start by |x - x~|^2 / (2 sigma^2) whatever the temperature: step < 2 sigma^2 keeps T near one
-GAUSSIAN = [{"temperature": t, "rate": rate} for t in (0.3, 1.0) for rate in (3e-3, 1e-2)]
-SETTINGS = {"mpdr_s": SCALAR, "cd_s": SCALAR, "drl": GAUSSIAN} | {
+SETTINGS = {"mpdr_s": SCALAR, "cd_s": SCALAR, "drl": SCALAR} | {
     name: RECONSTRUCTION for name in ("mpdr_r", "cd_r", "nae_omi", "nae_pcd", "ae")
 }
 TITLES = {
@@ -126,7 +124,7 @@ def spec(name: str, setting: dict, size: dict) -> dict:
         "cd_r": ("NAE", {**start, **how, "start": "data"}),
         "nae_omi": ("NAE", {**start, **how, "latent_chain": {"steps": 10, "step": 0.1, "noise": 0.1}}),
         "nae_pcd": ("NAE", {**start, **how, "start": "persistent"}),
-        "drl": ("DRL", {**scalar, **how, "sigma": [0.1, 0.3]}),
+        "drl": ("DRL", {**scalar, **how, "sigma": [0.1, 0.3], "weight": exact}),
         "ae": ("AE", {"autoencoder": autoencoder, "training": {**alone, "rate": energy_rate}}),
     }
     kind, arguments_ = entries[name]
