@@ -12,7 +12,6 @@ The published rows: Tables 1 and 2 of the MPDR paper (AUPR; the last ten epochs'
 paper (ten trainings' mean). The AUROC of MPDR-R for digit 9 is from a talk of the authors (1 December 2023).
 """
 
-import copy
 import hashlib
 import itertools
 import json
@@ -25,6 +24,7 @@ from records import arguments, carry_out, claimed, data_file, table_path, write_
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
 from hepad import detectors
+from hepad.blindness import follow
 from hepad.representations import Space
 from hepad.training import Fit
 
@@ -200,18 +200,10 @@ def evaluate(run: dict, settings: dict, folder: Path, device: str) -> dict:
     results = {}
     for name in ("outlier", "constant"):
         results[f"auroc_{name}"], results[f"aupr_{name}"] = separation(inlier, detector.score(x[name]))
-    return {**results, "candidates": candidates(detector, fit, x), "facts": fit.facts, "history": fit.history}
-
-
-def candidates(detector: detectors.Detector, fit: Fit, x: dict, first: int = 1000) -> list[dict]:
-    """Step and AUROC against the digit, of every state that the training could have ended with."""
-    final, found = copy.deepcopy(detector.state_dict()), []
-    for step, state in fit.trail.items():
-        detector.load_state_dict({**final, **state})
-        scores = [detector.score(x[name][:first]) for name in ("inlier", "outlier")]
-        found.append({"step": step, "auroc": separation(*scores)[0]})
-    detector.load_state_dict(final)
-    return found
+    training = {"history": fit.history, "facts": fit.facts}
+    first = [x[name][:1000] for name in ("inlier", "outlier")]
+    followed = follow(detector, fit.trail, training, *first)["candidates"] if fit.trail else []
+    return {**results, **training, "candidates": followed}
 
 
 def published() -> list[dict]:

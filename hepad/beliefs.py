@@ -10,7 +10,7 @@ Signals are looked at here, after all trainings.
 """
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +19,9 @@ from torch import Tensor
 
 from hepad.detectors import EnergyDetector
 from hepad.energies import Reconstruction
-from hepad.negatives import Law
+from hepad.negatives import Law, Persistent, chains_of
 from hepad.networks import Autoencoder
 from hepad.representations import Space
-from hepad.sampling import Chain
 from hepad.training import in_parts
 
 STAGES = ("start", "after the latent chain", "after the visible chain")
@@ -82,7 +81,7 @@ def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, l
         # the energy is that of the chain's own point: made an image again, a compressed one lies in the plane
         energy = in_parts(detector.anomaly, z).numpy()
         found[name] = Sample(seen(detector.space, detector.normalise.invert(z)), energy)
-    if "latent" not in _values(law):
+    if "latent" not in chains_of(law):
         del found[STAGES[1]]
     return found
 
@@ -98,9 +97,8 @@ def seen(space: Space, x: Tensor) -> np.ndarray:
 
 def lengthened(law: Law, factor: int) -> Law:
     """The law with chains of ``factor`` times as many steps, which keep no graph."""
-    chains = {name: value for name, value in _values(law).items() if isinstance(value, Chain)}
-    changed = {name: replace(chain, steps=factor * chain.steps) for name, chain in chains.items()}
-    if "differentiable" in _values(law):
+    changed = {name: replace(chain, steps=factor * chain.steps) for name, chain in chains_of(law).items()}
+    if isinstance(law, Persistent):
         changed["differentiable"] = False
     return replace(law, **changed)
 
@@ -141,7 +139,3 @@ def autoencoder_of(detector: EnergyDetector) -> Autoencoder | None:
     if detector.manifolds():
         return detector.manifolds()[0]
     return detector.energy.autoencoder if isinstance(detector.energy, Reconstruction) else None
-
-
-def _values(law: Law) -> dict:
-    return {field.name: getattr(law, field.name) for field in fields(law)}

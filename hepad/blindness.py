@@ -4,7 +4,6 @@ Every candidate of a finished training is scored on test background and on a sig
 of the best candidate, which only an eye on the signal could have picked, minus that of the one the criterion picks.
 """
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from hepad.detectors import Detector
 from hepad.evaluation import auc
-from hepad.io import atomic_path
 from hepad.selection import CRITERIA
+from hepad.tables import write_rows
 from hepad.training import Trail
 
 COLUMNS = (
@@ -33,14 +32,14 @@ def follow(detector: Detector, trail: Trail, training: dict, background: Tensor,
     background, signal: test events (N, *space.shape)
     """
     measured = {r["step"]: r for r in training["history"] if r["phase"] == "energy" and "diverged" not in r}
-    names = ("valid_energy", *(c.value for c in CRITERIA.values() if c))
+    names = ("valid_energy", *(c.value for c in CRITERIA.values()))
     final = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
     candidates = []
     for step, state in trail.items():
         detector.load_state_dict(state, strict=False)
         area = auc(detector.score(background).numpy(), detector.score(signal).numpy())
         values = {name: measured[step][name] for name in names if name in measured[step]}
-        candidates.append({"step": step, "auc": area.value, "auc_low": area.low, "auc_high": area.high, **values})
+        candidates.append({**values, "auc": area.value, "auc_low": area.low, "auc_high": area.high})
     detector.load_state_dict(final)
     facts = {key: training["facts"][key] for key in ("criterion", "chosen_step")}
     return {**facts, "n_background": len(background), "n_signal": len(signal), "candidates": candidates}
@@ -55,9 +54,9 @@ def prices(record: dict) -> list[dict]:
     best = max(candidates, key=lambda c: c["auc"])
     rows = []
     for name, criterion in CRITERIA.items():
-        if criterion and criterion.value not in candidates[0]:
+        if criterion.value not in candidates[0]:
             continue
-        step = criterion.best(candidates) if criterion else max(c["step"] for c in candidates)
+        step = criterion.best(candidates)
         chosen = next(c for c in candidates if c["step"] == step)
         row = {key: record[key] for key in ("task", "detector", "signal", "seed", "n_background", "n_signal")}
         row |= {"criterion": name, "used": int(name == record["criterion"]), "chosen_step": step}
@@ -67,9 +66,5 @@ def prices(record: dict) -> list[dict]:
 
 
 def write_prices(path: str | Path, records: Iterable[dict]) -> None:
-    """The table of all records as CSV, atomically; numbers have six significant digits."""
-    with atomic_path(path) as partial, open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in (row for record in records for row in prices(record)):
-            writer.writerow({key: f"{x:.6g}" if isinstance(x, float) else x for key, x in row.items()})
+    """The table of all records as CSV, atomically."""
+    write_rows(path, COLUMNS, [row for record in records for row in prices(record)])

@@ -40,6 +40,11 @@ class Negatives(NamedTuple):
     x: Tensor
 
 
+def chains_of(law: "Law") -> dict[str, Chain]:
+    """The chains of a law: 'visible' and, where it has one, 'latent'."""
+    return {name: part for name, part in vars(law).items() if isinstance(part, Chain)}
+
+
 def noise_start(shape: tuple[int, ...], support: Support, generator: torch.Generator) -> Callable[[int], Tensor]:
     """count -> (count, *shape) standard normal points, moved into the space of events."""
     return lambda n: support.project(torch.randn(n, *shape, generator=generator, device=generator.device))
@@ -166,16 +171,20 @@ class ManifoldDiffusion:
     visible: Chain
 
     def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
-        count = len(self.manifolds)
-        if len(x) < count:
-            raise InputError(
-                f"manifolds: a batch of {len(x)} events cannot be divided among {count} autoencoders; raise "
-                "'training: batch' or name fewer 'manifolds'."
-            )
+        self.refuse(len(x), len(self.manifolds))
         with frozen(energy):
-            groups = zip(self.manifolds, x.tensor_split(count), strict=True)
+            groups = zip(self.manifolds, x.tensor_split(len(self.manifolds)), strict=True)
             parts = [self._draw(energy, model, part, support, generator) for model, part in groups]
         return Negatives(*(torch.cat(stage) for stage in zip(*parts, strict=True)))
+
+    @staticmethod
+    def refuse(batch: int, count: int) -> None:
+        """InputError if a batch of so many events cannot be divided among ``count`` autoencoders."""
+        if batch < count:
+            raise InputError(
+                f"manifolds: a batch of {batch} events cannot be divided among {count} autoencoders; raise "
+                "'training: batch' or name fewer 'manifolds'."
+            )
 
     def _draw(self, energy: Energy, model: Autoencoder, x: Tensor, support: Support, generator) -> Negatives:
         def decode(z: Tensor) -> Tensor:

@@ -220,9 +220,10 @@ class Autoencoder(nn.Module):
         """Mean squared error per dimension, (B,)."""
         return (x - self(x)).square().flatten(1).mean(1)
 
-    def weight_norm(self) -> Tensor:
-        """Sum of all squared weights (not biases), for L2 regularisation."""
-        return sum(p.square().sum() for p in self.parameters() if p.dim() > 1)
+
+def weight_norm(module: nn.Module) -> Tensor:
+    """Sum of all squared weights (not biases), for L2 regularisation."""
+    return sum(p.square().sum() for p in module.parameters() if p.dim() > 1)
 
 
 def _need_image(shape: tuple[int, ...], divisor: int) -> None:

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from hepad.errors import InputError
 from hepad.io import atomic_path
-from hepad.training import Criterion, Trail
+from hepad.training import LAST, Criterion, Trail
 
 CRITERIA = {
-    "last": None,
+    "last": LAST,
     "wasserstein": Criterion("wasserstein"),
     "manifold_auc": Criterion("manifold_auc", largest=True),
 }

@@ -79,11 +79,16 @@ def rows(kind: str, records: Iterable[dict]) -> list[dict]:
 
 
 def write_csv(path: str | Path, kind: str, records: Iterable[dict]) -> None:
-    """Write one table as CSV, atomically; numbers have six significant digits, unresolved ones are empty."""
+    """Write one table as CSV, atomically; unresolved numbers are empty."""
+    write_rows(path, COLUMNS[choose("table", kind, COLUMNS)], rows(kind, records))
+
+
+def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
+    """Write dicts with the keys ``columns`` as CSV, atomically; numbers have six significant digits, None is empty."""
     with atomic_path(path) as partial, open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS[choose("table", kind, COLUMNS)], lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        for row in rows(kind, records):
+        for row in rows:
             writer.writerow({key: f"{x:.6g}" if isinstance(x, float) else x for key, x in row.items()})
 
 

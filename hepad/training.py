@@ -38,15 +38,21 @@ class Fit(NamedTuple):
 
 
 class Criterion(NamedTuple):
-    """Which measured value chooses the state: the candidate where it is smallest, or ``largest``."""
+    """Which value of the records chooses the state: the candidate where it is smallest, or ``largest``."""
 
     value: str
     largest: bool = False
 
     def best(self, history: History) -> int:
-        """The step of the chosen record among those that have the value."""
+        """The step of the chosen record among the candidates whose value is finite; DivergenceError if none is."""
         sign = -1 if self.largest else 1
-        return min((r for r in history if r.get(self.value) is not None), key=lambda r: sign * r[self.value])["step"]
+        found = [r for r in history if "diverged" not in r and math.isfinite(r.get(self.value, math.nan))]
+        if not found:
+            raise DivergenceError(f"criterion '{self.value}': it is not finite in any record. Lower 'rate'.")
+        return min(found, key=lambda r: sign * r[self.value])["step"]
+
+
+LAST = Criterion("step", largest=True)
 
 
 class CollapseError(InputError):
@@ -86,7 +92,7 @@ def fit_loop(
     generator: torch.Generator,
     progress: Progress,
     measure: Callable[[], dict[str, float]] | None = None,
-    criterion: Criterion | None = None,
+    criterion: Criterion = LAST,
     records: int = 25,
 ) -> tuple[History, Trail]:
     """Minimise ``loss`` over batches of ``train``.
@@ -97,7 +103,7 @@ def fit_loop(
     loss: (batch, step) -> (scalar to minimise, values to log)
     train: (N, ...) background training events
     measure: values of the candidate, in ``module``, on background validation data
-    criterion: which of them chooses the state that the training ends with; without it the last candidate stays
+    criterion: which of the values chooses the state that the training ends with
     records: how many times the logged values, averaged since the last record, and the measured ones are written to the
         history, and a candidate is kept
 
@@ -117,44 +123,43 @@ def fit_loop(
     every = max(1, schedule.steps // records)
     history, trail, sums = [], {}, {}
     with progress.stage(phase, schedule.steps) as stage:
-        for step, batch in enumerate(_batches(train, schedule, generator), start=1):
-            rate = schedule.rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / schedule.steps))
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            module.train()
-            try:
+        try:
+            for step, batch in enumerate(_batches(train, schedule, generator), start=1):
+                rate = schedule.rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / schedule.steps))
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                module.train()
                 value, logged = loss(batch, step)
                 if not torch.isfinite(value):
                     raise DivergenceError(f"{phase} phase: the loss is {value.item()} at step {step}. Lower 'rate'.")
-            except DivergenceError as error:
-                if not trail:
-                    raise
-                history.append({"phase": phase, "step": step, "diverged": str(error)})
-                progress.say(f"stopped at step {step}, going back to the last good state: {error}")
-                break
-            optimiser.zero_grad(set_to_none=True)
-            value.backward()
-            if schedule.clip:
-                nn.utils.clip_grad_norm_(parameters, schedule.clip)
-            optimiser.step()
-            if average:
-                with torch.no_grad():  # a young average forgets its untrained start faster
-                    torch._foreach_lerp_(average, parameters, 1 - min(schedule.average, step / (step + 10)))
-            for key, item in {"loss": value.detach(), **logged}.items():
-                sums[key] = sums.get(key, 0) + item
-            if step % every == 0 or step == schedule.steps:
-                count = (step - 1) % every + 1 if step % every else every
-                means = {key: float(item) / count for key, item in sums.items()}
-                sums = {}
-                with _exchanged(parameters, average):
-                    module.eval()
-                    measured = measure() if measure else {}
-                    trail[step] = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-                epoch = step * min(schedule.batch, len(train)) / len(train)
-                history.append({"phase": phase, "step": step, "epoch": epoch, "rate": rate, **means, **measured})
-                stage.advance(0, epoch=epoch, **means, **measured)
-            stage.advance(1)
-    module.load_state_dict(trail[criterion.best(history) if criterion else max(trail)])
+                optimiser.zero_grad(set_to_none=True)
+                value.backward()
+                if schedule.clip:
+                    nn.utils.clip_grad_norm_(parameters, schedule.clip)
+                optimiser.step()
+                if average:
+                    with torch.no_grad():  # a young average forgets its untrained start faster
+                        torch._foreach_lerp_(average, parameters, 1 - min(schedule.average, step / (step + 10)))
+                for key, item in {"loss": value.detach(), **logged}.items():
+                    sums[key] = sums.get(key, 0) + item
+                if step % every == 0 or step == schedule.steps:
+                    count = (step - 1) % every + 1 if step % every else every
+                    means = {key: float(item) / count for key, item in sums.items()}
+                    sums = {}
+                    with _exchanged(parameters, average):
+                        module.eval()
+                        measured = measure() if measure else {}
+                        trail[step] = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+                    epoch = step * min(schedule.batch, len(train)) / len(train)
+                    history.append({"phase": phase, "step": step, "epoch": epoch, "rate": rate, **means, **measured})
+                    stage.advance(0, epoch=epoch, **means, **measured)
+                stage.advance(1)
+        except DivergenceError as error:
+            if not trail:
+                raise
+            history.append({"phase": phase, "step": step, "diverged": str(error)})
+            progress.say(f"stopped at step {step}, going back to the last good state: {error}")
+    module.load_state_dict(trail[criterion.best(history)])
     module.eval()
     return history, trail
 
@@ -168,9 +173,11 @@ def _exchanged(parameters: list[Tensor], average: list[Tensor] | None) -> Iterat
     raw = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         torch._foreach_copy_(parameters, average)
-    yield
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, raw)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, raw)
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1024) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 from hepad.errors import InputError
 from hepad.progress import Progress
 from hepad.sampling import DivergenceError
-from hepad.training import Criterion, Schedule, fit_loop
+from hepad.training import LAST, Criterion, Schedule, fit_loop
 
 
 class Point(nn.Module):
@@ -105,6 +105,30 @@ def test_a_loss_that_is_not_finite_stops_the_training():
     assert "nan at step 3" in history[-1]["diverged"]
     assert list(trail) == [1, 2]
     assert module.x.item() == trail[2]["x"].item()
+
+
+def test_a_divergence_while_measuring_goes_back_too_and_spoils_no_weights():
+    module, calls = Point(), []
+
+    def measure():
+        calls.append(1)
+        if len(calls) == 3:
+            raise DivergenceError("the measuring chain is lost")
+        return {"m": 1.0}
+
+    schedule = Schedule(steps=10, average=0.5)
+    history, trail = fit(module, lambda batch, step: (module.x, {}), schedule, records=10, measure=measure)
+    assert history[-1] == {"phase": "test", "step": 3, "diverged": "the measuring chain is lost"}
+    assert list(trail) == [1, 2]
+    assert module.x.item() == trail[2]["x"].item()
+
+
+def test_a_criterion_looks_at_finite_values_of_candidates_alone():
+    history = [{"step": 1, "m": math.nan}, {"step": 2, "m": 2.0}, {"step": 3, "m": 1.0}, {"step": 4}]
+    history.append({"step": 5, "m": 0.0, "diverged": "why"})
+    assert (Criterion("m").best(history), Criterion("m", largest=True).best(history), LAST.best(history)) == (3, 2, 4)
+    with pytest.raises(DivergenceError, match="'other'"):
+        Criterion("other").best(history)
 
 
 @pytest.mark.parametrize("bad", [{"steps": 0}, {"batch": 0}, {"rate": 0.0}, {"average": 1.0}])

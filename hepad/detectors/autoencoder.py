@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hepad.detectors.base import Reconstructing, settings
 from hepad.errors import InputError
-from hepad.networks import Autoencoder, AutoencoderSettings
+from hepad.networks import Autoencoder, AutoencoderSettings, weight_norm
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.training import Criterion, Fit, History, Schedule, fit_loop, in_parts
@@ -55,7 +55,7 @@ def fit_autoencoder(
         z = model.encode(x + noise * normal(x.shape) if noise else x)
         value = (x - model.decode(z)).square().mean()
         if l2:
-            value = value + l2 * model.weight_norm()
+            value = value + l2 * weight_norm(model)
         if mmd_weight:
             prior = normal(z.shape)
             w = torch.nn.functional.normalize(prior, dim=1) if model.sphere else prior

@@ -83,6 +83,19 @@ class Detector(nn.Module, ABC):
     def anomaly(self, x: Tensor) -> Tensor:
         """Score (B,) of normalised events (B, *space.shape)."""
 
+    def _refuse_poor(self, valid: Tensor, error: float) -> float:
+        """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better."""
+        # in normalised units, mean squared deviation from the mean event
+        baseline = (valid - valid.mean(0)).square().mean().item()
+        r2 = 1 - error / baseline
+        if not r2 > 0.02:
+            raise CollapseError(
+                f"{type(self).__name__}: the reconstruction of background is no better than its mean event "
+                f"(R^2 = {r2:.3f}); the autoencoder has collapsed. Smear sparse images (sigma >= 1), avoid a sigmoid "
+                "output, train longer, or lower the rate."
+            )
+        return r2
+
     def _refuse_constant(self, score: Tensor) -> None:
         if not torch.isfinite(score).all():
             raise CollapseError(f"{type(self).__name__}: the score of background events is not finite.")
@@ -99,19 +112,6 @@ class Reconstructing(Detector):
     @abstractmethod
     def reconstruct(self, x: Tensor) -> Tensor:
         """Reconstruction, in the units of x (N, *space.shape)."""
-
-    def _refuse_poor(self, valid: Tensor, error: float) -> float:
-        """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better."""
-        # in normalised units, mean squared deviation from the mean event
-        baseline = (valid - valid.mean(0)).square().mean().item()
-        r2 = 1 - error / baseline
-        if not r2 > 0.02:
-            raise CollapseError(
-                f"{type(self).__name__}: the reconstruction of background is no better than its mean event "
-                f"(R^2 = {r2:.3f}); the autoencoder has collapsed. Smear sparse images (sigma >= 1), avoid a sigmoid "
-                "output, train longer, or lower the rate."
-            )
-        return r2
 
 
 def build(spec: dict, space: Space, seed: int) -> Detector:

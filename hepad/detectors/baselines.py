@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hepad.detectors.base import Detector, Reconstructing
-from hepad.detectors.normalise import draw_seed, principal_components
+from hepad.detectors.normalise import Plane, draw_seed
 from hepad.errors import InputError, choose
 from hepad.representations import Space
 from hepad.training import Fit
@@ -69,18 +69,14 @@ class PCAReconstruction(Reconstructing):
         dimension = math.prod(space.shape)
         if not 1 <= components < dimension:
             raise InputError(f"PCAReconstruction: components must lie between 1 and {dimension - 1}, not {components}.")
-        self.register_buffer("center", torch.zeros(dimension))
-        self.register_buffer("axes", torch.zeros(components, dimension))
+        self.plane = Plane(dimension, components)
 
     def _fit(self, train, valid, generator, progress):
-        pca = principal_components(train.flatten(1), len(self.axes), generator)
-        self.center.copy_(torch.from_numpy(pca.mean_))
-        self.axes.copy_(torch.from_numpy(pca.components_))
+        self.plane.fit(train.flatten(1), generator)
         return Fit([], {"r2": self._refuse_poor(valid, self.anomaly(valid).mean().item())})
 
     def _project(self, x: Tensor) -> Tensor:
-        y = x.flatten(1) - self.center
-        return (y @ self.axes.T @ self.axes + self.center).view(x.shape)
+        return self.plane.point(self.plane.code(x.flatten(1))).view(x.shape)
 
     def anomaly(self, x: Tensor) -> Tensor:
         return (x - self._project(x)).square().flatten(1).mean(1)
@@ -111,8 +107,7 @@ class Mixture(Detector):
         dimension = k + len(columns)
         if dimension < 1 or compress < 0 or components < 1:
             raise InputError("Mixture: components >= 1, compress >= 0, and variables or compress >= 1 are needed.")
-        self.register_buffer("center", torch.zeros(space.pixels))
-        self.register_buffer("axes", torch.zeros(k, space.pixels))
+        self.plane = Plane(space.pixels, k) if k else None
         self.register_buffer("shift", torch.zeros(dimension))
         self.register_buffer("width", torch.ones(dimension))
         self.register_buffer("log_weight", torch.zeros(components))
@@ -122,11 +117,9 @@ class Mixture(Detector):
     def _fit(self, train, valid, generator, progress):
         from sklearn.mixture import GaussianMixture
 
-        if len(self.axes):
-            pca = principal_components(train.flatten(1)[:, : self.space.pixels], len(self.axes), generator)
-            self.center.copy_(torch.from_numpy(pca.mean_))
-            self.axes.copy_(torch.from_numpy(pca.components_))
-        if len(train) <= max(len(self.mu), len(self.axes)):
+        if self.plane:
+            self.plane.fit(train.flatten(1)[:, : self.space.pixels], generator)
+        if len(train) <= max(len(self.mu), len(self.plane.axes) if self.plane else 0):
             raise InputError(f"Mixture: {len(train)} training events are too few for its components; lower them.")
         y = self._compress(train)
         self.shift.copy_(y.mean(0))
@@ -140,7 +133,7 @@ class Mixture(Detector):
 
     def _compress(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
-        parts = [(flat[:, : self.space.pixels] - self.center) @ self.axes.T] if len(self.axes) else []
+        parts = [self.plane.code(flat[:, : self.space.pixels])] if self.plane else []
         return torch.cat([*parts, flat[:, self.columns]], 1)
 
     def anomaly(self, x: Tensor) -> Tensor:

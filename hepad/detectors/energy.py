@@ -16,17 +16,17 @@ from collections import deque
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hepad.detectors.base import Detector, settings
-from hepad.energies import Energy
+from hepad.energies import Energy, Reconstruction
 from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
-from hepad.negatives import Law
-from hepad.networks import Autoencoder
+from hepad.negatives import Law, chains_of, sphere_start
+from hepad.networks import Autoencoder, weight_norm
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.sampling import Chain, DivergenceError, Support
+from hepad.sampling import DivergenceError, Support
 from hepad.selection import CRITERIA, separation, wasserstein
 from hepad.training import Fit, History, Schedule, fit_loop, in_parts
 
@@ -100,8 +100,7 @@ class EnergyDetector(Detector):
         history, facts = self.prepare(train, valid, generator, progress)
         support, before = self.normalise.support(), in_parts(self.energy, valid)
         law, guard = self.law(support, generator), Guard(type(self).__name__)
-        chains = {name: part for name, part in vars(law).items() if isinstance(part, Chain)}
-        facts |= {f"{name}_temperature": chain.temperature for name, chain in chains.items()}
+        facts |= {f"{name}_temperature": chain.temperature for name, chain in chains_of(law).items()}
 
         def loss(x: Tensor, step: int):
             sample = law.draw(self.energy, x, support, generator).x
@@ -110,9 +109,7 @@ class EnergyDetector(Detector):
             logged = {"energy_positive": positive.detach().mean(), "energy_negative": negative.detach().mean()}
             value = self.loss(positive, negative, x, sample)
             if self.objective.l2:
-                value = value + self.objective.l2 * sum(
-                    p.square().sum() for p in self.energy.parameters() if p.dim() > 1
-                )
+                value = value + self.objective.l2 * weight_norm(self.energy)
             return value, logged
 
         measure = self._measures(train, valid, law, support, generator)
@@ -134,17 +131,17 @@ class EnergyDetector(Detector):
         return Fit(history + energy_history, facts, trail)
 
     def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
-        """What is known of the finished energy (N,) on background."""
-        return {"energy": energy.mean().item()}
+        """What is known of the finished energy (N,) on background; a reconstruction that was ruined is refused."""
+        facts = {"energy": energy.mean().item()}
+        if isinstance(self.energy, Reconstruction):
+            facts["r2"] = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item())
+        return facts
 
     def _measures(self, train: Tensor, valid: Tensor, law: Law, support: Support, generator: torch.Generator):
         """The function that the training calls at each record: the values of hepad.selection, on background alone."""
         probe = valid[: self.objective.events]
         models = self.manifolds()
-        codes = [
-            nn.functional.normalize(torch.randn(len(probe), m.latent, generator=generator, device=valid.device), dim=1)
-            for m in models
-        ]
+        codes = [sphere_start(m.latent, generator)(len(probe)) for m in models]
 
         def measure() -> dict[str, float]:
             with torch.no_grad():
@@ -190,8 +187,7 @@ class Guard:
 
 def chosen(history: History, criterion: str) -> dict:
     """Which record the criterion chose, and whether the training diverged."""
-    rule, steps = CRITERIA[criterion], [r["step"] for r in history if "diverged" not in r]
-    facts = {"criterion": criterion, "chosen_step": rule.best(history) if rule else max(steps)}
+    facts = {"criterion": criterion, "chosen_step": CRITERIA[criterion].best(history)}
     if "diverged" in history[-1]:
         facts["diverged_at_step"] = history[-1]["step"]
     return facts

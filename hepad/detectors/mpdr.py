@@ -82,11 +82,7 @@ class MPDR(EnergyDetector, Reconstructing):
         self.recovery = settings(Recovery, recovery or {}, "recovery")
         if self.latent_chain.metropolis:
             raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'.")
-        if self.training_schedule.batch < len(latents):
-            raise InputError(
-                f"manifolds: a batch of {self.training_schedule.batch} events cannot be divided among {len(latents)} "
-                "autoencoders; raise 'training: batch' or name fewer 'manifolds'."
-            )
+        ManifoldDiffusion.refuse(self.training_schedule.batch, len(latents))
 
     def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
         history, facts = [], {}
@@ -115,12 +111,6 @@ class MPDR(EnergyDetector, Reconstructing):
 
     def manifolds(self) -> list[Autoencoder]:
         return list(self.models)
-
-    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
-        facts = super().final_facts(valid, energy)
-        if isinstance(self.energy, Reconstruction):
-            facts["r2"] = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item())
-        return facts
 
     def reconstruct(self, x: Tensor) -> Tensor:
         own = isinstance(self.energy, Reconstruction)

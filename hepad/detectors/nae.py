@@ -54,11 +54,6 @@ class ReconstructionDetector(EnergyDetector, Reconstructing):
     def manifolds(self) -> list[Autoencoder]:
         return [self.energy.autoencoder] if self.energy.autoencoder.sphere else []
 
-    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
-        """With R^2 of the finished reconstruction; one that was ruined is refused."""
-        r2 = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item())
-        return super().final_facts(valid, energy) | {"r2": r2}
-
     def reconstruct(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             return self.normalise.invert(self.energy.autoencoder(self.normalise(x)))

@@ -54,6 +54,32 @@ class Normaliser(nn.Module):
         return Support(low=low, high=high)
 
 
+class Plane(nn.Module):
+    """The plane of the first ``components`` principal components of D numbers, by scikit-learn."""
+
+    def __init__(self, dimension: int, components: int):
+        super().__init__()
+        self.register_buffer("center", torch.zeros(dimension))
+        self.register_buffer("axes", torch.zeros(components, dimension))
+
+    def fit(self, x: Tensor, generator: torch.Generator) -> None:
+        """Learn center and axes from x (N, D)."""
+        from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
+
+        pca = PCA(len(self.axes), svd_solver="randomized", random_state=draw_seed(generator))
+        pca.fit(x.cpu().double().numpy())
+        self.center.copy_(torch.from_numpy(pca.mean_))
+        self.axes.copy_(torch.from_numpy(pca.components_))
+
+    def code(self, x: Tensor) -> Tensor:
+        """Coordinates (N, components) of x (N, D) in the plane."""
+        return (x - self.center) @ self.axes.T
+
+    def point(self, code: Tensor) -> Tensor:
+        """The point (N, D) of the plane with these coordinates."""
+        return code @ self.axes + self.center
+
+
 class Compression(nn.Module):
     """Pixels -> principal components, log of the squared distance to their plane; all and the columns standardised.
 
@@ -68,24 +94,22 @@ class Compression(nn.Module):
         self.outer = space
         names = [f"component_{k}" for k in range(1, components + 1)] + ["log_residual"]
         self.space = Space((len(names) + len(space.columns),), (*names, *space.columns))
-        self.register_buffer("center", torch.zeros(space.pixels))
-        self.register_buffer("axes", torch.zeros(components, space.pixels))
+        self.plane = Plane(space.pixels, components)
         self.register_buffer("floor", torch.ones(()))
         self.standardise = Normaliser(self.space)
 
     def fit(self, x: Tensor, generator: torch.Generator) -> None:
         """Learn the plane and the constants from x (N, *shape)."""
-        pca = principal_components(x.flatten(1)[:, : self.outer.pixels], len(self.axes), generator)
-        self.center.copy_(torch.from_numpy(pca.mean_))
-        self.axes.copy_(torch.from_numpy(pca.components_))
-        self.floor.fill_(1e-6 * x.flatten(1)[:, : self.outer.pixels].square().sum(1).mean())
+        image = x.flatten(1)[:, : self.outer.pixels]
+        self.plane.fit(image, generator)
+        self.floor.fill_(1e-6 * image.square().sum(1).mean())
         self.standardise.fit(self._compress(x), generator)
 
     def _compress(self, x: Tensor) -> Tensor:
         flat, pixels = x.flatten(1), self.outer.pixels
-        y = flat[:, :pixels] - self.center
-        code = y @ self.axes.T
-        residual = (y.square().sum(1) - code.square().sum(1)).clamp(min=0) + self.floor
+        code = self.plane.code(flat[:, :pixels])
+        size = (flat[:, :pixels] - self.plane.center).square().sum(1)
+        residual = (size - code.square().sum(1)).clamp(min=0) + self.floor
         return torch.cat([code, residual.log().unsqueeze(1), flat[:, pixels:]], 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,20 +117,12 @@ class Compression(nn.Module):
 
     def invert(self, z: Tensor) -> Tensor:
         """From normalised to physical units."""
-        y, components = self.standardise.invert(z), len(self.axes)
-        image = y[:, :components] @ self.axes + self.center
-        return torch.cat([image, y[:, components + 1 :]], 1).view(-1, *self.outer.shape)
+        y, components = self.standardise.invert(z), len(self.plane.axes)
+        return torch.cat([self.plane.point(y[:, :components]), y[:, components + 1 :]], 1).view(-1, *self.outer.shape)
 
     def support(self, margin: float = 1.0) -> Support:
         """Within the range seen, widened by ``margin``."""
         return self.standardise.support(margin)
-
-
-def principal_components(x: Tensor, components: int, generator: torch.Generator):
-    """scikit-learn's fitted PCA of x (N, D)."""
-    from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
-
-    return PCA(components, svd_solver="randomized", random_state=draw_seed(generator)).fit(x.cpu().double().numpy())
 
 
 def draw_seed(generator: torch.Generator) -> int:

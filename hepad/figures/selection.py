@@ -4,7 +4,6 @@ from matplotlib.figure import Figure
 
 from hepad.errors import InputError
 from hepad.figures.panels import panels
-from hepad.selection import CRITERIA
 from hepad.style import label, palette
 
 NAMES = {
@@ -27,7 +26,7 @@ def selection_curves(records: list[dict], config: dict, *, title: str = "") -> F
     if not records or not records[0]["candidates"]:
         raise InputError("figures: there are no candidates. Train the detector for at least one step.")
     candidates = records[0]["candidates"]
-    measured = [c.value for c in CRITERIA.values() if c and c.value in candidates[0]]
+    measured = [name for name in NAMES if name in candidates[0]]
     figure, axes = panels(1, len(measured) + 1, 3.8, 3.3)
     step = [c["step"] for c in candidates]
     for ax, name in zip(axes[0], measured, strict=False):

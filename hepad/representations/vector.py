@@ -123,6 +123,12 @@ VARIABLES = {
     "n_photons": Variable(lambda q: _count(q.events.photons), "", "number of photons", "photons"),
 }
 
+
+def with_units(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of variables as they stand at an axis: 'mass [GeV]', 'multiplicity'."""
+    return tuple(f"{name} [{VARIABLES[name].unit}]" if VARIABLES[name].unit else name for name in columns)
+
+
 SUBSTRUCTURE = (
     "mass", "soft_drop_mass", "tau21", "tau32", "c2", "d2", "pt_dispersion", "girth", "multiplicity",
     "leading_fraction", "planar_flow", "lund_multiplicity",

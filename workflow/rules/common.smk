@@ -81,6 +81,10 @@ def features_of(sample, part, representations):
     )
 
 
+def class_of(detector):
+    return detectors.DETECTORS[config["detectors"][detector]["type"]]
+
+
 def representation_of(detector):
     return config["detectors"][detector]["representation"]
 
@@ -110,19 +114,17 @@ def histories_of_task(wildcards):
 
 def image_detectors_of(task):
     """Detectors of a task that can show the reconstruction of an image."""
-    types = {name: detectors.DETECTORS[config["detectors"][name]["type"]] for name in TASKS[task]["detectors"]}
     images = {name for name, entry in config["representations"].items() if entry["type"] == "JetImage"}
     return [
         name
-        for name, cls in types.items()
-        if issubclass(cls, detectors.Reconstructing) and representation_of(name) in images
+        for name in TASKS[task]["detectors"]
+        if issubclass(class_of(name), detectors.Reconstructing) and representation_of(name) in images
     ]
 
 
 def energy_detectors_of(task):
     """Detectors of a task whose trainings have candidates to choose from."""
-    types = {name: detectors.DETECTORS[config["detectors"][name]["type"]] for name in TASKS[task]["detectors"]}
-    return [name for name, cls in types.items() if issubclass(cls, detectors.EnergyDetector)]
+    return [name for name in TASKS[task]["detectors"] if issubclass(class_of(name), detectors.EnergyDetector)]
 
 
 def energy_representations_of(task):
@@ -144,7 +146,7 @@ def code_of(*classes):
 
 
 def detector_code(wildcards):
-    cls = detectors.DETECTORS[config["detectors"][wildcards.detector]["type"]]
+    cls = class_of(wildcards.detector)
     parts = (energies.Energy, negatives.Law) if issubclass(cls, detectors.EnergyDetector) else ()
     return code_of(cls, *parts)
 
@@ -157,13 +159,12 @@ def representation_code(wildcards):
 
 def groups():
     """Where each detector stands in tables and curves."""
-    types = {name: detectors.DETECTORS[entry["type"]] for name, entry in config["detectors"].items()}
-    return {name: cls.group for name, cls in types.items()}
+    return {name: class_of(name).group for name in config["detectors"]}
 
 
 def score_names():
     """What the score of each detector is called in figures."""
-    return {name: detectors.DETECTORS[entry["type"]].score_name for name, entry in config["detectors"].items()}
+    return {name: class_of(name).score_name for name in config["detectors"]}
 
 
 def labels():

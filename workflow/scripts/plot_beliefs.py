@@ -6,7 +6,7 @@ from pathlib import Path
 from hepad import beliefs, detectors, figures
 from hepad.errors import told_plainly
 from hepad.features import Features
-from hepad.representations.vector import VARIABLES
+from hepad.representations.vector import with_units
 from hepad.style import save, style
 
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
@@ -17,7 +17,7 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     for (name, representation), path in zip(params.detectors.items(), snakemake.input.models, strict=True):
         detector, look = detectors.load(path), {"config": params.style, "title": params.labels[name]}
         found = beliefs.look_into(detector, {n: events[n, representation] for n in names})
-        columns = [f"{c} [{VARIABLES[c].unit}]" if VARIABLES[c].unit else c for c in detector.space.columns]
+        columns = with_units(detector.space.columns)
         save(figures.beside_data(found.believed, columns, **look), Path(out.believed) / name)
         save(figures.beside_data(found.negatives, columns, **look), Path(out.negatives) / name)
         save(figures.energy_paths(found.paths, background_name=names[0], **look), Path(out.paths) / name)

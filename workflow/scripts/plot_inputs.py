@@ -5,7 +5,7 @@ from pathlib import Path
 from hepad.errors import told_plainly
 from hepad.features import Features
 from hepad.figures import input_histograms
-from hepad.representations.vector import VARIABLES
+from hepad.representations.vector import with_units
 from hepad.style import save, style
 
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
@@ -13,6 +13,7 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     names, space = [snakemake.params.labels[name] for name in snakemake.params.samples], features[0].space
     values = {n: f.x.flatten(1)[:, space.pixels :].numpy() for n, f in zip(names, features, strict=True)}
     background = values.pop(names[0])
-    columns = tuple(f"{c} [{VARIABLES[c].unit}]" if VARIABLES[c].unit else c for c in space.columns)
-    figure = input_histograms(columns, background, values, snakemake.params.style, background_name=names[0])
+    figure = input_histograms(
+        with_units(space.columns), background, values, snakemake.params.style, background_name=names[0]
+    )
     save(figure, Path(snakemake.output[0]).with_suffix(""))
