@@ -49,6 +49,7 @@ PUBLISHED = {"mpdr_s": 64 * 0.01806, "mpdr_r": 64 * 0.01208}
 # What is tuned: temperature of the visible chain (in normalised units) and rate; equally many settings for everyone.
 # The slope of a scalar network is at most about one, so that its temperature must be small.
 NOISE = 0.075
+MANIFOLDS = [2, 3, 4]  # latent sizes; circles alone, as in the paper, leave the plane between the modes unsampled
 RECONSTRUCTION = [{"temperature": t, "rate": rate} for t in (0.02, 0.03) for rate in (5e-4, 1e-3)]
 SCALAR = [{"temperature": t, "rate": rate} for t in (3e-4, 1e-3) for rate in (3e-3, 1e-2)]
 SETTINGS = {"mpdr_s": SCALAR, "cd_s": SCALAR, "drl": SCALAR} | {
@@ -116,7 +117,8 @@ def spec(name: str, setting: dict, size: dict) -> dict:
     # with c = T the chains sample the recovery likelihood itself (eq. 7 of the paper); the paper has c = 1e-4
     exact = setting["temperature"]
     mpdr = {**start, **how, "recovery": {"sigma": [0.05, 0.3], "weight": exact, "visible_weight": exact},
-            "latent_chain": {"steps": 2, "step": 0.1, "noise": 0.02, "unit": True}}  # fmt: skip
+            "latent_chain": {"steps": 2, "step": 0.1, "noise": 0.02, "unit": True},
+            "manifolds": MANIFOLDS}  # fmt: skip
     entries = {
         "mpdr_s": ("MPDR", {**mpdr, "kind": "scalar", "autoencoder": {**autoencoder, "hidden": scalar["hidden"]}}),
         "mpdr_r": ("MPDR", {**mpdr, "kind": "reconstruction"}),

@@ -32,6 +32,10 @@ class Energy(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         return self.raw(x) / self.scale
 
+    def penalty(self) -> Tensor | float:
+        """What a loss on this energy has to pay for the network's weights."""
+        return 0.0
+
 
 class Reconstruction(Energy):
     """The error of an autoencoder."""
@@ -42,6 +46,9 @@ class Reconstruction(Energy):
 
     def raw(self, x: Tensor) -> Tensor:
         return self.autoencoder.error(x)
+
+    def penalty(self) -> Tensor | float:
+        return self.autoencoder.penalty() / self.scale
 
 
 class Scalar(Energy):

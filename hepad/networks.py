@@ -177,16 +177,20 @@ class AutoencoderSettings:
     """What an autoencoder is made of.
 
     network: a name in ``NETWORKS``; hidden: widths of its dense layers; latent: dimension of the code;
-    sphere: the code is a unit vector.
+    sphere: the code is a unit vector; l2: weight, beside the error, of the encoder's squared weights, which keeps an
+    encoder on the sphere, whose scale is free, from growing without limit.
     """
 
     network: str = "dense"
     hidden: tuple[int, ...] = (256, 128)
     latent: int = 16
     sphere: bool = True
+    l2: float = 0.0
 
     def __post_init__(self):
         choose("autoencoder: network", self.network, NETWORKS)
+        if self.l2 < 0:
+            raise InputError(f"autoencoder: l2: {self.l2} must not be negative.")
         if self.latent < 1 or (self.sphere and self.latent < 2):
             raise InputError(
                 f"autoencoder: latent: {self.latent} is too small; a sphere needs at least 2 dimensions, a plane 1."
@@ -199,7 +203,7 @@ class Autoencoder(nn.Module):
     def __init__(self, space: Space, settings: AutoencoderSettings):
         super().__init__()
         make_encoder, make_decoder = NETWORKS[settings.network]
-        self.latent, self.sphere = settings.latent, settings.sphere
+        self.latent, self.sphere, self.l2 = settings.latent, settings.sphere, settings.l2
         self.encoder = make_encoder(space.shape, self.latent, list(settings.hidden))
         self.decoder = make_decoder(self.latent, space.shape, list(settings.hidden))
         self.head = Head(space)
@@ -220,10 +224,9 @@ class Autoencoder(nn.Module):
         """Mean squared error per dimension, (B,)."""
         return (x - self(x)).square().flatten(1).mean(1)
 
-
-def weight_norm(module: nn.Module) -> Tensor:
-    """Sum of all squared weights (not biases), for L2 regularisation."""
-    return sum(p.square().sum() for p in module.parameters() if p.dim() > 1)
+    def penalty(self) -> Tensor | float:
+        """l2 times the sum of the encoder's squared weights (not biases); what is added to a loss in units of error."""
+        return self.l2 * sum(p.square().sum() for p in self.encoder.parameters() if p.dim() > 1) if self.l2 else 0.0
 
 
 def _need_image(shape: tuple[int, ...], divisor: int) -> None:

@@ -12,7 +12,8 @@ exp(-E/T) is stationary (for small steps, no clipping and constant noise). With 
 for each sample on its own, and exp(-E/T) is stationary for steps of any size. With ``anneal`` the noise of step
 i = 0, 1, 2, ... is noise / max(1, i), as in the code of the NAE's authors: the first two steps have full noise. With
 ``clip`` the gradient of each *sample* (not of each row of its pixels) is shortened to that norm before it is used; with
-``unit`` it is scaled to norm one.
+``unit`` it is scaled to norm one. With ``bfloat16`` the networks compute energies and gradients in half the width, to
+three digits, which GPUs and recent CPUs do twice as fast; the samples themselves stay in single precision.
 
 Source: Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; Yoon et al., NeurIPS 2023 (MPDR); Metropolis adjustment: Roberts
 and Tweedie, Bernoulli 2 (1996) 341.
@@ -39,7 +40,8 @@ class Chain:
 
     steps: number of steps, >= 0; step: factor of the gradient, > 0; noise: standard deviation of the noise, >= 0;
     clip: largest gradient norm of a sample, or None; unit: use the direction of the gradient only;
-    anneal: divide the noise by 1, 1, 2, 3, ...; metropolis: accept or reject every step of every sample
+    anneal: divide the noise by 1, 1, 2, 3, ...; metropolis: accept or reject every step of every sample;
+    bfloat16: compute gradients in half the width (slower on a CPU that has no instructions for it)
     """
 
     steps: int
@@ -49,6 +51,7 @@ class Chain:
     unit: bool = False
     anneal: bool = False
     metropolis: bool = False
+    bfloat16: bool = False
 
     def __post_init__(self):
         if self.steps < 0 or self.step <= 0 or self.noise < 0 or (self.clip is not None and self.clip <= 0):
@@ -57,6 +60,8 @@ class Chain:
             raise InputError("chain: 'unit' already fixes the gradient's norm; leave 'clip' out.")
         if self.metropolis and (self.temperature is None or self.noise == 0):
             raise InputError("chain: 'metropolis' needs noise > 0 and excludes 'unit', 'clip' and 'anneal'.")
+        if self.metropolis and self.bfloat16:
+            raise InputError("chain: 'metropolis' compares energies; three digits, 'bfloat16', are too few for it.")
 
     @property
     def temperature(self) -> float | None:
@@ -159,7 +164,8 @@ def langevin(
     else:
         x = x0.detach()
         for i in range(chain.steps):
-            _, g = _gradient(energy, x, differentiable)
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=chain.bfloat16):
+                _, g = _gradient(energy, x, differentiable)
             noise = chain.noise / max(1, i) if chain.anneal else chain.noise
             x = (x if differentiable else x.detach()) - chain.step * _shaped(domain.tangent(x, g), chain)
             if noise > 0:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hepad.energies import Reconstruction
 from hepad.errors import InputError
 from hepad.networks import Autoencoder, AutoencoderSettings, Head, PReLU, channels_last, mnist_encoder
 from hepad.representations import Space
@@ -63,3 +64,20 @@ def test_the_softmax_gives_images_of_the_right_sum():
     head.fit(torch.full((4, 11), 0.5))
     out = head(torch.randn(6, 11))
     torch.testing.assert_close(out[:, :9].sum(1), torch.full((6,), 4.5))
+
+
+def test_l2_acts_on_the_weights_of_the_encoder_alone():
+    space = Space((3,), ("a", "b", "c"), 0)
+    model = Autoencoder(space, AutoencoderSettings("dense", (4,), 2, l2=0.5))
+    with torch.no_grad():
+        for p in model.parameters():
+            p.fill_(2.0)
+    assert model.penalty().item() == 0.5 * 4 * (3 * 4 + 4 * 2)  # without biases
+    model.penalty().backward()
+    assert all(p.grad is None for p in model.decoder.parameters())
+    assert Autoencoder(space, AutoencoderSettings("dense", (4,), 2)).penalty() == 0
+    energy = Reconstruction(space, AutoencoderSettings("dense", (4,), 2, l2=0.5))
+    energy.scale.fill_(0.1)  # an energy is an error in units of this one, and so is its penalty
+    assert energy.penalty().item() == pytest.approx(10 * energy.autoencoder.penalty().item())
+    with pytest.raises(InputError, match="autoencoder: l2"):
+        AutoencoderSettings(l2=-1.0)

@@ -150,6 +150,29 @@ def test_a_chain_does_not_depend_on_the_others():
     torch.testing.assert_close(together, alone)
 
 
+def test_half_width_gradients_are_good_to_a_per_cent_and_samples_stay_in_single_precision():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(5, 64), torch.nn.Tanh(), torch.nn.Linear(64, 1))
+    seen = []
+
+    def energy(x):
+        out = net(x)
+        seen.append(out.dtype)
+        return out.float().squeeze(1)
+
+    start = torch.randn(200, 5, generator=generator())
+    moves = {}
+    for half in (False, True):
+        chain = Chain(steps=1, step=0.1, noise=0.0, bfloat16=half)
+        with frozen(net):
+            end = langevin(energy, start, chain, domain=Support(), generator=generator())
+        assert end.dtype == torch.float32
+        moves[half] = end - start
+    assert seen == [torch.float32, torch.bfloat16]
+    difference = (moves[True] - moves[False]).norm() / moves[False].norm()
+    assert 0 < difference < 0.01
+
+
 def test_divergence_names_the_setting():
     chain = Chain(steps=200, step=10.0, noise=0.0)
     with pytest.raises(DivergenceError, match="'step'"):
@@ -157,6 +180,7 @@ def test_divergence_names_the_setting():
 
 
 BAD = [{"steps": -1}, {"step": 0.0}, {"noise": -1.0}, {"clip": 0.0}, {"clip": 1.0, "unit": True}]
+BAD += [{"metropolis": True, "bfloat16": True}]
 BAD += [{"metropolis": True, "unit": True}, {"metropolis": True, "anneal": True}, {"metropolis": True, "noise": 0.0}]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hepad.detectors.base import Reconstructing, settings
 from hepad.errors import InputError
-from hepad.networks import Autoencoder, AutoencoderSettings, weight_norm
+from hepad.networks import Autoencoder, AutoencoderSettings
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.training import Criterion, Fit, History, Schedule, fit_loop, in_parts
@@ -39,7 +39,6 @@ def fit_autoencoder(
     valid: Tensor,
     schedule: Schedule,
     *,
-    l2: float = 0.0,
     noise: float = 0.0,
     mmd_weight: float = 0.0,
     generator: torch.Generator,
@@ -53,9 +52,7 @@ def fit_autoencoder(
 
     def loss(x: Tensor, _step: int):
         z = model.encode(x + noise * normal(x.shape) if noise else x)
-        value = (x - model.decode(z)).square().mean()
-        if l2:
-            value = value + l2 * weight_norm(model)
+        value = (x - model.decode(z)).square().mean() + model.penalty()
         if mmd_weight:
             prior = normal(z.shape)
             w = torch.nn.functional.normalize(prior, dim=1) if model.sphere else prior
@@ -77,9 +74,8 @@ class AE(Reconstructing):
     Parameters
     ----------
     space: what the representation yields
-    autoencoder: AutoencoderSettings (network, hidden, latent, sphere)
+    autoencoder: AutoencoderSettings (network, hidden, latent, sphere, l2)
     training: a Schedule (steps, batch, rate, ...)
-    l2: strength of the L2 term on the weights
     noise: standard deviation of the noise added to the input in training, in normalised units (> 0: DAE)
     mmd: weight of the distance of the codes from their prior (> 0: WAE)
     compress: as for Detector
@@ -93,19 +89,18 @@ class AE(Reconstructing):
         *,
         autoencoder: dict | None = None,
         training: dict,
-        l2: float = 0.0,
         noise: float = 0.0,
         mmd: float = 0.0,
         compress: int = 0,
     ):
         super().__init__(space, compress)
-        if min(l2, noise, mmd) < 0:
-            raise InputError("AE: l2, noise and mmd must not be negative.")
+        if min(noise, mmd) < 0:
+            raise InputError("AE: noise and mmd must not be negative.")
         self.model = Autoencoder(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
-        self.schedule, self.l2, self.noise, self.mmd = settings(Schedule, training, "training"), l2, noise, mmd
+        self.schedule, self.noise, self.mmd = settings(Schedule, training, "training"), noise, mmd
 
     def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
-        how = {"l2": self.l2, "noise": self.noise, "mmd_weight": self.mmd, "generator": generator, "progress": progress}
+        how = {"noise": self.noise, "mmd_weight": self.mmd, "generator": generator, "progress": progress}
         history, error = fit_autoencoder(self.model, train, valid, self.schedule, **how)
         return Fit(history, {"r2": self._refuse_poor(valid, error)})
 

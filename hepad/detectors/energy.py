@@ -23,7 +23,7 @@ from hepad.energies import Energy, Reconstruction
 from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
 from hepad.negatives import Law, chains_of, sphere_start
-from hepad.networks import Autoencoder, weight_norm
+from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.sampling import DivergenceError, Support
@@ -38,19 +38,18 @@ WINDOW = 1000  # steps over which a sudden rise of E- is looked for
 class Objective:
     """The loss and the choice of the state.
 
-    gamma: weight of the squared energies; l2: of the squared weights; criterion: a name in hepad.selection.CRITERIA;
-    events: how many validation events it looks at.
+    gamma: weight of the squared energies; criterion: a name in hepad.selection.CRITERIA; events: how many validation
+    events it looks at.
     """
 
     gamma: float = 0.03
-    l2: float = 0.0
     criterion: str = "last"
     events: int = 500
 
     def __post_init__(self):
         choose("objective: criterion", self.criterion, CRITERIA)
-        if min(self.gamma, self.l2) < 0 or self.events < 2:
-            raise InputError(f"objective: gamma, l2 >= 0 and events >= 2 are needed; got {self}.")
+        if self.gamma < 0 or self.events < 2:
+            raise InputError(f"objective: gamma >= 0 and events >= 2 are needed; got {self}.")
 
 
 class EnergyDetector(Detector):
@@ -107,10 +106,7 @@ class EnergyDetector(Detector):
             positive, negative = self.energy(x), self.energy(sample)
             guard.watch(negative.detach().mean().item(), step)
             logged = {"energy_positive": positive.detach().mean(), "energy_negative": negative.detach().mean()}
-            value = self.loss(positive, negative, x, sample)
-            if self.objective.l2:
-                value = value + self.objective.l2 * weight_norm(self.energy)
-            return value, logged
+            return self.loss(positive, negative, x, sample) + self.energy.penalty(), logged
 
         measure = self._measures(train, valid, law, support, generator)
         energy_history, trail = fit_loop(

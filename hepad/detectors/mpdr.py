@@ -39,13 +39,13 @@ class MPDR(EnergyDetector, Reconstructing):
     ----------
     space: what the representation yields
     kind: 'reconstruction' (R) or 'scalar' (S)
-    autoencoder: AutoencoderSettings (network, hidden, latent) of the energy R and of the manifolds; the scalar energy
-        is its encoder with one output
+    autoencoder: AutoencoderSettings (network, hidden, latent, l2) of the energy R and of the manifolds; the scalar
+        energy is its encoder with one output
     manifolds: latent sizes of the manifolds' autoencoders (manifold ensemble); None for the one of ``autoencoder``
     pretraining, training: Schedules of the autoencoder phases and of the energy phase
     latent_chain, visible_chain: Chains (steps, step, noise, clip, unit, anneal, metropolis)
     recovery: a Recovery (sigma, weight, visible_weight, geodesic)
-    objective: an Objective (gamma, l2, criterion, events)
+    objective: an Objective (gamma, criterion, events)
     compress: as for Detector
     """
 
@@ -86,7 +86,7 @@ class MPDR(EnergyDetector, Reconstructing):
 
     def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
         history, facts = [], {}
-        how = {"l2": self.objective.l2, "generator": generator, "progress": progress}
+        how = {"generator": generator, "progress": progress}
         for model in self.models:
             phase = "autoencoder" if len(self.models) == 1 else f"autoencoder, {model.latent} latents"
             curve, error = fit_autoencoder(model, train, valid, self.pretraining, phase=phase, **how)

@@ -46,7 +46,7 @@ class ReconstructionDetector(EnergyDetector, Reconstructing):
         self.refuse_criterion_without_manifold()
 
     def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
-        how = {"l2": self.objective.l2, "generator": generator, "progress": progress}
+        how = {"generator": generator, "progress": progress}
         history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.pretraining, **how)
         self.energy.scale.fill_(error)
         return history, {"autoencoder_r2": self._refuse_poor(valid, error), "autoencoder_error": error}
@@ -65,12 +65,12 @@ class NAE(ReconstructionDetector):
     Parameters
     ----------
     space: what the representation yields
-    autoencoder: AutoencoderSettings (network, hidden, latent, sphere)
+    autoencoder: AutoencoderSettings (network, hidden, latent, sphere, l2)
     pretraining, training: Schedules of the autoencoder phase and of the energy phase
     latent_chain, visible_chain: Chains (steps, step, noise, clip, unit, anneal, metropolis); ``start`` on_manifold
         alone has a latent chain
     start: where the chains start: 'on_manifold', 'data' (CD) or 'persistent' (PCD)
-    objective: an Objective (gamma, l2, criterion, events)
+    objective: an Objective (gamma, criterion, events)
     replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
     compress: as for Detector
     """

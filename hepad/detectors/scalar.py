@@ -48,7 +48,7 @@ class IGEBM(ScalarDetector):
     training: a Schedule
     visible_chain: a Chain
     start: 'persistent' or 'data'
-    objective: an Objective (gamma, l2, criterion, events)
+    objective: an Objective (gamma, criterion, events)
     replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
     compress: as for Detector
     """
@@ -90,7 +90,7 @@ class DRL(ScalarDetector):
     visible_chain: a Chain
     sigma: smallest and largest standard deviation of the noise, in normalised units
     weight: of the tie of a chain to its perturbed event; 1 stands for chains of temperature one
-    objective: an Objective (gamma, l2, criterion, events)
+    objective: an Objective (gamma, criterion, events)
     compress: as for Detector
     """
 

@@ -25,10 +25,10 @@ class WNAE(ReconstructionDetector):
     Parameters
     ----------
     space: what the representation yields
-    autoencoder: AutoencoderSettings (network, hidden, latent, sphere)
+    autoencoder: AutoencoderSettings (network, hidden, latent, sphere, l2)
     pretraining, training: Schedules of the autoencoder phase and of the energy phase
     visible_chain: a Chain; memory grows with its steps
-    objective: an Objective (l2, criterion, events; there is no gamma in this loss)
+    objective: an Objective (criterion, events; there is no gamma in this loss)
     replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
     compress: as for Detector
     """
