@@ -15,7 +15,7 @@ import numpy as np
 from hepad.errors import InputError
 from hepad.io import atomic_path, open_hdf5, provenance, read_array, write_array
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
 
@@ -33,6 +33,7 @@ class Events:
     constituents: (N, P, 4) float32; the probe jet's constituents
     jets, electrons, muons, photons: (N, K, 4) float32; the event's reconstructed objects
     met: (N, 2) float32; missing transverse momentum (pt, phi)
+    b_tag: (N, K) float32; 1 for those of ``jets`` that carry a b tag; None stands for no tags
     truth: generator-level facts, each (N,) float32
     meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``jet_radius``, ...
     """
@@ -47,15 +48,18 @@ class Events:
     muons: np.ndarray
     photons: np.ndarray
     met: np.ndarray
+    b_tag: np.ndarray | None = None
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     meta: dict = field(default_factory=dict)
 
     def __post_init__(self):
         n = len(self.event_id)
+        if self.b_tag is None:
+            object.__setattr__(self, "b_tag", np.zeros(self.jets.shape[:2], np.float32))
         shapes = {
             "event_id": (n,), "split": (n,), "weight": (n,), "jet": (n, 4), "met": (n, 2),
             "constituents": (n, None, 4), "jets": (n, None, 4),
-            "electrons": (n, None, 4), "muons": (n, None, 4), "photons": (n, None, 4),
+            "b_tag": (n, self.jets.shape[1]), "electrons": (n, None, 4), "muons": (n, None, 4), "photons": (n, None, 4),
         }  # fmt: skip
         shapes |= {f"truth.{key}": (n,) for key in self.truth}
         for name, expected in shapes.items():
@@ -112,9 +116,10 @@ def concatenate(parts: list[Events]) -> Events:
     arrays = {}
     for name in ARRAYS:
         blocks = [getattr(part, name) for part in parts]
-        if blocks[0].ndim == 3:
+        if blocks[0].ndim == 3 or name == "b_tag":
             length = max(block.shape[1] for block in blocks)
-            blocks = [np.pad(block, ((0, 0), (0, length - block.shape[1]), (0, 0))) for block in blocks]
+            rest = ((0, 0),) * (blocks[0].ndim - 2)
+            blocks = [np.pad(block, ((0, 0), (0, length - block.shape[1]), *rest)) for block in blocks]
         arrays[name] = np.concatenate(blocks)
     shared = set.intersection(*(set(part.truth) for part in parts))
     truth = {key: np.concatenate([part.truth[key] for part in parts]) for key in sorted(shared)}

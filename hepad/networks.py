@@ -225,8 +225,9 @@ class Autoencoder(nn.Module):
         return (x - self(x)).square().flatten(1).mean(1)
 
     def penalty(self) -> Tensor | float:
-        """l2 times the sum of the encoder's squared weights (not biases); what is added to a loss in units of error."""
-        return self.l2 * sum(p.square().sum() for p in self.encoder.parameters() if p.dim() > 1) if self.l2 else 0.0
+        """l2 times the sum of the encoder's squared parameters; what is added to a loss in units of the error. Biases
+        are among them: alone they would outgrow the shrinking signal, and every event had the same code."""
+        return self.l2 * sum(p.square().sum() for p in self.encoder.parameters()) if self.l2 else 0.0
 
 
 def _need_image(shape: tuple[int, ...], divisor: int) -> None:

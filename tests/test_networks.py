@@ -66,13 +66,13 @@ def test_the_softmax_gives_images_of_the_right_sum():
     torch.testing.assert_close(out[:, :9].sum(1), torch.full((6,), 4.5))
 
 
-def test_l2_acts_on_the_weights_of_the_encoder_alone():
+def test_l2_acts_on_the_encoder_alone_with_its_biases():
     space = Space((3,), ("a", "b", "c"), 0)
     model = Autoencoder(space, AutoencoderSettings("dense", (4,), 2, l2=0.5))
     with torch.no_grad():
         for p in model.parameters():
             p.fill_(2.0)
-    assert model.penalty().item() == 0.5 * 4 * (3 * 4 + 4 * 2)  # without biases
+    assert model.penalty().item() == 0.5 * 4 * (3 * 4 + 4 + 4 * 2 + 2)
     model.penalty().backward()
     assert all(p.grad is None for p in model.decoder.parameters())
     assert Autoencoder(space, AutoencoderSettings("dense", (4,), 2)).penalty() == 0

@@ -187,6 +187,7 @@ class TestEventVector:
         event = replace(
             make_events(1, 0), jet=np.array([[600, -1.5, 3.0, 80.0]]), met=np.array([[150, -3.0]]),
             jets=objects(600, 45, 29), electrons=objects(20, 0), muons=objects(), photons=objects(50, 30, 11),
+            b_tag=None,
         )  # fmt: skip
         expected = {
             "jet_pt": 600, "jet_abs_eta": 1.5, "met": 150, "met_over_jet_pt": 0.25, "n_jets": 2, "ht": 645,
@@ -194,7 +195,7 @@ class TestEventVector:
         }  # fmt: skip
         found = EventVector(list(expected))(event)[0].tolist()
         assert dict(zip(expected, found, strict=True)) == pytest.approx(expected, rel=1e-6)
-        alone = replace(event, jets=objects())
+        alone = replace(event, jets=objects(), b_tag=None)
         assert EventVector(["n_jets", "ht", "second_jet_pt"])(alone)[0].tolist() == [0, 0, 0]
 
     def test_columns_are_those_asked_for(self, events):

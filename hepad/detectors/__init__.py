@@ -5,7 +5,7 @@ contract tests pick it up by themselves.
 """
 
 from hepad.detectors.autoencoder import AE
-from hepad.detectors.base import Detector, Reconstructing, build, load, save
+from hepad.detectors.base import Detector, Generating, Reconstructing, build, load, save
 from hepad.detectors.baselines import Mixture, PCAReconstruction, PixelNorm, Variable
 from hepad.detectors.energy import EnergyDetector
 from hepad.detectors.mpdr import MPDR
@@ -17,4 +17,4 @@ from hepad.detectors.wnae import WNAE
 _ALL = (AE, ConvVAE, NAE, WNAE, MPDR, IGEBM, DRL, Variable, Mixture, PCAReconstruction, PixelNorm)
 DETECTORS = {cls.__name__: cls for cls in _ALL}
 
-__all__ = ["DETECTORS", "Detector", "EnergyDetector", "Reconstructing", "build", "load", "save", *DETECTORS]
+__all__ = ["DETECTORS", "Detector", "EnergyDetector", "Generating", "Reconstructing", "build", "load", "save", *DETECTORS]

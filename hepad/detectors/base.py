@@ -114,6 +114,14 @@ class Reconstructing(Detector):
         """Reconstruction, in the units of x (N, *space.shape)."""
 
 
+class Generating(Detector):
+    """A detector that can draw events from its model."""
+
+    @abstractmethod
+    def generate(self, count: int, generator: torch.Generator) -> Tensor:
+        """Events (count, *space.shape) drawn from the model, in the units of x; ``generator`` on the model's device."""
+
+
 def build(spec: dict, space: Space, seed: int) -> Detector:
     """A new detector from ``{"type": "AE", "arguments": {...}}``, its weights drawn with ``seed``.
 

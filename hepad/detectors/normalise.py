@@ -13,6 +13,7 @@ class Normaliser(nn.Module):
 
     Pixels of a jet image share mean 0 and one scale, their standard deviation over the whole sample, so that an image
     stays an image; pixels in [0, 1] stay as they are; every other entry has its own mean and standard deviation.
+    Objects share those of each feature, over the objects that are there; the others stay zero.
     ``low`` and ``high`` are the extremes seen, in normalised units. ``space`` is where normalised events live.
     """
 
@@ -26,6 +27,10 @@ class Normaliser(nn.Module):
         """Learn the constants from x (N, *shape)."""
         flat, pixels = x.flatten(1), self.space.pixels
         mean, scale = flat.mean(0), flat.std(0)
+        if self.space.objects:
+            there = x[self._there(x).expand_as(x)].view(-1, x.shape[-1])
+            mean, scale = (c.expand(self.space.shape).flatten() for c in (there.mean(0), there.std(0)))
+            mean, scale = mean.clone(), scale.clone()
         if pixels:
             mean[:pixels] = 0
             scale[:pixels] = flat[:, :pixels].std() if self.space.unit_sum else 1
@@ -37,12 +42,16 @@ class Normaliser(nn.Module):
         self.low.copy_(z.amin(0))
         self.high.copy_(z.amax(0))
 
+    def _there(self, x: Tensor) -> Tensor | float:
+        """(N, 1, R, 1) true for the objects that are there; 1 if events are not made of objects."""
+        return (x != 0).any(-1, keepdim=True) if self.space.objects else 1.0
+
     def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.scale
+        return (x - self.mean) / self.scale * self._there(x)
 
     def invert(self, z: Tensor) -> Tensor:
         """From normalised to physical units."""
-        return z * self.scale + self.mean
+        return (z * self.scale + self.mean) * self._there(z)
 
     def support(self, margin: float = 1.0) -> Support:
         """Where events can lie: images as the space says, columns within the range seen, widened by ``margin``."""

@@ -20,12 +20,14 @@ class Space:
     columns: names of the entries that are not pixels, in order; () for an image
     pixels: how many leading entries, flattened, are pixels of an image; 0 for a vector
     unit_sum: pixels are non-negative and sum to one, as in a jet image; if False, each lies in [0, 1]
+    objects: shape is (1, R, F), R objects with F features each; a row of zeros is an object that is not there
     """
 
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
     pixels: int = 0
     unit_sum: bool = True
+    objects: bool = False
 
     @classmethod
     def of(cls, stored: dict) -> "Space":
@@ -44,6 +46,11 @@ class Representation(ABC):
     def needs(self) -> frozenset[str]:
         """What of the event it looks at besides the probe jet: 'jets', 'electrons', 'muons', 'photons', 'met'."""
         return frozenset()
+
+    @property
+    def needs_constituents(self) -> bool:
+        """Whether it looks into the probe jet."""
+        return True
 
     def refuse_missing(self, events: Events) -> None:
         """InputError if the file that the events come from lacks something that is needed (it was read as zero)."""
@@ -64,11 +71,11 @@ class Representation(ABC):
 
         Raises
         ------
-        InputError: a jet has no constituents, or the sample lacks what is needed.
+        InputError: a jet has no constituents although they are needed, or the sample lacks what is needed.
         """
         self.refuse_missing(events)
         empty = int((~(events.constituents[..., 0] > 0).any(axis=1)).sum())
-        if empty:
+        if empty and self.needs_constituents:
             raise InputError(
                 f"representation: {empty} of {len(events)} jets have no constituents with pt > 0. "
                 "Tighten the selection or check the constituents' branches."
