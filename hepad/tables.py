@@ -27,6 +27,7 @@ COLUMNS = {
     "efficiency": (*KEYS, "eps_b", "n_background_passed", "eps_s", "eps_s_low", "eps_s_high"),
     "rejection": (*KEYS, "eps_s", "inverse_eps_b", "low", "high"),
 }
+DARK_MACHINES = ("Signal", "Model", "Chan", "AUC", "1e-2", "1e-3", "1e-4")
 ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
 ESCAPES |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 
@@ -81,6 +82,21 @@ def rows(kind: str, records: Iterable[dict]) -> list[dict]:
 def write_csv(path: str | Path, kind: str, records: Iterable[dict]) -> None:
     """Write one table as CSV, atomically; unresolved numbers are empty."""
     write_rows(path, COLUMNS[choose("table", kind, COLUMNS)], rows(kind, records))
+
+
+def write_dark_machines(path: str | Path, records: Iterable[dict]) -> None:
+    """Write ε_S at three ε_B in the layout of the Dark Machines challenge (arXiv:2105.14027), atomically.
+
+    A model's seeds are models of their own (the column Model has the records' ``name``), a task is a channel. What the
+    background sample does not resolve, or the configuration does not ask for, is empty.
+    """
+    found = []
+    for record in ordered(records):
+        points = {p.eps_b: p.eps_s[0] for p in record["evaluation"].working_points if p.resolved}
+        cells = [record["signal"], record["name"], record["task"], record["evaluation"].auc[0]]
+        cells += [points.get(float(column)) for column in DARK_MACHINES[4:]]
+        found.append(dict(zip(DARK_MACHINES, cells, strict=True)))
+    write_rows(path, DARK_MACHINES, found)
 
 
 def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[dict]) -> None:

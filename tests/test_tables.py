@@ -64,6 +64,21 @@ def test_unresolved_cells_are_empty_and_the_count_says_why(records, tmp_path):
         assert 100 < float(row["low"]) < 500
 
 
+def test_the_layout_of_the_dark_machines_challenge(records, tmp_path):
+    named = [r | {"name": f"{r['detector']} (seed 1)"} for r in records]
+    tables.write_dark_machines(tmp_path / "d.csv", named)
+    assert (tmp_path / "d.csv").read_text().splitlines()[0] == "Signal,Model,Chan,AUC,1e-2,1e-3,1e-4"
+    by_key = {(r["signal"], r["name"], r["task"]): r["evaluation"] for r in named}
+    rows = read(tmp_path / "d.csv")
+    assert len(rows) == len(by_key)
+    for row in rows:
+        evaluation = by_key[row["Signal"], row["Model"], row["Chan"]]
+        point = next(p for p in evaluation.working_points if p.eps_b == 1e-2)
+        assert float(row["AUC"]) == pytest.approx(evaluation.auc[0], rel=1e-5)
+        assert float(row["1e-2"]) == pytest.approx(point.eps_s[0], rel=1e-5)
+        assert (row["1e-3"], row["1e-4"]) == ("", "")  # 3 of 3000 background events, and none
+
+
 def test_order_of_the_input_does_not_matter(records, tmp_path):
     for kind in tables.COLUMNS:
         tables.write_csv(tmp_path / "one.csv", kind, records)

@@ -77,6 +77,7 @@ rule tabulate:
         auc=report("results/auc.csv", caption="../report/auc.rst", category="Tables"),
         efficiency=report("results/efficiency.csv", caption="../report/efficiency.rst", category="Tables"),
         rejection=report("results/rejection.csv", caption="../report/rejection.rst", category="Tables"),
+        dark_machines="results/dark_machines.csv",
         ceiling="results/ceiling.csv",
         efficiency_tex=expand("results/{task}_efficiency.tex", task=TASKS),
         rejection_tex=expand("results/{task}_rejection.tex", task=TASKS),
