@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hepad.detectors import EnergyDetector
+from hepad.detectors import EnergyDetector, Generating
 from hepad.energies import Reconstruction
 from hepad.negatives import Law, Persistent, chains_of
 from hepad.networks import Autoencoder
@@ -86,8 +86,17 @@ def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, l
     return found
 
 
+def generated(detector: Generating, name: str, x: Tensor, seed: int = 1) -> dict[str, Sample]:
+    """Events x (N, *space.shape), called ``name``, and as many drawn from the model, with their scores."""
+    x = x[:24] if detector.space.pixels else x
+    drawn = detector.generate(len(x), torch.Generator(x.device).manual_seed(seed))
+    return {key: Sample(seen(detector.space, y), detector.score(y).numpy()) for key, y in ((name, x), (MODEL, drawn))}
+
+
 def seen(space: Space, x: Tensor) -> np.ndarray:
     """What can be drawn of events (N, *space.shape): the image (N, H, W); if there is none, the variables (N, D)."""
+    if space.objects:
+        return x.flatten(1).numpy()
     if len(space.shape) == 3:
         return x[:, 0].numpy()
     side = math.isqrt(space.pixels)

@@ -4,7 +4,8 @@
 3x3 convolutions with 8 channels, one halving of the image and one dense layer. ``strided`` is a light convolutional
 network for CPUs: two strided convolutions of 8 and 16 channels; its decoder upsamples and convolves. ``mnist`` is the
 network of the MPDR paper for 28 x 28 pixels (NeurIPS 2023, Table 8); the width of its dense layer, 1024 in the paper,
-sets all others in proportion.
+sets all others in proportion. ``objects`` convolves over the objects of an event as in arXiv:2110.08508, without its
+batch normalisation: the score of an event must not depend on other events.
 """
 
 import itertools
@@ -125,11 +126,38 @@ def _mnist_width(shape: tuple[int, ...], hidden: list[int]) -> int:
     return hidden[0] // 32
 
 
+def objects_encoder(shape: tuple[int, ...], width: int, hidden: list[int]) -> nn.Module:
+    """(B, 1, R, F) -> (B, width); R objects with F features each."""
+    rest = _rows_left(shape)
+    layers = [nn.Conv2d(1, 32, (3, shape[2])), nn.LeakyReLU(), nn.Conv2d(32, 16, (5, 1)), nn.LeakyReLU()]
+    layers += [nn.Conv2d(16, 8, (7, 1)), nn.LeakyReLU(), nn.Flatten()]
+    return channels_last(*layers, dense([8 * rest, *hidden, width]))
+
+
+def objects_decoder(latent: int, shape: tuple[int, ...], hidden: list[int]) -> nn.Module:
+    """(B, latent) -> (B, 1, R, F)."""
+    rest = _rows_left(shape)
+    layers = [dense([latent, *reversed(hidden), 8 * rest]), nn.LeakyReLU(), nn.Unflatten(1, (8, rest, 1))]
+    layers += [nn.ConvTranspose2d(8, 16, (7, 1)), nn.LeakyReLU(), nn.ConvTranspose2d(16, 32, (5, 1)), nn.LeakyReLU()]
+    return channels_last(*layers, nn.ConvTranspose2d(32, 1, (3, shape[2])))
+
+
+def _rows_left(shape: tuple[int, ...]) -> int:
+    """Rows that kernels of 3, 5 and 7 leave of R."""
+    if len(shape) != 3 or shape[0] != 1 or shape[1] < 13:
+        raise InputError(
+            f"network 'objects' needs events (1, R, F) of R >= 13 objects with F features, not {shape}; "
+            "allow for more objects or use network 'dense'."
+        )
+    return shape[1] - 12
+
+
 NETWORKS = {
     "dense": (dense_encoder, dense_decoder),
     "heidelberg": (heidelberg_encoder, heidelberg_decoder),
     "strided": (strided_encoder, strided_decoder),
     "mnist": (mnist_encoder, mnist_decoder),
+    "objects": (objects_encoder, objects_decoder),
 }
 
 

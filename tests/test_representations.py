@@ -81,8 +81,12 @@ class TestContract:
     def test_empty_jets_are_counted(self, representation, events):
         constituents = events.constituents.copy()
         constituents[[4, 9, 11]] = 0
+        hollow = replace(events, constituents=constituents)
+        if not representation.needs_constituents:
+            assert torch.equal(representation(hollow), representation(events))
+            return
         with pytest.raises(InputError, match="3 of 60 jets have no constituents"):
-            representation(replace(events, constituents=constituents))
+            representation(hollow)
 
 
 class TestJetImage:
@@ -197,6 +201,15 @@ class TestEventVector:
         assert dict(zip(expected, found, strict=True)) == pytest.approx(expected, rel=1e-6)
         alone = replace(event, jets=objects(), b_tag=None)
         assert EventVector(["n_jets", "ht", "second_jet_pt"])(alone)[0].tolist() == [0, 0, 0]
+
+    def test_variables_of_the_event_alone_need_no_constituents(self, events):
+        bare = replace(events, constituents=np.zeros_like(events.constituents))
+        of_event = EventVector(["met", "ht", "jet_pt"])
+        np.testing.assert_array_equal(of_event(bare), of_event(events))
+        joined = Joined([of_event, EventVector(["mass"])])
+        for needy in (EventVector(["met", "mass"]), joined):
+            with pytest.raises(InputError, match="no constituents"):
+                needy(bare)
 
     def test_columns_are_those_asked_for(self, events):
         everything = EventVector(list(VARIABLES))(events)

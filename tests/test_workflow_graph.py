@@ -6,7 +6,8 @@ import pytest
 import yaml
 from command_line import ROOT, planned
 
-CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
+# those of generated samples; tests/test_samples_dark_machines.py has the one that reads files
+CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "dark_machines"]
 
 
 def ancestors(jobs, files):

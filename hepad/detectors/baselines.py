@@ -11,9 +11,10 @@ with one component it is the Mahalanobis distance. scikit-learn fits, the score 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hepad.detectors.base import Detector, Reconstructing
 from hepad.detectors.normalise import Plane, draw_seed
@@ -85,6 +86,54 @@ class PCAReconstruction(Reconstructing):
         return self.normalise.invert(self._project(self.normalise(x)))
 
 
+class Gaussians(nn.Module):
+    """-log density of a mixture of Gaussians in standardised coordinates, all numbers in buffers.
+
+    dimension: D of what it is the density of; components: number of Gaussians, 1 is the Mahalanobis distance; of
+    several numbers, that with the smallest Bayesian information criterion on the training events.
+    """
+
+    def __init__(self, dimension: int, components: int | Sequence[int]):
+        super().__init__()
+        self.choices = [components] if isinstance(components, int) else sorted(components)
+        if dimension < 1 or not self.choices or self.choices[0] < 1:
+            raise InputError(f"mixture: components >= 1 of at least one number are needed, not {components}.")
+        largest = self.choices[-1]
+        self.register_buffer("shift", torch.zeros(dimension))
+        self.register_buffer("width", torch.ones(dimension))
+        self.register_buffer("log_weight", torch.full((largest,), -math.inf))
+        self.register_buffer("mu", torch.zeros(largest, dimension))
+        self.register_buffer("precision_root", torch.eye(dimension).repeat(largest, 1, 1))
+
+    def fit(self, y: Tensor, generator: torch.Generator) -> dict:
+        """Fit to y (N, D) of background training events; the facts of the fit."""
+        from sklearn.mixture import GaussianMixture
+
+        if len(y) <= self.choices[-1]:
+            raise InputError(f"mixture: {len(y)} training events are too few for its components; lower them.")
+        self.shift.copy_(y.mean(0))
+        self.width.copy_(y.std(0).clamp(min=1e-9))
+        y = ((y - self.shift) / self.width).cpu().double().numpy()
+        how = {"reg_covar": 1e-3, "max_iter": 200, "random_state": draw_seed(generator)}
+        fits = [GaussianMixture(k, **how).fit(y) for k in self.choices]
+        best = min(fits, key=lambda fit: fit.bic(y)) if len(fits) > 1 else fits[0]
+        self.log_weight.fill_(-math.inf)  # of the components that the best fit does without
+        k = best.n_components
+        self.log_weight[:k] = torch.from_numpy(best.weights_).log()
+        self.mu[:k] = torch.from_numpy(best.means_).to(self.mu)
+        self.precision_root[:k] = torch.from_numpy(best.precisions_cholesky_).to(self.mu)
+        return {"components": k, "iterations": best.n_iter_}
+
+    def forward(self, y: Tensor) -> Tensor:
+        """-log density (B,) of y (B, D), up to the constant sum of the logs of the widths."""
+        y = (y - self.shift) / self.width
+        # Sigma^-1 = L L^T with L the stored root; log|Sigma|^(-1/2) is the sum of the logs of its diagonal
+        r = torch.einsum("kij,bki->bkj", self.precision_root, y.unsqueeze(1) - self.mu)
+        log_det = self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
+        log_normal = log_det - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
+        return -torch.logsumexp(self.log_weight + log_normal, 1)
+
+
 class Mixture(Detector):
     """-log density of a mixture of ``components`` Gaussians.
 
@@ -108,28 +157,14 @@ class Mixture(Detector):
         if dimension < 1 or compress < 0 or components < 1:
             raise InputError("Mixture: components >= 1, compress >= 0, and variables or compress >= 1 are needed.")
         self.plane = Plane(space.pixels, k) if k else None
-        self.register_buffer("shift", torch.zeros(dimension))
-        self.register_buffer("width", torch.ones(dimension))
-        self.register_buffer("log_weight", torch.zeros(components))
-        self.register_buffer("mu", torch.zeros(components, dimension))
-        self.register_buffer("precision_root", torch.zeros(components, dimension, dimension))
+        self.gaussians = Gaussians(dimension, components)
 
     def _fit(self, train, valid, generator, progress):
-        from sklearn.mixture import GaussianMixture
-
         if self.plane:
+            if len(train) <= len(self.plane.axes):
+                raise InputError(f"Mixture: {len(train)} training events are too few to compress; lower 'compress'.")
             self.plane.fit(train.flatten(1)[:, : self.space.pixels], generator)
-        if len(train) <= max(len(self.mu), len(self.plane.axes) if self.plane else 0):
-            raise InputError(f"Mixture: {len(train)} training events are too few for its components; lower them.")
-        y = self._compress(train)
-        self.shift.copy_(y.mean(0))
-        self.width.copy_(y.std(0).clamp(min=1e-9))
-        y = ((y - self.shift) / self.width).cpu().double().numpy()
-        mixture = GaussianMixture(len(self.mu), reg_covar=1e-3, max_iter=200, random_state=draw_seed(generator)).fit(y)
-        self.mu.copy_(torch.from_numpy(mixture.means_))
-        self.log_weight.copy_(torch.from_numpy(mixture.weights_).log())
-        self.precision_root.copy_(torch.from_numpy(mixture.precisions_cholesky_))
-        return Fit([], {"iterations": mixture.n_iter_})
+        return Fit([], self.gaussians.fit(self._compress(train), generator))
 
     def _compress(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
@@ -137,9 +172,4 @@ class Mixture(Detector):
         return torch.cat([*parts, flat[:, self.columns]], 1)
 
     def anomaly(self, x: Tensor) -> Tensor:
-        y = (self._compress(x) - self.shift) / self.width
-        # Sigma^-1 = L L^T with L the stored root; log|Sigma|^(-1/2) is the sum of the logs of its diagonal
-        r = torch.einsum("kij,bki->bkj", self.precision_root, y.unsqueeze(1) - self.mu)
-        log_det = self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
-        log_normal = log_det - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
-        return -torch.logsumexp(self.log_weight + log_normal, 1)
+        return self.gaussians(self._compress(x))

@@ -1,13 +1,23 @@
 r"""Variational autoencoder with a normalizing flow on its posterior (Rezende, Mohamed, arXiv:1505.05770; for new
 physics Jawahar et al., arXiv:2110.08508).
 
-    z0 = mu(x) + sigma(x) eps,   zK, log|det J| = flow(z0; h(x)),   p(z) = N(0, 1),   p(x|z) = N(g(z), s^2)
+    z0 = mu(x) + sigma(x) eps,   zK, log|det J| = flow(z0; h(x)),   p(z) = N(0, 1)
 
     -ELBO(x) = -log p(x|zK) + beta [ log q(z0|x) - log|det dzK/dz0| - log p(zK) ]
              =  reconstruction  +  beta  KL
 
-s is one learned number. beta rises linearly from zero over the warm-up. The scores are deterministic, at z0 = mu:
-'reconstruction' is the mean squared error, 'kl' the flow KL and 'elbo' their sum as in -ELBO with beta = 1.
+beta rises linearly from zero over the warm-up. The likelihood is one of
+
+    gaussian   p(x|z) = N(g(z), s^2), s one learned number
+    chamfer    p(x|z) ~ exp(-C(x, g(z))), C of hepad.chamfer between objects; not normalised over x
+
+Scores. The first three are deterministic, at z0 = mu; the last needs a normalised likelihood.
+
+    reconstruction   mean squared error, or C
+    kl               log q(z0|x) - log|det J| - log p(zK)
+    elbo             -ELBO with beta = 1
+    importance       -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x), which falls to -log p(x) as K grows (Burda, Grosse,
+                     Salakhutdinov, arXiv:1509.00519); the K eps are drawn once and the same for all events
 """
 
 import math
@@ -15,19 +25,22 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hepad.detectors.base import Reconstructing, settings
-from hepad.errors import choose
-from hepad.flows import FLOWS
+from hepad import flows
+from hepad.chamfer import chamfer, occupied
+from hepad.detectors.base import Generating, Reconstructing, settings
+from hepad.errors import InputError, choose
 from hepad.networks import NETWORKS, Head
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.training import Criterion, Fit, Schedule, fit_loop
+from hepad.training import Criterion, Fit, Schedule, fit_loop, in_parts
 
-SCORES = ("reconstruction", "kl", "elbo")
+SCORES = ("reconstruction", "kl", "elbo", "importance")
+LIKELIHOODS = ("gaussian", "chamfer")
 LOG_TWO_PI = math.log(2 * math.pi)
+PATTERNS = 1024  # of occupied places, kept for generation
 
 
-class ConvVAE(Reconstructing):
+class ConvVAE(Reconstructing, Generating):
     """VAE with convolutional or dense networks and a flow on the latents.
 
     Parameters
@@ -35,9 +48,14 @@ class ConvVAE(Reconstructing):
     space: what the representation yields
     network: a name in hepad.networks.NETWORKS; hidden: widths of dense layers; latent: dimension of z
     context: width of the encoder's output h, from which mu, sigma and the flow's parameters are computed
-    flow: {type: Planar, layers: 6}, or None for the plain VAE
+    flow: {type: Planar, layers: 6}, any of hepad.flows, or None for the plain VAE
+    likelihood: 'gaussian', or 'chamfer' for events made of objects
     training: a Schedule; warmup: share of it over which beta rises; beta: its final value
-    score: 'reconstruction', 'kl' or 'elbo'
+    score: 'reconstruction', 'kl', 'elbo' or 'importance'; samples: K of the last
+
+    Raises
+    ------
+    InputError: an unknown name, a flow that does not fit the latents, 'chamfer' without objects, 'importance' with it
     """
 
     def __init__(
@@ -49,26 +67,42 @@ class ConvVAE(Reconstructing):
         latent: int = 8,
         context: int = 64,
         flow: dict | None = None,
+        likelihood: str = "gaussian",
         training: dict,
         warmup: float = 0.3,
         beta: float = 1.0,
         score: str = "reconstruction",
+        samples: int = 32,
     ):
         super().__init__(space)
         make_encoder, make_decoder = NETWORKS[choose("network", network, NETWORKS)]
+        self.likelihood = choose("likelihood", likelihood, LIKELIHOODS)
+        self.score_kind = choose("score", score, SCORES)
+        _refuse(space, likelihood, score, samples)
         self.encoder = nn.Sequential(make_encoder(space.shape, context, list(hidden)), nn.LeakyReLU())
-        self.posterior = nn.Linear(context, 2 * latent)
-        self.flow = _make_flow(flow, latent, context) if flow else None
+        self.latent, self.posterior = latent, nn.Linear(context, 2 * latent)
+        self.flow = flows.build(flow, latent, context) if flow else None
         self.decoder = nn.Sequential(make_decoder(latent, space.shape, list(hidden)), Head(space))
-        self.log_variance = nn.Parameter(torch.zeros(()))  # log s^2
+        if likelihood == "gaussian":
+            self.log_variance = nn.Parameter(torch.zeros(()))  # log s^2
         self.schedule = settings(Schedule, training, "training")
-        self.warmup, self.beta, self.score_kind = warmup, beta, choose("score", score, SCORES)
+        self.warmup, self.beta = warmup, beta
+        self.register_buffer("eps", torch.randn(samples, latent))
+        if space.objects:
+            self.register_buffer("patterns", torch.ones(PATTERNS, 1, space.shape[1], 1, dtype=torch.bool))
 
-    def terms(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Squared error, -log p(x|zK) and flow KL, each (B,); ``noise`` is eps (B, latent), None stands for zero."""
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """h (B, context), mu and log sigma (B, latent) of z0."""
         h = self.encoder(x)
         mu, log_sigma = self.posterior(h).chunk(2, dim=1)
-        log_sigma = log_sigma.clamp(-8, 8)
+        return h, mu, log_sigma.clamp(-8, 8)
+
+    def terms(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction score, -log p(x|zK) and flow KL, each (B,); ``noise`` is eps (B, latent), None is zero."""
+        return self._terms(x, self.encode(x), noise)
+
+    def _terms(self, x: Tensor, encoded: tuple[Tensor, Tensor, Tensor], noise: Tensor | None):
+        h, mu, log_sigma = encoded
         eps = torch.zeros_like(mu) if noise is None else noise
         z = mu + log_sigma.exp() * eps
         log_q = (-0.5 * (eps.square() + LOG_TWO_PI) - log_sigma).sum(1)
@@ -76,53 +110,97 @@ class ConvVAE(Reconstructing):
             z, log_abs_det_jacobian = self.flow(z, h)
             log_q = log_q - log_abs_det_jacobian
         kl = log_q + 0.5 * (z.square() + LOG_TWO_PI).sum(1)
-        error = (x - self.decoder(z)).square().flatten(1).sum(1)
-        dimension = x[0].numel()
+        return *self._compare(x, self.decoder(z)), kl
+
+    def _compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruction score and -log p(x|z), each (B,), of events x and decoded y."""
+        if self.likelihood == "chamfer":
+            distance = chamfer(x, y)
+            return distance, distance
+        error, dimension = (x - y).square().flatten(1).sum(1), x[0].numel()
         nll = 0.5 * (error * torch.exp(-self.log_variance) + dimension * (self.log_variance + LOG_TWO_PI))
-        return error, nll, kl
+        return error / dimension, nll
 
     def anomaly(self, x: Tensor) -> Tensor:
-        error, nll, kl = self.terms(x, None)
-        return {"reconstruction": error / x[0].numel(), "kl": kl, "elbo": nll + kl}[self.score_kind]
+        if self.score_kind == "importance":
+            return self._importance(x)
+        reconstruction, nll, kl = self.terms(x, None)
+        return {"reconstruction": reconstruction, "kl": kl, "elbo": nll + kl}[self.score_kind]
+
+    def _importance(self, x: Tensor) -> Tensor:
+        encoded = self.encode(x)
+        log_weights = []
+        for eps in self.eps:
+            _, nll, kl = self._terms(x, encoded, eps.expand(len(x), -1))
+            log_weights.append(-nll - kl)
+        return math.log(len(self.eps)) - torch.stack(log_weights).logsumexp(0)
 
     def reconstruct(self, x: Tensor) -> Tensor:
+        """Decoded at z0 = mu; places without an object stay empty."""
         with torch.no_grad():
-            h = self.encoder(self.normalise(x))
-            z = self.posterior(h).chunk(2, dim=1)[0]
+            normalised = self.normalise(x)
+            h, z, _ = self.encode(normalised)
             if self.flow is not None:
                 z, _ = self.flow(z, h)
-            return self.normalise.invert(self.decoder(z))
+            decoded = self.decoder(z)
+            return self.normalise.invert(decoded * occupied(normalised) if self.space.objects else decoded)
+
+    def generate(self, count: int, generator: torch.Generator) -> Tensor:
+        """Events decoded from z ~ N(0, 1): the mean g(z), without the noise s of the gaussian likelihood. Objects are
+        in the places of a background training event drawn independently of z, since the decoder fills all."""
+        device = generator.device
+        z = torch.randn(count, self.latent, generator=generator, device=device)
+        with torch.no_grad():
+            x = torch.cat([self.decoder(part) for part in z.split(1024)])
+            if self.space.objects:
+                x = x * self.patterns[torch.randint(PATTERNS, (count,), generator=generator, device=device)]
+            return self.normalise.invert(x)
 
     def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
-        latent, dimension = self.posterior.out_features // 2, train[0].numel()
-        noise = torch.randn(len(valid), latent, generator=generator, device=train.device)  # fixed for all
+        dimension = train[0].numel()
+        noise = torch.randn(len(valid), self.latent, generator=generator, device=train.device)  # fixed for all
         self.decoder[-1].fit(train)
+        if self.space.objects:
+            drawn = torch.randint(len(train), (PATTERNS,), generator=generator, device=train.device)
+            self.patterns.copy_(occupied(train[drawn]))
         rise = max(1.0, self.warmup * self.schedule.steps)
 
         def loss(x: Tensor, step: int):
-            eps = torch.randn(len(x), latent, generator=generator, device=x.device)
-            error, nll, kl = self.terms(x, eps)
+            eps = torch.randn(len(x), self.latent, generator=generator, device=x.device)
+            reconstruction, nll, kl = self.terms(x, eps)
             beta = self.beta * min(1.0, step / rise)
-            logged = {"reconstruction": error.detach().mean() / dimension, "kl": kl.detach().mean()}
+            logged = {"reconstruction": reconstruction.detach().mean(), "kl": kl.detach().mean()}
             return (nll + beta * kl).mean() / dimension, logged
 
         def measure() -> dict[str, float]:
             with torch.no_grad():
                 parts = [self.terms(x, eps) for x, eps in zip(valid.split(1024), noise.split(1024), strict=True)]
-                return {
-                    "valid_loss": torch.cat([nll + self.beta * kl for _, nll, kl in parts]).mean().item() / dimension
-                }
+            nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
+            return {"valid_loss": (nll + self.beta * kl) / dimension, "negative_elbo": nll + kl}
 
         how = {"phase": "vae", "generator": generator, "progress": progress, "measure": measure}
         history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
-        with torch.no_grad():
-            parts = [self.terms(x, None) for x in valid.split(1024)]
-        error = torch.cat([part[0] for part in parts]).mean().item() / dimension
-        kl = torch.cat([part[2] for part in parts]).mean().item()
-        negative_elbo = measure()["valid_loss"] * dimension
-        return Fit(history, {"r2": self._refuse_poor(valid, error), "kl": kl, "negative_elbo": negative_elbo})
+        reconstruction, kl = (in_parts(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
+        r2 = self._refuse_poor(valid, self._mean_squared(reconstruction, valid))
+        return Fit(history, {"r2": r2, "kl": kl, "negative_elbo": measure()["negative_elbo"]})
+
+    def _mean_squared(self, reconstruction: float, valid: Tensor) -> float:
+        """The mean squared error that is as good, beside the mean event's, as this Chamfer distance beside the mean
+        event's; of the gaussian likelihood the error itself."""
+        if self.likelihood == "gaussian":
+            return reconstruction
+        mean = valid.mean(0)
+        of_mean = in_parts(lambda x: chamfer(x, mean.expand_as(x)), valid).mean().item()
+        return reconstruction / of_mean * (valid - mean).square().mean().item()
 
 
-def _make_flow(spec: dict, latent: int, context: int) -> nn.Module:
-    arguments = dict(spec)
-    return FLOWS[choose("flow: type", arguments.pop("type"), FLOWS)](latent, context, **arguments)
+def _refuse(space: Space, likelihood: str, score: str, samples: int) -> None:
+    if likelihood == "chamfer" and not space.objects:
+        raise InputError("likelihood 'chamfer' compares objects, and these events have none. Use 'gaussian'.")
+    if likelihood == "chamfer" and score == "importance":
+        raise InputError(
+            "score 'importance' is -log p(x) and needs a normalised likelihood; 'chamfer' is none. "
+            "Use likelihood 'gaussian' or score 'elbo'."
+        )
+    if samples < 1:
+        raise InputError(f"samples: {samples} must be at least 1.")

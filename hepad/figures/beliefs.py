@@ -1,4 +1,4 @@
-"""What an energy-based detector believes: its samples beside data, and the energy on the way to a signal."""
+"""What a model believes: its samples beside data, and the energy on the way to a signal."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,26 +13,35 @@ from hepad.style import label, palette
 COLUMNS = 8  # images in a row
 GAP = 1.06  # between their centres, in units of their width
 VARIABLES = 7  # drawn of a vector
+ENERGY = "energy $E$"
 
 
 def beside_data(
-    samples: dict[str, tuple[np.ndarray, np.ndarray]], columns: tuple[str, ...], config: dict, *, title: str = ""
+    samples: dict[str, tuple[np.ndarray, np.ndarray]],
+    columns: tuple[str, ...],
+    config: dict,
+    *,
+    score: str = ENERGY,
+    title: str = "",
 ) -> Figure:
-    """Samples of the model beside data: images in rows, or the distributions of variables, with the energies.
+    """Samples of the model beside data: images in rows, or the distributions of variables, with the scores.
 
     Parameters
     ----------
-    samples: by name, data first: images (n, H, W) or variables (n, D), and energies (n,)
+    samples: by name, data first: images (n, H, W) or variables (n, D), and scores (n,)
     columns: names of the D variables
     config: style config
+    score: what it is called
     title: e.g. the detector's name
     """
     (_, (first, _)), *_ = samples.items()
-    return _images(samples, config, title) if first.ndim == 3 else _histograms(samples, columns, config, title)
+    if first.ndim == 3:
+        return _images(samples, config, "$E$" if score == ENERGY else "score", title)
+    return _histograms(samples, columns, config, score, title)
 
 
-def _images(samples: dict[str, tuple[np.ndarray, np.ndarray]], config: dict, title: str) -> Figure:
-    """Rows of images on one logarithmic colour scale, the energy written on each.
+def _images(samples: dict[str, tuple[np.ndarray, np.ndarray]], config: dict, symbol: str, title: str) -> Figure:
+    """Rows of images on one logarithmic colour scale, the score written on each.
 
     All images of a sample share one panel, a grid of them: a panel for each would take half a minute to lay out.
     """
@@ -51,7 +60,7 @@ def _images(samples: dict[str, tuple[np.ndarray, np.ndarray]], config: dict, tit
             ax.text(
                 x - 0.9 * eta,
                 y + 0.9 * phi,
-                f"$E$ = {energy:#.3g}".replace("-", "−"),
+                f"{symbol} = {energy:#.3g}".replace("-", "−"),
                 color="white",
                 fontsize=7,
                 va="top",
@@ -70,9 +79,9 @@ def _images(samples: dict[str, tuple[np.ndarray, np.ndarray]], config: dict, tit
 
 
 def _histograms(
-    samples: dict[str, tuple[np.ndarray, np.ndarray]], columns: tuple[str, ...], config: dict, title: str
+    samples: dict[str, tuple[np.ndarray, np.ndarray]], columns: tuple[str, ...], config: dict, score: str, title: str
 ) -> Figure:
-    """Distributions of the first variables and of the energy; where data are whole numbers, all are rounded."""
+    """Distributions of the first variables and of the score; where data are whole numbers, all are rounded."""
     data = next(iter(samples.values()))[0][:, :VARIABLES]
     whole = np.all(data == np.round(data), axis=0)
     values = {
@@ -80,7 +89,7 @@ def _histograms(
         for name, (x, energy) in samples.items()
     }
     name = next(iter(values))
-    names = (*columns[:VARIABLES], "energy $E$")
+    names = (*columns[:VARIABLES], score)
     figure = input_histograms(names, values.pop(name), values, config, background_name=name)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     return figure

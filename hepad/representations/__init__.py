@@ -6,11 +6,12 @@ from hepad.errors import InputError, choose
 from hepad.representations.base import Representation, Space
 from hepad.representations.image import JetImage
 from hepad.representations.joined import Joined
+from hepad.representations.matrix import EventMatrix
 from hepad.representations.vector import EventVector
 
-__all__ = ["REPRESENTATIONS", "EventVector", "JetImage", "Joined", "Representation", "Space", "build"]
+__all__ = ["REPRESENTATIONS", "EventMatrix", "EventVector", "JetImage", "Joined", "Representation", "Space", "build"]
 
-REPRESENTATIONS = {cls.__name__: cls for cls in (EventVector, JetImage, Joined)}
+REPRESENTATIONS = {cls.__name__: cls for cls in (EventMatrix, EventVector, JetImage, Joined)}
 
 
 def build(spec: dict) -> Representation:

@@ -38,6 +38,14 @@ class Joined(Representation):
     def needs(self) -> frozenset[str]:
         return frozenset().union(*(part.needs for part in self.parts))
 
+    @property
+    def needs_constituents(self) -> bool:
+        return any(part.needs_constituents for part in self.parts)
+
+    def refuse_missing(self, events: Events) -> None:
+        for part in self.parts:
+            part.refuse_missing(events)
+
     def transform(self, events: Events) -> torch.Tensor:
         blocks = [part.transform(events).flatten(1) for part in self.parts]
         pixels = [block[:, : part.space.pixels] for block, part in zip(blocks, self.parts, strict=True)]

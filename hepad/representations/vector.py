@@ -17,6 +17,7 @@ from hepad.representations import clustering, substructure
 from hepad.representations.base import Representation, Space
 
 JET_PT_MIN = 30.0
+OBJECT_UNITS = {"eta": "", "phi": "rad"} | dict.fromkeys(("px", "py", "pz", "energy", "pt", "mass"), "GeV")
 
 
 class Quantities:
@@ -125,8 +126,12 @@ VARIABLES = {
 
 
 def with_units(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of variables as they stand at an axis: 'mass [GeV]', 'multiplicity'."""
-    return tuple(f"{name} [{VARIABLES[name].unit}]" if VARIABLES[name].unit else name for name in columns)
+    """Names of variables, or of an object's features, as they stand at an axis: 'mass [GeV]', 'jet1_px [GeV]'."""
+
+    def unit(name: str) -> str:
+        return VARIABLES[name].unit if name in VARIABLES else OBJECT_UNITS[name.rpartition("_")[2]]
+
+    return tuple(f"{name} [{unit(name)}]" if unit(name) else name for name in columns)
 
 
 SUBSTRUCTURE = (
@@ -163,6 +168,10 @@ class EventVector(Representation):
     @property
     def needs(self) -> frozenset[str]:
         return frozenset(VARIABLES[name].needs for name in self.variables) - {None}
+
+    @property
+    def needs_constituents(self) -> bool:
+        return any(VARIABLES[name].needs is None and name not in ("jet_pt", "jet_abs_eta") for name in self.variables)
 
     def transform(self, events: Events) -> torch.Tensor:
         quantities = Quantities(events)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hepad.errors import InputError, choose
 from hepad.events import Events
+from hepad.samples.dark_machines import check_dark_machines, read_dark_machines
 from hepad.samples.meta import merge_meta
 from hepad.samples.root import check_root, read_root, write_root
 from hepad.samples.top_tagging import check_top_tagging, read_top_tagging
@@ -25,6 +26,7 @@ class Reader(NamedTuple):
 
 
 READERS = {
+    "DarkMachines": Reader(read_dark_machines, check_dark_machines),
     "ROOT": Reader(read_root, check_root),
     "TopTagging": Reader(read_top_tagging, check_top_tagging),
 }

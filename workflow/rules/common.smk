@@ -22,7 +22,7 @@ with errors.told_plainly():
 
 TASKS = config["tasks"]
 BELIEFS = ("beliefs", "negatives", "paths")
-FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "images.pdf", "inputs.pdf")
+FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf")
 
 
 wildcard_constraints:
@@ -127,6 +127,11 @@ def energy_detectors_of(task):
     return [name for name in TASKS[task]["detectors"] if issubclass(class_of(name), detectors.EnergyDetector)]
 
 
+def generating_detectors_of(task):
+    """Detectors of a task that can draw events from their model."""
+    return [name for name in TASKS[task]["detectors"] if issubclass(class_of(name), detectors.Generating)]
+
+
 def energy_representations_of(task):
     return list(dict.fromkeys(representation_of(d) for d in energy_detectors_of(task)))
 
@@ -181,7 +186,7 @@ def labels():
 
 
 def tables():
-    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "ceiling"))
+    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "dark_machines", "ceiling"))
     if any(energy_detectors_of(task) for task in TASKS):
         paths.append("results/selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
@@ -191,8 +196,12 @@ def figures():
     paths = expand("results/figures/{task}/{figure}", task=TASKS, figure=FIGURES)
     for task, entry in TASKS.items():
         paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
+        if any(representations.build(config["representations"][r]).needs_constituents for r in representations_of(task)):
+            paths.append(f"results/figures/{task}/images.pdf")
         if image_detectors_of(task):
             paths.append(f"results/figures/{task}/reconstructions")
         if energy_detectors_of(task):
             paths += expand("results/figures/{task}/{name}", task=task, name=["selection", *BELIEFS])
+        if generating_detectors_of(task):
+            paths.append(f"results/figures/{task}/generated")
     return paths

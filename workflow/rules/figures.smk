@@ -241,3 +241,34 @@ rule plot_beliefs:
         "../../environment.yml"
     script:
         "../scripts/plot_beliefs.py"
+
+
+rule plot_generated:
+    input:
+        models=lambda w: models_of(w.task, generating_detectors_of(w.task), TASKS[w.task]["seeds"][:1]),
+        features=lambda w: [
+            path
+            for name in generating_detectors_of(w.task)
+            for path in features_of(TASKS[w.task]["background"], "test", [representation_of(name)])
+        ],
+    output:
+        report(
+            directory("results/figures/{task}/generated"),
+            patterns=["{detector}.png"],
+            caption="../report/generated.rst",
+            category="What the model believes",
+            labels={"task": "{task}", "detector": "{detector}", "figure": "generated"},
+        ),
+    params:
+        style=config["style"],
+        background=lambda w: TASKS[w.task]["background"],
+        labels=labels(),
+        detectors=lambda w: generating_detectors_of(w.task),
+    log:
+        "results/logs/figures/{task}_generated.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_generated.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_generated.py"

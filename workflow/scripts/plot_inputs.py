@@ -1,4 +1,5 @@
-"""Distributions of the vector's variables in background and signals: do the samples look as they should?"""
+"""Distributions of the vector's variables, or of the features of all objects, in background and signals: do the samples
+look as they should?"""
 
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from hepad.style import save, style
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     features = [Features.read(path) for path in snakemake.input]
     names, space = [snakemake.params.labels[name] for name in snakemake.params.samples], features[0].space
-    values = {n: f.x.flatten(1)[:, space.pixels :].numpy() for n, f in zip(names, features, strict=True)}
+    columns, x = with_units(space.columns), [f.x.flatten(1)[:, space.pixels :] for f in features]
+    if space.objects:  # those that are there, of all kinds together; the last row of the matrix is MET
+        columns = with_units(tuple(name.removeprefix("met_") for name in space.columns[-space.shape[-1] :]))
+        x = [f.x[(f.x != 0).any(-1)] for f in features]
+    values = {n: of_sample.numpy() for n, of_sample in zip(names, x, strict=True)}
     background = values.pop(names[0])
-    figure = input_histograms(
-        with_units(space.columns), background, values, snakemake.params.style, background_name=names[0]
-    )
+    figure = input_histograms(columns, background, values, snakemake.params.style, background_name=names[0])
     save(figure, Path(snakemake.output[0]).with_suffix(""))
