@@ -11,13 +11,15 @@ import pytest
 import torch
 
 from hepad.errors import InputError
-from hepad.io import read_json
+from hepad.io import read_json, write_json
+from hepad.tables import write_rows
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import adbench  # noqa: E402
 import eight_gaussians as gaussians  # noqa: E402
+import flow_comparison  # noqa: E402
 import mnist_holdout as mnist  # noqa: E402
 import records  # noqa: E402
 
@@ -221,3 +223,25 @@ def test_adbench_trains_on_normal_rows_alone(tmp_path):
     smoke(adbench, "dataset=42_WBC", tmp_path)
     rows = list(csv.DictReader((tmp_path / "adbench.csv").open()))
     assert {row["detector"] for row in rows} == {*adbench.OURS, *adbench.BASELINES}
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.1, "yes"), (0.02, "no")])
+def test_a_flow_improves_if_it_gains_more_than_the_spread_of_the_trainings(tmp_path, gain, verdict):
+    # planar has the smallest validation loss and is the one that is judged, whatever iaf gains
+    known = {"vae_image": (9.0, 0.2), "vae_planar_image": (5.0, 0.2 + gain), "vae_iaf_image": (7.0, 0.9)}
+    auc, efficiency = [], []
+    for detector, (loss, eps_s) in known.items():
+        for seed, shift in ((1, -0.02), (2, 0.02)):  # standard deviation 0.028, twice: spread 0.04
+            key = {"task": "qcd", "signal": "top", "detector": detector, "seed": seed}
+            history = [{"valid_loss": loss + 3}, {"valid_loss": loss}, {"valid_loss": loss + 1}]
+            write_json(tmp_path / "models" / "qcd" / detector / f"{seed}.json", {"history": history})
+            auc.append(key | {"auc": 0.9})
+            for eps_b, value in ((0.01, eps_s + shift), (0.0001, None)):
+                point = {"eps_b": eps_b, "n_background_passed": 80, "eps_s": value}
+                efficiency.append(key | point | {"eps_s_low": value, "eps_s_high": value})
+    for name, rows in (("auc", auc), ("efficiency", efficiency)):
+        write_rows(tmp_path / f"{name}.csv", list(rows[0]), rows)
+    (row,) = flow_comparison.verdicts(tmp_path, flow_comparison.joined(tmp_path))
+    assert (row["flow"], row["representation"], row["improves"]) == ("planar", "image", verdict)
+    assert row["spread"] == pytest.approx(0.04, rel=1e-3)
+    assert row["objective"] == 5
