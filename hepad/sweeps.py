@@ -18,6 +18,7 @@ import numpy as np
 from hepad import detectors
 from hepad.detectors.energy import Objective
 from hepad.errors import InputError
+from hepad.flows import FLOWS
 from hepad.negatives import Recovery
 from hepad.networks import AutoencoderSettings
 from hepad.sampling import Chain
@@ -30,12 +31,14 @@ SYMBOLS = {"gamma": "γ", "sigma": "σ", "beta": "β", "l2": "L2", "mmd": "MMD",
 NESTED = {
     "training": Schedule,
     "pretraining": Schedule,
+    "encoding": Schedule,
     "latent_chain": Chain,
     "visible_chain": Chain,
     "autoencoder": AutoencoderSettings,
     "recovery": Recovery,
     "objective": Objective,
 }
+TYPED = {"flow": FLOWS, "of": detectors.DETECTORS}  # mappings that are read by the class which their 'type' names
 
 
 class Sweep(NamedTuple):
@@ -123,6 +126,10 @@ def _sweeps(where: str, entry: dict) -> list[Sweep]:
         return []
     hints = get_type_hints(cls.__init__)
     inner = {name: get_type_hints(NESTED[name]) for name in hints if name in NESTED}
+    for name, registry in TYPED.items():
+        given = entry.get(name)
+        if name in hints and isinstance(given, Mapping) and given.get("type") in registry:
+            inner[name] = get_type_hints(registry[given["type"]].__init__)
     keys = [key for name in hints for key in inner.get(name, [name])]
     found = []
     for name, value in entry.items():

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from hepad.events import Events, split_of
 from hepad.kinematics import sum_four_vectors
+
+
+torch.set_num_threads(1)  # tests run in one process per core
 
 
 def _objects(rng, n, k, low, mass):

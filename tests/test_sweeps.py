@@ -169,10 +169,17 @@ def test_what_does_not_sweep_is_the_same_object_and_nothing_is_changed_in_place(
 
 
 def test_the_dataclass_of_every_mapping_is_known():
-    """An argument that is a mapping is read by a dataclass; the flow, by the class that its 'type' names."""
+    """An argument that is a mapping is read by a dataclass, or by the class that its 'type' names."""
     for cls in detectors.DETECTORS.values():
         mappings = {name for name, hint in get_type_hints(cls.__init__).items() if dict in (hint, *get_args(hint))}
-        assert mappings <= {*sweeps.NESTED, "flow"}, cls
+        assert mappings <= {*sweeps.NESTED, *sweeps.TYPED}, cls
+
+
+def test_the_class_that_a_type_names_says_what_is_a_list_already():
+    flow = {"type": "InverseAutoregressive", "layers": [2, 4], "hidden": [64]}
+    config = {"detectors": {"vae": {"type": "ConvVAE", "flow": flow}}, "tasks": {"t": {"detectors": ["vae"]}}}
+    found = sweeps.expand(config)["detectors"]
+    assert [entry["flow"] for entry in found.values()] == [flow | {"layers": 2}, flow | {"layers": 4}]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
