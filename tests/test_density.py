@@ -184,6 +184,7 @@ OF = [
     {"type": "ConvVAE", "network": "dense", "latent": 2},
     {"type": "NAE", "autoencoder": AUTOENCODER, "start": "data", **CHAINS},
     {"type": "WNAE", "autoencoder": AUTOENCODER, **CHAINS},
+    {"type": "MPDR", "autoencoder": {"latent": 2}, "latent_chain": CHAINS["visible_chain"], **CHAINS},
 ]
 
 
@@ -217,7 +218,7 @@ def test_latent_mixture_is_the_density_of_the_codes():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"of": {"type": "MPDR"}}, "Allowed: AE, ConvVAE, NAE, WNAE"),
+        ({"of": {"type": "IGEBM"}}, "Allowed: AE, ConvVAE, MPDR, NAE, WNAE"),
         ({"of": {"autoencoder": AUTOENCODER}}, "type 'None' is unknown"),
         ({"of": OF[0] | {"training": {"steps": 2}}}, "belongs beside 'of'"),
         ({"of": OF[0], "components": [0, 2]}, "components >= 1"),

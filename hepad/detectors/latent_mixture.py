@@ -4,7 +4,7 @@ r"""Gaussian mixture on the latents of another detector: how rare the code of an
 
 f is the encoder of a detector that is fitted first, on the same background; the mixture is then fitted to the latents
 of background training events alone, by scikit-learn. f: the encoder of an AE; the mean mu(x) of a ConvVAE's posterior,
-before its flow; the encoder of the autoencoder that is the energy of NAE and WNAE.
+before its flow; the encoder of the autoencoder that is the energy of NAE and WNAE; that of MPDR's first manifold.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ LATENTS = {
     "ConvVAE": lambda of, x: of.encode(x)[1],
     "NAE": lambda of, x: of.energy.autoencoder.encode(x),
     "WNAE": lambda of, x: of.energy.autoencoder.encode(x),
+    "MPDR": lambda of, x: of.models[0].encode(x),
 }
 
 
