@@ -49,7 +49,7 @@ class Contrastive(Detector):
     training: a Schedule
     """
 
-    score_name = "-log density of the embedding"
+    score_name = "−log density of the embedding"
 
     def __init__(
         self,

@@ -79,7 +79,7 @@ class FlowDensity(Generating):
     Generated events have their counts rounded to the lattice of the training events.
     """
 
-    score_name = "-log density"
+    score_name = "−log density"
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class LatentMixture(Reconstructing):
     components: number of Gaussians, or several, of which the Bayesian information criterion chooses
     """
 
-    score_name = "-log density of the latents"
+    score_name = "−log density of the latents"
 
     def __init__(self, space: Space, *, of: dict, training: dict, components: int | Sequence[int] = (1, 2, 5, 10, 20)):
         super().__init__(space)

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 from scipy.stats import skew
 
 from hepad.errors import InputError
@@ -135,3 +136,4 @@ def _draw(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray, backgroun
     ax.set_xlim(edges[0], edges[-1])
     if not np.isclose(edges[1] - edges[0], edges[-1] - edges[-2]):
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # an axis of less than two decades would write over itself
