@@ -25,13 +25,12 @@ It is part of the steps that are timed.
 import argparse
 import csv
 import dataclasses
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from authors import authors_module
+from records import alternate
 from torch import Tensor, nn
 
 from hepad.energies import Reconstruction
@@ -224,17 +223,6 @@ def check_mpdr(energy: Reconstruction, manifold: Autoencoder, recovery: Recovery
     energy.float(), manifold.float(), theirs.float()
 
 
-def alternate(repeats: int, **runs: Callable) -> dict[str, float]:
-    """Median seconds of each, taken in turns; the first round is not counted."""
-    seconds = {name: [] for name in runs}
-    for _ in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
-
-
 def compare(name: str, energy, laws: list, theirs, their_part, x: Tensor, generator, repeats: int) -> list[list]:
     """Time the steps of both sides, ours with chains in single precision and in bfloat16; two rows of the table."""
     optimiser = torch.optim.Adam(energy.parameters(), lr=RATE, fused=True)
@@ -245,7 +233,7 @@ def compare(name: str, energy, laws: list, theirs, their_part, x: Tensor, genera
         for own, law in zip(names, laws, strict=True)
     }
     runs["theirs"] = lambda: theirs.train_step(x, their_optimiser)
-    seconds = alternate(repeats, **runs)
+    seconds = alternate(repeats, runs)
     theirs_s = seconds.pop("theirs")
     for own, ours_s in seconds.items():
         print(f"{own}: ours {ours_s:.3f} s, theirs {theirs_s:.3f} s, ratio {theirs_s / ours_s:.2f}")

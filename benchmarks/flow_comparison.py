@@ -20,7 +20,7 @@ from pathlib import Path
 from records import write_table
 
 from hepad.errors import InputError, told_plainly
-from hepad.io import atomic_path
+from hepad.tables import write_rows
 
 TABLES = Path(__file__).parent / "tables"
 KEYS = ("task", "signal", "detector", "seed")
@@ -83,10 +83,7 @@ def main() -> None:
     rows = [{**row, "n_background_passed": int(row["n_background_passed"])} for row in rows]
     write_table(options.tables / "flow_comparison.csv", COLUMNS, rows, over="seed", measures=measures)
     found = verdicts(options.results, rows)
-    with atomic_path(options.tables / "flow_verdict.csv") as partial, open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, VERDICT, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in found)
+    write_rows(options.tables / "flow_verdict.csv", VERDICT, found)
     for row in found:
         print(f"{row['representation']}, {row['signal']}: {row['flow']} improves on no flow: {row['improves']}")
 

@@ -20,13 +20,11 @@ all flows) beside that of the ConvVAE without a flow; all take turns in one run,
 
 import argparse
 import math
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from records import HERE, write_table
+from records import HERE, alternate, write_table
 from torch import Tensor, nn
 
 from hepad import detectors
@@ -161,13 +159,7 @@ def cost(options: argparse.Namespace) -> None:
     torch.manual_seed(0)
     x = torch.rand(128, 1, 40, 40)
     steps = {name: training_step(name, x) for name in ("none", *FLOWS)}
-    seconds = {name: [] for name in steps}
-    for _ in range(options.repeats + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    median = alternate(options.repeats, steps)
     rows = [{"flow": name, "ratio": f"{median[name] / median['none']:.2f}"} for name in FLOWS]
     print(f"none: {1000 * median['none']:.1f} ms;", ", ".join(" ".join(row.values()) for row in rows))
     write_rows(options.tables / "flow_cost.csv", ["flow", "ratio"], rows)

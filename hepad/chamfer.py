@@ -10,10 +10,7 @@ al., arXiv:2110.08508, and Eq. 4.2 of arXiv:2105.14027, there without the square
 import torch
 from torch import Tensor
 
-
-def occupied(x: Tensor) -> Tensor:
-    """(B, 1, R, 1) true where an object of x (B, 1, R, F) is there: a row that is not all zero."""
-    return (x != 0).any(-1, keepdim=True)
+from hepad.representations import occupied
 
 
 def chamfer(x: Tensor, y: Tensor) -> Tensor:

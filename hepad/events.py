@@ -116,7 +116,7 @@ def concatenate(parts: list[Events]) -> Events:
     arrays = {}
     for name in ARRAYS:
         blocks = [getattr(part, name) for part in parts]
-        if blocks[0].ndim == 3 or name == "b_tag":
+        if blocks[0].ndim > 1:
             length = max(block.shape[1] for block in blocks)
             rest = ((0, 0),) * (blocks[0].ndim - 2)
             blocks = [np.pad(block, ((0, 0), (0, length - block.shape[1]), *rest)) for block in blocks]

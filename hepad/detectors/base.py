@@ -83,10 +83,12 @@ class Detector(nn.Module, ABC):
     def anomaly(self, x: Tensor) -> Tensor:
         """Score (B,) of normalised events (B, *space.shape)."""
 
-    def _refuse_poor(self, valid: Tensor, error: float) -> float:
-        """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better."""
-        # in normalised units, mean squared deviation from the mean event
-        baseline = (valid - valid.mean(0)).square().mean().item()
+    def _refuse_poor(self, valid: Tensor, error: float, baseline: float | None = None) -> float:
+        """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better.
+
+        ``error`` and ``baseline``, that of the mean event, are mean squared errors unless a baseline is given."""
+        if baseline is None:
+            baseline = (valid - valid.mean(0)).square().mean().item()
         r2 = 1 - error / baseline
         if not r2 > 0.02:
             raise CollapseError(

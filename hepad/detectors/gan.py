@@ -23,12 +23,11 @@ The state that is kept has the smallest sliced Wasserstein distance between gene
 import torch
 from torch import Tensor, nn
 
-from hepad.chamfer import occupied
 from hepad.detectors.base import Generating, Reconstructing, settings
 from hepad.errors import InputError
 from hepad.networks import NETWORKS, Autoencoder, AutoencoderSettings
 from hepad.progress import Progress
-from hepad.representations import Space
+from hepad.representations import Space, occupied
 from hepad.sampling import frozen
 from hepad.training import Criterion, Fit, History, Schedule, fit_loop, in_parts
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hepad.errors import InputError
-from hepad.representations import Space
+from hepad.representations import Space, occupied
 from hepad.sampling import Support
 
 
@@ -44,7 +44,7 @@ class Normaliser(nn.Module):
 
     def _there(self, x: Tensor) -> Tensor | float:
         """(N, 1, R, 1) true for the objects that are there; 1 if events are not made of objects."""
-        return (x != 0).any(-1, keepdim=True) if self.space.objects else 1.0
+        return occupied(x) if self.space.objects else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale * self._there(x)

@@ -26,12 +26,12 @@ import torch
 from torch import Tensor, nn
 
 from hepad import flows
-from hepad.chamfer import chamfer, occupied
+from hepad.chamfer import chamfer
 from hepad.detectors.base import Generating, Reconstructing, settings
 from hepad.errors import InputError, choose
 from hepad.networks import NETWORKS, Head
 from hepad.progress import Progress
-from hepad.representations import Space
+from hepad.representations import Space, occupied
 from hepad.training import Criterion, Fit, Schedule, fit_loop, in_parts
 
 SCORES = ("reconstruction", "kl", "elbo", "importance")
@@ -181,17 +181,10 @@ class ConvVAE(Reconstructing, Generating):
         how = {"phase": "vae", "generator": generator, "progress": progress, "measure": measure}
         history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
         reconstruction, kl = (in_parts(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
-        r2 = self._refuse_poor(valid, self._mean_squared(reconstruction, valid))
-        return Fit(history, {"r2": r2, "kl": kl, "negative_elbo": measure()["negative_elbo"]})
-
-    def _mean_squared(self, reconstruction: float, valid: Tensor) -> float:
-        """The mean squared error that is as good, beside the mean event's, as this Chamfer distance beside the mean
-        event's; of the gaussian likelihood the error itself."""
-        if self.likelihood == "gaussian":
-            return reconstruction
         mean = valid.mean(0)
-        of_mean = in_parts(lambda x: chamfer(x, mean.expand_as(x)), valid).mean().item()
-        return reconstruction / of_mean * (valid - mean).square().mean().item()
+        of_mean = in_parts(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
+        r2 = self._refuse_poor(valid, reconstruction, of_mean)
+        return Fit(history, {"r2": r2, "kl": kl, "negative_elbo": measure()["negative_elbo"]})
 
 
 def _refuse(space: Space, likelihood: str, score: str, samples: int) -> None:

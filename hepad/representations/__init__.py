@@ -3,13 +3,14 @@
 import inspect
 
 from hepad.errors import InputError, choose
-from hepad.representations.base import Representation, Space
+from hepad.representations.base import Representation, Space, occupied
 from hepad.representations.image import JetImage
 from hepad.representations.joined import Joined
 from hepad.representations.matrix import EventMatrix
 from hepad.representations.vector import EventVector
 
 __all__ = ["REPRESENTATIONS", "EventMatrix", "EventVector", "JetImage", "Joined", "Representation", "Space", "build"]
+__all__ += ["occupied"]
 
 REPRESENTATIONS = {cls.__name__: cls for cls in (EventMatrix, EventVector, JetImage, Joined)}
 

@@ -35,6 +35,11 @@ class Space:
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
 
 
+def occupied(x: torch.Tensor) -> torch.Tensor:
+    """(N, 1, R, 1) true where an object of x (N, 1, R, F) is there: a row that is not all zero."""
+    return (x != 0).any(-1, keepdim=True)
+
+
 class Representation(ABC):
     """Stateless callable: Events -> (N, *space.shape) float32; nothing is fitted here."""
 

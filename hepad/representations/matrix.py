@@ -18,7 +18,8 @@ from hepad.events import Events
 from hepad.kinematics import to_cartesian
 from hepad.representations.base import Representation, Space
 
-FEATURES = ("px", "py", "pz", "energy", "pt", "eta", "phi", "mass")
+# name: unit, in the order of to_cartesian and FOUR_VECTOR
+FEATURES = {"px": "GeV", "py": "GeV", "pz": "GeV", "energy": "GeV", "pt": "GeV", "eta": "", "phi": "rad", "mass": "GeV"}
 MET_MIN = 1e-6  # GeV; a vanishing MET is a measurement, not an absent object
 
 
@@ -107,7 +108,7 @@ class EventMatrix(Representation):
         met[..., 0] = np.maximum(met[..., 0], MET_MIN)
         p = np.concatenate([*rows, met], axis=1)
         values = np.where(p[..., :1] > 0, np.concatenate([to_cartesian(p), p], axis=-1), 0)
-        chosen = [FEATURES.index(name) for name in self.features]
+        chosen = [list(FEATURES).index(name) for name in self.features]
         return torch.from_numpy(values[:, None, :, chosen].astype(np.float32))
 
     def _blocks(self, events: Events) -> dict[str, np.ndarray]:

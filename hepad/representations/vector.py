@@ -15,9 +15,9 @@ from hepad.events import Events
 from hepad.kinematics import delta_phi
 from hepad.representations import clustering, substructure
 from hepad.representations.base import Representation, Space
+from hepad.representations.matrix import FEATURES
 
 JET_PT_MIN = 30.0
-OBJECT_UNITS = {"eta": "", "phi": "rad"} | dict.fromkeys(("px", "py", "pz", "energy", "pt", "mass"), "GeV")
 
 
 class Quantities:
@@ -129,7 +129,7 @@ def with_units(columns: tuple[str, ...]) -> tuple[str, ...]:
     """Names of variables, or of an object's features, as they stand at an axis: 'mass [GeV]', 'jet1_px [GeV]'."""
 
     def unit(name: str) -> str:
-        return VARIABLES[name].unit if name in VARIABLES else OBJECT_UNITS[name.rpartition("_")[2]]
+        return VARIABLES[name].unit if name in VARIABLES else FEATURES[name.rpartition("_")[2]]
 
     return tuple(f"{name} [{unit(name)}]" if unit(name) else name for name in columns)
 

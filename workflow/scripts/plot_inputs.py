@@ -6,6 +6,7 @@ from pathlib import Path
 from hepad.errors import told_plainly
 from hepad.features import Features
 from hepad.figures import input_histograms
+from hepad.representations import occupied
 from hepad.representations.vector import with_units
 from hepad.style import save, style
 
@@ -13,9 +14,9 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     features = [Features.read(path) for path in snakemake.input]
     names, space = [snakemake.params.labels[name] for name in snakemake.params.samples], features[0].space
     columns, x = with_units(space.columns), [f.x.flatten(1)[:, space.pixels :] for f in features]
-    if space.objects:  # those that are there, of all kinds together; the last row of the matrix is MET
-        columns = with_units(tuple(name.removeprefix("met_") for name in space.columns[-space.shape[-1] :]))
-        x = [f.x[(f.x != 0).any(-1)] for f in features]
+    if space.objects:  # those that are there, of all kinds together
+        columns = with_units(tuple(name.rpartition("_")[2] for name in space.columns[: space.shape[-1]]))
+        x = [f.x[occupied(f.x).squeeze(-1)] for f in features]
     values = {n: of_sample.numpy() for n, of_sample in zip(names, x, strict=True)}
     background = values.pop(names[0])
     figure = input_histograms(columns, background, values, snakemake.params.style, background_name=names[0])
