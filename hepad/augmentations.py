@@ -47,7 +47,7 @@ class Layout(NamedTuple):
     def of(cls, space: Space) -> "Layout":
         """From the columns, row by row: object, number and feature, such as 'jet1_px' or 'met_px'."""
         _, rows, width = space.shape
-        names = [re.fullmatch(r"(.+?)_?(\d*)[._](\w+?)", column) for column in space.columns]
+        names = [re.fullmatch(r"(.+?)_?(\d*)[._]([^._]+)", column) for column in space.columns]
         if len(names) != rows * width or not all(names):
             raise InputError(f"augmentations: columns such as 'jet1_px' are needed, not {space.columns}.")
         features = [name[3] for name in names[:width]]

@@ -21,7 +21,7 @@ from hepad.augmentations import (
 )
 from hepad.detectors.contrastive import nt_xent
 from hepad.errors import InputError
-from hepad.representations import Space
+from hepad.representations import EventMatrix, Space
 from hepad.training import CollapseError
 
 ROWS = ("jet1", "jet2", "jet3", "jet4", "b_jet1", "b_jet2", "muon1", "met")
@@ -64,6 +64,13 @@ def masses(p: torch.Tensor) -> torch.Tensor:
 def images(n: int = 50, seed: int = 0) -> torch.Tensor:
     x = torch.rand(n, 1, 8, 8, generator=generator(seed), dtype=torch.float64) ** 4
     return x / x.sum((1, 2, 3), keepdim=True)
+
+
+def test_layout_of_a_matrix_that_begins_with_b_jets():
+    layout = Layout.of(EventMatrix(jets=0, b_jets=2, muons=0, electrons=0, photons=1).space)
+    assert layout.features == {"px": 0, "py": 1, "eta": 2, "mass": 3}
+    assert layout.classes.tolist() == [0, 0, 1, 2]
+    assert layout.met.tolist() == [False, False, False, True]
 
 
 @pytest.mark.parametrize("separator", ["{}{}_{}", "{}_{}.{}"])
