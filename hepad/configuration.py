@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import yaml
 
 from hepad import detectors, representations, samples
@@ -94,6 +95,9 @@ def check(config: dict) -> None:
     choose("evaluation.ceiling", config["evaluation"]["ceiling"], config["representations"])
     for name, task in config["tasks"].items():
         _check_task(f"tasks.{name}", task, config)
+    for name in used_samples(config):
+        if "card" in config["samples"][name]["source"]:  # files may come with a split of their own
+            _check_split(config, name)
 
 
 def used_samples(config: dict) -> list[str]:
@@ -116,22 +120,26 @@ def check_inputs(config: dict, root: str | Path) -> None:
         with _at(f"samples.{name}"):
             if "card" in source:
                 find_card(source["card"], root)
-            else:
-                samples.check_files(source)
+                continue
+            looks = samples.check_files(source)
+        if not all(found.official_split for found in looks.values()):
+            _check_split(config, name)
 
 
 def admit(config: dict, name: str) -> None:
     """Read the files of one sample, and raise InputError unless every task that names it can use it."""
     entry = config["samples"][name]
     with _at(f"samples.{name}"):
-        events = samples.read(entry["source"], name=name, selection=entry["selection"], split=entry["split"])
+        there = np.zeros(len(SPLITS), bool)
+        for events in samples.stream_of(entry["source"], name=name, selection=entry["selection"], split=entry["split"]):
+            there |= np.bincount(events.split, minlength=len(SPLITS)) > 0
         for task in config["tasks"].values():
             if name not in (task["background"], *task["signals"]):
                 continue
             # the supervised ceiling trains on signals, too
             needed = SPLITS if name == task["background"] else ("train", "test")
             for part in needed:
-                if not (events.split == SPLITS.index(part)).any():
+                if not there[SPLITS.index(part)]:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
             used = {config["detectors"][detector]["representation"] for detector in task["detectors"]}
             for representation in sorted(used | {config["evaluation"]["ceiling"]}):
@@ -140,9 +148,9 @@ def admit(config: dict, name: str) -> None:
 
 def _check_sample(name: str, entry: dict) -> None:
     source = entry["source"]
-    if "files" in source:
+    if "reader" in source:
         choose(f"samples.{name}.source.reader", source["reader"], samples.READERS)
-    elif source["chunks"] > source["jets"]:
+    if "card" in source and source["chunks"] > source["jets"]:
         raise InputError(f"samples.{name}.source: {source['chunks']} chunks are more than {source['jets']} jets.")
     if abs(sum(entry["split"]) - 1) > 1e-9:
         raise InputError(f"samples.{name}.split: {entry['split']} does not sum to 1 (train, valid, test).")
@@ -166,19 +174,19 @@ def _check_task(where: str, task: dict, config: dict) -> None:
                 f"'{background}' ({_window(windows[0])}); their scores would differ by phase space alone. Make them "
                 f"equal, or set '{where}.any_window: true' to compare them all the same."
             )
-    _check_split(where, background, entries[background], ("train", "valid", "test"))
-    for signal in task["signals"]:
-        _check_split(where, signal, entries[signal], ("train", "test"))  # the supervised ceiling trains
     _check_labels(where, [background, *task["signals"]], entries)
     _check_labels(where, task["detectors"], config["detectors"])
 
 
-def _check_split(where: str, name: str, entry: dict, needed: tuple[str, ...]) -> None:
-    if entry["source"].get("reader") == "TopTagging" and entry["source"].get("use_ttv", True):
-        return  # the file brings its split
-    for part, fraction in zip(SPLITS, entry["split"], strict=True):
-        if part in needed and not fraction:
-            raise InputError(f"{where}: '{name}' has no {part} events; raise samples.{name}.split, {entry['split']}.")
+def _check_split(config: dict, name: str) -> None:
+    """InputError if the fractions leave out a part of the sample that a task needs."""
+    split = config["samples"][name]["split"]
+    for where, task in config["tasks"].items():
+        # the supervised ceiling trains on signals, too
+        needed = SPLITS if name == task["background"] else ("train", "test") if name in task["signals"] else ()
+        for part, fraction in zip(SPLITS, split, strict=True):
+            if part in needed and not fraction:
+                raise InputError(f"tasks.{where}: '{name}' has no {part} events; raise samples.{name}.split, {split}.")
 
 
 def _check_labels(where: str, names: list[str], entries: dict) -> None:

@@ -6,6 +6,8 @@ padded with zeros, so that pt > 0 marks an object that exists.
 """
 
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -13,9 +15,9 @@ import h5py
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.io import atomic_path, open_hdf5, provenance, read_array, write_array
+from hepad.io import append_array, atomic_path, open_hdf5, provenance, read_array
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
 
@@ -34,8 +36,10 @@ class Events:
     jets, electrons, muons, photons: (N, K, 4) float32; the event's reconstructed objects
     met: (N, 2) float32; missing transverse momentum (pt, phi)
     b_tag: (N, K) float32; 1 for those of ``jets`` that carry a b tag; None stands for no tags
+    triggers: (N, T) bool; trigger bits, named by ``meta['triggers']``; None stands for no bits
     truth: generator-level facts, each (N,) float32
-    meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``jet_radius``, ...
+    facts: what the file says of the event, each (N,): run, luminosity_block, event (int64), n_pv, pileup
+    meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``jet_radius``, ``counts``, ...
     """
 
     event_id: np.ndarray
@@ -49,21 +53,24 @@ class Events:
     photons: np.ndarray
     met: np.ndarray
     b_tag: np.ndarray | None = None
+    triggers: np.ndarray | None = None
     truth: dict[str, np.ndarray] = field(default_factory=dict)
+    facts: dict[str, np.ndarray] = field(default_factory=dict)
     meta: dict = field(default_factory=dict)
 
     def __post_init__(self):
         n = len(self.event_id)
         if self.b_tag is None:
             object.__setattr__(self, "b_tag", np.zeros(self.jets.shape[:2], np.float32))
+        if self.triggers is None:
+            object.__setattr__(self, "triggers", np.zeros((n, 0), bool))
         shapes = {
-            "event_id": (n,), "split": (n,), "weight": (n,), "jet": (n, 4), "met": (n, 2),
+            "event_id": (n,), "split": (n,), "weight": (n,), "jet": (n, 4), "met": (n, 2), "triggers": (n, None),
             "constituents": (n, None, 4), "jets": (n, None, 4),
             "b_tag": (n, self.jets.shape[1]), "electrons": (n, None, 4), "muons": (n, None, 4), "photons": (n, None, 4),
         }  # fmt: skip
-        shapes |= {f"truth.{key}": (n,) for key in self.truth}
-        for name, expected in shapes.items():
-            array = self.truth[name[6:]] if name.startswith("truth.") else getattr(self, name)
+        for name, array in self.arrays():
+            expected = shapes.get(name, (n,))
             if len(array.shape) != len(expected) or any(
                 e is not None and e != s for e, s in zip(expected, array.shape, strict=True)
             ):
@@ -75,7 +82,13 @@ class Events:
     def __getitem__(self, rows) -> "Events":
         """Rows by slice, mask or index array."""
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
-        return Events(**arrays, truth={key: value[rows] for key, value in self.truth.items()}, meta=self.meta)
+        groups = {name: {key: value[rows] for key, value in getattr(self, name).items()} for name in GROUPS}
+        return Events(**arrays, **groups, meta=self.meta)
+
+    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """All arrays with their names in a file: 'jet', ..., 'truth/hard_pt', ..., 'facts/run', ..."""
+        yield from ((name, getattr(self, name)) for name in ARRAYS)
+        yield from ((f"{group}/{key}", value) for group in GROUPS for key, value in getattr(self, group).items())
 
     def of_split(self, split: str) -> "Events":
         """The rows of one split: 'train', 'valid' or 'test'."""
@@ -83,32 +96,73 @@ class Events:
 
     def write(self, path: str | Path) -> None:
         """Write to HDF5, atomically, with units, versions and checksums."""
-        with atomic_path(path) as partial, h5py.File(partial, "w") as file:
-            file.attrs.update(
-                kind="hepad events", schema_version=SCHEMA_VERSION, units="GeV, rad",
-                meta=json.dumps(self.meta), provenance=json.dumps(provenance()),
-            )  # fmt: skip
-            for name in ARRAYS:
-                write_array(file, name, getattr(self, name))
-            truth = file.create_group("truth")
-            for key, value in self.truth.items():
-                write_array(truth, key, value)
+        write_chunks(path, [self])
 
     @classmethod
     def read(cls, path: str | Path, rows: slice = slice(None)) -> "Events":
         """Read rows of a file written by :meth:`write`; InputError if it is anything else."""
-        with open_hdf5(path) as file:
-            if file.attrs.get("kind") != "hepad events" or file.attrs.get("schema_version") != SCHEMA_VERSION:
-                raise InputError(
-                    f"{path}: not a hepad event file of schema {SCHEMA_VERSION} "
-                    f"(found {file.attrs.get('kind')!r}, {file.attrs.get('schema_version')!r}). Delete it, run again."
-                )
-            arrays = {name: read_array(file, name, rows) for name in ARRAYS}
-            truth = {key: read_array(file["truth"], key, rows) for key in file["truth"]}
-            return cls(**arrays, truth=truth, meta=json.loads(file.attrs["meta"]))
+        with _open(path) as file:
+            return cls._of(file, rows)
+
+    @classmethod
+    def chunks(cls, path: str | Path, size: int = 10_000) -> Iterator["Events"]:
+        """The events of a file, ``size`` at a time; at least one chunk, which may be empty."""
+        with _open(path) as file:
+            for start in range(0, max(len(file["event_id"]), 1), size):
+                yield cls._of(file, slice(start, start + size))
+
+    @staticmethod
+    def outline(path: str | Path) -> tuple[dict, np.ndarray]:
+        """``meta`` and ``split`` of a file, in little memory."""
+        with _open(path) as file:
+            return json.loads(file.attrs["meta"]), read_array(file, "split")
+
+    @classmethod
+    def _of(cls, file: h5py.File, rows: slice) -> "Events":
+        arrays = {name: read_array(file, name, rows) for name in ARRAYS}
+        groups = {name: {key: read_array(file[name], key, rows) for key in file[name]} for name in GROUPS}
+        return cls(**arrays, **groups, meta=json.loads(file.attrs["meta"]))
 
 
-ARRAYS = tuple(f.name for f in fields(Events) if f.name not in ("truth", "meta"))
+GROUPS = ("truth", "facts")
+ARRAYS = tuple(f.name for f in fields(Events) if f.name not in (*GROUPS, "meta"))
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[h5py.File]:
+    with open_hdf5(path) as file:
+        if file.attrs.get("kind") != "hepad events" or file.attrs.get("schema_version") != SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: not a hepad event file of schema {SCHEMA_VERSION} "
+                f"(found {file.attrs.get('kind')!r}, {file.attrs.get('schema_version')!r}). Delete it, run again."
+            )
+        missing = [name for name in (*ARRAYS, *GROUPS) if name not in file] + ["meta"] * ("meta" not in file.attrs)
+        if missing:
+            raise InputError(f"{path}: {', '.join(missing)} missing in this hepad event file. Delete it, run again.")
+        yield file
+
+
+def write_chunks(path: str | Path, chunks: Iterable[Events]) -> dict:
+    """Write the events of one sample chunk by chunk, as :meth:`Events.write` does, in the memory of one chunk.
+
+    All chunks have collections of one length, and the ``meta`` of the last one is written and returned: a stream
+    completes it while it is read. InputError if there is no chunk.
+    """
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        for group in GROUPS:
+            file.create_group(group)
+        meta = None
+        for chunk in chunks:
+            for name, array in chunk.arrays():
+                append_array(file, name, array)
+            meta = chunk.meta
+        if meta is None:
+            raise InputError(f"{path}: there are no events to write.")
+        file.attrs.update(
+            kind="hepad events", schema_version=SCHEMA_VERSION, units="GeV, rad",
+            meta=json.dumps(meta), provenance=json.dumps(provenance()),
+        )  # fmt: skip
+    return meta
 
 
 def concatenate(parts: list[Events]) -> Events:
@@ -121,9 +175,11 @@ def concatenate(parts: list[Events]) -> Events:
             rest = ((0, 0),) * (blocks[0].ndim - 2)
             blocks = [np.pad(block, ((0, 0), (0, length - block.shape[1]), *rest)) for block in blocks]
         arrays[name] = np.concatenate(blocks)
-    shared = set.intersection(*(set(part.truth) for part in parts))
-    truth = {key: np.concatenate([part.truth[key] for part in parts]) for key in sorted(shared)}
-    return Events(**arrays, truth=truth, meta=parts[0].meta)
+    groups = {}
+    for name in GROUPS:
+        shared = set.intersection(*(set(getattr(part, name)) for part in parts))
+        groups[name] = {key: np.concatenate([getattr(part, name)[key] for part in parts]) for key in sorted(shared)}
+    return Events(**arrays, **groups, meta=parts[0].meta)
 
 
 def split_of(event_id: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:

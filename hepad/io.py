@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,12 +47,23 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
         yield file
 
 
-def write_array(group: h5py.Group, name: str, array: np.ndarray, **attributes) -> None:
-    """Write ``array`` compressed and with a fletcher32 checksum, so that flipped bytes are noticed."""
+def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
+    """Append rows to a dataset, made at the first call, compressed and with fletcher32: flipped bytes are noticed."""
     array = np.asarray(array)
-    options = {"compression": "lzf", "shuffle": True, "fletcher32": True} if array.size else {}
-    dataset = group.create_dataset(name, data=array, **options)
-    dataset.attrs.update(attributes)
+    if name not in group:
+        # about a megabyte a chunk: what is decompressed together
+        rows = max(1, min(10_000, 1_000_000 // max(array.itemsize * int(np.prod(array.shape[1:])), 1)))
+        group.create_dataset(
+            name, shape=(0, *array.shape[1:]), maxshape=(None, *(n or None for n in array.shape[1:])),
+            chunks=(rows, *(max(n, 1) for n in array.shape[1:])),
+            dtype=array.dtype, compression="lzf", shuffle=True, fletcher32=True,
+        )  # fmt: skip
+    dataset = group[name]
+    if dataset.shape[1:] != array.shape[1:]:
+        raise ValueError(f"rows of shape {array.shape[1:]} do not fit '{name}' with {dataset.shape[1:]}")
+    start = len(dataset)
+    dataset.resize(start + len(array), axis=0)
+    dataset[start:] = array
 
 
 def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
@@ -65,6 +77,16 @@ def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(No
         raise InputError(
             f"{group.file.filename}: dataset '{name}' cannot be read ({error}). Delete the file and run again."
         ) from None
+
+
+def ahead(items: Iterable) -> Iterator:
+    """The items, each made in a thread while the one before it is used."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, iterator, end)
+        while (item := following.result()) is not end:
+            following = pool.submit(next, iterator, end)
+            yield item
 
 
 def write_json(path: str | Path, value) -> None:

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from hepad.detectors import build
 from hepad.errors import InputError, choose, told_plainly
-from hepad.features import Features, read_scores, write_scores
-from hepad.io import atomic_path, open_hdf5, read_array, read_json, write_array, write_json
+from hepad.events import Events, write_chunks
+from hepad.features import Features, read_scores, represent, score, write_scores
+from hepad.io import ahead, append_array, atomic_path, open_hdf5, read_array, read_json, write_json
 from hepad.representations import EventVector
 
 
@@ -30,7 +32,7 @@ def test_flipped_bytes_are_noticed(tmp_path):
     path = tmp_path / "x.h5"
     x = np.random.default_rng(0).normal(size=(500, 40))
     with h5py.File(path, "w") as file:
-        write_array(file, "x", x)
+        append_array(file, "x", x)
     with open_hdf5(path) as file:
         np.testing.assert_array_equal(read_array(file, "x"), x)
         offset = file["x"].id.get_chunk_info(0).byte_offset
@@ -44,7 +46,7 @@ def test_flipped_bytes_are_noticed(tmp_path):
 def test_truncated_and_missing_files_are_named(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
-        write_array(file, "x", np.arange(10_000.0))
+        append_array(file, "x", np.arange(10_000.0))
     path.write_bytes(path.read_bytes()[:3000])
     for name in ("x.h5", "absent.h5"):
         with pytest.raises(InputError, match=name), open_hdf5(tmp_path / name):
@@ -53,7 +55,7 @@ def test_truncated_and_missing_files_are_named(tmp_path):
 
 def test_a_missing_dataset_is_named_with_those_present(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        write_array(file, "y", np.arange(3))
+        append_array(file, "y", np.arange(3))
         with pytest.raises(InputError, match="dataset 'x' is missing; present: y"):
             read_array(file, "x")
 
@@ -74,12 +76,51 @@ def test_features_and_scores_survive_their_files(make_events, tmp_path):
     assert torch.equal(read.x, features.x)
     assert read.space == features.space
     parts = [read.of_split(name) for name in ("train", "valid", "test")]
+    halves = Features.chunks(tmp_path / "f.h5", 30)
     assert sum(len(part.x) for part in parts) == 60
     assert not set(parts[0].event_id) & set(parts[2].event_id)
-    write_scores(tmp_path / "s.h5", {"ae/1": np.arange(60.0), "ae/2": np.ones(60)}, features)
+    scores = [
+        ({"ae/1": np.arange(60.0)[i : i + 30], "ae/2": np.ones(30)}, part)
+        for i, part in zip((0, 30), halves, strict=True)
+    ]
+    write_scores(tmp_path / "s.h5", scores)
     scores, about = read_scores(tmp_path / "s.h5")
     assert list(scores) == ["ae/1", "ae/2"]
+    np.testing.assert_array_equal(scores["ae/1"], np.arange(60))
     np.testing.assert_array_equal(about["jet"], events.jet)
+
+
+def test_chunked_work_gives_what_whole_work_gives(make_events, tmp_path):
+    """Events to features to scores, in chunks of 7 and at once."""
+    events, representation = make_events(60, 5), EventVector(variables=("mass", "girth"))
+    write_chunks(tmp_path / "e.h5", [events[:25], events[25:25], events[25:]])
+    found = Events.read(tmp_path / "e.h5")
+    for name, array in events.arrays():
+        np.testing.assert_array_equal(dict(found.arrays())[name], array)
+    paths = {str(tmp_path / "train.h5"): ("train", "valid"), str(tmp_path / "test.h5"): ("test",)}
+    represent(representation, Events.chunks(tmp_path / "e.h5", 7), paths)
+    whole = Features.of(representation, events)
+    for path, splits in paths.items():
+        assert torch.equal(Features.read(path).x, whole.of_split(*splits).x)
+    detector = build({"type": "Variable", "arguments": {"variable": "mass"}}, representation.space, 0)
+    detector.fit(whole.x, whole.x, generator=torch.Generator())
+    chunks = {"vector": Features.chunks(tmp_path / "test.h5", 5)}
+    write_scores(tmp_path / "s.h5", score({"mass/1": ("vector", detector)}, chunks))
+    scores, about = read_scores(tmp_path / "s.h5")
+    np.testing.assert_array_equal(scores["mass/1"], detector.score(whole.of_split("test").x))
+    np.testing.assert_array_equal(about["event_id"], whole.of_split("test").event_id)
+
+
+def test_what_is_read_ahead_is_the_same_and_raises_the_same():
+    def items():
+        yield from range(5)
+        raise InputError("the sixth is bad")
+
+    found = []
+    with pytest.raises(InputError, match="the sixth"):
+        found.extend(ahead(items()))
+    assert list(ahead(range(5))) == [0, 1, 2, 3, 4]
+    assert list(ahead([])) == []
 
 
 def test_the_user_sees_the_message_alone(tmp_path, capsys):

@@ -10,12 +10,16 @@ import pytest
 from hepad.errors import InputError
 from hepad.events import SPLITS
 from hepad.kinematics import to_cartesian
-from hepad.samples import check_files
-from hepad.samples.top_tagging import read_top_tagging
+from hepad.samples import check_files, read
 
 SPLIT = (0.6, 0.1, 0.3)
 SETTINGS = {"name": "s", "selection": "any", "split": SPLIT}
 WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
+
+
+def load(files, *, name, selection, split, **options):
+    source = {"files": files, "reader": "TopTagging", **options}
+    return read(source, name=name, selection=selection, split=split)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def test_top_tagging_layouts(reference, tmp_path, layout):
     path = str(tmp_path / "top.h5")
     table.to_hdf(path, key="table", format=layout, complib="blosc", complevel=5)
     check_files({"files": path, "reader": "TopTagging", "is_signal": 1})
-    found = read_top_tagging([path], is_signal=1, chunk=50, **SETTINGS)
+    found = load([path], is_signal=1, rows=50, **SETTINGS)
     expected = events[np.arange(120) % 2 == 1]
     np.testing.assert_allclose(found.jet[:, :3], expected.jet[:, :3], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found.jet[:, 3], expected.jet[:, 3], rtol=2e-2)
@@ -48,7 +52,7 @@ def test_top_tagging_layouts(reference, tmp_path, layout):
     assert order == ["test", "train", "valid"]  # ttv of rows 1, 3, 5 is 1, 0, 2
     assert found.meta["counts"][path]["refused: is_signal"] == 60
     assert found.meta["counts"][path]["kept"] == 60
-    hashed = read_top_tagging([path], is_signal=1, use_ttv=False, **SETTINGS)
+    hashed = load([path], is_signal=1, use_ttv=False, **SETTINGS)
     assert (hashed.split != found.split).any()
 
 
@@ -58,22 +62,26 @@ def test_top_tagging_bad_input(reference, tmp_path):
     bad = table.copy()
     bad.loc[77, "PX_3"] = np.nan
     bad.to_hdf(paths["nan"], key="table", format="fixed")
-    with pytest.raises(InputError, match=r"nan\.h5: 'PX_3' is not finite .* entry 77"):
-        read_top_tagging([paths["nan"]], chunk=50, **SETTINGS)
+    counts = load([paths["nan"]], **SETTINGS).meta["counts"][paths["nan"]]
+    assert (counts["read"], counts["refused: bad value in 'PX_3'"], counts["kept"]) == (120, 1, 119)
+    bad.loc[[78, 90], "PX_3"] = np.inf
+    bad.to_hdf(paths["nan"], key="table", format="fixed")
+    with pytest.raises(InputError, match=r"nan\.h5: 'PX_3' is not finite.* in 3 of 120 entries, first in entry 77"):
+        load([paths["nan"]], rows=50, **SETTINGS)
     bad = table.copy()
-    bad.loc[5, "E_0"] = -3
+    bad.loc[[5, 6], "E_0"] = -3
     bad.to_hdf(paths["negative"], key="table", format="table")
-    with pytest.raises(InputError, match=r"negative\.h5: 'E_0' is negative .* entry 5"):
-        read_top_tagging([paths["negative"]], **SETTINGS)
+    with pytest.raises(InputError, match=r"negative\.h5: 'E_0' is not finite, or negative, in 2 .* entry 5"):
+        load([paths["negative"]], **SETTINGS)
     table.drop(columns=["PY_1", "is_signal_new"]).to_hdf(paths["lacks"], key="table", format="fixed")
     with pytest.raises(InputError, match="lacks the columns PY_1, is_signal_new"):
         check_files({"files": paths["lacks"], "reader": "TopTagging", "is_signal": 0})
     with pytest.raises(InputError, match="no table 'jets'; present: table"):
-        read_top_tagging([paths["lacks"]], key="jets", **SETTINGS)
+        load([paths["lacks"]], key="jets", **SETTINGS)
     content = Path(paths["nan"]).read_bytes()
     Path(paths["cut"]).write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cut\.h5"):
-        read_top_tagging([paths["cut"]], **SETTINGS)
+        load([paths["cut"]], **SETTINGS)
 
 
 def test_column_names_are_never_unpickled(reference, tmp_path):
@@ -83,4 +91,4 @@ def test_column_names_are_never_unpickled(reference, tmp_path):
         # protocol 0: os.system('touch owned')
         file["table/table"].attrs["values_block_0_kind"] = np.bytes_(b"cos\nsystem\n(S'touch owned'\ntR.")
     with pytest.raises(InputError, match="does not unpickle"):
-        read_top_tagging([path], **SETTINGS)
+        load([path], **SETTINGS)

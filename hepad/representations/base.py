@@ -59,12 +59,13 @@ class Representation(ABC):
 
     def refuse_missing(self, events: Events) -> None:
         """InputError if the file that the events come from lacks something that is needed (it was read as zero)."""
-        missing = sorted(self.needs - set(events.meta.get("present", self.needs)))
+        needs = self.needs | ({"constituents"} if self.needs_constituents else set())
+        missing = sorted(needs - set(events.meta.get("present", needs)))
         if missing:
-            branches = ", ".join(f"{name}_pt, ..." for name in missing)
             raise InputError(
                 f"sample '{events.meta.get('name')}' has no {', '.join(missing)}, which the representation needs. "
-                f"Map {branches} in its 'branches', or leave these variables out."
+                "Read them (`hepad inspect FILE` says what a file holds; 'branches' maps names), or leave these "
+                "variables out."
             )
 
     @abstractmethod

@@ -1,76 +1,131 @@
-"""Samples: from files to Events. ``READERS`` is the registry: a new format is one module and one line in it."""
+"""Samples: from files to Events. ``READERS`` is the registry: a new format is one module and one import here."""
 
 import glob
-from collections.abc import Callable
-from inspect import signature
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import fsspec
 
 from hepad.errors import InputError, choose
-from hepad.events import Events
-from hepad.samples.dark_machines import check_dark_machines, read_dark_machines
+from hepad.events import Events, concatenate
+from hepad.samples.adc2021 import ADC2021
+from hepad.samples.contents import contents
+from hepad.samples.dark_machines import DarkMachines
+from hepad.samples.delphes import Delphes
+from hepad.samples.inspection import Inspection, refuse_unknown
+from hepad.samples.jetclass import JetClass
+from hepad.samples.jetnet import JetNet
+from hepad.samples.l1_parquet import L1Anomaly
+from hepad.samples.lhco import LHCOlympics
+from hepad.samples.mapped import Mapped
 from hepad.samples.meta import merge_meta
-from hepad.samples.root import check_root, read_root, write_root
-from hepad.samples.top_tagging import check_top_tagging, read_top_tagging
+from hepad.samples.nanoaod import NanoAOD
+from hepad.samples.physlite import PHYSLITE
+from hepad.samples.reader import Found, Reader
+from hepad.samples.root import write_root
+from hepad.samples.stream import stream
+from hepad.samples.top_tagging import TopTagging
 
-__all__ = ["READERS", "Reader", "check_files", "find_files", "merge_meta", "read", "read_root", "write_root"]
+__all__ = [
+    "READERS",
+    "Found",
+    "Reader",
+    "check_files",
+    "find_files",
+    "inspect",
+    "merge_meta",
+    "read",
+    "stream_of",
+    "write_root",
+]
+
+READERS: dict[str, type[Reader]] = {
+    cls.__name__: cls
+    for cls in (
+        ADC2021, DarkMachines, Delphes, JetClass, JetNet, L1Anomaly, LHCOlympics, Mapped, NanoAOD, PHYSLITE, TopTagging,
+    )
+}  # fmt: skip
+# what a sample's source may say whoever reads it
+COMMON = ("tolerance", "unit_weights", "rows")
 
 
-class Reader(NamedTuple):
-    """``read(files, *, name, selection, split, **options) -> Events`` and ``check(files, **options)``.
-
-    The options of a sample's source are the remaining keyword arguments of ``read``.
-    """
-
-    read: Callable[..., Events]
-    check: Callable[..., None]
-
-
-READERS = {
-    "DarkMachines": Reader(read_dark_machines, check_dark_machines),
-    "ROOT": Reader(read_root, check_root),
-    "TopTagging": Reader(read_top_tagging, check_top_tagging),
-}
-
-
-def read(source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float]) -> Events:
-    """Read a sample.
+def stream_of(source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float]) -> Iterator[Events]:
+    """Read a sample chunk by chunk, as :func:`hepad.samples.stream.stream` says.
 
     Parameters
     ----------
-    source: {files: path, pattern or list of them, reader: name, further options of the reader}
+    source: {files: paths, addresses, patterns or lists of them, reader: name, found by looking if left out}, options of
+        the reader, and ``tolerance``, ``unit_weights`` and ``rows`` of the stream
     name: of the sample
     selection: {pt: [low, high], abs_eta: x} in GeV, or 'any'
     split: fractions of train, valid and test
     """
-    reader, options = _reader(source)
-    return reader.read(find_files(source["files"]), name=name, selection=selection, split=split, **options)
+    files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
+    common = {key: source[key] for key in COMMON if key in source}
+    return stream(files, name=name, selection=selection, split=split, **common)
 
 
-def check_files(source: dict) -> None:
-    """A quick look, before any work: patterns match, files open, the tree or table and required columns are there."""
-    reader, options = _reader(source)
-    reader.check(find_files(source["files"]), **options)
+def read(source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float]) -> Events:
+    """Read a sample into memory, as a whole; arguments as of :func:`stream_of`."""
+    return concatenate(list(stream_of(source, name=name, selection=selection, split=split)))
+
+
+def check_files(source: dict) -> dict[str, Found]:
+    """A quick look, before any work: patterns match, files open, tables and required columns are there."""
+    return {path: reader_of(source, path).look(path) for path in find_files(source["files"])}
+
+
+def inspect(path: str, **options) -> Inspection:
+    """What a file is, which reader takes it, how many events it has, what it can feed and what is missing."""
+    reader = reader_of({"files": path, **options}, path)
+    return Inspection(str(path), reader, reader.look(str(path)))
+
+
+def reader_of(source: dict, path: str) -> Reader:
+    """The reader that the source names, or the one that recognises the file, with the source's options."""
+    options = {key: value for key, value in source.items() if key not in (*COMMON, "files", "reader")}
+    if "reader" in source:
+        cls = READERS[choose("reader", source["reader"], READERS)]
+    elif "branches" in source:
+        cls = Mapped
+    else:
+        found = contents(path)
+        cls = next((cls for cls in READERS.values() if cls.recognises(found)), None) or refuse_unknown(found, READERS)
+    allowed = [field.name for field in fields(cls)]
+    for key, value in options.items():
+        choose(f"{cls.__name__} option", key, allowed)
+        if isinstance(value, list):
+            options[key] = tuple(value)
+    return cls(**options)
 
 
 def find_files(patterns: str | list[str]) -> list[str]:
-    """Expand patterns, sorted, without repetition; one that matches nothing is an InputError."""
+    """Expand patterns, and lists of files (``*.txt``, one a line), sorted, without repetition.
+
+    Addresses are kept, or, with a ``*``, expanded by fsspec. InputError for a pattern that matches nothing.
+    """
     found = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        pattern = str(pattern)
-        matches = [pattern] if "://" in pattern else sorted(glob.glob(pattern, recursive=True))
-        if not matches:
-            raise InputError(f"files: '{pattern}' matches no file. Check the path (relative to the run directory).")
-        found += matches
+        found += _matches(str(pattern))
     return list(dict.fromkeys(found))
 
 
-def _reader(source: dict) -> tuple[Reader, dict]:
-    for key in ("files", "reader"):
-        if key not in source:
-            raise InputError(f"source: '{key}' is missing; it has: {', '.join(source) or 'nothing'}.")
-    reader = READERS[choose("reader", source["reader"], READERS)]
-    allowed = set(signature(reader.read).parameters) - {"files", "name", "selection", "split"}
-    options = {key: value for key, value in source.items() if key not in ("files", "reader")}
-    for key in options:
-        choose(f"{source['reader']} option", key, allowed)
-    return reader, options
+def _matches(pattern: str) -> list[str]:
+    if "://" in pattern:
+        if "*" not in pattern:
+            return [pattern]
+        protocol = pattern.split("://")[0]
+        try:
+            system, path = fsspec.core.url_to_fs(pattern)
+            matches = [system.unstrip_protocol(name) for name in sorted(system.glob(path))]
+        except (OSError, ValueError, ImportError) as error:
+            raise InputError(f"files: '{pattern}' cannot be listed by {protocol} ({error}). Name its files.") from None
+    elif pattern.endswith(".txt") and Path(pattern).is_file():
+        lines = [line.strip() for line in Path(pattern).read_text().splitlines()]
+        matches = [path for line in lines if line and not line.startswith("#") for path in _matches(line)]
+    else:
+        matches = sorted(glob.glob(pattern, recursive=True))
+    if not matches:
+        raise InputError(f"files: '{pattern}' matches no file. Check the path (relative to the run directory).")
+    return matches

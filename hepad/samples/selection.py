@@ -1,6 +1,4 @@
-"""What all readers share: padding, the window, checks of values, identifiers, and the way to Events."""
-
-from collections.abc import Callable
+"""What all readers share: padding, the window, the check of units, identifiers, and the way to Events."""
 
 import numpy as np
 
@@ -9,6 +7,9 @@ from hepad.events import Events, split_of
 
 # Longest collections that are kept; all readers pad to these.
 WIDTHS = {"constituents": 200, "jets": 10, "electrons": 4, "muons": 4, "photons": 4}
+UNITS = {"GeV": 1.0, "MeV": 1e-3}
+# GeV, of a median: reconstructed jets have more than the one, the LHC's beams less than the other
+PT_RANGE = (5.0, 7000.0)
 
 
 def pad(row: np.ndarray, p: np.ndarray, n_rows: int, width: int) -> np.ndarray:
@@ -42,37 +43,38 @@ def window(selection) -> tuple[tuple[float, float], float]:
     return (low, high), abs_eta
 
 
-def select(jet: np.ndarray, n_constituents: np.ndarray, selection) -> tuple[np.ndarray, dict[str, int]]:
-    """Mask of the jets (N, 4) that pass, and what each cut refuses, applied in this order."""
-    (low, high), abs_eta = window(selection)
-    mask, counts = np.ones(len(jet), bool), {"read": len(jet)}
-    cuts = {
-        "no constituents": n_constituents > 0,
-        "pt": (jet[:, 0] > low) & (jet[:, 0] < high),
-        "abs_eta": np.abs(jet[:, 1]) < abs_eta,
-    }
-    for name, passed in cuts.items():
-        counts[f"refused: {name}"] = int((mask & ~passed).sum())
-        mask &= passed
-    return mask, counts | {"kept": int(mask.sum())}
+def select(events: Events, selection) -> dict[str, np.ndarray]:
+    """(N,) bool by the name of each cut: the rows that pass it, in the order in which they are applied."""
+    cuts = {}
+    if events.constituents.shape[1]:
+        cuts["no constituents"] = events.constituents[:, 0, 0] > 0
+    if selection != "any":
+        (low, high), abs_eta = window(selection)
+        pt, eta = events.jet[:, 0], events.jet[:, 1]
+        cuts |= {"pt": (pt > low) & (pt < high), "abs_eta": np.abs(eta) < abs_eta}
+    return cuts
 
 
-def check_values(file, name: str, values: np.ndarray, entry: Callable[[int], int], *, positive: bool) -> None:
-    """InputError at the first NaN or infinite value, or at a negative one where ``positive``.
+def sum_pt(constituents: np.ndarray) -> np.ndarray:
+    """(N,) pT of the vector sum of constituents (N, P, 4)."""
+    used = constituents[:, : max(int((constituents[..., 0] > 0).any(axis=0).sum()), 1)]
+    pt, phi = used[..., 0], used[..., 2]
+    return np.hypot((pt * np.cos(phi)).sum(axis=1), (pt * np.sin(phi)).sum(axis=1))
 
-    ``values`` is flat; ``entry(i)`` is the number in the file of the entry that ``values[i]`` belongs to.
-    """
-    bad = ~np.isfinite(values)
-    if positive:
-        bad |= values < 0
-    if bad.any():
-        first = int(np.argmax(bad))
-        problem = "is negative" if np.isfinite(values[first]) else "is not finite"
-        raise InputError(
-            f"{file}: '{name}' {problem} ({values[first]}) in entry {entry(first)}; {int(bad.sum())} such values in "
-            "this block. Repair or remove these entries"
-            + (", or leave 'weight' out: negative weights are not supported." if name == "weight" else ".")
-        )
+
+def check_units(path, pt: np.ndarray, units: str | None) -> None:
+    """InputError unless the median pt (N,), read in ``units`` and converted to GeV, is one of reconstructed jets."""
+    median = float(np.median(pt)) if len(pt) else PT_RANGE[0]
+    low, high = PT_RANGE
+    if low <= median <= high:
+        return
+    read_as, other, factor = ("MeV", "GeV", 1e3) if units == "MeV" else ("GeV", "MeV", 1e-3)
+    hint = "Check the file and the mapping of its branches."
+    if low <= median * factor <= high:
+        hint = f"This looks like {other}: " + (f"set 'units: {other}' in the sample's source." if units else "convert it.")
+    raise InputError(
+        f"{path}: read in {read_as}, the median pt is {median:.3g} GeV, outside {low:g} to {high:g} GeV. {hint}"
+    )
 
 
 def content_id(constituents: np.ndarray) -> np.ndarray:
@@ -91,32 +93,41 @@ def content_id(constituents: np.ndarray) -> np.ndarray:
     return (total >> np.uint64(1)).astype(np.int64)
 
 
-def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, truth=None, meta=None) -> Events:
-    """Events from at least ``jet`` and ``constituents``: missing objects are zero, weights 1, identifiers hashed.
+def event_id(run: np.ndarray, luminosity_block: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """(N,) int64 identifiers of events from their (N,) numbers; of different triples they differ (chance: 2^-63 n²)."""
+    words = np.stack([np.asarray(x).astype(np.uint64) for x in (run, luminosity_block, event)], axis=1)
+    # multilinear, as in content_id, on 32-bit halves
+    halves = np.stack([words & np.uint64(0xFFFFFFFF), words >> np.uint64(32)], axis=-1).reshape(len(words), 6)
+    factors = np.random.default_rng(20220615).integers(2**64, size=6, dtype=np.uint64) | np.uint64(1)
+    return ((halves * factors).sum(axis=1, dtype=np.uint64) >> np.uint64(1)).astype(np.int64)
 
-    ``split_rows`` (N,) overrides the split by identifier.
+
+def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **more) -> Events:
+    """Events from at least ``jet``: missing objects are zero, weights 1, identifiers hashed from the content.
+
+    ``split_rows`` (N,) overrides the split by identifier; ``more`` are further arguments of Events.
     """
     n = len(columns["jet"])
     columns = {name: np.asarray(array, np.float32) for name, array in columns.items()} | {
         name: columns[name] for name in ("event_id", "weight") if name in columns
     }
+    columns.setdefault("constituents", np.zeros((n, 0, 4), np.float32))
     for name, width in WIDTHS.items():
         columns.setdefault(name, np.zeros((n, width, 4), np.float32))
     columns.setdefault("met", np.zeros((n, 2), np.float32))
     columns.setdefault("weight", np.ones(n))
     if "event_id" not in columns:
-        columns["event_id"] = content_id(columns["constituents"])
+        columns["event_id"] = _content(columns)
     columns["split"] = split_of(columns["event_id"], split) if split_rows is None else split_rows.astype(np.int8)
-    return Events(**columns, truth=truth or {}, meta=meta or {})
+    return Events(**columns, **more)
 
 
-def describe(events: Events, meta: dict, name: str, selection, counts: dict[str, dict[str, int]]) -> Events:
-    """Set ``meta`` of what was read: its name, window and counts; a tighter window scales the acceptance."""
-    read, kept = (sum(file[key] for file in counts.values()) for key in ("read", "kept"))
-    if "acceptance" in meta:
-        meta = meta | {"acceptance": meta["acceptance"] * kept / read}
-    events.meta.update(meta, name=name, window=None if selection == "any" else dict(selection), counts=counts)
-    return events
+def _content(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Identifiers from the constituents, or, where there are none, from all objects and the missing momentum."""
+    if columns["constituents"].shape[1]:
+        return content_id(columns["constituents"])
+    met = np.pad(columns["met"], ((0, 0), (0, 2)))[:, None]
+    return content_id(np.concatenate([*(columns[name] for name in sorted(set(WIDTHS) - {"constituents"})), met], axis=1))
 
 
 def nothing_passes(name: str, counts: dict[str, dict[str, int]], pt: np.ndarray, selection) -> InputError:

@@ -21,8 +21,9 @@ with errors.told_plainly():
     DEVICE = device.resolve(config["device"])
 
 TASKS = config["tasks"]
+SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
 BELIEFS = ("beliefs", "negatives", "paths")
-FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf")
+FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf", "data_quality.pdf")
 
 
 wildcard_constraints:
@@ -44,11 +45,16 @@ def card_of(sample):
 
 
 def files_of(sample):
-    """What the events of a sample are read from: generated chunks, or the user's files."""
+    """Files on this machine that the events of a sample are read from: generated chunks, or the user's."""
     source = source_of(sample)
     if "card" in source:
         return expand("results/samples/{sample}/{chunk}.root", sample=sample, chunk=range(source["chunks"]))
-    return samples.find_files(source["files"])
+    return [path for path in samples.find_files(source["files"]) if "://" not in path]
+
+
+def addresses_of(sample):
+    """What is read over the network, by the reader itself: Snakemake knows of local files alone."""
+    return [path for path in samples.find_files(source_of(sample).get("files", [])) if "://" in path]
 
 
 def generation_of(sample):
@@ -57,9 +63,9 @@ def generation_of(sample):
 
 
 def reading_of(sample):
-    """The settings of a source that concern its reader; generated chunks are read like any ROOT file."""
+    """The settings of a source that concern its reader; generated chunks are read like any of hepad's ROOT files."""
     source = source_of(sample)
-    return {"reader": "ROOT"} if "card" in source else {k: v for k, v in source.items() if k != "files"}
+    return {"reader": "Mapped"} if "card" in source else {k: v for k, v in source.items() if k != "files"}
 
 
 def admit_user_files():
@@ -69,6 +75,7 @@ def admit_user_files():
             if "files" not in source_of(name):
                 continue
             facts = {path: [Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files_of(name)}
+            facts |= dict.fromkeys(addresses_of(name))
             stamp, admitted = Path(f"results/admitted/{name}.json"), {"files": facts, "configuration": config}
             if not stamp.is_file() or io.read_json(stamp) != admitted:
                 configuration.admit(config, name)
@@ -186,7 +193,7 @@ def labels():
 
 
 def tables():
-    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "dark_machines", "ceiling"))
+    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "dark_machines", "ceiling", "data_quality"))
     if any(energy_detectors_of(task) for task in TASKS):
         paths.append("results/selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))

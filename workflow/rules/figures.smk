@@ -1,5 +1,4 @@
 # Figures: PDF for notes, PNG for the report. What there is one of per detector goes into a folder.
-SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
 
 
 rule plot_efficiency:

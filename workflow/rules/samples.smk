@@ -25,6 +25,7 @@ rule read_events:
         "results/events/{sample}.h5",
     params:
         source=lambda w: reading_of(w.sample),
+        remote=lambda w: addresses_of(w.sample),
         entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k not in ("source", "label")},
     log:
         "results/logs/read/{sample}.log",

@@ -9,4 +9,4 @@ with told_plainly(snakemake.log[0]):
     tests = [Features.read(path) for path in snakemake.input.tests]
     scores = supervised_scores(background.of_split("train"), signal.of_split("train"), tests)
     for path, score, test in zip(snakemake.output, scores, tests, strict=True):
-        write_scores(path, {"ceiling/1": score}, test)
+        write_scores(path, [({"ceiling/1": score}, test)])

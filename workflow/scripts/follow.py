@@ -14,7 +14,7 @@ with told_plainly(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     files, params, records = snakemake.input, snakemake.params, []
     pairs = zip(params.representations, files.background, files.signal, strict=True)
-    events = {name: [Features.read(path).x[: params.events] for path in pair] for name, *pair in pairs}
+    events = {name: [Features.read(path, slice(params.events)).x for path in pair] for name, *pair in pairs}
     runs = zip(product(params.detectors, params.seeds), files.models, files.histories, files.trails, strict=True)
     for (name, seed), model, history, trail in runs:
         key = {**snakemake.wildcards, "detector": name, "seed": seed}

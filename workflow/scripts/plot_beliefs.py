@@ -13,7 +13,7 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params, out = snakemake.params, snakemake.output
     names = [params.labels[sample] for sample in params.samples]
     files = zip(product(names, params.representations), snakemake.input.features, strict=True)
-    events = {key: Features.read(path).x[:2000] for key, path in files}
+    events = {key: Features.read(path, slice(2000)).x for key, path in files}
     for (name, representation), path in zip(params.detectors.items(), snakemake.input.models, strict=True):
         detector, look = detectors.load(path), {"config": params.style, "title": params.labels[name]}
         found = beliefs.look_into(detector, {n: events[n, representation] for n in names})

@@ -12,6 +12,6 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params, name = snakemake.params, snakemake.params.labels[snakemake.params.background]
     for key, model, features in zip(params.detectors, snakemake.input.models, snakemake.input.features, strict=True):
         detector = detectors.load(model)
-        found = beliefs.generated(detector, name, Features.read(features).x[:2000])
+        found = beliefs.generated(detector, name, Features.read(features, slice(2000)).x)
         look = {"config": params.style, "title": params.labels[key], "score": detector.score_name}
         save(figures.beside_data(found, with_units(detector.space.columns), **look), Path(snakemake.output[0]) / key)

@@ -11,7 +11,7 @@ from hepad.representations.vector import with_units
 from hepad.style import save, style
 
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
-    features = [Features.read(path) for path in snakemake.input]
+    features = [Features.read(path, slice(100_000)) for path in snakemake.input]
     names, space = [snakemake.params.labels[name] for name in snakemake.params.samples], features[0].space
     columns, x = with_units(space.columns), [f.x.flatten(1)[:, space.pixels :] for f in features]
     if space.objects:  # those that are there, of all kinds together

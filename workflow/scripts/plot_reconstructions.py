@@ -14,7 +14,7 @@ from hepad.style import save, style
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params = snakemake.params
     keys = product(params.samples, params.representations)
-    images = {key: Features.read(path).x[:1] for key, path in zip(keys, snakemake.input.features, strict=True)}
+    images = {key: Features.read(path, slice(1)).x for key, path in zip(keys, snakemake.input.features, strict=True)}
     names = [params.labels[sample] for sample in params.samples]
     for (name, representation), path in zip(params.detectors.items(), snakemake.input.models, strict=True):
         detector, x = detectors.load(path), torch.cat([images[s, representation] for s in params.samples])

@@ -1,13 +1,13 @@
-"""Files of one sample to events: selection, checks, split."""
+"""Files of one sample to events, chunk by chunk: selection, checks, split."""
 
 from hepad.errors import told_plainly
+from hepad.events import write_chunks
 from hepad.progress import Progress
-from hepad.samples import read
+from hepad.samples import stream_of
 
 with told_plainly(snakemake.log[0]):
-    source = {"reader": "ROOT", **snakemake.params.source, "files": list(snakemake.input.files)}
-    entry = snakemake.params.entry
-    events = read(source, name=snakemake.wildcards.sample, selection=entry["selection"], split=entry["split"])
-    events.write(snakemake.output[0])
-    progress = Progress(snakemake.wildcards.sample, snakemake.log[0])
-    progress.say(f"{len(events)} jets kept; counts: {events.meta['counts']}")
+    source = {**snakemake.params.source, "files": [*snakemake.input.files, *snakemake.params.remote]}
+    entry, name = snakemake.params.entry, snakemake.wildcards.sample
+    events = stream_of(source, name=name, selection=entry["selection"], split=entry["split"])
+    meta = write_chunks(snakemake.output[0], events)
+    Progress(name, snakemake.log[0]).say(f"counts: {meta['counts']}")

@@ -1,8 +1,9 @@
-"""The ROOT reader: round trips, mappings, units, damaged and wrong files; and the registry of readers."""
+"""Files with one name per quantity: round trips, mappings, units, damaged and wrong files; the registry of readers."""
 
 from pathlib import Path
 
 import awkward as ak
+import h5py
 import numpy as np
 import pytest
 import uproot
@@ -11,11 +12,16 @@ from hepad.errors import InputError
 from hepad.events import ARRAYS, FOUR_VECTOR
 from hepad.kinematics import to_cartesian
 from hepad.representations import EventVector, JetImage, Joined
-from hepad.samples import check_files, merge_meta, read, read_root, root, write_root
+from hepad.samples import check_files, mapped, merge_meta, read, write_root
 
 SPLIT = (0.6, 0.1, 0.3)
 SETTINGS = {"name": "s", "selection": "any", "split": SPLIT}
 WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
+
+
+def load(files, *, name, selection, split, **options):
+    source = {"files": files, "reader": "Mapped", **options}
+    return read(source, name=name, selection=selection, split=split)
 
 
 @pytest.fixture
@@ -51,7 +57,7 @@ def cartesian(make_events, tmp_path):
 
 def test_round_trip_is_the_identity(sample):
     events, path = sample
-    read_back = read_root([path], **SETTINGS, chunk="50 kB")
+    read_back = load([path], **SETTINGS, rows=70)
     for name in ARRAYS:
         expected, found = getattr(events, name), getattr(read_back, name)
         assert found.dtype == expected.dtype, name
@@ -66,7 +72,7 @@ def test_round_trip_is_the_identity(sample):
 
 def test_mapped_names_cartesian_components_and_mev(cartesian):
     events, path, mapping = cartesian
-    found = read_root([path], tree="tree", branches=mapping, units="MeV", **SETTINGS | {"selection": WINDOW})
+    found = load([path], tree="tree", branches=mapping, units="MeV", **SETTINGS | {"selection": WINDOW})
     inside = (events.jet[:, 0] > 550) & (events.jet[:, 0] < 650) & (np.abs(events.jet[:, 1]) < 2)
     np.testing.assert_allclose(found.jet, events.jet[inside], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(
@@ -87,8 +93,8 @@ def test_energy_instead_of_mass(make_events, tmp_path):
     }
     with_energy = write_tree(tmp_path / "e.root", columns | {"constituent_energy": jagged(events, energy)})
     massless = write_tree(tmp_path / "m.root", columns)
-    np.testing.assert_allclose(read_root([with_energy], **SETTINGS).jet, events.jet, rtol=1e-4, atol=1e-4)
-    found = read_root([massless], **SETTINGS)
+    np.testing.assert_allclose(load([with_energy], **SETTINGS).jet, events.jet, rtol=1e-4, atol=1e-4)
+    found = load([massless], **SETTINGS)
     assert not found.constituents[..., 3].any()
     assert np.all(found.jet[:, 3] < events.jet[:, 3])
 
@@ -109,7 +115,7 @@ def test_leading_jet_of_a_collection_and_delphes_like_scalars(tmp_path):
     mapping = {f"jet_{x}": f"FatJet.{y}" for x, y in zip(FOUR_VECTOR, ("PT", "Eta", "Phi", "Mass"), strict=True)}
     mapping |= {f"constituent_{x}": f"c_{x}" for x in ("pt", "eta", "phi")}
     mapping |= {"met_pt": "MET.MET", "met_phi": "MET.Phi"}
-    found = read_root([path], tree="Delphes", branches=mapping, **SETTINGS)
+    found = load([path], tree="Delphes", branches=mapping, **SETTINGS)
     np.testing.assert_allclose(found.jet, [[600, 0.5, 2, 50], [580, 1, -1, 60]], rtol=1e-6)
     np.testing.assert_allclose(found.met, [[10, 1], [30, 3]])
     assert found.meta["counts"][path]["refused: no constituents"] == 1
@@ -120,11 +126,11 @@ def test_constituents_of_the_hardest_jet_where_all_jets_have_some():
         "jet_pt": ak.Array([[100.0, 600.0], [], [580.0]]),
         "constituent_pt": ak.Array([[[60.0, 40.0], [400.0, 200.0]], [], [[580.0]]]),
     }
-    found = root._shaped("file", arrays, {name: name for name in arrays})
+    found = mapped._shaped("file", arrays, {name: name for name in arrays})
     assert ak.to_list(found["constituent_pt"]) == [[400, 200], [], [580]]
     assert ak.to_list(found["jet_pt"]) == [600, 0, 580]
     del arrays["jet_pt"]
-    assert ak.to_list(root._shaped("file", arrays, {})["constituent_pt"]) == [[60, 40], [], [580]]
+    assert ak.to_list(mapped._shaped("file", arrays, {})["constituent_pt"]) == [[60, 40], [], [580]]
 
 
 def test_identifiers_do_not_depend_on_files_or_order(make_events, tmp_path):
@@ -133,7 +139,7 @@ def test_identifiers_do_not_depend_on_files_or_order(make_events, tmp_path):
     write_root(b, tmp_path / "b.root")
     columns = {f"constituent_{x}": f"constituent_{x}" for x in ("pt", "eta", "phi", "mass")}
     files = [str(tmp_path / "a.root"), str(tmp_path / "b.root")]
-    one, other = (read_root(order, branches=columns, **SETTINGS) for order in (files, files[::-1]))
+    one, other = (load(order, branches=columns, **SETTINGS) for order in (files, files[::-1]))
     np.testing.assert_array_equal(np.roll(one.event_id, 60), other.event_id)
     np.testing.assert_array_equal(np.roll(one.split, 60), other.split)
     assert len(np.unique(one.event_id)) == 100
@@ -144,8 +150,8 @@ def test_identifiers_do_not_depend_on_files_or_order(make_events, tmp_path):
 def test_truncated_root_file(sample, tmp_path, keep):
     content = Path(sample[1]).read_bytes()
     (tmp_path / "cut.root").write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
-    with pytest.raises(InputError, match=r"cut\.root: not a readable ROOT file"):
-        read_root([str(tmp_path / "cut.root")], **SETTINGS)
+    with pytest.raises(InputError, match=r"cut\.root: (not a readable ROOT file|the file is empty|a text file)"):
+        load([str(tmp_path / "cut.root")], **SETTINGS)
 
 
 def test_damaged_basket(sample, tmp_path):
@@ -156,39 +162,93 @@ def test_damaged_basket(sample, tmp_path):
     content[middle : middle + 400] = b"\xff" * 400
     (tmp_path / "bad.root").write_bytes(content)
     with pytest.raises(InputError, match=r"bad\.root"):
-        read_root([str(tmp_path / "bad.root")], **SETTINGS)
+        load([str(tmp_path / "bad.root")], **SETTINGS)
 
 
 def test_what_is_missing_is_named_with_what_is_there(sample, tmp_path):
     _, path = sample
-    with pytest.raises(InputError, match=r"sample\.root: there is no TTree 'Delphes'; present: events"):
-        read_root([path], tree="Delphes", **SETTINGS)
-    with pytest.raises(InputError, match=r"branch 'pfcand_pt' \(for 'constituent_pt'\) is missing; present: .*met_pt"):
-        read_root([path], branches={"constituent_pt": "pfcand_pt"}, **SETTINGS)
+    with pytest.raises(InputError, match=r"sample\.root: there is no TTree or RNTuple 'Delphes'; present: events"):
+        load([path], tree="Delphes", **SETTINGS)
+    with pytest.raises(InputError, match=r"for 'constituent_pt': .*branch 'pfcand_pt' is missing; present: .*met_pt"):
+        load([path], branches={"constituent_pt": "pfcand_pt"}, **SETTINGS)
     with pytest.raises(InputError, match="constituents are missing"):
-        read_root([path], branches={"jet_pt": "jet_pt"}, **SETTINGS)
+        load([path], branches={"jet_pt": "jet_pt"}, **SETTINGS)
     with pytest.raises(InputError, match="Did you mean 'constituent_pt'"):
-        read_root([path], branches={"constituents_pt": "x"}, **SETTINGS)
-    with pytest.raises(InputError, match=r"gone\.root: there is no such file"):
-        read_root([str(tmp_path / "gone.root")], **SETTINGS)
+        load([path], branches={"constituents_pt": "x"}, **SETTINGS)
+    with pytest.raises(InputError, match=r"gone\.root' matches no file"):
+        load([str(tmp_path / "gone.root")], **SETTINGS)
     with pytest.raises(InputError, match="unknown"):
-        read_root([path], units="TeV", **SETTINGS)
+        load([path], units="TeV", **SETTINGS)
     bad = {"constituent_pt": "constituent_pt", "constituent_eta": "jets_eta", "constituent_phi": "constituent_phi"}
     with pytest.raises(InputError, match="differ in length"):
-        read_root([path], branches=bad, **SETTINGS)
+        load([path], branches=bad, **SETTINGS)
     flat = {"constituent_pt": "jet_pt", "constituent_eta": "jet_eta", "constituent_phi": "jet_phi"}
     with pytest.raises(InputError, match="not a list of numbers"):
-        read_root([path], branches=flat, **SETTINGS)
+        load([path], branches=flat, **SETTINGS)
 
 
-def test_rntuple_is_named_as_such(tmp_path):
-    with uproot.recreate(tmp_path / "new.root") as file:
-        file["events"] = {"constituent_pt": np.ones(3)}
-    with pytest.raises(InputError, match="is an RNTuple, which is not read yet"):
-        read_root([str(tmp_path / "new.root")], **SETTINGS)
+def test_tree_ntuple_parquet_and_hdf5_give_the_same(make_events, tmp_path):
+    events = make_events(80, 8)
+    p = events.constituents
+    jagged_columns = {f"constituent_{x}": jagged(events, p[..., i]) for i, x in enumerate(FOUR_VECTOR)}
+    tree = write_tree(tmp_path / "tree.root", jagged_columns | {"weight": events.weight})
+    with uproot.recreate(tmp_path / "ntuple.root") as file:
+        file.mkrntuple("events", ak.Array(jagged_columns | {"weight": events.weight}))
+    ak.to_parquet(ak.Array(jagged_columns | {"weight": events.weight}), tmp_path / "table.parquet")
+    with h5py.File(tmp_path / "padded.h5", "w") as file:
+        for i, x in enumerate(FOUR_VECTOR):
+            file[f"jets/constituent_{x}"] = p[..., i]
+        file["jets/weight"] = events.weight
+    mapping = {f"constituent_{x}": f"constituent_{x}" for x in FOUR_VECTOR} | {"weight": "weight"}
+    expected = load([tree], branches=mapping, rows=30, **SETTINGS)
+    for name, options in {"ntuple.root": {}, "table.parquet": {}, "padded.h5": {"tree": "jets"}}.items():
+        found = load([str(tmp_path / name)], branches=mapping, **options, **SETTINGS)
+        for array in ARRAYS:
+            np.testing.assert_array_equal(getattr(found, array), getattr(expected, array), err_msg=f"{name}: {array}")
 
 
-@pytest.mark.parametrize(("value", "problem"), [(np.nan, "not finite"), (np.inf, "not finite"), (-1.0, "is negative")])
+def test_expressions_and_cuts(make_events, tmp_path):
+    events = make_events(90, 9)
+    write_root(events, tmp_path / "a.root")
+    mapping = {f"constituent_{x}": f"constituent_{x}" for x in FOUR_VECTOR} | {
+        "constituent_pt": "constituent_pt * 2", "constituent_mass": "2 * constituent_mass",
+        "weight": "where(met_pt > 30, 3, 1)", "met_pt": "hypot(met_pt * cos(met_phi), met_pt * sin(met_phi))",
+        "met_phi": "met_phi", "pileup": "count(jets_pt)",
+    }  # fmt: skip
+    cuts = ["jet_pt > 590", "(any(electrons_pt > 20) or count(muons_pt) == 0) & ~(met_phi < 0)"]
+    found = load([str(tmp_path / "a.root")], branches=mapping, cuts=cuts, **SETTINGS)
+    none, hard = (events.muons[..., 0] > 0).sum(1) == 0, (events.electrons[..., 0] > 20).any(1)
+    wanted = (events.jet[:, 0] > 590) & (hard | none) & (events.met[:, 1] >= 0)
+    assert 0 < wanted.sum() < 60
+    np.testing.assert_allclose(found.jet[:, 0], 2 * events.jet[wanted, 0], rtol=1e-5)
+    np.testing.assert_allclose(found.jet[:, 3], 2 * events.jet[wanted, 3], rtol=1e-3)
+    np.testing.assert_allclose(found.met, events.met[wanted], rtol=1e-5)
+    np.testing.assert_array_equal(found.weight, np.where(events.met[wanted, 0] > 30, 3, 1))
+    np.testing.assert_array_equal(found.facts["pileup"], (events.jets[wanted, :, 0] > 0).sum(1))
+    assert found.meta["counts"][str(tmp_path / "a.root")]["refused: cuts"] == (~wanted).sum()
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("__import__('os').system('touch owned')", "not the name of a branch|not allowed"),
+        ("jet_pt.__class__", "branch 'jet_pt.__class__' is missing"),
+        ("[x for x in jet_pt]", "not allowed"),
+        ("lambda: jet_pt", "not allowed"),
+        ("open(jet_pt)", "not allowed"),
+        ("jet_pt +", "neither a branch nor an expression"),
+        ("1 < jet_pt < 2", "not allowed"),
+        ("jet_pt ** 'a'", "not allowed"),
+        ("constituent_pt + jets_pt", "cannot be computed"),
+    ],
+)
+def test_what_an_expression_may_not_be(sample, expression, message):
+    mapping = {f"constituent_{x}": f"constituent_{x}" for x in FOUR_VECTOR} | {"weight": expression}
+    with pytest.raises(InputError, match=rf"sample\.root: for 'weight': .*({message})"):
+        load([sample[1]], branches=mapping, **SETTINGS)
+
+
+@pytest.mark.parametrize(("value", "problem"), [(np.nan, "not finite"), (np.inf, "not finite"), (-1.0, "negative")])
 def test_bad_values_name_file_branch_and_entry(make_events, tmp_path, value, problem):
     events = make_events(50, 6)
     events.constituents[33, 2, 0] = 1.0
@@ -199,36 +259,36 @@ def test_bad_values_name_file_branch_and_entry(make_events, tmp_path, value, pro
     pt[33][2] = value
     path = write_tree(tmp_path / "bad.root", columns | {"constituent_pt": ak.Array(pt)})
     with pytest.raises(InputError, match=rf"bad\.root: 'constituent_pt' .*{problem}.* in entry 33"):
-        read_root([path], **SETTINGS)
+        load([path], **SETTINGS)
 
 
 def test_nothing_passes_says_what_was_seen(cartesian, sample):
     _, path, mapping = cartesian
-    with pytest.raises(InputError, match=r"refused: pt 200.*median jet pt is 6.*units: MeV"):
-        read_root([path], tree="tree", branches=mapping, **SETTINGS | {"selection": WINDOW})
+    with pytest.raises(InputError, match=r"the median pt is 6.*units: MeV"):
+        load([path], tree="tree", branches=mapping, **SETTINGS | {"selection": WINDOW})
     with pytest.raises(InputError, match=r"nothing passes.*refused: pt 300"):
-        read_root([sample[1]], **SETTINGS | {"selection": {"pt": [1000, 1200]}})
+        load([sample[1]], **SETTINGS | {"selection": {"pt": [1000, 1200]}})
 
 
 @pytest.mark.parametrize("selection", [{"pt": [650, 550]}, {"pt": 550}, {"eta": 2}, "all", {"abs_eta": -1}])
 def test_wrong_selection_is_refused(sample, selection):
     with pytest.raises(InputError, match="selection"):
-        read_root([sample[1]], **SETTINGS | {"selection": selection})
+        load([sample[1]], **SETTINGS | {"selection": selection})
 
 
 def test_registry(sample, tmp_path):
     events, path = sample
-    source = {"files": [str(tmp_path / "*.root")], "reader": "ROOT"}
+    source = {"files": [str(tmp_path / "*.root")], "reader": "Mapped"}
     check_files(source)
     found = read(source, name="qcd", selection="any", split=SPLIT)
     np.testing.assert_array_equal(found.jet, events.jet)
     assert found.meta["name"] == "qcd"
     with pytest.raises(InputError, match="matches no file"):
-        check_files({"files": str(tmp_path / "*.h5"), "reader": "ROOT"})
-    with pytest.raises(InputError, match="Did you mean 'ROOT'"):
-        check_files({"files": path, "reader": "ROOTS"})
+        check_files({"files": str(tmp_path / "*.h5"), "reader": "Mapped"})
+    with pytest.raises(InputError, match="Did you mean 'Mapped'"):
+        check_files({"files": path, "reader": "Maped"})
     with pytest.raises(InputError, match="Did you mean 'branches'"):
-        check_files({"files": path, "reader": "ROOT", "branch": {}})
+        check_files({"files": path, "reader": "Mapped", "branch": {}})
 
 
 def test_merge_meta():
@@ -253,13 +313,13 @@ def test_merge_meta():
 def test_a_half_mapped_group_is_refused(cartesian):
     _, path, mapping = cartesian
     with pytest.raises(InputError, match=r"met_pt cannot be used without met_phi"):
-        read_root([path], tree="tree", branches=mapping | {"met_pt": "pf_E"}, units="MeV", **SETTINGS)
+        load([path], tree="tree", branches=mapping | {"met_pt": "pf_E"}, units="MeV", **SETTINGS)
 
 
 def test_what_a_representation_needs_must_be_in_the_file(cartesian):
     _, path, mapping = cartesian
-    events = read_root([path], tree="tree", branches=mapping, units="MeV", **SETTINGS)
-    assert events.meta["present"] == []
+    events = load([path], tree="tree", branches=mapping, units="MeV", **SETTINGS)
+    assert events.meta["present"] == ["constituents"]
     EventVector(variables=["mass"])(events)
     with pytest.raises(InputError, match=r"sample 's' has no met, which the representation needs"):
         EventVector(variables=["mass", "met"])(events)
@@ -271,5 +331,6 @@ def test_negative_weights_are_refused(make_events, tmp_path):
     events = make_events(20, 3)
     events.weight[7] = -1
     write_root(events, tmp_path / "nlo.root")
-    with pytest.raises(InputError, match=r"'weight' is negative \(-1\.0\) in entry 7.*leave 'weight' out"):
-        read_root([str(tmp_path / "nlo.root")], **SETTINGS)
+    with pytest.raises(InputError, match=r"nlo\.root: 5\.0% of the weights are negative.*unit_weights"):
+        load([str(tmp_path / "nlo.root")], **SETTINGS)
+    assert (load([str(tmp_path / "nlo.root")], unit_weights=True, **SETTINGS).weight == 1).all()

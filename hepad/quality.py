@@ -1,0 +1,96 @@
+"""What was read and what was refused, and whether a background and its signals may be compared.
+
+Two samples are not comparable, whatever a detector makes of them, if their jets were clustered with different radii, if
+their beams had different energies, or if they share events.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.events import SPLITS, Events
+from hepad.samples.selection import content_id, sum_pt
+from hepad.tables import write_rows
+
+SAME = {"jet_radius": "the radius of their jets", "sqrt_s_tev": "the energy of the collisions [TeV]"}
+MAX_SHARED = 0.01
+COLUMNS = ("sample", "file", "what", "count", "fraction")
+
+
+def quantities(events: Events) -> dict[str, np.ndarray]:
+    """(N,) of each quantity that the sample has, named as at an axis: the jet, the event, the weight, pile-up."""
+    present, jet = set(events.meta.get("present", ())), events.jet
+    found = {
+        "jet $p_T$ [GeV]": jet[:, 0],
+        r"jet $\eta$": jet[:, 1],
+        r"jet $\phi$": jet[:, 2],
+        "jet mass [GeV]": jet[:, 3],
+    }
+    if events.constituents.shape[1]:
+        found["constituents"] = (events.constituents[..., 0] > 0).sum(axis=1)
+        found[r"$|\Sigma p_T|$ of constituents / jet"] = np.round(sum_pt(events.constituents) / jet[:, 0], 3)
+    if "met" in present:
+        found["missing $p_T$ [GeV]"] = events.met[:, 0]
+    for group in ("jets", "electrons", "muons", "photons"):
+        if group in present:
+            found[group] = (getattr(events, group)[..., 0] > 0).sum(axis=1)
+    found["weight"] = events.weight
+    known = {"pileup": "true interactions", "n_pv": "primary vertices"}
+    found |= {label: events.facts[name] for name, label in known.items() if name in events.facts}
+    return {name: np.asarray(x, float) for name, x in found.items()}
+
+
+def shared_quantities(samples: dict[str, Events]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Names of the D quantities that all samples have, and their values, (N, D) by sample."""
+    of = {name: quantities(events) for name, events in samples.items()}
+    columns = tuple(name for name in next(iter(of.values())) if all(name in found for found in of.values()))
+    return columns, {name: np.stack([found[column] for column in columns], axis=1) for name, found in of.items()}
+
+
+def refuse_unfair(samples: dict[str, Events]) -> None:
+    """InputError if the samples, the background first, differ in what no detector should see, or share events.
+
+    What a sample does not tell is not compared.
+    """
+    background, *signals = samples
+    for signal in signals:
+        for key, what in SAME.items():
+            values = [samples[name].meta.get(key) for name in (background, signal)]
+            if None not in values and values[0] != values[1]:
+                raise InputError(
+                    f"background '{background}' ({values[0]}) and signal '{signal}' ({values[1]}) differ in {what}: "
+                    "their scores would differ by that alone. Use samples that agree, or set 'any_window: true' in the "
+                    "task to compare them all the same."
+                )
+        ids = [content_id(_content(samples[name])) for name in (background, signal)]
+        shared = np.isin(ids[1], ids[0]).mean() if len(ids[1]) else 0
+        if shared > MAX_SHARED:
+            raise InputError(
+                f"{shared:.1%} of the events of signal '{signal}' are in background '{background}', too. Check their "
+                "'files'."
+            )
+
+
+def _content(events: Events) -> np.ndarray:
+    if events.constituents.shape[1]:
+        return events.constituents
+    return np.concatenate([events.jets, events.electrons, events.muons, events.photons], axis=1)
+
+
+def cut_flow(meta: dict, split: np.ndarray) -> list[dict]:
+    """Rows of the table for one sample: per file what was read, refused by each cut, and kept; then its splits."""
+    rows = []
+    for file, counts in meta["counts"].items():
+        for what in sorted(counts, key=lambda what: (what != "read", what == "kept")):
+            fraction = counts[what] / max(counts["read"], 1)
+            rows.append({"file": Path(file).name, "what": what, "count": counts[what], "fraction": fraction})
+    for name, count in zip(SPLITS, np.bincount(split, minlength=len(SPLITS)).tolist(), strict=True):
+        rows.append({"file": "all", "what": f"split: {name}", "count": count, "fraction": count / max(len(split), 1)})
+    return [{"sample": meta["name"], **row} for row in rows]
+
+
+def write_cut_flow(path: str | Path, events: Iterable[str | Path]) -> None:
+    """The table of the samples in event files as CSV, atomically."""
+    write_rows(path, COLUMNS, [row for file in events for row in cut_flow(*Events.outline(file))])

@@ -1,0 +1,182 @@
+"""Events in ROOT files, a jagged branch per quantity: their objects, their hardest jets and a row for each."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import awkward as ak
+import numpy as np
+
+from hepad.errors import InputError, choose
+from hepad.samples.jagged import flat, leading, padded, unsound
+from hepad.samples.root_files import reading
+from hepad.samples.selection import WIDTHS, content_id
+
+MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
+NUMBER = "(?:bool|u?int[0-9]+|float[0-9]+)"
+
+
+class Collection(NamedTuple):
+    """Branches of the objects of one kind; ``mass`` is a branch, or the mass [GeV] of each of them."""
+
+    pt: str
+    eta: str
+    phi: str
+    mass: str | float = 0.0
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        return tuple(name for name in self if isinstance(name, str))
+
+
+class Branches(NamedTuple):
+    """Values of branches in a stretch of N entries, checked as they are asked for."""
+
+    path: str
+    length: int
+    values: dict[str, ak.Array]
+
+    def jagged(self, name: str, kind: str = NUMBER) -> ak.Array:
+        """(N, *) numbers; InputError if the branch is anything else."""
+        return self._checked(name, f"var \\* {kind}", "a list of numbers per entry")
+
+    def integers(self, name: str) -> ak.Array:
+        """(N, *) whole numbers."""
+        return self._checked(name, r"var \* u?int[0-9]+", "a list of whole numbers per entry")
+
+    def references(self, name: str) -> ak.Array:
+        """(N, *, *) whole numbers out of TRefArrays."""
+        values = self.values[name]
+        values = values["refs"] if "refs" in values.fields else values
+        return self._checked(name, r"var \* var \* u?int[0-9]+", "a TRefArray per object", values)
+
+    def scalar(self, name: str) -> np.ndarray:
+        """(N,) numbers."""
+        return ak.to_numpy(self._checked(name, NUMBER, "a number per entry"))
+
+    def whole(self, name: str) -> np.ndarray:
+        """(N,) int64."""
+        return ak.to_numpy(self._checked(name, "u?int[0-9]+", "a whole number per entry")).astype(np.int64)
+
+    def first(self, name: str) -> np.ndarray:
+        """(N,) float64, the first number of each entry; NaN where there is none."""
+        values, number = self.jagged(name), np.full(self.length, np.nan)
+        counts = ak.to_numpy(ak.num(values, axis=1))
+        number[counts > 0] = flat(values)[(np.cumsum(counts) - counts)[counts > 0]]
+        return number
+
+    def collection(self, names: Iterable[str], integers: Iterable[str] = ()) -> dict[str, ak.Array]:
+        """(N, *) by name, of the same lengths, whole numbers the ``integers``; InputError if they are not."""
+        whole = set(integers)
+        found = {name: self.integers(name) if name in whole else self.jagged(name) for name in dict.fromkeys(names)}
+        one, *others = found
+        for other in others:
+            if not np.array_equal(ak.num(found[one], axis=1), ak.num(found[other], axis=1)):
+                raise InputError(f"{self.path}: '{one}' and '{other}' differ in length. The file is damaged: fetch it.")
+        return found
+
+    def vectors(self, name: str, columns: Collection) -> np.ndarray:
+        """(N, width, 4) float32 of one of ``WIDTHS``, by falling pt, in the units of the file."""
+        found = self.collection(columns.branches)
+        mass = columns.mass
+        mass = np.maximum(found[mass], 0) if isinstance(mass, str) else ak.full_like(found[columns.pt], mass)
+        return padded(WIDTHS[name], pt=found[columns.pt], eta=found[columns.eta], phi=found[columns.phi], mass=mass)
+
+    def marks(self, columns: Collection, marked) -> np.ndarray:
+        """(N, K) float32: 0 or 1 of the objects that :meth:`vectors` makes of the jets, by ``marked`` (N, *) bool."""
+        pt = self.jagged(columns.pt)
+        tags = ak.values_astype(marked, np.float32)
+        return padded(WIDTHS["jets"], pt=pt, eta=tags, phi=ak.zeros_like(tags))[..., 1]
+
+    def _checked(self, name: str, pattern: str, wanted: str, values=None) -> ak.Array:
+        values = self.values[name] if values is None else values
+        kind = str(values.type.content)
+        if not re.fullmatch(pattern, kind):
+            raise InputError(
+                f"{self.path}: '{name}' is of type '{kind[:60]}' instead of {wanted}. The file is damaged or of "
+                "another format: fetch it again, or name its branches with the reader ROOT."
+            )
+        return values
+
+
+class Probes(NamedTuple):
+    """R jets: the entry (R,), rising, that each comes from, and its place (R,) in there, -1 if there is no jet."""
+
+    entry: np.ndarray
+    place: np.ndarray
+
+    def of(self, values) -> np.ndarray:
+        """(R,) out of jagged ``values`` (N, *), 0 where there is no jet."""
+        found, there = np.zeros(len(self.entry), ak.to_numpy(ak.flatten(values[:0])).dtype), self.place >= 0
+        found[there] = flat(values)[self.number(values)[there]]
+        return found
+
+    def number(self, values) -> np.ndarray:
+        """(R,) place among all jets of all entries; ``values`` is any jagged array (N, *) of the jets."""
+        counts = ak.to_numpy(ak.num(values, axis=1))
+        return (np.cumsum(counts) - counts)[self.entry] + self.place
+
+
+def probes(pt, count: int, *, absent: bool) -> Probes:
+    """The ``count`` hardest of every entry of ``pt`` (N, *); with ``absent``, also each entry that has none."""
+    entry, place = leading(pt, count)
+    if absent:
+        none = np.flatnonzero(ak.to_numpy(ak.num(pt, axis=1)) == 0)
+        order = np.argsort(np.concatenate([entry, none]), kind="stable")
+        entry = np.concatenate([entry, none])[order]
+        place = np.concatenate([place, np.full(len(none), -1)])[order]
+    return Probes(entry, place)
+
+
+def read(path, tree, names: Iterable[str], rows: int, stop: int | None = None) -> Iterator[tuple[int, Branches]]:
+    """(first entry, :class:`Branches`) for ``rows`` entries at a time up to ``stop``; only these branches are read.
+
+    In an RNTuple a name may lead into a collection or record: 'FatJet.pt'.
+    """
+    names = sorted(set(names))
+    stop = tree.num_entries if stop is None else min(stop, tree.num_entries)
+    for start in range(0, stop, rows):
+        with reading(path):
+            arrays = tree.arrays(names, entry_start=start, entry_stop=min(start + rows, stop))
+            values = {name: arrays[name if name in arrays.fields else tuple(name.split("."))] for name in names}
+        yield start, Branches(str(path), min(rows, stop - start), values)
+
+
+def chosen(path, what: str, wanted: str, there: list[str]) -> tuple[str, tuple[str, ...]]:
+    """The collection that is wanted, or the first that is there if none is named; and a remark on the others."""
+    if not there:
+        raise InputError(
+            f"{path}: there is no collection of jets in the file. Use a file with jets, or the reader ROOT."
+        )
+    name = choose(f"{path}: {what}", wanted, there) if wanted else there[0]
+    others = ", ".join(other for other in there if other != name)
+    return name, (f"{what}: {name}; there are also {others}.",) if others else ()
+
+
+def check_leading(count) -> None:
+    """InputError unless the option is a number of jets."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InputError(f"leading: {count!r} is not a number of jets; it is 1 for the hardest jet of every event.")
+
+
+def of_events(branches: Branches, objects: dict[str, Collection]) -> tuple[dict, dict]:
+    """Columns (N, K, 4) by name, and what is damaged (N,) by branch."""
+    columns = {name: branches.vectors(name, collection) for name, collection in objects.items()}
+    damaged = {}
+    for collection in objects.values():
+        for name in collection.branches:
+            damaged[name] = unsound(branches.values[name], positive=name == collection.pt)
+    return columns, damaged
+
+
+def identifiers(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """(N,) int64 from the objects and the missing transverse momentum (N, 2) of events that have no number."""
+    objects = [columns[name] for name in (*WIDTHS, "met") if name in columns]
+    return content_id(
+        np.concatenate([p if p.ndim == 3 else np.pad(p, ((0, 0), (0, 2)))[:, None] for p in objects], axis=1)
+    )
+
+
+def row_damage(values: np.ndarray, row: np.ndarray, rows: int, *, positive: bool = False) -> np.ndarray:
+    """(R,) bool: rows with a value that cannot be among flat ``values`` (M,), which belong to rows (M,)."""
+    return np.bincount(row[unsound(values, positive=positive)], minlength=rows) > 0

@@ -1,0 +1,118 @@
+"""Expressions of branches in a configuration: 'FatJet_pt * (1 - FatJet_rawFactor)', 'HLT_PFHT1050 & (nFatJet > 1)'.
+
+An expression is parsed, not run as Python: numbers, names of branches (also with dots: ``FatJet.PT``), + - * / ** %,
+comparisons, & | ~ (or: and, or, not), ``x[0]`` (the first of each entry) and the functions in ``FUNCTIONS``. Everything
+else is refused, so that a configuration cannot reach further than the branches of the file.
+"""
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+
+import awkward as ak
+import numpy as np
+
+from hepad.errors import InputError
+
+FUNCTIONS: dict[str, Callable] = {
+    name: getattr(np, name)
+    for name in ("sqrt", "exp", "log", "log10", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsinh", "arctan2", "hypot")
+} | {
+    "abs": np.abs,
+    "sum": lambda x: ak.sum(x, axis=1),
+    "max": lambda x: ak.fill_none(ak.max(x, axis=1), 0),
+    "count": lambda x: ak.num(x, axis=1),
+    "any": lambda x: ak.any(x, axis=1),
+    "where": ak.where,
+}
+OPERATORS = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow, ast.Mod: operator.mod, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
+    ast.And: operator.and_, ast.Or: operator.or_, ast.Not: operator.invert, ast.Invert: operator.invert,
+    ast.USub: operator.neg, ast.UAdd: operator.pos,
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne,
+}  # fmt: skip
+
+
+def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
+    """The branches that an expression reads; InputError if it is not one, or names what is not ``present``."""
+    if expression in present:
+        return frozenset([expression])
+    found: set[str] = set()
+    _Evaluation(expression, found.add).visit_text()
+    missing = sorted(found - present)
+    if missing:
+        listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
+        raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}.")
+    return frozenset(found)
+
+
+def evaluate(expression: str, arrays: Mapping[str, ak.Array]):
+    """The value of an expression: one number or one list for every entry. InputError if its parts do not fit."""
+    if expression in arrays:
+        return arrays[expression]
+    try:
+        with np.errstate(all="ignore"):
+            return _Evaluation(expression, arrays.__getitem__).visit_text()
+    except (ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"'{expression}' cannot be computed ({reason}). Correct it in 'branches' or 'cuts'.") from None
+
+
+class _Evaluation:
+    """One walk through the syntax tree; ``of`` gives the value of a branch."""
+
+    def __init__(self, text: str, of: Callable):
+        self.text, self.of = text, of
+
+    def visit_text(self):
+        try:
+            return self.visit(ast.parse(self.text.strip(), mode="eval").body)
+        except SyntaxError:
+            raise InputError(f"'{self.text}' is neither a branch nor an expression of branches.") from None
+
+    def visit(self, node):
+        match node:
+            case ast.Constant(value=bool() | int() | float()):
+                return node.value
+            case ast.Name() | ast.Attribute():
+                return self.of(self.name(node))
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+                return self.apply(op, left, right)
+            case ast.UnaryOp(op=op, operand=operand):
+                return self.apply(op, operand)
+            case ast.BoolOp(op=op, values=[first, *rest]):
+                value = self.visit(first)
+                for other in rest:
+                    value = self.combine(op, value, self.visit(other))
+                return value
+            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in OPERATORS:
+                return self.apply(op, left, right)
+            case ast.Subscript(value=value, slice=ast.Constant(value=0)):
+                found = self.visit(value)
+                return None if found is None else ak.fill_none(ak.firsts(found, axis=1), 0)
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+                values = [self.visit(arg) for arg in args]
+                return None if any(value is None for value in values) else FUNCTIONS[name](*values)
+        raise InputError(
+            f"'{self.text}': '{ast.unparse(node)}' is not allowed in an expression; allowed are numbers, branches, "
+            f"+ - * / ** %, comparisons of two, & | ~, x[0] and {', '.join(sorted(FUNCTIONS))}."
+        )
+
+    def name(self, node) -> str:
+        match node:
+            case ast.Name(id=name):
+                return name
+            case ast.Attribute(value=value, attr=attribute):
+                return f"{self.name(value)}.{attribute}"
+        raise InputError(f"'{self.text}': '{ast.unparse(node)}' is not the name of a branch.")
+
+    def apply(self, op, *nodes):
+        values = [self.visit(node) for node in nodes]
+        return self.combine(op, *values)
+
+    @staticmethod
+    def combine(op, *values):
+        # when only names are collected, branches have no value yet
+        return None if any(value is None for value in values) else OPERATORS[type(op)](*values)

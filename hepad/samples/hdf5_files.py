@@ -1,0 +1,66 @@
+"""HDF5 files: datasets checked for shape, type and completeness, and read in blocks; damage is an InputError."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+
+from hepad.errors import InputError
+
+# what h5py raises on damaged bytes
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError)
+
+
+@contextmanager
+def reading(path) -> Iterator[None]:
+    """Any failure of h5py to open, decompress or interpret becomes an InputError that names the file."""
+    try:
+        yield
+    except DAMAGE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise InputError(f"{path}: not a readable HDF5 file ({reason}). It may be damaged; fetch it again.") from None
+
+
+def dataset(path, file: h5py.Group, name: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
+    """The numeric dataset of that name and shape, None standing for any length; InputError says what is wrong."""
+    with reading(path):
+        present, found = ", ".join(sorted(file)) or "nothing", file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(f"{path}: there is no dataset '{name}'; present: {present}. Check 'reader' and the file.")
+    with reading(path):
+        real, kind = found.shape, found.dtype.kind
+    if len(real or ()) != len(shape) or any(b not in (None, a) for a, b in zip(real, shape, strict=True)):
+        expected = ", ".join("any" if length is None else str(length) for length in shape)
+        raise InputError(f"{path}: '{name}' has shape {real}, expected ({expected}). Check 'reader' and the file.")
+    if kind not in "fiub":
+        raise InputError(f"{path}: '{name}' holds {found.dtype}, not numbers. Check 'reader' and the file.")
+    check_whole(path, name, found)
+    return found
+
+
+def check_whole(path, name: str, found: h5py.Dataset) -> None:
+    """InputError if a part was never written: HDF5 would return zeros for it, however long the header says it is."""
+    with reading(path):
+        if found.chunks is None:
+            missing = found.nbytes > 0 and found.id.get_storage_size() < found.nbytes and not found.external
+            what = f"{found.id.get_storage_size()} of {found.nbytes} bytes"
+        else:
+            pairs = zip(found.shape, found.chunks, strict=True)
+            wanted = int(np.prod([-(-length // chunk) for length, chunk in pairs], dtype=object))
+            missing = found.id.get_num_chunks() < wanted
+            what = f"{found.id.get_num_chunks()} of {wanted} chunks"
+    if missing:
+        raise InputError(f"{path}: '{name}' is incomplete: {what} are there. Fetch the file again.")
+
+
+def blocks(path, datasets: Mapping[str, h5py.Dataset], rows: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """(first row, {name: values}) for ``rows`` rows at a time of datasets of one length, which is checked."""
+    lengths = {name: len(values) for name, values in datasets.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"'{name}' {length}" for name, length in lengths.items())
+        raise InputError(f"{path}: the datasets differ in length: {listed}. Fetch the file again.")
+    for start in range(0, min(lengths.values()), rows):
+        with reading(path):
+            arrays = {name: values[start : start + rows] for name, values in datasets.items()}
+        yield start, arrays

@@ -1,0 +1,123 @@
+"""Tables that pandas wrote to HDF5, read with h5py alone. pandas has two ways to store a table ``key``:
+
+fixed: ``key/block<i>_values`` (rows, columns) beside ``key/block<i>_items``, the column names, strings or integers;
+    a block without rows is a dummy that carries the attribute ``value_type``;
+table: ``key/table``, rows of ``index`` and ``values_block_<i>``, the column names in the attribute
+    ``values_block_<i>_kind``. That attribute is a pickled list of strings or integers. It is never unpickled: its
+    opcodes are listed, names are collected, and anything but a plain list of them is refused.
+"""
+
+import pickletools
+import re
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.io import open_hdf5
+from hepad.samples.hdf5_files import check_whole, reading
+
+NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+NAMES |= {"INT", "BININT", "BININT1", "BININT2"}
+LIST = {"MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "PROTO", "FRAME"}
+
+
+class Block(NamedTuple):
+    """Columns that are stored together: ``names``, and the dataset (and its field, in a table) of the values."""
+
+    names: list[str | int]
+    dataset: h5py.Dataset
+    field: str | None
+
+
+class Table(NamedTuple):
+    """A table in an open file: ``where`` has for every column its (block, column in the block)."""
+
+    path: str
+    key: str
+    rows: int
+    blocks: list[Block]
+    where: dict[str | int, tuple[int, int]]
+
+    def read(self, columns: list[str | int], rows: slice) -> np.ndarray:
+        """(N, len(columns)) values of rows, float64 unless all that is read is float32."""
+        place = np.array([self.where[name] for name in columns])
+        values = {}
+        with reading(self.path):
+            for block in np.unique(place[:, 0]):
+                stored = self.blocks[block]
+                data = stored.dataset[rows] if stored.field is None else stored.dataset[rows][stored.field]
+                values[block] = data.reshape(len(data), len(stored.names))
+        if len(values) == 1:
+            data, index = values[place[0, 0]], place[:, 1]
+            if (index == np.arange(len(index))).all():
+                return data[:, : len(index)]
+            return data[:, index]
+        return np.stack([values[block][:, i] for block, i in place], axis=-1)
+
+
+def column_names(path) -> dict[str, list[str | int]]:
+    """Names of the columns of every pandas table in a file, by key; InputError if they cannot be read."""
+    with open_hdf5(path) as file:
+        with reading(path):
+            keys = [
+                key for key, group in file.items() if isinstance(group, h5py.Group) and "pandas_type" in group.attrs
+            ]
+        return {key: list(open_table(path, file, key).where) for key in keys}
+
+
+def open_table(path, file: h5py.File, key: str) -> Table:
+    """The table ``key``; InputError names what is missing, what is there and what to do."""
+    with reading(path):
+        if key not in file:
+            raise InputError(f"{path}: there is no table '{key}'; present: {', '.join(file) or 'nothing'}. Set 'key'.")
+        group = file[key]
+        present = group if isinstance(group, h5py.Group) else {}
+        if "table" in present:
+            found = group["table"]
+            fields = [field for field in found.dtype.names or () if field.startswith("values_block_")]
+            pickled = [bytes(found.attrs[f"{field}_kind"]) for field in fields]
+            blocks = [Block(_names(path, kind), found, field) for kind, field in zip(pickled, fields, strict=True)]
+        else:
+            numbers = sorted(re.findall(r"block(\d+)_items", " ".join(present)), key=int)
+            items = [group[f"block{i}_items"][()].tolist() for i in numbers]
+            names = [[name.decode() if isinstance(name, bytes) else name for name in names] for names in items]
+            blocks = [Block(n, group[f"block{i}_values"], None) for n, i in zip(names, numbers, strict=True)]
+        rows = {_rows(path, block) for block in blocks}
+    if len(rows) != 1:
+        what = f"its blocks have {sorted(rows)} rows" if rows else "it has no columns that pandas wrote"
+        raise InputError(f"{path}: table '{key}' cannot be read: {what}. Set 'key', or fetch the file again.")
+    where = {name: (b, i) for b, block in enumerate(blocks) for i, name in enumerate(block.names)}
+    return Table(str(path), key, rows.pop(), blocks, where)
+
+
+def _rows(path, block: Block) -> int:
+    """Number of rows of a block, whose values are checked to be numbers, one per name, all of them written."""
+    data, name = block.dataset, block.dataset.name
+    if block.field is None and "value_type" in data.attrs:
+        return 0
+    kind = data.dtype if block.field is None else data.dtype[block.field]
+    shape = data.shape[1:] if block.field is None else kind.shape
+    if kind.base.kind not in "fiub" or int(np.prod(shape)) != len(block.names) or len(shape) > 1:
+        raise InputError(
+            f"{path}: '{name}' holds {kind.base} of shape {data.shape[:1] + shape}, not {len(block.names)} numbers per "
+            "row. Write the table with columns of numbers."
+        )
+    check_whole(path, name, data)
+    return len(data)
+
+
+def _names(path, pickled: bytes) -> list[str | int]:
+    """The strings or integers of a pickled list of them, from its opcodes; nothing is executed."""
+    try:
+        opcodes = [(opcode.name, value) for opcode, value, _ in pickletools.genops(pickled)]
+    except ValueError as error:
+        raise InputError(f"{path}: the column names cannot be read ({error}). Write it with format='fixed'.") from None
+    unknown = {name for name, _ in opcodes} - NAMES - LIST - {"STOP"}
+    if unknown:
+        raise InputError(
+            f"{path}: the column names are not a plain list of names (found {', '.join(sorted(unknown))}); hepad "
+            "does not unpickle. Write the table with pandas' format='fixed'."
+        )
+    return [value for name, value in opcodes if name in NAMES]

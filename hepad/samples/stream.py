@@ -1,0 +1,260 @@
+"""From files to Events, chunk by chunk in bounded memory: checks, selection, identifiers, duplicates, splits, counts.
+
+Of every row of a file one of these is true, and counted per file in ``meta['counts']``:
+
+    refused: bad value in 'X'         NaN, infinity, or a negative energy, pt or count, in a branch that is read;
+                                      beyond ``MAX_DAMAGED`` of a file it is the file that is refused
+    refused: no jet                   the event has none of the collection that the probe jet is taken from
+    refused: no constituents, pt, abs_eta      the selection
+    refused: constituents do not sum  |Σ p_i|_T differs from the jet's own pT by more than ``tolerance``
+    refused: repetition               the same jet with the same constituents was there before; without constituents,
+                                      the same jets in an event of the same number (or the same objects, unnumbered)
+    kept
+
+Rows are identified by the event's numbers where the file has them, otherwise by a hash of their content, and split by a
+hash of that identifier, or as an official split says: independent of the order and the number of files.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.events import SPLITS, Events
+from hepad.io import ahead
+from hepad.kinematics import sum_four_vectors
+from hepad.samples.meta import merge_meta
+from hepad.samples.reader import Block, Found, Reader
+from hepad.samples.selection import (
+    check_units,
+    complete,
+    content_id,
+    event_id,
+    nothing_passes,
+    select,
+    sum_pt,
+    window,
+)
+
+ROWS = 10_000
+MAX_DAMAGED = 0.01
+TOLERANCE = 0.25
+ABSENT = {"i": -1, "f": np.nan}  # a fact that one of a sample's files lacks, by the kind of its numbers
+
+
+def stream(
+    files: list[tuple[str, Reader]],
+    *,
+    name: str,
+    selection: dict | str,
+    split: tuple[float, float, float],
+    tolerance: float = TOLERANCE,
+    unit_weights: bool = False,
+    rows: int = ROWS,
+) -> Iterator[Events]:
+    """Events of one sample, about ``rows`` at a time.
+
+    Parameters
+    ----------
+    files: (path or address, its reader) of each
+    name: of the sample
+    selection: {pt: [low, high], abs_eta: x} in GeV of the probe jet, or 'any'
+    split: fractions of train, valid and test, where a file has no official split
+    tolerance: largest relative difference of a jet's pT and that of the sum of its constituents
+    unit_weights: count every event once, whatever its weight
+    rows: entries of a file that are in memory together
+
+    Yields
+    ------
+    Events that pass, all with one ``meta``, which is complete when the last ones have been yielded: ``name``,
+    ``window``, ``counts`` (per file), ``present``, ``triggers``, ``readers``, and the facts that the files carry.
+
+    Raises
+    ------
+    InputError: a damaged file, more bad values than ``MAX_DAMAGED``, momenta in other units, weights of mixed sign,
+    files that do not belong together, nothing passes
+    """
+    window(selection)
+    looks = [reader.look(path) for path, reader in files]
+    meta = _meta(name, selection, files, looks)
+    sieve = Sieve(selection, split, tolerance, unit_weights, meta["triggers"])
+    for path, reader in files:
+        meta["counts"][path] = sieve.start(path, reader)
+        for block in ahead(reader.blocks(path, rows)):
+            events = sieve(block, meta)
+            if len(events):
+                yield events
+        sieve.finish()
+    read, kept = (sum(counts[key] for counts in meta["counts"].values()) for key in ("read", "kept"))
+    if not kept:
+        raise nothing_passes(name, meta["counts"], np.concatenate([*sieve.pt, []]), selection)
+    if "acceptance" in meta:  # a tighter window than that of the generation
+        meta["acceptance"] *= kept / read
+
+
+def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found]) -> dict:
+    """What the files of a sample have in common; InputError if they do not belong together."""
+    for what, values in {
+        "the radius of their jets": {found.jet_radius for found in looks} - {None},
+        "whether they have constituents": {"constituents" in found.present for found in looks},
+    }.items():
+        if len(values) > 1:
+            listed = ", ".join(f"{path} ({found.jet_radius})" for (path, _), found in zip(files, looks, strict=True))
+            raise InputError(f"sample '{name}': its files differ in {what}: {listed}. Make two samples of them.")
+    radius = {found.jet_radius for found in looks} - {None}
+    present = frozenset.intersection(*(found.present for found in looks))
+    return merge_meta([found.meta for found in looks]) | {
+        "name": name,
+        "window": None if selection == "any" else dict(selection),
+        "jet_radius": radius.pop() if radius else None,
+        "present": sorted(present),
+        "triggers": sorted({bit for found in looks for bit in found.triggers}),
+        "readers": sorted({type(reader).__name__ for _, reader in files}),
+        "counts": {},
+    }
+
+
+class Seen:
+    """A growing set of identifiers in 8 bytes each: sorted arrays, of which neighbours of similar length are merged."""
+
+    def __init__(self):
+        self.parts: list[np.ndarray] = []
+
+    def found(self, ids: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of ``ids`` are in the set."""
+        mask = np.zeros(len(ids), bool)
+        for part in self.parts:
+            place = np.minimum(np.searchsorted(part, ids), len(part) - 1)
+            mask |= part[place] == ids
+        return mask
+
+    def add(self, ids: np.ndarray) -> None:
+        """Add ``ids``, of which none is there yet."""
+        if len(ids):
+            self.parts.append(np.sort(ids))
+        while len(self.parts) > 1 and len(self.parts[-2]) < 2 * len(self.parts[-1]):
+            last = self.parts.pop()
+            self.parts[-1] = np.sort(np.concatenate([self.parts[-1], last]), kind="stable")
+
+
+class Sieve:
+    """Blocks of the files of one sample to the events that pass, with the counts of each file."""
+
+    def __init__(self, selection, split, tolerance: float, unit_weights: bool, triggers: list[str]):
+        self.selection, self.split, self.tolerance = selection, split, tolerance
+        self.unit_weights, self.triggers = unit_weights, triggers
+        self.seen = Seen()
+        self.pt: list[np.ndarray] = []  # of the first jets of each file, for messages
+        self.kinds: dict[str, dict[str, np.dtype]] | None = None
+
+    def start(self, path: str, reader: Reader) -> dict[str, int]:
+        """Begin a file; the dict that is returned will hold its counts."""
+        self.path, self.reader, self.looked = path, reader, False
+        self.counts: dict[str, int] = {"read": 0, "kept": 0}
+        self.damage: dict[str, list[int]] = {}  # branch: [rows, first entry]
+        self.mismatch: list[np.ndarray] = []
+        return self.counts
+
+    def __call__(self, block: Block, meta: dict) -> Events:
+        n = len(block.entry)
+        self._count("read", n + sum(block.refused.values()))
+        for why, number in block.refused.items():
+            self._count(f"refused: {why}", number)
+        mask = self._sound(block)
+        with np.errstate(all="ignore"):  # of rows that are refused
+            columns = dict(block.columns)
+            if "jet" not in columns:
+                columns["jet"] = sum_four_vectors(columns["constituents"]).astype(np.float32)
+            if not self.looked and mask.any():
+                self.looked = True
+                self.pt.append(columns["jet"][mask, 0][columns["jet"][mask, 0] > 0])
+                check_units(self.path, self.pt[-1], getattr(self.reader, "units", None))
+            self._weights(columns, mask)
+            events = complete(
+                columns, split=self.split, split_rows=block.split, **self._groups(block, n),
+                triggers=np.stack([block.triggers.get(name, np.zeros(n, bool)) for name in self.triggers], axis=1)
+                if self.triggers else None,
+            )  # fmt: skip
+        for why, passed in select(events, self.selection).items():
+            mask = self._refuse(why, mask, passed)
+        if "jet" in block.columns and events.constituents.shape[1]:
+            mask = self._refuse("constituents do not sum", mask, self._sums(events, mask))
+        if block.cut_off is not None:
+            self._count("softest objects cut off", block.cut_off[mask].sum())
+        events = self._new(events[mask], "event_id" in columns)
+        self._count("kept", len(events))
+        object.__setattr__(events, "meta", meta)
+        return events
+
+    def finish(self) -> None:
+        """InputError if too much of the file was bad."""
+        for branch, (number, first) in self.damage.items():
+            if number > MAX_DAMAGED * self.counts["read"]:
+                raise InputError(
+                    f"{self.path}: '{branch}' is not finite, or negative, in {number} of {self.counts['read']} entries, "
+                    f"first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. Repair the file."
+                )
+        off = np.concatenate([*self.mismatch, []])
+        if len(off) and np.median(off) > self.tolerance:
+            raise InputError(
+                f"{self.path}: the constituents do not sum to their jets: half of the pT sums are off by more than "
+                f"{np.median(off):.0%} (tolerance {self.tolerance:.0%}). Check units, the collections of jets and "
+                "constituents and their weights, or set 'tolerance' in the sample's source."
+            )
+
+    def _count(self, why: str, number: int) -> None:
+        self.counts[why] = self.counts.get(why, 0) + int(number)
+
+    def _refuse(self, why: str, mask: np.ndarray, passed: np.ndarray) -> np.ndarray:
+        self._count(f"refused: {why}", (mask & ~passed).sum())
+        return mask & passed
+
+    def _sound(self, block: Block) -> np.ndarray:
+        mask = np.ones(len(block.entry), bool)
+        for branch, bad in block.damaged.items():
+            if bad.any():
+                number, first = self.damage.get(branch, (0, block.entry[np.argmax(bad)]))
+                self.damage[branch] = (number + int(bad.sum()), first)
+                mask = self._refuse(f"bad value in '{branch}'", mask, ~bad)
+        return mask
+
+    def _weights(self, columns: dict, mask: np.ndarray) -> None:
+        if self.unit_weights:
+            columns.pop("weight", None)
+        elif "weight" in columns and (negative := columns["weight"][mask] < 0).any():
+            raise InputError(
+                f"{self.path}: {negative.mean():.1%} of the weights are negative, and efficiencies of mixed signs are not "
+                "defined here. Set 'unit_weights: true' in the sample's source to count every event once."
+            )
+
+    def _groups(self, block: Block, n: int) -> dict[str, dict[str, np.ndarray]]:
+        """``truth`` and ``facts``, of every block the same ones: those of the first."""
+        groups = {"truth": block.truth, "facts": block.facts}
+        if self.kinds is None:
+            self.kinds = {name: {key: a.dtype for key, a in group.items()} for name, group in groups.items()}
+        return {
+            name: {key: groups[name].get(key, np.full(n, ABSENT[kind.kind])).astype(kind) for key, kind in kinds.items()}
+            for name, kinds in self.kinds.items()
+        }
+
+    def _sums(self, events: Events, mask: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            off = np.abs(sum_pt(events.constituents) / events.jet[:, 0] - 1)
+        if sum(map(len, self.mismatch)) < 10 * ROWS:
+            self.mismatch.append(off[mask])
+        return off <= self.tolerance
+
+    def _new(self, events: Events, numbered: bool) -> Events:
+        """The events that were not there before."""
+        content = events.event_id
+        if numbered and events.constituents.shape[1]:  # several jets of one event share its number
+            content = content_id(np.concatenate([events.jet[:, None], events.constituents], axis=1))
+        elif numbered:  # two quiet events can look the same to a trigger
+            objects = np.concatenate([events.jet[:, None], events.jets], axis=1)
+            content = event_id(content_id(objects), events.event_id, np.zeros(len(events), np.int64))
+        new = np.zeros(len(events), bool)
+        new[np.unique(content, return_index=True)[1]] = True
+        new &= ~self.seen.found(content)
+        self.seen.add(content[new])
+        self._count("refused: repetition", (~new).sum())
+        return events[new]
