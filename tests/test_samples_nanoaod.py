@@ -74,7 +74,7 @@ def events():
         "event": 2**40 + np.arange(n, dtype=np.uint64), "genWeight": rng.normal(1, 1, n).astype(np.float32),
         "PV_npvs": rng.integers(1, 80, n).astype(np.int32), "Pileup_nTrueInt": rng.uniform(0, 80, n).astype(np.float32),
         "MET_pt": rng.exponential(50, n).astype(np.float32), "MET_phi": rng.uniform(-3, 3, n).astype(np.float32),
-        "L1_SingleJet180": rng.random(n) < 0.5, "HLT_PFJet500": rng.random(n) < 0.1, "Flag_goodVertices": rng.random(n) < 1,
+        "L1_SingleJet180": rng.random(n) < 0.5, "HLT_PFJet500": rng.random(n) < 0.1, "Flag_good": rng.random(n) < 1,
     }  # fmt: skip
     count = rng.integers(0, 14, n)
     return flat, {
@@ -183,11 +183,8 @@ def test_blocks_of_any_length_give_the_same(tmp_path, events, rows):
 
 def test_unweighted_sums_are_recognised(tmp_path, events):
     def chs(flat, found):
-        found["PFCands"]["puppiWeight"] = found["PFCands"]["puppiWeight"] * 0 + 1
-        unweighted = events[1]["cands"]["puppiWeight"]
-        found["PFCands"]["pt"] = found["PFCands"]["pt"] * unweighted
-        found["PFCands"]["mass"] = found["PFCands"]["mass"] * unweighted
-        found["PFCands"]["puppiWeight"] = unweighted
+        for x in ("pt", "mass"):
+            found["PFCands"][x] = found["PFCands"][x] * found["PFCands"]["puppiWeight"]
 
     path = write(tmp_path / "chs.root", events, edit=chs)
     assert any("without weights" in remark for remark in NanoAOD().look(str(path)).remarks)

@@ -43,7 +43,7 @@ def branches():
     for x in ("mpx", "mpy"):
         found[f"MET_Core_AnalysisMETAuxDyn.{x}"] = ak.Array(rng.normal(0, 2e4, (N, 2)).astype(np.float32).tolist())
     return found | {
-        "MET_Core_AnalysisMETAuxDyn.name": ak.Array([["RefJet", "Final"] if i % 2 else ["Final", "RefJet"] for i in range(N)]),
+        "MET_Core_AnalysisMETAuxDyn.name": ak.Array([["RefJet", "Final"], ["Final", "RefJet"]] * (N // 2)),
         "EventInfoAuxDyn.runNumber": np.full(N, 300000, np.uint32),
         "EventInfoAuxDyn.mcChannelNumber": np.full(N, 700322, np.uint32),
         "EventInfoAuxDyn.lumiBlock": np.arange(N, dtype=np.uint32) // 5,
@@ -112,14 +112,14 @@ def test_objects_are_read_in_gev(tmp_path, branches, layout):
 def test_the_final_term_is_the_met(tmp_path, branches):
     columns, _ = read(write(tmp_path / "physlite.root", branches))
     x, y = (ak.to_numpy(branches[f"MET_Core_AnalysisMETAuxDyn.{c}"]) for c in ("mpx", "mpy"))
-    final = np.arange(N) % 2  # its place is swapped from event to event
+    final = 1 - np.arange(N) % 2  # its place is swapped from event to event
     x, y = x[np.arange(N), final], y[np.arange(N), final]
     np.testing.assert_allclose(columns["met"][:, 0], np.hypot(x, y) / 1000, rtol=1e-5)
     np.testing.assert_allclose(columns["met"][:, 1], np.arctan2(y, x), rtol=1e-4, atol=1e-6)
 
 
 def test_the_approximate_met_balances_the_hard_objects(tmp_path, branches):
-    """One jet, a muon in it and a photon apart: - jet - photon + soft; a jet of 15 GeV and a muon in a jet do not count."""
+    """Minus jet and photon, plus the soft term; a jet of 15 GeV and a muon within a jet do not count."""
     n = 3
     table = {"AnalysisJets": ([[50e3, 15e3], [50e3], []], [[0, 1], [0], []], [[0, 1], [0], []], [[0, 0], [0], []]),
              "AnalysisMuons": ([[], [30e3], [30e3]], [[], [0.1], [0.1]], [[], [0.2], [0.2]]),

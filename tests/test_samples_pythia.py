@@ -11,7 +11,7 @@ from hepad.kinematics import from_cartesian, sum_four_vectors
 
 pytest.importorskip("pythia8mc")
 
-from hepad.samples import merge_meta, read_root, write_root
+from hepad.samples import merge_meta, read, write_root
 from hepad.samples import truth as facts
 from hepad.samples.pythia import generate, start
 
@@ -153,7 +153,7 @@ def test_chunks_have_unique_events_and_read_back_as_one_sample(tmp_path):
         write_root(chunk, tmp_path / f"{i}.root")
     assert not set(chunks[0].event_id) & set(chunks[1].event_id)
     files = [str(tmp_path / f"{i}.root") for i in range(2)]
-    events = read_root(files, name="low", selection=LOW, split=(0.6, 0.1, 0.3))
+    events = read({"files": files}, name="low", selection=LOW, split=(0.6, 0.1, 0.3))
     expected = concatenate(chunks)
     for name in set(ARRAYS) - {"split"}:
         np.testing.assert_array_equal(getattr(events, name), getattr(expected, name), err_msg=name)

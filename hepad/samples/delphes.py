@@ -32,13 +32,14 @@ from hepad.samples.event_objects import (
     chosen,
     identifiers,
     of_events,
+    opened,
     probes,
     read,
     row_damage,
 )
 from hepad.samples.jagged import flat, rows_of, unsound
 from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.root_files import names, open_root, open_tree
+from hepad.samples.root_files import names
 from hepad.samples.selection import WIDTHS, pad
 
 LOOK = 200  # entries from which it is learnt where a jet's constituents are stored
@@ -84,16 +85,14 @@ class Delphes(Reader):
         return any(name.endswith(".fUniqueID") for name in branches)
 
     def look(self, path: str) -> Found:
-        with open_root(path) as file:
-            tree = open_tree(path, file, "Delphes")
+        with opened(path, "Delphes") as tree:
             plan = self._plan(path, tree)
             there = {"constituents": plan.candidates, "met": plan.met, "b_tag": plan.b_tag, "weight": plan.weight}
             present = {*plan.objects, "event_id", *(name for name, found in there.items() if found)}
             return Found(int(tree.num_entries), frozenset(present), remarks=plan.remarks)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
-        with open_root(path) as file:
-            tree = open_tree(path, file, "Delphes")
+        with opened(path, "Delphes") as tree:
             plan = self._plan(path, tree)
             wanted = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
             wanted += [name for candidate in plan.candidates.values() for name in candidate]

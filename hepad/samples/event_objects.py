@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import awkward as ak
@@ -9,7 +10,8 @@ import numpy as np
 
 from hepad.errors import InputError, choose
 from hepad.samples.jagged import flat, leading, padded, unsound
-from hepad.samples.root_files import reading
+from hepad.samples.root_files import names as branch_names
+from hepad.samples.root_files import open_root, open_tree, reading, tables
 from hepad.samples.selection import WIDTHS, content_id
 
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
@@ -126,6 +128,23 @@ def probes(pt, count: int, *, absent: bool) -> Probes:
         entry = np.concatenate([entry, none])[order]
         place = np.concatenate([place, np.full(len(none), -1)])[order]
     return Probes(entry, place)
+
+
+@contextmanager
+def opened(path, *candidates: str) -> Iterator:
+    """The first of the trees that is there; whatever its damage does to uproot is an InputError."""
+    try:
+        with open_root(path) as file:
+            with reading(path):
+                present = tables(file)
+            tree = open_tree(path, file, next((name for name in candidates if name in present), candidates[0]))
+            with reading(path):  # an RNTuple reads its header only now
+                _ = branch_names(tree), tree.num_entries
+            yield tree
+    except RecursionError:
+        raise InputError(
+            f"{path}: its list of branches refers to itself. The file is damaged: fetch it again."
+        ) from None
 
 
 def read(path, tree, names: Iterable[str], rows: int, stop: int | None = None) -> Iterator[tuple[int, Branches]]:

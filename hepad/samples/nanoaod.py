@@ -20,11 +20,21 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.samples.event_objects import MASSES, Branches, Collection, check_leading, chosen, of_events, probes, read
+from hepad.samples.event_objects import (
+    MASSES,
+    Branches,
+    Collection,
+    check_leading,
+    chosen,
+    of_events,
+    opened,
+    probes,
+    read,
+)
 from hepad.samples.jagged import unsound
 from hepad.samples.pfnano import Links, choose_weight, constituents, find_links, probe_jets
 from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.root_files import names, open_root, open_tree, require
+from hepad.samples.root_files import names, reading, require
 from hepad.samples.selection import event_id
 
 NUMBERS = {"run": "run", "luminosity_block": "luminosityBlock", "event": "event"}
@@ -79,8 +89,7 @@ class NanoAOD(Reader):
         return there.keys() >= set(NUMBERS.values()) and any(re.match(r"\w*(Jet|MET)_pt$", name) for name in there)
 
     def look(self, path: str) -> Found:
-        with open_root(path) as file:
-            tree = open_tree(path, file, "Events")
+        with opened(path, "Events") as tree:
             plan = self._plan(path, tree)
             there = {"constituents": plan.links, "met": plan.met, "b_tag": plan.b_tag, "event_id": True}
             there |= {x: SCALARS[x] in plan.names for x in ("weight", "pileup")}
@@ -90,8 +99,7 @@ class NanoAOD(Reader):
             return Found(int(tree.num_entries), frozenset(present), tuple(plan.triggers), radius, plan.remarks)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
-        with open_root(path) as file:
-            tree = open_tree(path, file, "Events")
+        with opened(path, "Events") as tree:
             plan = self._plan(path, tree)
             wanted = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
             wanted += [plan.names[name] for name in (*NUMBERS.values(), *SCALARS.values()) if name in plan.names]
@@ -174,7 +182,8 @@ class NanoAOD(Reader):
     def _bits(self, path, tree, there: dict[str, str]) -> dict[str, str]:
         """Branches of the trigger bits by name."""
         bits = {x: there[x] for x in sorted(there) if any(fnmatchcase(x, pattern) for pattern in self.triggers)}
-        bits = {x: name for x, name in bits.items() if tree[name].typename == "bool"}
+        with reading(path):
+            bits = {x: name for x, name in bits.items() if tree[name].typename == "bool"}
         idle = [x for x in self.triggers if x not in BITS and not any(fnmatchcase(bit, x) for bit in bits)]
         if idle:
             raise InputError(

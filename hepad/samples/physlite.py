@@ -26,10 +26,20 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.kinematics import delta_r
-from hepad.samples.event_objects import MASSES, Branches, Collection, check_leading, chosen, of_events, probes, read
+from hepad.samples.event_objects import (
+    MASSES,
+    Branches,
+    Collection,
+    check_leading,
+    chosen,
+    of_events,
+    opened,
+    probes,
+    read,
+)
 from hepad.samples.jagged import unsound
 from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.root_files import names, open_root, open_tree, require, tables
+from hepad.samples.root_files import names, require
 from hepad.samples.selection import event_id
 
 TREES = ("CollectionTree", "EventData")
@@ -72,16 +82,16 @@ class PHYSLITE(Reader):
         return any(f"{jet}AuxDyn.pt" in _dotted(contents.tables.get(tree, ())) for tree in TREES for jet in JETS)
 
     def look(self, path: str) -> Found:
-        with open_root(path) as file:
-            plan, tree = self._plan(path, file)
+        with opened(path, *TREES) as tree:
+            plan = self._plan(path, tree)
             there = {"met": plan.term, "weight": _of_event("mcEventWeights") in plan.names, "event_id": True}
             there["pileup"] = _of_event("averageInteractionsPerCrossing") in plan.names
             present = {*plan.objects, *(name for name, found in there.items() if found)}
             return Found(int(tree.num_entries), frozenset(present), jet_radius=plan.radius, remarks=plan.remarks)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
-        with open_root(path) as file:
-            plan, tree = self._plan(path, file)
+        with opened(path, *TREES) as tree:
+            plan = self._plan(path, tree)
             wanted = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
             facts = (*NUMBERS, "averageInteractionsPerCrossing", "mcEventWeights")
             maybe = [_of_event(name) for name in facts] + ["PrimaryVerticesAuxDyn.vertexType"]
@@ -146,10 +156,8 @@ class PHYSLITE(Reader):
                 y -= (p[..., 0] * np.sin(p[..., 2]) * counted).sum(axis=1)
         return x, y
 
-    def _plan(self, path, file) -> tuple[Plan, object]:
+    def _plan(self, path, tree) -> Plan:
         check_leading(self.leading)
-        present = tables(file)
-        tree = open_tree(path, file, next((name for name in TREES if name in present), TREES[0]))
         there = _dotted(names(tree))
         missing = [_of_event("eventNumber")] if _of_event("eventNumber") not in there else []
         require(path, tree, missing, "This is not PHYSLITE: name another reader.")
@@ -162,7 +170,7 @@ class PHYSLITE(Reader):
         objects |= {kind: _vectors(name, there, MASSES[kind] * 1e3) for kind, name in KINDS.items()}
         objects = {kind: columns for kind, columns in objects.items() if columns}
         term, of_met = self._term(path, tree, there)
-        return Plan(there, _vectors(jet, there), RADII.get(jet), objects, term, (*remarks, *of_met)), tree
+        return Plan(there, _vectors(jet, there), RADII.get(jet), objects, term, (*remarks, *of_met))
 
     def _term(self, path, tree, there: dict[str, str]) -> tuple[str, tuple[str, ...]]:
         """Name of the term that is read, '' if the file has none, and a remark."""
