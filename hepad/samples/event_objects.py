@@ -155,10 +155,18 @@ def read(path, tree, names: Iterable[str], rows: int, stop: int | None = None) -
     names = sorted(set(names))
     stop = tree.num_entries if stop is None else min(stop, tree.num_entries)
     for start in range(0, stop, rows):
-        with reading(path):
-            arrays = tree.arrays(names, entry_start=start, entry_stop=min(start + rows, stop))
-            values = {name: arrays[name if name in arrays.fields else tuple(name.split("."))] for name in names}
-        yield start, Branches(str(path), min(rows, stop - start), values)
+        length = min(rows, stop - start)
+        try:
+            with reading(path):
+                arrays = tree.arrays(names, entry_start=start, entry_stop=start + length)
+                values = {name: arrays[name if name in arrays.fields else tuple(name.split("."))] for name in names}
+        except (StopIteration, RuntimeError):  # out of uproot, on damaged bytes
+            values = {}
+        if any(len(values.get(name, ())) != length for name in names):
+            raise InputError(
+                f"{path}: entries {start} to {start + length - 1} cannot be read whole. Fetch the file again."
+            )
+        yield start, Branches(str(path), length, values)
 
 
 def chosen(path, what: str, wanted: str, there: list[str]) -> tuple[str, tuple[str, ...]]:

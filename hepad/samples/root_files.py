@@ -57,7 +57,12 @@ def open_tree(path, file, name: str):
         listed = ", ".join(sorted(present)) or "none"
         raise InputError(f"{path}: there is no TTree or RNTuple '{name}'; present: {listed}. Set 'tree'.")
     with reading(path):
-        return file[name]
+        found = file[name]
+        # an RNTuple is interpreted, and its checksums are compared, when it is first asked
+        if found.num_entries < 0:
+            raise ValueError(f"'{name}' has {found.num_entries} entries")
+        names(found)
+        return found
 
 
 def names(tree) -> frozenset[str]:
