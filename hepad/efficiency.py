@@ -1,10 +1,17 @@
 """Efficiencies of one sample: how much of it passes a threshold, and how well that is known.
 
-An event passes the threshold t if its score s > t. With weights w, the efficiency and its effective sample size are
+An event passes the threshold t if its score s > t. It counts with its weight w and a fraction y in [0, 1]: 1, or how
+often a prescaled trigger leaves it. The efficiency, its variance (linearised ratio) and the binomial experiment that
+has both (E. Korn and B. Graubard 1998) are
 
-    ε(t) = Σ_{s_i > t} w_i / Σ w_i,     n_eff = (Σ w_i)² / Σ w_i²   (= n for unit weights)
+    ε(t) = Σ_{s_i > t} w_i y_i / Σ w
+    var ε = [ Σ_{s_i > t} w_i² y_i² - 2 ε Σ_{s_i > t} w_i² y_i + ε² Σ w² ] / (Σ w)²
+    n_eff = ε (1 - ε) / var ε,    k_eff = ε n_eff          (n and k for unit weights and y of 0 and 1)
 
-and its Clopper-Pearson interval at level 1 - α, from k = ε n_eff passing of n = n_eff (C. Clopper, E. Pearson 1934):
+n_eff knows the weights of the events that pass, which are not those of the bulk: k_eff tends to (Σw)²/Σw² of the tail.
+Where nothing or everything passes, var ε = 0 says nothing, and n_eff = Σ w / max |w|, the least that fits the weights.
+Weights of both signs need no other formula. Then the Clopper-Pearson interval at level 1 - α (C. Clopper, E. Pearson
+1934), with k = k_eff and n = n_eff:
 
     low  = BetaQuantile(α/2;     k,     n - k + 1),  0 if k = 0
     high = BetaQuantile(1 - α/2; k + 1, n - k),      1 if k = n
@@ -57,53 +64,119 @@ def clopper_pearson(k, n, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]
     return np.where(none, 0.0, low), np.where(every, 1.0, high)
 
 
+def interval(eps, k, n) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ε, low and high of what :func:`binomial` gives; NaN stays NaN."""
+    lost = np.isnan(eps)
+    low, high = clopper_pearson(np.where(lost, 0, k), np.where(lost, 1, n))
+    return eps, np.where(lost, np.nan, low), np.where(lost, np.nan, high)
+
+
+def binomial(w, w2, cross, whole: "Whole", plain: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ε, k_eff and n_eff of what passes with Σ w y, Σ w² y² and Σ w² y, each of one shape; ``plain``: it is counted."""
+    eps = np.minimum(w / whole.w, 1.0)
+    eps = np.where(eps < -ROUNDING, np.nan, np.maximum(eps, 0.0))
+    if plain:
+        return eps, np.where(np.isnan(eps), np.nan, w), np.full(eps.shape, float(whole.n))
+    variance = (w2 - 2 * eps * cross + eps**2 * whole.w2) / whole.w**2
+    known = (eps > ROUNDING) & (eps < 1 - ROUNDING) & (variance > 0)
+    least = max(whole.w / whole.largest, 1.0)
+    n = np.divide(eps * (1 - eps), variance, out=np.full(eps.shape, least), where=known)
+    return eps, eps * n, n
+
+
+class Whole(NamedTuple):
+    """A whole sample, also the events that were not kept: their number, Σ w, Σ w² and max |w|."""
+
+    n: int
+    w: float
+    w2: float
+    largest: float
+
+
 class Tail(NamedTuple):
-    """A sample ordered by score; made by :func:`tail`.
+    """The events of a sample that score above ``floor``, ordered by score; made by :func:`tail`.
 
     Attributes
     ----------
-    scores: (n,), rising
-    w, w2: (n+1,), Σ w and Σ w² of the events from each index upwards; the last is 0
+    scores: (m,), rising
+    w, w2, cross: (m+1,), Σ w y, Σ w² y² and Σ w² y of the events from each index upwards; the last is 0
+    cuts, climb: (c,), indices at which a threshold can cut, which is not within ties, falling from m, and the largest
+        Σ w y from there or from a higher cut upwards
+    whole: of all events
+    floor: the highest score that was not kept; -inf if all were
     """
 
     scores: np.ndarray
     w: np.ndarray
     w2: np.ndarray
+    cross: np.ndarray
+    cuts: np.ndarray
+    climb: np.ndarray
+    whole: Whole
+    floor: float
 
     @property
     def n_eff(self) -> float:
-        """Effective number of events."""
-        return float(self.w[0] ** 2 / self.w2[0])
+        """Effective number of events of the whole sample, (Σ w)² / Σ w²."""
+        return self.whole.w**2 / self.whole.w2
+
+    @property
+    def plain(self) -> bool:
+        """Whether the passing are counted: weights all one, y 0 or 1."""
+        return self.whole.w == self.whole.w2 == self.whole.n and self.w[0] == self.w2[0] == self.cross[0]
+
+    def above(self, threshold) -> np.ndarray:
+        """Index of the first event that passes each threshold."""
+        if np.any(np.asarray(threshold) < self.floor):
+            raise InputError(
+                f"rate: a threshold below {self.floor:.6g} needs events that were not kept. Raise it, or 'keep'."
+            )
+        return np.searchsorted(self.scores, threshold, side="right")
 
     def count(self, threshold) -> np.ndarray:
-        """Number of events that pass each threshold."""
-        return len(self.scores) - np.searchsorted(self.scores, threshold, side="right")
+        """Number of events that pass each threshold, unweighted."""
+        return len(self.scores) - self.above(threshold)
+
+    def effective(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """ε, k_eff and n_eff at each threshold; NaN where the weights of what passes sum to less than nothing."""
+        i = self.above(threshold)
+        return binomial(self.w[i], self.w2[i], self.cross[i], self.whole, self.plain)
 
     def intervals(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """ε, low and high at each threshold."""
-        eps = self.w[np.searchsorted(self.scores, threshold, side="right")] / self.w[0]
-        return eps, *clopper_pearson(eps * self.n_eff, self.n_eff)
+        """ε, low and high at each threshold; NaN where the passing weights sum to less than nothing."""
+        return interval(*self.effective(threshold))
 
     def efficiency(self, threshold: float) -> Efficiency:
         """The efficiency at one threshold."""
         value, low, high = (float(x) for x in self.intervals(threshold))
-        return Efficiency(value, low, high, int(self.count(threshold)), len(self.scores))
+        return Efficiency(value, low, high, int(self.count(threshold)), self.whole.n)
 
     def resolved(self, threshold: float) -> bool:
         """Whether at least MIN_COUNT events pass; weighted events count by their effective number."""
-        index = np.searchsorted(self.scores, threshold, side="right")
-        return bool(self.w[index] > 0 and self.w[index] ** 2 >= MIN_COUNT * self.w2[index] * (1 - ROUNDING))
+        i = self.above(threshold)
+        return bool(self.w[i] > 0 and self.w[i] ** 2 >= MIN_COUNT * self.w2[i] * (1 - ROUNDING))
 
     def at_most(self, eps) -> np.ndarray:
-        """The smallest threshold that at most the fraction ``eps`` passes, for each eps in (0, 1]."""
+        """The smallest threshold that it and all above it pass at most the fraction ``eps``, for each eps > 0."""
         # the events from index ``first`` upwards fit the budget; the score just below them is the smallest threshold
-        first = len(self.w) - np.searchsorted(self.w[::-1], eps * self.w[0] * (1 + ROUNDING), side="right")
+        first = self.cuts[
+            np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 + ROUNDING), side="right") - 1
+        ]
+        if self.floor > -np.inf and np.any(first == 0):
+            raise self._short(eps)
         return np.where(first == 0, np.nextafter(self.scores[0], -np.inf), self.scores[first - 1])
+
+    def reaching(self, eps) -> np.ndarray:
+        """The largest score such that it and all above it make at least ``eps``, for each; the lowest if none does."""
+        position = np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 - ROUNDING), side="left")
+        if self.floor > -np.inf and np.any(position == len(self.climb)):
+            raise self._short(eps)
+        first = self.cuts[np.minimum(position, len(self.cuts) - 1)]
+        return np.where(first == len(self.scores), np.inf, self.scores[np.minimum(first, len(self.scores) - 1)])
 
     def at_least(self, eps) -> np.ndarray:
         """The largest threshold that at least the fraction ``eps`` passes, for each eps in (0, 1]."""
-        last = len(self.scores) - np.searchsorted(self.w[::-1], eps * self.w[0] * (1 - ROUNDING), side="left")
-        return np.nextafter(self.scores[last], -np.inf)
+        return np.nextafter(self.reaching(eps), -np.inf)
 
     def placements(self, scores) -> np.ndarray:
         """Fraction of this sample below each of ``scores``, ties counted half."""
@@ -117,30 +190,63 @@ class Tail(NamedTuple):
         mean = share @ values
         return float(mean), float(share**2 @ (values - mean) ** 2 / (1 - 1 / self.n_eff))
 
+    def _short(self, eps) -> InputError:
+        return InputError(
+            f"rate: {np.max(eps):.3g} of the sample is more than the {len(self.scores)} events that were kept. "
+            "Raise 'keep' or lower the budget."
+        )
 
-def tail(name: str, scores, weights=None) -> Tail:
+
+def tail(name: str, scores, weights=None, signed: bool = False) -> Tail:
     """Order a sample by score.
 
     Parameters
     ----------
     name: 'background' or 'signal', for the message of the InputError that bad input raises
     scores: (n,), n > 0, finite
-    weights: (n,), finite and not negative; None for unit weights
+    weights: (n,), finite, not negative unless ``signed``, of positive sum; None for unit weights
     """
+    scores, weights = checked(name, scores, weights, signed)
+    if scores.size == 0:
+        raise InputError(f"evaluation: the {name} sample is empty. Check its selection and its split.")
+    if weights.sum() <= 0:
+        raise InputError(
+            f"evaluation: the {name} weights sum to {weights.sum():.6g}, but an efficiency needs a sum above 0. "
+            "Check the weights, or evaluate without them."
+        )
+    weights = weights / weights[0] if weights.min() == weights.max() else weights  # equal weights are counts
+    whole = Whole(len(scores), float(weights.sum()), float(weights @ weights), float(np.abs(weights).max()))
+    return ordered(scores, weights, np.ones(len(scores)), whole)
+
+
+def checked(name: str, scores, weights=None, signed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and weights as float64; InputError as :func:`tail` says, but an empty sample is fine."""
     scores = np.asarray(scores, float)
-    if scores.ndim != 1 or scores.size == 0:
-        what = "is empty" if scores.size == 0 else f"has shape {scores.shape}, not (n,)"
-        raise InputError(f"evaluation: the {name} sample {what}. Check its selection and its split.")
+    if scores.ndim != 1:
+        raise InputError(f"evaluation: the {name} sample has shape {scores.shape}, not (n,). Check the score file.")
     if bad := np.count_nonzero(~np.isfinite(scores)):
         raise InputError(
             f"evaluation: {bad} of {len(scores)} {name} scores are NaN or infinite. "
             "The detector has diverged or its input is damaged: train it with a smaller rate, or check the events."
         )
     weights = np.ones(len(scores)) if weights is None else np.asarray(weights, float)
-    if weights.shape != scores.shape or not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() == 0:
+    if weights.shape != scores.shape or not np.isfinite(weights).all():
+        raise InputError(f"evaluation: {name} weights must be one finite number per event. Check the score file.")
+    if not signed and weights.size and weights.min() < 0:
         raise InputError(
-            f"evaluation: {name} weights must be one finite number >= 0 per event, not all zero. "
-            "Negative generator weights have no binomial efficiency: evaluate without weights."
+            f"evaluation: {name} weights are negative, which this figure has no meaning for; rates have. "
+            "Evaluate without weights."
         )
-    w = weights[np.argsort(scores, kind="stable")]
-    return Tail(np.sort(scores), *(np.append(np.cumsum(x[::-1])[::-1], 0.0) for x in (w, w**2)))
+    return scores, weights
+
+
+def ordered(scores, weights, y, whole: Whole, floor: float = -np.inf) -> Tail:
+    """A :class:`Tail` of events in any order; equal events in another order give the same one."""
+    order = np.argsort(scores)
+    if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their weights, so that sums round alike
+        order = np.lexsort((y, weights, scores))
+    wy, w2y = (weights * y)[order], (weights**2 * y)[order]
+    w, w2, cross = (np.append(np.cumsum(x[::-1])[::-1], 0.0) for x in (wy, wy**2, w2y))
+    scores = scores[order]
+    cuts = np.flatnonzero(np.concatenate([[True], np.diff(scores) > 0, [True]]))[::-1]
+    return Tail(scores, w, w2, cross, cuts, np.maximum.accumulate(w[cuts]), whole, floor)

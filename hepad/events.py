@@ -115,31 +115,45 @@ class Events:
     def outline(path: str | Path) -> tuple[dict, np.ndarray]:
         """``meta`` and ``split`` of a file, in little memory."""
         with _open(path) as file:
-            return json.loads(file.attrs["meta"]), read_array(file, "split")
+            return _meta(file), read_array(file, "split")
 
     @classmethod
     def _of(cls, file: h5py.File, rows: slice) -> "Events":
         arrays = {name: read_array(file, name, rows) for name in ARRAYS}
         groups = {name: {key: read_array(file[name], key, rows) for key in file[name]} for name in GROUPS}
-        return cls(**arrays, **groups, meta=json.loads(file.attrs["meta"]))
+        try:
+            return cls(**arrays, **groups, meta=_meta(file))
+        except InputError as error:
+            raise InputError(f"{file.filename}: {error} Delete it, run again.") from None
 
 
 GROUPS = ("truth", "facts")
 ARRAYS = tuple(f.name for f in fields(Events) if f.name not in (*GROUPS, "meta"))
+# what h5py raises on damaged bytes
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError)
 
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
     with open_hdf5(path) as file:
-        if file.attrs.get("kind") != "hepad events" or file.attrs.get("schema_version") != SCHEMA_VERSION:
-            raise InputError(
-                f"{path}: not a hepad event file of schema {SCHEMA_VERSION} "
-                f"(found {file.attrs.get('kind')!r}, {file.attrs.get('schema_version')!r}). Delete it, run again."
-            )
-        missing = [name for name in (*ARRAYS, *GROUPS) if name not in file] + ["meta"] * ("meta" not in file.attrs)
-        if missing:
-            raise InputError(f"{path}: {', '.join(missing)} missing in this hepad event file. Delete it, run again.")
-        yield file
+        try:
+            if file.attrs.get("kind") != "hepad events" or file.attrs.get("schema_version") != SCHEMA_VERSION:
+                raise InputError(
+                    f"{path}: not a hepad event file of schema {SCHEMA_VERSION} "
+                    f"(found {file.attrs.get('kind')!r}, {file.attrs.get('schema_version')!r}). Delete it, run again."
+                )
+            if missing := [name for name in (*ARRAYS, *GROUPS, "meta") if name not in file]:
+                raise InputError(
+                    f"{path}: {', '.join(missing)} missing in this hepad event file. Delete it, run again."
+                )
+            yield file
+        except DAMAGE as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            raise InputError(f"{path}: damaged hepad event file ({reason}). Delete it, run again.") from None
+
+
+def _meta(file: h5py.File) -> dict:
+    return json.loads(read_array(file, "meta").tobytes())
 
 
 def write_chunks(path: str | Path, chunks: Iterable[Events]) -> dict:
@@ -148,7 +162,8 @@ def write_chunks(path: str | Path, chunks: Iterable[Events]) -> dict:
     All chunks have collections of one length, and the ``meta`` of the last one is written and returned: a stream
     completes it while it is read. InputError if there is no chunk.
     """
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+    # from version 1.10 of the format on, headers and indices have checksums as well as data
+    with atomic_path(path) as partial, h5py.File(partial, "w", libver=("v110", "latest")) as file:
         for group in GROUPS:
             file.create_group(group)
         meta = None
@@ -159,9 +174,10 @@ def write_chunks(path: str | Path, chunks: Iterable[Events]) -> dict:
         if meta is None:
             raise InputError(f"{path}: there are no events to write.")
         file.attrs.update(
-            kind="hepad events", schema_version=SCHEMA_VERSION, units="GeV, rad",
-            meta=json.dumps(meta), provenance=json.dumps(provenance()),
-        )  # fmt: skip
+            kind="hepad events", schema_version=SCHEMA_VERSION, units="GeV, rad", provenance=json.dumps(provenance())
+        )
+        # not an attribute: those have no checksum where they are long
+        append_array(file, "meta", np.frombuffer(json.dumps(meta).encode(), np.uint8))
     return meta
 
 

@@ -4,10 +4,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import fsspec
 import h5py
 import hdf5plugin  # noqa: F401  registers the compression filters that users' files come with
 import numpy as np
@@ -33,17 +34,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading; a missing, truncated or foreign file is an InputError."""
-    path = Path(path)
-    if not path.is_file():
+    """Open an HDF5 file at a path or address for reading; a missing, truncated or foreign one is an InputError."""
+    remote = "://" in str(path)
+    if not remote and not Path(path).is_file():
         raise InputError(f"{path}: there is no such file. Check the path in the sample's entry.")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"{path}: not a readable HDF5 file ({error}). It may be truncated or of another format; fetch it again."
-        ) from None
-    with file:
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(fsspec.open(str(path))) if remote else path
+            file = stack.enter_context(h5py.File(source, "r"))
+        except (OSError, ValueError, ImportError) as error:
+            raise InputError(
+                f"{path}: not a readable HDF5 file ({error}). It may be truncated or of another format; fetch it again."
+            ) from None
         yield file
 
 

@@ -197,7 +197,7 @@ class Head(nn.Module):
         flat = x.flatten(1)
         image, vector = flat[:, : self.pixels], flat[:, self.pixels :]
         image = self.total * torch.softmax(image, 1) if self.unit_sum else torch.sigmoid(image + self.offset)
-        return torch.cat([image, vector], 1).view(x.shape)
+        return torch.cat([image, vector], 1).view_as(x)
 
 
 @dataclass(frozen=True)

@@ -134,14 +134,24 @@ def _adc2021(events: Events) -> dict:
 
 def _l1(events: Events) -> dict:
     n, found = len(events), {}
-    groups = {"jets_jet{}IEt jets_jet{}IEta jets_jet{}IPhi": events.jets, "egammas_eg{}IEt egammas_eg{}IEta egammas_eg{}IPhi": events.electrons}
+    groups = {
+        "jets_jet{}IEt jets_jet{}IEta jets_jet{}IPhi": events.jets,
+        "egammas_eg{}IEt egammas_eg{}IEta egammas_eg{}IPhi": events.electrons,
+    }
     groups["muons_muon{}IEt muons_muon{}IEtaAtVtx muons_muon{}IPhiAtVtx"] = events.muons
     for names, p in groups.items():
         units = np.stack([p[..., 0] / 0.5 + 1, p[..., 1] / 0.0435, p[..., 2] % (2 * np.pi) * 144 / (2 * np.pi)], -1)
         found |= jagged(units.astype(np.int32), names.format("", "", "").split(), p[..., 0] > 0)
     found |= {"MET_Et": ak.from_regular((2 * events.met[:, :1]).astype(np.int32)), "MET_phi": ak.Array([[5]] * n)}
-    found |= {"run": np.full(n, 3, np.uint32), "lumi": np.full(n, 8, np.uint32), "event": events.event_id.astype(np.uint64)}
-    return found | {"split": np.array(["train", "valid", "test", "test"])[np.arange(n) % 4], "L1bit": np.arange(n) % 4 == 0}
+    found |= {
+        "run": np.full(n, 3, np.uint32),
+        "lumi": np.full(n, 8, np.uint32),
+        "event": events.event_id.astype(np.uint64),
+    }
+    return found | {
+        "split": np.array(["train", "valid", "test", "test"])[np.arange(n) % 4],
+        "L1bit": np.arange(n) % 4 == 0,
+    }
 
 
 def _challenge(events: Events) -> dict:
@@ -165,7 +175,7 @@ def write_tree(path: Path, columns: dict, tree: str = "events") -> None:
 
 
 def write_ntuple(path: Path, columns: dict, name: str) -> None:
-    """An RNTuple; 'A.x' and 'A.y' become a collection A. TClonesArrays and TRefArrays cannot be written without ROOT."""
+    """RNTuple; 'A.x' and 'A.y' become a collection A. TClonesArrays and TRefArrays cannot be written without ROOT."""
     groups: dict = {}
     for x, values in columns.items():
         group, _, field = x.partition(".")
@@ -177,7 +187,9 @@ def write_ntuple(path: Path, columns: dict, name: str) -> None:
 
 
 def write_parquet(path: Path, columns: dict, **options) -> None:
-    arrays = {x: ak.to_arrow(v, extensionarray=False) if isinstance(v, ak.Array) else pa.array(v) for x, v in columns.items()}
+    arrays = {
+        x: ak.to_arrow(v, extensionarray=False) if isinstance(v, ak.Array) else pa.array(v) for x, v in columns.items()
+    }
     pq.write_table(pa.table(arrays), path, write_page_checksum=True, **options)
 
 

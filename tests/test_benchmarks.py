@@ -22,6 +22,7 @@ import eight_gaussians as gaussians  # noqa: E402
 import flow_comparison  # noqa: E402
 import mnist_holdout as mnist  # noqa: E402
 import records  # noqa: E402
+import throughput  # noqa: E402
 
 with_data = pytest.mark.skipif(not os.environ.get("HEPAD_DATA"), reason="HEPAD_DATA is not set")
 
@@ -245,3 +246,28 @@ def test_a_flow_improves_if_it_gains_more_than_the_spread_of_the_trainings(tmp_p
     assert (row["flow"], row["representation"], row["improves"]) == ("planar", "image", verdict)
     assert row["spread"] == pytest.approx(0.04, rel=1e-3)
     assert row["objective"] == 5
+
+
+def test_throughput_compares_what_agrees_and_writes_its_table(tmp_path):
+    throughput.main(
+        ["--scale", "smoke", "--only", "throughput", "--tables", str(tmp_path)]
+    )  # checks that results agree
+    table = list(csv.DictReader((tmp_path / "throughput.csv").open()))
+    assert [row["stage"].rpartition(" ")[2] for row in table] == ["events", "events", "images", "vectors"]
+    for row in table:
+        ours, loop = float(row["events_per_second"]), float(row["loop_events_per_second"])
+        assert float(row["gain"]) == pytest.approx(ours / loop, rel=0.05, abs=0.06)
+        if bare := row["bare_and_conversion_events_per_second"]:
+            assert 0 < float(row["cost"]) == pytest.approx(float(bare) / ours, rel=0.01, abs=0.01)
+
+
+def test_a_loop_that_disagrees_stops_the_comparison(tmp_path, monkeypatch):
+    monkeypatch.setattr(throughput, "padded_one_by_one", lambda chunk: throughput.padded(chunk)[:, ::-1])
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        throughput.throughput(throughput.SCALES["smoke"], tmp_path)
+
+
+def test_peak_memory_does_not_grow_with_the_file(tmp_path):
+    # held as a whole, 9000 more events would take 29 MB, their images 58 MB
+    short, long = (throughput.peak_mb(n, "images", tmp_path, rows=1000) for n in (3000, 12_000))
+    assert long < 1.1 * short

@@ -131,7 +131,7 @@ class ConvVAE(Reconstructing, Generating):
         encoded = self.encode(x)
         log_weights = []
         for eps in self.eps:
-            _, nll, kl = self._terms(x, encoded, eps.expand(len(x), -1))
+            _, nll, kl = self._terms(x, encoded, eps.expand_as(encoded[1]))
             log_weights.append(-nll - kl)
         return math.log(len(self.eps)) - torch.stack(log_weights).logsumexp(0)
 

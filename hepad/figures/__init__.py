@@ -7,23 +7,28 @@ Every function takes the style's config (:mod:`hepad.style`) and is called, and 
 from hepad.figures.beliefs import beside_data, energy_paths
 from hepad.figures.binned import efficiency_against_variable
 from hepad.figures.curves import efficiency_curves
+from hepad.figures.diagnostics import diagnostics_page
 from hepad.figures.histograms import input_histograms, score_histograms
 from hepad.figures.images import average_images, jet_images, reconstructions
 from hepad.figures.selection import selection_curves
 from hepad.figures.summary import auc_summary
 from hepad.figures.training import training_curves
+from hepad.figures.trigger import rate_curves, trigger_curves
 
 __all__ = [
     "auc_summary",
     "average_images",
     "beside_data",
+    "diagnostics_page",
     "efficiency_against_variable",
     "efficiency_curves",
     "energy_paths",
     "input_histograms",
     "jet_images",
+    "rate_curves",
     "reconstructions",
     "score_histograms",
     "selection_curves",
     "training_curves",
+    "trigger_curves",
 ]

@@ -28,7 +28,7 @@ class Flow(nn.Module, ABC):
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, latent), h (B, context) -> z' (B, latent), log_abs_det_jacobian (B,)."""
-        log_abs_det_jacobian = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+        log_abs_det_jacobian = z.new_zeros(z.shape[0])
         for transform in self.maps(h):
             z, part = transform(z)
             log_abs_det_jacobian = log_abs_det_jacobian + part

@@ -34,7 +34,7 @@ class Planar(Flow):
         self.parameters_of = amortised(context, torch.cat([u, w, b], 1))
 
     def maps(self, h: Tensor) -> Iterator[Map]:
-        for layer in self.parameters_of(h).view(len(h), self.layers, -1).unbind(1):
+        for layer in self.parameters_of(h).unflatten(1, (self.layers, -1)).unbind(1):
             u, w, b = layer.split([self.latent, self.latent, 1], 1)
             yield partial(_planar, u=u, w=w, b=b)
 

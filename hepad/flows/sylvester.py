@@ -33,6 +33,8 @@ class Sylvester(Flow):
     def __init__(self, context: int, *, latent: int, layers: int, rank: int, axes: Tensor):
         super().__init__(latent, layers)
         self.rank = rank
+        for name, mask in (("unit", torch.eye(rank)), ("above", torch.ones(rank, rank).triu(1))):
+            self.register_buffer(name, mask, persistent=False)
         lower = torch.randn(layers, rank, rank).tril(-1) / math.sqrt(rank)  # R2's; the rest, R1's, is zero
         start = [axes, lower.flatten(1), torch.ones(layers, rank), torch.zeros(layers, rank)]
         self.parameters_of = amortised(context, torch.cat(start, 1))
@@ -43,15 +45,15 @@ class Sylvester(Flow):
 
     def maps(self, h: Tensor) -> Iterator[Map]:
         rank = self.rank
-        given = self.parameters_of(h).view(len(h), self.layers, -1)
+        given = self.parameters_of(h).unflatten(1, (self.layers, -1))
         n = given.shape[2] - rank**2 - 2 * rank
         axes, square, d2, b = given.split([n, rank**2, rank, rank], 2)
         square = square.unflatten(2, (rank, rank))
         d1, d2 = (MARGIN * torch.tanh(d) for d in (square.diagonal(dim1=2, dim2=3), d2))
-        r1 = square.triu(1) + torch.diag_embed(d1)
-        r2 = square.mT.triu(1) + torch.diag_embed(d2)
+        r1 = square * self.above + d1.unsqueeze(3) * self.unit
+        r2 = square.transpose(2, 3) * self.above + d2.unsqueeze(3) * self.unit
         q = self.basis(axes)
-        left, right = q @ r1, r2 @ q.mT  # (B, layers, latent, rank) and (B, layers, rank, latent)
+        left, right = q @ r1, r2 @ q.transpose(2, 3)  # (B, layers, latent, rank) and (B, layers, rank, latent)
         for k in range(self.layers):
             yield partial(_sylvester, left=left[:, k], right=right[:, k], b=b[:, k], diagonal=d1[:, k] * d2[:, k])
 

@@ -22,8 +22,9 @@ import torch
 
 from hepad.errors import InputError
 from hepad.events import Events
-from hepad.kinematics import delta_phi
 from hepad.representations.base import Representation, Space
+
+BLOCK = 256  # images that are worked on together: they fit into the cache
 
 
 @final
@@ -63,27 +64,29 @@ class JetImage(Representation):
         return Space(shape=(1, self.size, self.size), pixels=self.size**2)
 
     def transform(self, events: Events) -> torch.Tensor:
-        pt, x, y = aligned(events.constituents)
-        image = torch.from_numpy(self._pixelate(pt, x, y))
-        if self.power != 1:
-            image = image**self.power
-        image = _normalised(image).float()
-        if self.sigma > 0:
-            g = gaussian_matrix(self.size, self.sigma).float()
-            image = _normalised(g @ image @ g)
-        return image[:, None]
+        constituents = events.constituents
+        images = np.zeros((len(constituents), 1, self.size, self.size), np.float32)
+        for start in range(0, len(constituents), BLOCK):
+            self._fill(images[start : start + BLOCK, 0], constituents[start : start + BLOCK])
+        return torch.from_numpy(images)
 
-    def _pixelate(self, pt: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def _fill(self, image: np.ndarray, constituents: np.ndarray) -> None:
+        jet, pt, x, y = aligned(constituents)
         column = np.floor((x / self.eta_range + 1) * (self.size / 2))
         row = np.floor((y / self.phi_range + 1) * (self.size / 2))
         inside = (column >= 0) & (column < self.size) & (row >= 0) & (row < self.size)
-        jet = np.arange(len(pt))[:, None]
-        index = (jet * self.size + row) * self.size + column
-        flat = np.bincount(index[inside].astype(np.int64), weights=pt[inside], minlength=len(pt) * self.size**2)
-        return flat.reshape(-1, self.size, self.size)
+        index = ((jet * self.size + row) * self.size + column)[inside].astype(np.int64)
+        np.add.at(image.reshape(-1), index, pt[inside].astype(np.float32))
+        image = torch.from_numpy(image)
+        if self.power != 1:
+            _normalise(image.pow_(self.power))
+        if self.sigma > 0:
+            g = gaussian_matrix(self.size, self.sigma).float()
+            torch.matmul(g @ image, g, out=image)
+        _normalise(image)
 
 
-def aligned(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def aligned(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Shift, centre, rotate and flip.
 
     Parameters
@@ -92,20 +95,32 @@ def aligned(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
     Returns
     -------
-    pt, x, y: each (N, P) float64; [GeV, rad, rad]
+    jet, pt, x, y: of the M constituents that are there: number of their jet (M,) int, and (M,) float64 [GeV, rad, rad]
     """
-    pt, eta, phi = (np.ascontiguousarray(constituents[..., k], dtype=np.float64) for k in range(3))
-    weight = pt / pt.sum(axis=1, keepdims=True)
-    phi = delta_phi(phi, np.take_along_axis(phi, pt.argmax(axis=1, keepdims=True), axis=1))
-    x = eta - _sum(weight, eta)
-    y = phi - _sum(weight, phi)
-    m_xx, m_yy, m_xy = _sum(weight, x * x), _sum(weight, y * y), _sum(weight, x * y)
-    theta = 0.5 * np.arctan2(2 * m_xy, m_xx - m_yy)
-    sin, cos = np.sin(theta), np.cos(theta)
+    jet, place = np.nonzero(constituents[..., 0] > 0)
+    pt, eta, phi, _ = np.ascontiguousarray(constituents[jet, place].T, np.float64)
+    first = np.flatnonzero(np.diff(jet, prepend=-1))  # of each jet that has constituents
+    count = np.diff(first, append=len(jet))
+
+    def total(value: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(value, first) if len(first) else value
+
+    def each(value: np.ndarray) -> np.ndarray:
+        return np.repeat(value, count)
+
+    weight = pt / each(total(pt))
+    hardest = constituents[jet[first], constituents[jet[first], :, 0].argmax(axis=1), 2].astype(np.float64)
+    phi -= each(hardest)
+    phi -= 2 * np.pi * np.rint(phi / (2 * np.pi))
+    x = eta - each(total(weight * eta))
+    y = phi - each(total(weight * phi))
+    wx, wy = weight * x, weight * y
+    theta = 0.5 * np.arctan2(2 * total(wx * y), total(wx * x) - total(wy * y))
+    sin, cos = each(np.sin(theta)), each(np.cos(theta))
     x, y = x * sin - y * cos, x * cos + y * sin
-    x *= np.where(_sum(weight, np.sign(x)) > 0, -1, 1)
-    y *= np.where(_sum(weight, np.sign(y)) < 0, -1, 1)
-    return pt, x, y
+    x *= each(np.where(total(np.copysign(weight, x)) > 0, -1.0, 1.0))
+    y *= each(np.where(total(np.copysign(weight, y)) < 0, -1.0, 1.0))
+    return jet, pt, x, y
 
 
 def gaussian_matrix(size: int, sigma: float) -> torch.Tensor:
@@ -118,10 +133,7 @@ def gaussian_matrix(size: int, sigma: float) -> torch.Tensor:
     return torch.exp(-0.5 * (distance / sigma) ** 2) * (distance.abs() <= reach) / norm
 
 
-def _sum(weight: np.ndarray, value: np.ndarray) -> np.ndarray:
-    return np.einsum("np,np->n", weight, value)[:, None]
-
-
-def _normalised(image: torch.Tensor) -> torch.Tensor:
+def _normalise(image: torch.Tensor) -> torch.Tensor:
+    """Every image (N, ...) to unit sum, in place; zeros stay zeros."""
     total = image.sum(dim=(1, 2), keepdim=True)
-    return image / torch.where(total > 0, total, 1)
+    return image.div_(torch.where(total > 0, total, 1))

@@ -1,5 +1,6 @@
 """What a file is, from its first bytes and its header; nothing in it is executed."""
 
+import os
 
 import fsspec
 import h5py
@@ -10,13 +11,16 @@ from hepad.samples import hdf5_files, pandas_hdf5, parquet_files, root_files
 from hepad.samples.reader import Contents
 
 HEAD = 4096
+# a server that does not answer ends in a message, after seconds; what the user has set holds
+for name, seconds in {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "10"}.items():
+    os.environ.setdefault(name, seconds)
 SIGNATURES = {b"root": "ROOT", b"\x89HDF\r\n\x1a\n": "HDF5", b"PAR1": "Parquet"}
 FOREIGN = {
     b"\x80": "a Python pickle, which could run any program and is never loaded",
     b"\x93NUMPY": "a NumPy array without names",
     b"PK": "a ZIP archive",
-    b"\x1f\x8b": "compressed with gzip; decompress it",
-    b"HepMC": "HepMC, generator-level particles without a detector; run Delphes on it",
+    b"\x1f\x8b": "a file compressed with gzip, to be decompressed",
+    b"HepMC": "HepMC, generator-level particles without a detector, for Delphes to simulate",
     b"<LesHouches": "a Les Houches event file, partons without a shower",
 }  # fmt: skip
 
@@ -27,7 +31,9 @@ def head_of(path: str) -> bytes:
         with fsspec.open(str(path), "rb") as file:
             head = file.read(HEAD)
     except (OSError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        if reason == str(path):  # all that fsspec says of HTTP
+            reason = "not found, or its server cannot be reached"
         raise InputError(f"{path}: cannot be opened ({reason}). Check 'files' in the sample's source.") from None
     if not head:
         raise InputError(f"{path}: the file is empty. Fetch it again, or take it out of 'files'.")
@@ -42,12 +48,13 @@ def kind_of(path: str) -> str:
             return kind
     for signature, what in FOREIGN.items():
         if head.startswith(signature):
-            raise InputError(f"{path}: this is {what}. hepad reads ROOT, HDF5, Parquet and CSV.")
+            raise InputError(f"{path}: this is {what}. hepad reads ROOT, HDF5, Parquet and CSV: convert it.")
     try:
         head.decode("ascii")
     except UnicodeDecodeError:
         raise InputError(
-            f"{path}: neither ROOT, HDF5, Parquet nor text: it begins with {head[:8]!r}. It may be damaged; fetch it again."
+            f"{path}: neither ROOT, HDF5, Parquet nor text: it begins with {head[:8]!r}. "
+            "It may be damaged; fetch it again."
         ) from None
     return "text"
 

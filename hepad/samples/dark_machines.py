@@ -107,9 +107,9 @@ def _lines(path: str, size: int) -> Iterator[Lines]:
     """Whole lines, about ``size`` bytes at a time."""
     with _open(path) as file:
         first = 1
-        while lines := file.readlines(size):
-            yield _parse(path, b"".join(lines), first)
-            first += len(lines)
+        while text := file.read(size) + file.readline():
+            yield _parse(path, text, first)
+            first += max(text.count(b"\n"), 1)
     if first == 1:
         raise InputError(f"{path}: the file is empty. Fetch it again, or take it out of 'files'.")
 

@@ -78,6 +78,7 @@ class Delphes(Reader):
 
     title = "Delphes: any jets, with constituents by reference, and the objects of the event"
     kind = "ROOT"
+    landmarks = ("Delphes", "Jet.PT", "Jet.Eta", "Jet.Phi", "EFlowTrack.fUniqueID", "MissingET.MET")
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:

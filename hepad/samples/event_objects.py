@@ -96,7 +96,7 @@ class Branches(NamedTuple):
         if not re.fullmatch(pattern, kind):
             raise InputError(
                 f"{self.path}: '{name}' is of type '{kind[:60]}' instead of {wanted}. The file is damaged or of "
-                "another format: fetch it again, or name its branches with the reader ROOT."
+                "another format: fetch it again, or name its branches with the reader Mapped."
             )
         return values
 
@@ -173,7 +173,7 @@ def chosen(path, what: str, wanted: str, there: list[str]) -> tuple[str, tuple[s
     """The collection that is wanted, or the first that is there if none is named; and a remark on the others."""
     if not there:
         raise InputError(
-            f"{path}: there is no collection of jets in the file. Use a file with jets, or the reader ROOT."
+            f"{path}: there is no collection of jets in the file. Use a file with jets, or the reader Mapped."
         )
     name = choose(f"{path}: {what}", wanted, there) if wanted else there[0]
     others = ", ".join(other for other in there if other != name)

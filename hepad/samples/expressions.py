@@ -44,7 +44,7 @@ def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
     missing = sorted(found - present)
     if missing:
         listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
-        raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}.")
+        raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}. Correct it.")
     return frozenset(found)
 
 
@@ -70,7 +70,7 @@ class _Evaluation:
         try:
             return self.visit(ast.parse(self.text.strip(), mode="eval").body)
         except SyntaxError:
-            raise InputError(f"'{self.text}' is neither a branch nor an expression of branches.") from None
+            raise InputError(f"'{self.text}' is neither a branch nor an expression of branches. Correct it.") from None
 
     def visit(self, node):
         match node:

@@ -7,10 +7,12 @@ from typing import NoReturn
 from hepad.errors import InputError
 from hepad.samples.reader import Contents, Found, Reader
 
+LINE = "eventID; processID; weight; MET; METphi; obj,E,pt,eta,phi; ..."
+EDM4HEP = "EDM4hep (podio; the nearest is Delphes, whose own ROOT files are read)"
 # dialects that are known and not read, by a name that only they have
 UNSUPPORTED = {
-    "podio_metadata": "EDM4hep (podio)",
-    "ReconstructedParticles": "EDM4hep (podio)",
+    "podio_metadata": EDM4HEP,
+    "ReconstructedParticles": EDM4HEP,
     "MetaData": "a CMS EDM file (AOD or MiniAOD); make NanoAOD or PFNano of it",
     "POOLCollectionTree": "an ATLAS xAOD file that is not DAOD_PHYSLITE",
 }
@@ -65,19 +67,29 @@ class Inspection:
 def refuse_unknown(contents: Contents, readers: dict[str, type[Reader]]) -> NoReturn:
     """InputError for a file that no reader takes: what it is, what is supported, what comes nearest."""
     names = {*contents.tables, *(column for columns in contents.tables.values() for column in columns)}
-    known = next((what for name, what in UNSUPPORTED.items() if name in names), None)
-    near = "" if known else _nearest(contents, names, readers)
-    listed = ", ".join(sorted(contents.tables)[:8]) or "no tables"
+    collections = names | {name.split(".")[0] for name in names}
+    known = next((what for name, what in UNSUPPORTED.items() if name in collections), None)
+    what, near = (f"this is {known}", "") if known else (_described(contents), _nearest(contents, names, readers))
     raise InputError(
-        f"{contents.path}: {f'this is {known}, which' if known else f'a {contents.kind} file with {listed}, which'} no "
-        f"reader takes. {near}Supported: {', '.join(readers)}; anything else with jets through 'branches'."
+        f"{contents.path}: {what}, which no reader takes. {near}Supported: {', '.join(readers)}; anything else "
+        "with jets through 'branches'."
     )
 
 
+def _described(contents: Contents) -> str:
+    if contents.kind == "text":
+        first = contents.head.decode("ascii", "replace").split("\n", 1)[0].strip()
+        return f"a text file that begins with '{first[:40]}'"
+    listed = ", ".join(sorted(contents.tables)[:8]) or "nothing in it (if it may be damaged, fetch it again)"
+    return f"{'an' if contents.kind == 'HDF5' else 'a'} {contents.kind} file with {listed}"
+
+
 def _nearest(contents: Contents, names: set[str], readers: dict[str, type[Reader]]) -> str:
+    if contents.kind == "text":
+        return f"The nearest is DarkMachines, whose lines are '{LINE}'. "
     best, share = None, 0.0
     for name, cls in readers.items():
-        close = [x for x in cls.landmarks if difflib.get_close_matches(x, names, 1, 0.85)]
+        close = [x for x in cls.landmarks if x in names or difflib.get_close_matches(x, names, 1, 0.85)]
         if contents.kind in cls.kind and cls.landmarks and len(close) / len(cls.landmarks) > share:
             best, share = name, len(close) / len(cls.landmarks)
     if best is None or share < 0.3:

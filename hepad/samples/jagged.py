@@ -8,18 +8,17 @@ from hepad.samples.selection import pad
 
 
 def unsound(values, *, positive: bool = False) -> np.ndarray:
-    """(N,) bool: entries of ``values`` (N, ...), regular or jagged, with NaN, infinity or, if ``positive``, below zero."""
+    """(N,) bool: entries of ``values`` (N, ...), with NaN, infinity or, if ``positive``, a negative."""
     if isinstance(values, ak.Array) and values.ndim > 1:
-        flat, counts = values, None
-        while flat.ndim > 1:
-            inner = ak.to_numpy(ak.num(flat, axis=1))
-            owner = np.repeat(np.arange(len(flat)), inner)
-            counts = owner if counts is None else counts[owner]
-            flat = ak.flatten(flat, axis=1)
-        bad = unsound(ak.to_numpy(flat), positive=positive)
-        return np.bincount(counts[bad], minlength=len(values)) > 0
+        bad = unsound(ak.flatten(values, axis=1), positive=positive)
+        found = np.zeros(len(values), bool)
+        if bad.any():  # whose they are, only then
+            found[rows_of(values)[bad]] = True
+        return found
     values = np.asarray(values)
     bad = ~np.isfinite(values) | (values < 0) if positive else ~np.isfinite(values)
+    if values.dtype == np.float64:  # Events hold single precision
+        bad |= np.abs(values) > np.finfo(np.float32).max
     return bad if bad.ndim == 1 else bad.any(axis=tuple(range(1, bad.ndim)))
 
 
@@ -34,7 +33,7 @@ def rows_of(values) -> np.ndarray:
 
 
 def masses(component: dict[str, np.ndarray]) -> np.ndarray:
-    """(M,) masses of objects with (M,) 'pt', 'eta' and 'mass', 'energy' or neither: m² = E² - (pt cosh η)², not below 0."""
+    """(M,) masses of objects with (M,) 'pt', 'eta' and 'mass', 'energy' or none: m² = E² - (pt cosh η)², at least 0."""
     if "mass" in component:
         return component["mass"]
     if "energy" not in component:

@@ -50,10 +50,12 @@ class JetNet(Reader):
 
 
 def _block(start: int, particles: np.ndarray, jets: np.ndarray) -> Block:
+    with np.errstate(over="ignore"):
+        particles, jets = particles.astype(np.float32), jets.astype(np.float32)
     row, place = np.nonzero(particles[..., 3] > 0)
     eta, phi, pt, _ = particles[row, place].astype(np.float64).T
     with np.errstate(invalid="ignore", over="ignore"):
-        jet = np.stack([jets[:, 0], jets[:, 1], np.zeros(len(jets)), jets[:, 2]], axis=-1).astype(np.float32)
+        jet = np.stack([jets[:, 0], jets[:, 1], np.zeros_like(jets[:, 0]), jets[:, 2]], axis=-1)
         p = np.stack([pt * jets[row, 0], eta + jets[row, 1], delta_phi(phi, 0), np.zeros(len(row))], axis=-1)
     damaged = {
         "particle_features": unsound(particles) | unsound(particles[..., 2] * (particles[..., 3] > 0), positive=True),

@@ -40,6 +40,8 @@ class LHCOlympics(Reader):
 
     title = "LHC Olympics 2020 (HDF5 of pandas): events of 700 particles, clustered to jets"
     kind = "HDF5"
+    # the first particle, and the last of the 700
+    landmarks = ("0", "1", "2", "2097", "2098", "2099")
     radius: float = 1.0
     leading: int = 1
     is_signal: int | None = None

@@ -1,11 +1,11 @@
 """Files with one name per quantity: hepad's own ROOT files, and anyone's ROOT, Parquet or HDF5 through a mapping.
 
-hepad's names: ``jet_pt`` ..., ``constituent_pt[]``, ``jets_pt[]``, ``electrons_pt[]``, ``muons_pt[]``,
-``photons_pt[]`` (each with _pt, _eta, _phi, _mass), ``met_pt``, ``met_phi``, ``event_id``, ``weight``, ``run``,
-``luminosity_block``, ``event``, ``n_pv``, ``pileup``, ``jets_b_tag[]``, ``truth_*``, ``trigger_*``. A mapping is {hepad name: branch or expression of
-branches}. Constituents and the collections of the event may also come as (_pt, _eta, _phi) with _energy or without
-either (massless), constituents as (_px, _py, _pz, _energy), too. Where jets are a collection, the hardest one and its
-constituents (then jagged twice) are taken.
+hepad's names: ``jet_pt`` ..., ``constituent_pt[]``, ``jets_pt[]``, ``electrons_pt[]``, ``muons_pt[]``, ``photons_pt[]``
+(each with _pt, _eta, _phi, _mass), ``met_pt``, ``met_phi``, ``event_id``, ``weight``, ``run``, ``luminosity_block``,
+``event``, ``n_pv``, ``pileup``, ``jets_b_tag[]``, ``truth_*``, ``trigger_*``. A mapping is {hepad name: branch or
+expression of branches}. Constituents and the collections of the event may also come as (_pt, _eta, _phi) with _energy
+or without either (massless), constituents as (_px, _py, _pz, _energy), too. Where jets are a collection, the hardest
+one and its constituents (then jagged twice) are taken.
 """
 
 from collections.abc import Iterator

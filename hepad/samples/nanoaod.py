@@ -82,6 +82,7 @@ class NanoAOD(Reader):
 
     title = "CMS NanoAOD and PFNano: jets with their candidates, the objects of the event, trigger bits"
     kind = "ROOT"
+    landmarks = ("Events", "run", "luminosityBlock", "event", "FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass")
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:

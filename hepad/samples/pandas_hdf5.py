@@ -95,7 +95,7 @@ def open_table(path, file: h5py.File, key: str) -> Table:
 def _rows(path, block: Block) -> int:
     """Number of rows of a block, whose values are checked to be numbers, one per name, all of them written."""
     data, name = block.dataset, block.dataset.name
-    if block.field is None and "value_type" in data.attrs:
+    if block.field is None and "value_type" in data.attrs and data.dtype.kind != "O":  # objects are pickled, one by one
         return 0
     kind = data.dtype if block.field is None else data.dtype[block.field]
     shape = data.shape[1:] if block.field is None else kind.shape

@@ -74,6 +74,11 @@ class PHYSLITE(Reader):
 
     title = "ATLAS DAOD_PHYSLITE: jets and the objects of the event, without constituents"
     kind = "ROOT"
+    landmarks = (
+        "CollectionTree",
+        *(f"AnalysisJetsAuxDyn.{x}" for x in ("pt", "eta", "phi", "m")),
+        "EventInfoAuxDyn.runNumber",
+    )
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:

@@ -1,7 +1,8 @@
-"""Generated samples: Pythia 8 (arXiv:2203.11601) from a settings file, detector response, anti-kT jets.
+"""Generated samples: Pythia 8 (arXiv:2203.11601) from a settings file, pile-up, detector response, anti-kT jets.
 
-Per batch of events: generate, smear, cluster, keep the probe jets, match them to generator-level particles; until the
-wanted number of jets is reached. Needs the extra ``hepad[simulate]``.
+Per batch of events: generate, overlay pile-up, smear, cluster, keep the probe jets, match them to generator-level
+particles; until the wanted number of jets is reached. Or, for a trigger, one row per event with the objects of a first
+level (:mod:`hepad.samples.level1`). Needs the extra ``hepad[simulate]``.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
 from hepad.kinematics import from_cartesian
 from hepad.samples import reconstruction, truth
+from hepad.samples.level1 import RADIUS, level1_objects
 from hepad.samples.meta import SUMMED
+from hepad.samples.pileup import Pileup, Pool, draw, make_pool, overlay
 from hepad.samples.response import Particles, Response, respond
 from hepad.samples.selection import complete, window
 
@@ -36,6 +39,9 @@ def generate(
     leading: int = 1,
     response: Response | bool | None = None,
     matching: dict | None = None,
+    pileup: dict | None = None,
+    zero_bias: dict | None = None,
+    level1: bool = False,
     jet_radius: float = 0.8,
     first_event_id: int = 0,
     max_events: int = 1_000_000,
@@ -46,13 +52,18 @@ def generate(
     Parameters
     ----------
     card: file of Pythia 8 settings
-    jets: number of probe jets; with ``leading`` 2 one more may come, as events are not split
+    jets: number of probe jets; with ``leading`` 2 one more may come, as events are not split; of events with ``level1``
     seed: of Pythia and of the response, 1 to 900 000 000
     selection: window of the probe jets, {pt: [low, high], abs_eta: x} in GeV, or 'any'
     leading: 1 or 2, how many of the hardest jets of an event may become probe jets
     response: settings of the detector response; True for the defaults; None for particle level
     matching: {particle: PDG id, radius: ΔR}: keep a jet only if the last copy of the particle (or antiparticle) and
         all its decay partons lie within ΔR of the jet's axis
+    pileup: {card, mean: 50, pool: 2000}, further collisions in every event (:mod:`hepad.samples.pileup`); nothing
+        subtracts them from the probe jet
+    zero_bias: {mean, pool}: the events are bunch crossings with Poisson(mean) events of ``card`` and nothing else
+    level1: one row per event, with the objects of a first-level trigger, no constituents, ``jet`` the leading jet or
+        zeros; takes the selection 'any'
     first_event_id: identifiers count the generated events from here; chunks ``max_events`` apart never overlap
     max_events: give up after so many events
     progress: called with (jets so far, jets) after every batch
@@ -61,7 +72,9 @@ def generate(
     -------
     Events, all in split 0 (the reader splits). ``truth``: ``hard_pt`` (p̂_T; 0 for a lone resonance), with matching
     ``matched_pt`` and ``matched_dr_max``, for hidden valleys ``n_dark_mesons`` and ``invisible_fraction`` of the
-    event's dark mesons. ``meta``: cross-section, acceptance (weight of the events with a probe jet over that of all),
+    event's dark mesons, with pile-up ``hardest_pileup``, the place in the pool of the hardest collision.
+    ``facts['pileup']``: the number of collisions overlaid. ``meta``: what a rate is made from (``rate``: kind
+    'zero_bias' or 'cross_section'), cross-section, acceptance (weight of the events with a probe jet over that of all),
     counts, window, settings, card.
 
     Raises
@@ -72,15 +85,23 @@ def generate(
     if jets < 1:
         raise InputError(f"{card}: 'jets' is {jets}; it must be positive.")
     leading = int(choose("leading", str(leading), ("1", "2")))
-    matching = _checked_matching(matching)
+    matching = truth.checked_matching(matching)
     response = Response() if response is True else response or None
+    others = _checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response)
     pythia = start(card, seed)
-    steps = partial(
-        _process, pythia=pythia, rng=np.random.default_rng(seed), selection=selection, leading=leading,
-        response=response, matching=matching, jet_radius=jet_radius,
-    )  # fmt: skip
+    collisions = _collisions(pythia, others, seed, bool(zero_bias))
+    rng = np.random.default_rng(seed)
+    if level1:
+        steps = partial(_trigger_rows, pythia=pythia, collisions=collisions, rng=rng, response=response)
+    else:
+        steps = partial(
+            _process, pythia=pythia, collisions=collisions, rng=rng, selection=selection, leading=leading,
+            response=response, matching=matching, jet_radius=jet_radius,
+        )  # fmt: skip
+    # pile-up fills the memory that many events would; a crossing needs no event of its own
+    most = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
     parts, sums = [], dict.fromkeys(SUMMED, 0)
-    for part, counts in _batches(pythia, steps, jets, max_events):
+    for part, counts in _batches(range if zero_bias else pythia.nextBatch, steps, jets, max_events, most):
         part.event_id[:] += first_event_id + sums["n_tried"]
         parts.append(part)
         sums = {key: sums[key] + counts[key] for key in SUMMED}
@@ -94,22 +115,24 @@ def generate(
     events.meta.update(
         _facts(pythia, card, seed) | sums, n_jets=len(events),
         acceptance=sums["sum_weights_accepted"] / sums["sum_weights_tried"],
-        window=None if selection == "any" else dict(selection), jet_radius=jet_radius, leading=leading,
-        matching=matching, response=asdict(response) if response else None,
+        window=None if selection == "any" else dict(selection), jet_radius=RADIUS if level1 else jet_radius,
+        leading=leading, matching=matching, response=asdict(response) if response else None, level1=level1,
+        pileup=asdict(others) | {"card": Path(others.card).stem} if others else None,
+        rate={"kind": "zero_bias" if zero_bias else "cross_section"},
     )  # fmt: skip
     return events
 
 
-def _batches(pythia, steps, jets: int, max_events: int) -> Iterator[tuple[Events, dict]]:
+def _batches(following, steps, jets: int, max_events: int, most: int) -> Iterator[tuple[Events, dict]]:
     """Batches of probe jets with their counts until there are enough, or no hope of it."""
     tried, found = 0, 0
     while found < jets and tried < max_events and (found or tried < HOPELESS):
         wanted = 1.1 * (jets - found) * tried / found if found else 4 * jets + tried
-        batch = pythia.nextBatch(int(np.clip(wanted, 50, min(BATCH, max_events - tried))))
+        batch = following(int(np.clip(wanted, 50, most).clip(1, max_events - tried)))
         if not len(batch):
             return
-        part = steps(batch)
-        weight, accepted = ak.to_numpy(batch.info.weights[:, 0]), np.unique(part.event_id)
+        part, weight = steps(batch)
+        accepted = np.unique(part.event_id)
         tried, found = tried + len(batch), found + len(part)
         yield (
             part,
@@ -164,11 +187,44 @@ def visible(record: truth.Record, particle_data) -> Particles:
     return Particles(record.event[final], kind, charged[which], p).take(central)
 
 
-def _process(batch, *, pythia, rng, selection, leading, response, matching, jet_radius) -> Events:
-    """The probe jets of one batch; ``event_id`` is the index in the batch."""
+def _collisions(pythia, others: Pileup | None, seed: int, zero_bias: bool):
+    """The pile-up of n events, drawn with a generator, as a function of both; None without pile-up."""
+    if others is None:
+        return None
+    source = pythia if zero_bias else start(others.card, MAX_SEED + 1 - int(seed))
+    pool: Pool = make_pool(others, lambda batch: visible(truth.flatten(batch), source.particleData), source.nextBatch)
+    return partial(draw, others, pool)
+
+
+def _add_pileup(particles: Particles, n: int, collisions, rng) -> tuple[Particles, dict, dict]:
+    """The particles of n events with their pile-up, the events' ``facts`` and ``truth`` about it."""
+    if collisions is None:
+        return particles, {}, {}
+    drawn, number, hardest = collisions(n, rng)
+    return overlay(particles, drawn), {"pileup": number}, {"hardest_pileup": hardest}
+
+
+def _trigger_rows(batch, *, pythia, collisions, rng, response) -> tuple[Events, np.ndarray]:
+    """A row per event with first-level objects, and the weights; a range stands for crossings of pile-up alone."""
+    n, weight, about = len(batch), np.ones(len(batch)), {}
+    particles = Particles(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros((0, 4)))
+    if not isinstance(batch, range):
+        particles, weight = visible(truth.flatten(batch), pythia.particleData), ak.to_numpy(batch.info.weights[:, 0])
+        about = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
+    particles, facts, more = _add_pileup(particles, n, collisions, rng)
+    columns = level1_objects(particles, n, response, rng) | {"event_id": np.arange(n), "weight": weight}
+    about = {name: np.asarray(values, np.float32) for name, values in (about | more).items()}
+    facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
+    return complete(columns, split=None, split_rows=np.zeros(n), truth=about, facts=facts), weight
+
+
+def _process(
+    batch, *, pythia, collisions, rng, selection, leading, response, matching, jet_radius
+) -> tuple[Events, np.ndarray]:
+    """The probe jets of one batch, ``event_id`` being the index in the batch; and the weights of all its events."""
     n = len(batch)
     record = truth.flatten(batch)
-    particles = visible(record, pythia.particleData)
+    particles, of_event, about = _add_pileup(visible(record, pythia.particleData), n, collisions, rng)
     if response:
         particles = respond(particles, response, rng)
     jets = reconstruction.cluster(particles, n, jet_radius)
@@ -183,9 +239,11 @@ def _process(batch, *, pythia, rng, selection, leading, response, matching, jet_
     if pythia.settings.flag("HiddenValley:fragment"):
         number, fraction = truth.dark_mesons(record, n)
         facts |= {"n_dark_mesons": number[event], "invisible_fraction": fraction[event]}
+    facts |= {name: values[event] for name, values in about.items()}
+    weight = ak.to_numpy(batch.info.weights[:, 0])
     columns = {
         "event_id": event.astype(np.int64),
-        "weight": ak.to_numpy(batch.info.weights[:, 0])[event],
+        "weight": weight[event],
         "jet": jets.p[rows],
         "constituents": reconstruction.constituents(particles, jets, rows),
     }
@@ -193,7 +251,8 @@ def _process(batch, *, pythia, rng, selection, leading, response, matching, jet_
     objects = reconstruction.event_objects(particles.take(kept), jets, n)
     columns |= {name: array[event] for name, array in objects.items()}
     facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
-    return complete(columns, split=None, split_rows=np.zeros(len(rows)), truth=facts)
+    pileup = {name: np.asarray(values[event], np.float32) for name, values in of_event.items()}
+    return complete(columns, split=None, split_rows=np.zeros(len(rows)), truth=facts, facts=pileup), weight
 
 
 def _facts(pythia, card, seed: int) -> dict:
@@ -211,12 +270,16 @@ def _facts(pythia, card, seed: int) -> dict:
     }
 
 
-def _checked_matching(matching) -> dict | None:
-    if not matching:
-        return None
-    if not isinstance(matching, dict) or set(matching) != {"particle", "radius"} or not matching["radius"] > 0:
-        raise InputError(f"matching: {matching!r} is not of the form {{particle: 6, radius: 0.8}}.")
-    return {"particle": int(matching["particle"]), "radius": float(matching["radius"])}
+def _checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response) -> Pileup | None:
+    """Settings of the pile-up; InputError for combinations that mean nothing."""
+    if pileup and zero_bias:
+        raise InputError(f"{card}: 'zero_bias' is made of pile-up alone; leave out 'pileup'.")
+    if zero_bias and not level1:
+        raise InputError(f"{card}: 'zero_bias' events have no probe jet; set 'level1: true'.")
+    if level1 and (selection != "any" or leading != 1 or matching or not response):
+        raise InputError(f"{card}: 'level1' takes every event: selection 'any', leading 1, no matching, a response.")
+    entry = dict(zero_bias, card=str(card)) if zero_bias else pileup
+    return Pileup.of(entry, f"{card}: {'zero_bias' if zero_bias else 'pileup'}") if entry else None
 
 
 def _too_few(card, jets, sums, selection, matching) -> InputError:

@@ -5,6 +5,7 @@ Everything is flat or padded and vectorised over events. Isolation of an object 
     I = Σ_{others in the cone} pt / pt  <  0.15
 
 The missing transverse momentum is minus the vector sum of all objects. Jets are not cleaned of leptons and photons.
+:mod:`hepad.samples.level1` makes the coarser objects of a first-level trigger.
 """
 
 from typing import NamedTuple

@@ -95,7 +95,7 @@ def respond(particles: Particles, settings: Response, rng: np.random.Generator) 
 
     rest = particles.take(~found & (particles.kind != MUON))
     energy = np.sqrt((rest.p[:, 0] * np.cosh(rest.p[:, 1])) ** 2 + rest.p[:, 3] ** 2)
-    share = _ecal_share(rest.kind)
+    share = ecal_share(rest.kind)
     towers = [
         make_towers(rest, energy * part, regions, threshold, settings.significance, kind, rng)
         for part, regions, threshold, kind in (
@@ -121,7 +121,7 @@ def smear_tracks(p: np.ndarray, settings: Response, rng: np.random.Generator) ->
     max_eta, a, b = np.array(settings.momentum).T
     region = np.minimum(np.searchsorted(max_eta, np.abs(p[:, 1])), len(a) - 1)
     smeared = p.copy()
-    smeared[:, 0] *= _lognormal(np.hypot(a[region], b[region] * p[:, 0]), rng)
+    smeared[:, 0] *= lognormal(np.hypot(a[region], b[region] * p[:, 0]), rng)
     return smeared
 
 
@@ -153,7 +153,7 @@ def make_towers(rest, deposit, regions, threshold, significance, kind, rng) -> P
     """Merge deposits (M,) [GeV] of the particles ``rest`` into towers of one calorimeter, smear, apply thresholds."""
     event, region, eta, phi, energy = merge_cells(rest.event, rest.p[:, 1], rest.p[:, 2], deposit, regions)
     table = np.array(regions)
-    energy = energy * _lognormal(resolution(energy, table[region]) / energy, rng)
+    energy = energy * lognormal(resolution(energy, table[region]) / energy, rng)
     offset = rng.random((2, len(energy))) - 0.5
     keep = (energy > threshold) & (energy > significance * resolution(energy, table[region]))
     eta, phi = eta + offset[0] * table[region, 1], phi + offset[1] * table[region, 2]
@@ -168,12 +168,12 @@ def resolution(energy: np.ndarray, regions: np.ndarray) -> np.ndarray:
     return np.sqrt((constant * energy) ** 2 + stochastic**2 * energy + noise**2)
 
 
-def _ecal_share(kind: np.ndarray) -> np.ndarray:
+def ecal_share(kind: np.ndarray) -> np.ndarray:
     """Share of the energy in the ECAL: all of e and γ, 0.3 of undecayed K0S and Λ, nothing of other hadrons."""
     return np.where(np.isin(kind, (ELECTRON, PHOTON)), 1.0, np.where(np.isin(kind, (310, 3122)), 0.3, 0.0))
 
 
-def _lognormal(relative: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def lognormal(relative: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Factors of mean 1 and standard deviation ``relative``."""
     width = np.sqrt(np.log1p(relative**2))
     return np.exp(width * rng.standard_normal(len(relative)) - width**2 / 2)

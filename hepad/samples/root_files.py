@@ -1,4 +1,4 @@
-"""ROOT files: opened, looked into and read in blocks, TTree and RNTuple alike; damage is an InputError with the file."""
+"""ROOT files, TTree and RNTuple alike: opened, looked into, read in blocks; damage is an InputError with the file."""
 
 import struct
 import zlib
@@ -26,7 +26,10 @@ def reading(path) -> Iterator[None]:
         yield
     except DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-        raise InputError(f"{path}: not a readable ROOT file ({reason}). It may be truncated; fetch it again.") from None
+        hint = ", or its server may not send parts of files" if "://" in str(path) else ""
+        raise InputError(
+            f"{path}: not a readable ROOT file ({reason}). It may be truncated{hint}; fetch it again."
+        ) from None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.events import SPLITS, Events
+from hepad.events import Events
 from hepad.io import ahead
 from hepad.kinematics import sum_four_vectors
 from hepad.samples.meta import merge_meta
@@ -30,6 +30,7 @@ from hepad.samples.selection import (
     complete,
     content_id,
     event_id,
+    filled,
     nothing_passes,
     select,
     sum_pt,
@@ -181,7 +182,7 @@ class Sieve:
             mask = self._refuse("constituents do not sum", mask, self._sums(events, mask))
         if block.cut_off is not None:
             self._count("softest objects cut off", block.cut_off[mask].sum())
-        events = self._new(events[mask], "event_id" in columns)
+        events = self._new(taken(events, mask), "event_id" in columns)
         self._count("kept", len(events))
         object.__setattr__(events, "meta", meta)
         return events
@@ -191,8 +192,8 @@ class Sieve:
         for branch, (number, first) in self.damage.items():
             if number > MAX_DAMAGED * self.counts["read"]:
                 raise InputError(
-                    f"{self.path}: '{branch}' is not finite, or negative, in {number} of {self.counts['read']} entries, "
-                    f"first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. Repair the file."
+                    f"{self.path}: '{branch}' is not finite, or negative, in {number} of {self.counts['read']} entries"
+                    f", first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. Repair the file."
                 )
         off = np.concatenate([*self.mismatch, []])
         if len(off) and np.median(off) > self.tolerance:
@@ -223,8 +224,8 @@ class Sieve:
             columns.pop("weight", None)
         elif "weight" in columns and (negative := columns["weight"][mask] < 0).any():
             raise InputError(
-                f"{self.path}: {negative.mean():.1%} of the weights are negative, and efficiencies of mixed signs are not "
-                "defined here. Set 'unit_weights: true' in the sample's source to count every event once."
+                f"{self.path}: {negative.mean():.1%} of the weights are negative, and efficiencies of mixed signs are "
+                "not defined here. Set 'unit_weights: true' in the sample's source to count every event once."
             )
 
     def _groups(self, block: Block, n: int) -> dict[str, dict[str, np.ndarray]]:
@@ -233,7 +234,9 @@ class Sieve:
         if self.kinds is None:
             self.kinds = {name: {key: a.dtype for key, a in group.items()} for name, group in groups.items()}
         return {
-            name: {key: groups[name].get(key, np.full(n, ABSENT[kind.kind])).astype(kind) for key, kind in kinds.items()}
+            name: {
+                key: groups[name].get(key, np.full(n, ABSENT[kind.kind])).astype(kind) for key, kind in kinds.items()
+            }
             for name, kinds in self.kinds.items()
         }
 
@@ -247,14 +250,19 @@ class Sieve:
     def _new(self, events: Events, numbered: bool) -> Events:
         """The events that were not there before."""
         content = events.event_id
-        if numbered and events.constituents.shape[1]:  # several jets of one event share its number
-            content = content_id(np.concatenate([events.jet[:, None], events.constituents], axis=1))
-        elif numbered:  # two quiet events can look the same to a trigger
-            objects = np.concatenate([events.jet[:, None], events.jets], axis=1)
-            content = event_id(content_id(objects), events.event_id, np.zeros(len(events), np.int64))
+        if numbered:  # several jets of one event share its number; two quiet events can look the same to a trigger
+            many = events.constituents.shape[1] > 0
+            inside = content_id(filled(events.constituents if many else events.jets))
+            number = np.zeros_like(content) if many else content
+            content = event_id(number, content_id(events.jet[:, None]), inside)
         new = np.zeros(len(events), bool)
         new[np.unique(content, return_index=True)[1]] = True
         new &= ~self.seen.found(content)
         self.seen.add(content[new])
         self._count("refused: repetition", (~new).sum())
-        return events[new]
+        return taken(events, new)
+
+
+def taken(events: Events, mask: np.ndarray) -> Events:
+    """The rows of a mask; nothing is copied if these are all."""
+    return events if mask.all() else events[mask]

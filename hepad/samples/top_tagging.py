@@ -13,12 +13,13 @@ from hepad.errors import InputError
 from hepad.events import SPLITS
 from hepad.io import open_hdf5
 from hepad.kinematics import from_cartesian
+from hepad.samples.hdf5_files import reading
 from hepad.samples.jagged import unsound
 from hepad.samples.pandas_hdf5 import Table, open_table
 from hepad.samples.reader import Block, Contents, Found, Reader
 from hepad.samples.selection import WIDTHS, pad
 
-COMPONENTS = ("PX", "PY", "PZ", "E")
+COMPONENTS = ("E", "PX", "PY", "PZ")  # the order in the files: nothing is copied to get at them
 # ttv of the reference set, as an index into SPLITS
 SPLIT_OF_TTV = np.array([SPLITS.index(name) for name in ("train", "test", "valid")])
 RADIUS = 0.8
@@ -38,6 +39,7 @@ class TopTagging(Reader):
 
     title = "HDF5 of the top-tagging reference set"
     kind = "HDF5"
+    landmarks = (*(f"{x}_{i}" for i in range(2) for x in COMPONENTS), "is_signal_new")
 
     is_signal: int | None = None
     key: str = "table"
@@ -50,50 +52,76 @@ class TopTagging(Reader):
 
     def look(self, path: str) -> Found:
         with open_hdf5(path) as file:
-            table, columns = self._open(path, file)
+            table, _, labels = self._open(path, file)
             remarks = () if self.is_signal is not None else ("Both classes are read; set 'is_signal' to 0 or 1.",)
-            present, official = frozenset({"constituents"}), "ttv" in columns
+            present, official = frozenset({"constituents"}), "ttv" in labels
             return Found(table.rows, present, jet_radius=RADIUS, remarks=remarks, official_split=official)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_hdf5(path) as file:
-            table, columns = self._open(path, file)
+            table, momenta, labels = self._open(path, file)
             for start in range(0, table.rows, rows):
-                yield self._block(path, columns, table.read(columns, slice(start, start + rows)), start)
+                read = _read(table, momenta, labels, slice(start, start + rows))
+                yield self._block(path, momenta, *read, start)
 
-    def _open(self, path: str, file) -> tuple[Table, list[str]]:
-        """The table and the names of the columns that are read: momenta, then labels."""
+    def _open(self, path: str, file) -> tuple[Table, list[str], list[str]]:
+        """The table and the names of the columns that are read: momenta and labels."""
         table = open_table(path, file, self.key)
         length = 0
         while f"E_{length}" in table.where:
             length += 1
-        wanted = [f"{x}_{i}" for i in range(max(length, 1)) for x in COMPONENTS]
-        wanted += [] if self.is_signal is None else ["is_signal_new"]
-        if missing := [name for name in wanted if name not in table.where]:
+        momenta = [f"{x}_{i}" for i in range(max(length, 1)) for x in COMPONENTS]
+        labels = [] if self.is_signal is None else ["is_signal_new"]
+        if missing := [name for name in momenta + labels if name not in table.where]:
             listed = ", ".join(map(str, list(table.where)[:12])) or "none"
-            raise InputError(f"{path}: table '{self.key}' lacks the columns {', '.join(missing[:8])}; it has: {listed} ...")
-        return table, wanted + ["ttv"] * (self.use_ttv and "ttv" in table.where)
+            raise InputError(
+                f"{path}: table '{self.key}' lacks the columns {', '.join(missing[:8])}; it has: {listed} ... "
+                "Set 'key' or 'reader'."
+            )
+        return table, momenta, labels + ["ttv"] * (self.use_ttv and "ttv" in table.where)
 
-    def _block(self, path: str, columns: list[str], values: np.ndarray, start: int) -> Block:
-        entry, length = start + np.arange(len(values)), sum(name.startswith("E_") for name in columns)
-        labels = {name: values[:, i] for i, name in enumerate(columns) if i >= 4 * length}
+    def _block(self, path: str, columns: list[str], values: np.ndarray, labels: dict, start: int) -> Block:
+        entry, length = start + np.arange(len(values)), values.shape[1] // 4
         refused = {}
         if self.is_signal is not None:
             wanted = labels["is_signal_new"] == self.is_signal
             refused["is_signal"] = int((~wanted).sum())
             values, entry, labels = values[wanted], entry[wanted], {k: v[wanted] for k, v in labels.items()}
-        p = values[:, : 4 * length].reshape(len(values), length, 4)
+        energy = values[:, ::4]
         damaged = {}
-        if unsound(p).any() or (p[..., 3] < 0).any():  # which column, only then
-            flat = p.reshape(len(p), -1)
-            damaged = {name: unsound(flat[:, i], positive=i % 4 == 3) for i, name in enumerate(columns[: 4 * length])}
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values.astype(np.float32, copy=False)).all()
+        if not finite or (energy < 0).any():  # which column, only then
+            damaged = {name: unsound(values[:, i], positive=i % 4 == 0) for i, name in enumerate(columns)}
         split = None
         if "ttv" in labels:
             if not np.isin(labels["ttv"], (0, 1, 2)).all():
                 raise InputError(f"{path}: 'ttv' has values other than 0, 1, 2. Set 'use_ttv: false' to split by hash.")
             split = SPLIT_OF_TTV[labels["ttv"].astype(np.int64)]
         with np.errstate(all="ignore"):
-            there = p[..., 3] > 0
-            row, total = np.nonzero(there)[0], from_cartesian(p.sum(axis=1, dtype=np.float64)).astype(np.float32)
-            constituents = pad(row, from_cartesian(p[there]), len(p), self.max_constituents)
+            row, place = np.nonzero(energy > 0)
+            p = values.reshape(len(values), length, 4)[row, place][:, [1, 2, 3, 0]].astype(np.float64)
+            total = np.stack([np.bincount(row, component, minlength=len(values)) for component in p.T], axis=-1)
+            total = from_cartesian(total).astype(np.float32)
+            constituents = pad(row, from_cartesian(p), len(values), self.max_constituents)
         return Block({"jet": total, "constituents": constituents}, entry, damaged, refused, split=split)
+
+
+def _read(table: Table, momenta: list[str], labels: list[str], rows: slice) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Momenta (N, 4 P) and labels, (N,) each; what is stored together is read once."""
+    stored = {}
+    with reading(table.path):
+        for dataset in {table.blocks[table.where[name][0]].dataset for name in (*momenta, *labels)}:
+            stored[dataset] = dataset[rows]
+    values = []
+    for block in table.blocks:
+        data = stored.get(block.dataset)
+        values.append(data if data is None or block.field is None else data[block.field].reshape(len(data), -1))
+    where = np.array([table.where[name] for name in momenta])
+    block, column = where.T
+    if (block == block[0]).all():
+        first = values[block[0]]
+        first = first[:, : len(column)] if (column == np.arange(len(column))).all() else first[:, column]
+    else:
+        first = np.stack([values[b][:, i] for b, i in where], axis=-1)
+    return first, {name: values[table.where[name][0]][:, table.where[name][1]] for name in labels}

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import awkward as ak
 import numpy as np
 
+from hepad.errors import InputError
 from hepad.kinematics import delta_r, from_cartesian
 
 BOSONS = (23, 24, 25)
@@ -96,3 +97,12 @@ def dark_mesons(record: Record, n_events: int) -> tuple[np.ndarray, np.ndarray]:
     invisible = np.isin(np.abs(record.id[record.daughter1[rows]]), DARK_MATTER)
     total = np.bincount(record.event[rows], minlength=n_events)
     return total, np.bincount(record.event[rows], invisible, minlength=n_events) / np.maximum(total, 1)
+
+
+def checked_matching(matching) -> dict | None:
+    """A matching as :func:`hepad.samples.pythia.generate` takes it; InputError if it is anything else."""
+    if not matching:
+        return None
+    if not isinstance(matching, dict) or set(matching) != {"particle", "radius"} or not matching["radius"] > 0:
+        raise InputError(f"matching: {matching!r} is not of the form {{particle: 6, radius: 0.8}}.")
+    return {"particle": int(matching["particle"]), "radius": float(matching["radius"])}

@@ -1,0 +1,55 @@
+"""The subcommand ``hepad export``."""
+
+import argparse
+from pathlib import Path
+
+from hepad.errors import InputError
+
+MAX_EVENTS = 100_000  # of a file that are looked at
+
+
+def add_command(subparsers) -> None:
+    """Add ``export`` to the subcommands of a parser."""
+    parser = subparsers.add_parser("export", help="write a trained detector as one ONNX file and check it")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="results/models/<task>/<detector>/<seed>.safetensors")
+    parser.add_argument("--to", required=True, metavar="FILE.onnx", type=Path, help="the file to write")
+    parser.add_argument("--target", default="generic", help="generic, cmssw or athena")
+    parser.add_argument("--opset", type=int, default=13, help="13 to 17")
+    parser.add_argument("--threshold", action="append", default=[], metavar="NAME=VALUE", help="stored; repeatable")
+    parser.add_argument("--events", type=Path, metavar="FEATURES.h5", help="on which file and detector must agree")
+    parser.add_argument("--config", type=Path, help="its hash is stored")
+    parser.add_argument("--training-data", type=Path, nargs="+", default=[], metavar="FILE", help="hashed and stored")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from hepad.export.writing import export, sha256  # onnx and torch take a second
+    from hepad.features import Features
+
+    hashes = {"config": sha256(args.config)} if args.config else {}
+    if args.training_data:
+        hashes["training_data"] = sha256(*args.training_data)
+    thresholds = _pairs(args.threshold)
+    events = Features.read(args.events, slice(MAX_EVENTS)).x if args.events else None
+    how = {"target": args.target, "opset": args.opset, "thresholds": thresholds, "hashes": hashes, "events": events}
+    found = export(args.model, args.to, **how)
+    print(f"{args.to}: {args.target}, opset {args.opset}")
+    print(f"agrees with torch on {found.events} events: largest relative difference {found.difference:.1e}")
+    for name, value in found.thresholds.items():
+        moved = "" if value == thresholds[name] else f" (given: {thresholds[name]!r})"
+        print(f"threshold {name}: score > {value!r}{moved}")
+
+
+def _pairs(texts: list[str]) -> dict[str, float]:
+    """{name: value} of texts name=value; InputError for others and for a name that comes twice."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name or name in pairs:
+            raise InputError(f"--threshold '{text}': NAME=VALUE with a number is needed, each name once: 1kHz=3.2")
+        pairs[name] = number
+    return pairs

@@ -1,0 +1,151 @@
+"""A fitted detector as one ONNX file: preprocessing, normalisation and score in one graph, checked before it is kept.
+
+torch's exporter over TorchScript is used (``dynamo=False``): the newer one writes IR 10, opset 18 and a side file.
+"""
+
+import hashlib
+import io
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.onnx.errors import OnnxExporterError
+
+from hepad import detectors
+from hepad.detectors import Detector
+from hepad.errors import InputError, choose
+from hepad.export.agreement import Agreement, agree, drawn
+from hepad.export.closed import closed
+from hepad.export.layout import Layout
+from hepad.export.targets import INPUT, OPSETS, OUTPUT, TARGETS, check_contract
+from hepad.io import atomic_path
+
+
+def export(
+    model_path: str | Path,
+    path: str | Path,
+    *,
+    target: str = "generic",
+    opset: int = 13,
+    thresholds: Mapping[str, float] | None = None,
+    hashes: Mapping[str, str] | None = None,
+    events: Tensor | None = None,
+) -> Agreement:
+    """Write the detector of a safetensors file as ONNX.
+
+    Parameters
+    ----------
+    model_path: written by hepad.detectors.save
+    path: of the ONNX file; it is not made unless it passes all checks
+    target: a name in hepad.export.targets.TARGETS
+    opset: 13 to 17
+    thresholds: {name of a rate: score above which an event passes}, stored in the file
+    hashes: {what: hexadecimal digest} of what the detector comes from, such as config and training_data
+    events: (N, *space.shape), N >= 2, on which file and detector must agree; None for 1,000 drawn ones
+
+    Returns
+    -------
+    how well both agree, and the thresholds as they are stored
+
+    Raises
+    ------
+    InputError: the detector's score has no closed graph (and why), file and detector disagree, an argument is bad
+    """
+    choose("target", target, TARGETS)
+    if opset not in OPSETS:
+        raise InputError(f"opset: {opset} must lie between {OPSETS[0]} and {OPSETS[-1]}.")
+    thresholds = dict(thresholds or {})
+    for name, value in thresholds.items():
+        if not name or not math.isfinite(value):
+            raise InputError(f"threshold '{name}': {value} must be a finite score with a name, such as 1kHz=3.2.")
+    detector = detectors.load(model_path)
+    layout = Layout(detector.space, target)
+    if events is None:
+        events = drawn(detector)
+    if len(events) < 2 or tuple(events.shape[1:]) != detector.space.shape:
+        raise InputError(
+            f"events: shape {tuple(events.shape)}; at least 2 of shape {detector.space.shape} are needed, in the "
+            "representation that the detector was trained on."
+        )
+    model = traced(detectors.load(model_path), layout, opset)
+    agreement = agree(model.SerializeToString(), detector, layout, events, thresholds)
+    notes = _notes(model_path, detector, layout) | {"target": target, "thresholds": agreement.thresholds}
+    notes |= {f"{what}_sha256": digest for what, digest in (hashes or {}).items()}
+    for key, value in notes.items():
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        model.metadata_props.add(key=key, value=text)
+    with atomic_path(path) as partial:
+        partial.write_bytes(model.SerializeToString())
+        check_contract(partial, target)
+    return agreement
+
+
+def sha256(*paths: str | Path) -> str:
+    """As ``cat paths | sha256sum`` gives it; InputError for a file that cannot be read."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error}). Check the path.") from None
+    return digest.hexdigest()
+
+
+class Scorer(nn.Module):
+    """Events as the file takes them (B, ...) -> score (B, 1), of a closed detector."""
+
+    def __init__(self, detector: Detector, layout: Layout):
+        super().__init__()
+        self.detector, self.layout = detector, layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layout.to_model(x)
+        return self.detector.anomaly(self.detector.normalise(x)).unsqueeze(1)
+
+
+def traced(detector: Detector, layout: Layout, opset: int) -> onnx.ModelProto:
+    """The graph of the detector's score; the detector is changed. InputError says which operation has no graph."""
+    file, example = io.BytesIO(), layout.to_file(drawn(detector, 2, seed=1))
+    with warnings.catch_warnings(), torch.no_grad():
+        # the exporter is announced to go, and the tracer warns of shapes, which the agreement at two batches settles
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                Scorer(closed(detector), layout).eval(),
+                (example,),
+                file,
+                dynamo=False,
+                opset_version=opset,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            )
+        except (OnnxExporterError, torch.jit.TracingCheckError) as error:
+            raise InputError(
+                f"{type(detector).__name__}: its score has no closed ONNX graph at opset {opset}: "
+                f"{str(error).splitlines()[0]}"
+            ) from None
+    return onnx.load_from_string(file.getvalue())
+
+
+def _notes(model_path: str | Path, detector: Detector, layout: Layout) -> dict:
+    with safe_open(model_path, framework="pt") as file:
+        stored = json.loads(file.metadata()["hepad"])
+    return {
+        "hepad": version("hepad"),
+        "model_sha256": sha256(model_path),
+        "spec": stored["spec"],
+        "provenance": stored["provenance"],
+        "space": asdict(detector.space),
+        "columns": layout.columns,
+    }

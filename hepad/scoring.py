@@ -1,0 +1,85 @@
+"""Files to scores with the models of a finished run: what would its detectors make of them?"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hepad import detectors, representations, samples
+from hepad.efficiency import Efficiency, tail
+from hepad.errors import InputError, choose
+from hepad.evaluation import threshold_at
+from hepad.features import read_scores
+
+
+class Scored(NamedTuple):
+    """What became of one file.
+
+    counts: what was read, refused and kept; seconds: from opening it to the last score; lacking: representation -> what
+    the file lacks for it; scores: 'detector/seed' -> (N,); passing: 'detector/seed' -> the fraction of events above the
+    threshold, with its interval and counts
+    """
+
+    path: str
+    reader: str
+    counts: dict[str, int]
+    seconds: float
+    lacking: dict[str, str]
+    scores: dict[str, np.ndarray]
+    passing: dict[str, Efficiency]
+
+
+def score_files(
+    files: str | list[str],
+    config: dict,
+    results: str | Path,
+    task: str,
+    *,
+    selection: dict | str = "any",
+    eps_b: float = 1e-2,
+    **options,
+) -> Iterator[Scored]:
+    """Score files one by one with all models of a task.
+
+    Parameters
+    ----------
+    files: paths, patterns or addresses
+    config: the configuration of the run
+    results: its folder of results
+    task: whose models score
+    selection: of the probe jets; 'any' takes what is outside the background's window, too
+    eps_b: background efficiency of the thresholds, which the background's test jets of the run fix
+    options: ``reader`` and its options
+
+    Raises
+    ------
+    InputError: no such task, models or scores in ``results``, or a file that cannot be read
+    """
+    entry = config["tasks"][choose("task", task, config["tasks"])]
+    runs = [(name, seed) for name in entry["detectors"] for seed in entry.get("seeds", [1])]
+    models = {f"{n}/{s}": detectors.load(Path(results) / "models" / task / n / f"{s}.safetensors") for n, s in runs}
+    seen_as = {f"{n}/{s}": config["detectors"][n]["representation"] for n, s in runs}
+    built = {name: representations.build(config["representations"][name]) for name in dict.fromkeys(seen_as.values())}
+    background, about = read_scores(Path(results) / "scores" / task / f"{entry['background']}.h5")
+    thresholds = {key: threshold_at(background[key], eps_b, about["weight"]) for key in models}
+    for path in samples.find_files(files):
+        start = time.perf_counter()
+        parts: dict[str, list[np.ndarray]] = {key: [] for key in models}
+        lacking: dict[str, str] = {}
+        meta, source = {}, {"files": [path], **options}
+        for events in samples.stream_of(source, name=Path(path).name, selection=selection, split=(0.0, 0.0, 1.0)):
+            meta = events.meta
+            for name, representation in built.items():
+                try:
+                    x = representation(events)
+                except InputError as error:
+                    lacking[name] = str(error)
+                    continue
+                for key in (key for key in models if seen_as[key] == name):
+                    parts[key].append(models[key].score(x).numpy())
+        scores = {key: np.concatenate(part) for key, part in parts.items() if part and seen_as[key] not in lacking}
+        passing = {key: tail("signal", values).efficiency(thresholds[key]) for key, values in scores.items()}
+        counts, seconds = meta["counts"][path], time.perf_counter() - start
+        yield Scored(path, ", ".join(meta["readers"]), counts, seconds, lacking, scores, passing)

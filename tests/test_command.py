@@ -1,0 +1,124 @@
+"""``hepad inspect``: files of several dialects, unknown ones, and those that are known and not read."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from dialects import DIALECTS, write_tree
+
+from hepad.command import main
+from hepad.samples import READERS
+
+REAL = Path(os.environ.get("HEPAD_DATA", "")) / "hep"
+WITHOUT = {"physlite", "adc2021", "l1", "dark_machines"}  # constituents
+FOUND = [name for name, dialect in DIALECTS.items() if not dialect.options]
+
+
+@pytest.fixture(scope="module")
+def paths(make_events, tmp_path_factory):
+    """A file of each dialect that is recognised."""
+    folder, events = tmp_path_factory.mktemp("inspect"), make_events(60, 4)
+    return {name: str(DIALECTS[name].file(folder / name, DIALECTS[name].columns(events))) for name in FOUND}
+
+
+def said(capsys, *arguments: str) -> str:
+    main(["inspect", *arguments])
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", *arguments])
+    message = str(ended.value)
+    assert message.startswith("ERROR: ")
+    assert len(message.splitlines()) == 1
+    assert capsys.readouterr().out == ""
+    return message
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_a_file_is_and_can_feed(name, paths, capsys):
+    reader, lines = DIALECTS[name].reader, said(capsys, paths[name]).splitlines()
+    assert lines[0] == paths[name]
+    of = {line[2:16].strip(): line[16:] for line in lines[1:8]}
+    assert of["reader"] == f"{reader}: {READERS[reader].title}"
+    assert of["entries"] == "60"
+    assert ("constituents" in of["holds"]) == (name not in WITHOUT)
+    (image,) = (line for line in lines if line.startswith("  JetImage"))
+    assert image.endswith("lacks constituents" if name in WITHOUT else "can be made")
+    assert sum(line.startswith(("  EventVector", "  EventMatrix")) for line in lines) == 3
+    assert lines[-1].endswith(f"source: {{files: [{paths[name]}], reader: {reader}}}")
+
+
+def test_at_most_one_reader_takes_a_file(paths):
+    from hepad.samples.contents import contents
+
+    for name, path in paths.items():
+        assert [cls.__name__ for cls in READERS.values() if cls.recognises(contents(path))] == [DIALECTS[name].reader]
+
+
+def test_several_files_and_a_pattern(paths, capsys):
+    folder = Path(paths["own"]).parent
+    text = said(capsys, str(folder / "jetclass*"), paths["l1"])
+    assert [line for line in text.splitlines() if line.startswith(str(folder))] == [
+        str(folder / "jetclass.root"), str(folder / "jetclass2.parquet"), paths["l1"],
+    ]  # fmt: skip
+    assert "trigger bits  1: L1bit" in text
+
+
+def test_a_reader_that_is_named(paths, capsys):
+    assert "reader        Mapped" in said(capsys, paths["own"], "--reader", "Mapped")
+    assert "JetNett' is unknown. Did you mean 'JetNet'" in refused(capsys, paths["jetnet"], "--reader", "JetNett")
+    assert "there is no dataset 'Particles'" in refused(capsys, paths["jetnet"], "--reader", "ADC2021")
+
+
+def test_unknown_files_are_refused_with_what_is_supported_and_nearest(paths, tmp_path, capsys):
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["particle_feature"], file["jet_features"] = np.ones((3, 30, 4)), np.ones((3, 4))
+    message = refused(capsys, str(tmp_path / "mine.h5"))
+    assert "an HDF5 file with jet_features, particle_feature, which no reader takes" in message
+    assert "The nearest is JetNet, but it lacks 'particle_features' (there is 'particle_feature')" in message
+    assert f"Supported: {', '.join(READERS)}" in message
+    assert "'branches'" in message
+    write_tree(tmp_path / "other.root", {"energy": np.ones(4), "charge": np.ones(4)}, "mytree")
+    message = refused(capsys, str(tmp_path / "other.root"))
+    assert "a ROOT file with mytree, which no reader takes. Supported: " in message
+    (tmp_path / "notes.csv").write_text("pt,eta,phi\n1,2,3\n")
+    message = refused(capsys, str(tmp_path / "notes.csv"))
+    assert "text file that begins with 'pt,eta,phi', which no reader takes. The nearest is DarkMachines" in message
+    assert "matches no file" in refused(capsys, str(tmp_path / "none.root"))
+
+
+def test_edm4hep_is_known_and_not_read(tmp_path, capsys):
+    names = ("energy", "momentum.x", "momentum.y", "momentum.z", "charge", "mass", "PDG")
+    branches = {f"ReconstructedParticles.{name}": np.ones(6, np.float32) for name in names}
+    write_tree(tmp_path / "edm4hep.root", branches | {"EventHeader.eventNumber": np.arange(6)})
+    message = refused(capsys, str(tmp_path / "edm4hep.root"))
+    assert "this is EDM4hep (podio; the nearest is Delphes" in message
+    assert f"which no reader takes. Supported: {', '.join(READERS)}" in message
+
+
+@pytest.mark.skipif("HEPAD_DATA" not in os.environ, reason="HEPAD_DATA is not set")
+def test_real_files(capsys):
+    readers = {
+        "JetClassII_example.parquet": "JetClass", "PHYSLITE_example.root": "PHYSLITE", "pfnano.root": "NanoAOD",
+        "delphes_cms_higgs.root": "Delphes", "nanoAOD_2015_CMS_Open_Data_ttbar.root": "NanoAOD",
+    }  # fmt: skip
+    for file, reader in readers.items():
+        assert f"reader        {reader}: " in said(capsys, str(REAL / file)), file
+    assert "this is EDM4hep" in refused(capsys, str(REAL / "test_FCC_Winter2023.root"))
+
+
+def test_as_a_command(paths, tmp_path):
+    run = [sys.executable, "-m", "hepad.command", "inspect"]
+    done = subprocess.run([*run, paths["jetnet"]], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "reader        JetNet" in done.stdout
+    done = subprocess.run([*run, str(tmp_path / "none.h5")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ERROR: ")
+    assert "Traceback" not in done.stderr

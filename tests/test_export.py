@@ -1,0 +1,425 @@
+"""ONNX files: they score and decide as the detectors do, and keep to what the experiments' wrappers ask."""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+from onnx import TensorProto, helper
+
+from hepad import detectors, flows
+from hepad.detectors import DETECTORS
+from hepad.errors import InputError
+from hepad.export.agreement import TOLERANCE, drawn, place
+from hepad.export.closed import closed, gram_schmidt
+from hepad.export.command import add_command
+from hepad.export.layout import Layout
+from hepad.export.running import about, run
+from hepad.export.targets import OPSETS, TARGETS, check_contract
+from hepad.export.writing import export, sha256
+from hepad.features import Features
+from hepad.representations import EventMatrix, Space, build
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import score_latency
+
+VECTOR = Space((6,), ("mass", "b", "c", "d", "e", "f"))
+IMAGE = Space((1, 12, 12), (), 144)
+BOTH = Space((150,), VECTOR.columns, 144)
+MATRIX = EventMatrix(jets=6, b_jets=0, muons=4, electrons=3, photons=3, features=("pt", "eta", "phi")).space
+ONE = {"steps": 1}
+CHAINS = {"latent_chain": {"steps": 1, "step": 0.1, "noise": 0.1}, "visible_chain": {"steps": 1, "step": 1, "noise": 1}}
+VISIBLE = {"visible_chain": CHAINS["visible_chain"], "training": ONE}
+SMALL = {"hidden": [16], "latent": 4}
+PHASES = {"pretraining": ONE, "training": ONE, "autoencoder": SMALL}
+VAE = {"latent": 4, "context": 8, "hidden": [16], "training": ONE}
+FLOW = {"hidden": [16], "transforms": 2, "training": ONE}
+CASES = [
+    ("AE", IMAGE, {"autoencoder": SMALL, "training": ONE}),
+    ("AE", IMAGE, {"autoencoder": {"network": "heidelberg", "hidden": [16], "latent": 4}, "training": ONE}),
+    ("AE", BOTH, {"autoencoder": SMALL, "training": ONE}),
+    ("AE", BOTH, {"autoencoder": SMALL, "training": ONE, "compress": 4}),
+    ("AE", MATRIX, {"autoencoder": {"network": "objects", **SMALL}, "training": ONE}),
+    ("AE", Space((1, 12, 12), (), 144, unit_sum=False), {"autoencoder": SMALL, "training": ONE}),
+    ("ConvVAE", IMAGE, VAE | {"flow": {"type": "Planar", "layers": 2}}),
+    ("ConvVAE", VECTOR, VAE | {"network": "dense", "score": "importance", "samples": 4}),
+    ("ConvVAE", MATRIX, VAE | {"network": "dense", "score": "elbo", "likelihood": "chamfer"}),
+    *(
+        ("ConvVAE", VECTOR, VAE | {"network": "dense", "score": "elbo", "flow": {"type": flow, "layers": 2}})
+        for flow in flows.FLOWS
+    ),
+    ("NAE", IMAGE, PHASES | CHAINS),
+    ("MPDR", VECTOR, PHASES | CHAINS | {"kind": "reconstruction"}),
+    ("MPDR", VECTOR, PHASES | CHAINS | {"kind": "scalar"}),
+    ("WNAE", VECTOR, PHASES | VISIBLE),
+    ("IGEBM", IMAGE, VISIBLE | {"network": "strided", "hidden": [16]}),
+    ("DRL", VECTOR, VISIBLE),
+    ("FlowDensity", VECTOR, FLOW | {"kind": "NSF"}),
+    ("FlowDensity", VECTOR, FLOW | {"kind": "MAF"}),
+    ("FlowDensity", BOTH, FLOW | {"kind": "RealNVP", "compress": 4}),
+    ("LatentMixture", IMAGE, {"of": {"type": "AE", "autoencoder": SMALL}, "training": ONE, "components": [1, 3]}),
+    ("Contrastive", VECTOR, {"hidden": [16], "embedding": 4, "components": 2, "training": ONE}),
+    ("WGAN", VECTOR, {"autoencoder": SMALL, "training": ONE, "encoding": ONE}),
+    ("Variable", VECTOR, {"variable": "d", "sign": -1}),
+    ("Mixture", BOTH, {"components": 3, "compress": 4}),
+    ("PCAReconstruction", IMAGE, {"components": 5}),
+    ("PixelNorm", IMAGE, {}),
+]
+
+
+def saved(folder: Path, name: str, space: Space, arguments: dict) -> Path:
+    """A detector with random weights and constants as a fit might leave them; the score does not look trained."""
+    spec = {"type": name, "arguments": arguments}
+    detector = detectors.build(spec, space, 1)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in detector.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        for key, buffer in detector.named_buffers():
+            last = key.rpartition(".")[2]
+            if last in ("scale", "width"):
+                buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+            elif last in ("low", "high"):
+                buffer.copy_((-1.0 if last == "low" else 1.0) * torch.ones(buffer.shape))
+            elif last in ("mean", "mu", "shift", "center", "eps"):
+                buffer.copy_(torch.rand(buffer.shape, generator=generator))
+            elif last == "axes":
+                buffer.copy_(torch.linalg.qr(torch.randn(buffer.shape, generator=generator).T)[0].T)
+            elif last == "log_weight":
+                buffer.copy_(-torch.rand(buffer.shape, generator=generator))
+    path = folder / "model.safetensors"
+    detectors.save(detector.eval(), path, spec)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("ae"), "AE", VECTOR, {"autoencoder": SMALL, "training": ONE})
+
+
+@pytest.fixture(scope="module")
+def written(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "ae.onnx"
+    export(model, path, thresholds={"1kHz": 0.5}, hashes={"config": "ab"})
+    return path
+
+
+def test_every_detector_is_among_the_cases():
+    assert {name for name, *_ in CASES} == set(DETECTORS)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0]}-{len(c[1].shape)}")
+def test_file_scores_as_torch_does(case, tmp_path):
+    path = saved(tmp_path, *case)
+    found = export(path, tmp_path / "d.onnx")
+    assert found.events == 1000
+    assert found.difference <= TOLERANCE
+    detector = detectors.load(path)
+    x = drawn(detector, 300)
+    expected = detector.score(x).numpy()
+    assert expected.std() > 0
+    np.testing.assert_allclose(run(tmp_path / "d.onnx", x.numpy()), expected, rtol=1e-5, atol=1e-5 * expected.std())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("opset", OPSETS)
+def test_targets_and_opsets(model, tmp_path, target, opset):
+    export(model, tmp_path / "d.onnx", target=target, opset=opset)
+    read = onnx.load(tmp_path / "d.onnx")
+    assert read.ir_version <= 8
+    assert [(o.domain, o.version) for o in read.opset_import] == [("", opset)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d.onnx"]
+    for other in TARGETS:  # of a vector all targets are one
+        check_contract(tmp_path / "d.onnx", other)
+
+
+def test_athena_takes_a_vector_in_the_order_of_its_tool(tmp_path):
+    path = saved(tmp_path, "AE", MATRIX, {"autoencoder": SMALL, "training": ONE})
+    export(path, tmp_path / "a.onnx", target="athena")
+    columns = about(tmp_path / "a.onnx")["columns"]
+    objects = [name.rpartition("_")[0].rstrip("0123456789") for name in columns[::3]]
+    assert objects == ["jet"] * 6 + ["electron"] * 3 + ["muon"] * 4 + ["photon"] * 3 + ["met"]
+    assert columns[:3] == ["jet1_pt", "jet1_eta", "jet1_phi"]
+    detector = detectors.load(path)
+    x = drawn(detector, 50)
+    by_name = dict(zip(MATRIX.columns, x.flatten(1).T, strict=True))
+    vector = torch.stack([by_name[name] for name in columns], 1).numpy()
+    np.testing.assert_allclose(run(tmp_path / "a.onnx", vector), detector.score(x), rtol=1e-4)
+    layout = Layout(MATRIX, "athena")
+    assert torch.equal(layout.to_model(layout.to_file(x)), x)
+    assert not np.allclose(run(tmp_path / "a.onnx", x.flatten(1).numpy()), detector.score(x), rtol=1e-4)
+
+
+def test_an_image_is_no_vector(tmp_path):
+    path = saved(tmp_path, "AE", IMAGE, {"autoencoder": SMALL, "training": ONE})
+    export(path, tmp_path / "d.onnx", target="cmssw")
+    with pytest.raises(InputError, match="not a vector"):
+        check_contract(tmp_path / "d.onnx", "athena")
+
+
+def test_metadata(model, written):
+    found = about(written)
+    assert found["thresholds"] == {"1kHz": 0.5}
+    assert found["config_sha256"] == "ab"
+    assert found["model_sha256"] == sha256(model)
+    assert found["spec"]["type"] == "AE"
+    assert found["columns"] == list(VECTOR.columns)
+    assert found["target"] == "generic"
+
+
+def test_decisions_at_thresholds_that_lie_on_scores(model, tmp_path):
+    detector = detectors.load(model)
+    x = drawn(detector, 3000)
+    scores = detector.score(x).numpy()
+    given = {str(q): float(np.sort(scores)[int(q * 3000)]) for q in np.arange(0.01, 1, 0.01).round(2)}
+    stored = export(model, tmp_path / "d.onnx", thresholds=given, events=x).thresholds
+    found = run(tmp_path / "d.onnx", x.numpy())
+    for name, threshold in given.items():
+        np.testing.assert_array_equal(found > np.float32(stored[name]), scores > np.float64(threshold))
+        assert abs(stored[name] - threshold) <= 1.01 * TOLERANCE * (threshold + scores.std())
+
+
+def test_place():
+    scores = np.array([1.0, 2.0, 3.0], np.float32)
+    up, down = (np.nextafter(scores, np.float32(d)) for d in (np.inf, -np.inf))
+    assert place("t", 2.5, scores, down, up, 1e-5) == 2.5
+    for threshold, passing in ((2.0, 1), (float(down[1]), 2), (float(np.float32(2)) - 1e-12, 2)):
+        t = place("t", threshold, scores, down, up, 1e-5)
+        assert (down > t).sum() == (up > t).sum() == (scores > np.float64(threshold)).sum() == passing
+        assert abs(t - threshold) < 1e-4
+    twins = np.array([2.0, np.nextafter(np.float32(2), np.float32(3))], np.float32)
+    with pytest.raises(InputError, match="rounding decides"):
+        place("t", 2.0, twins, twins[::-1], twins[::-1], 1e-5)
+
+
+def test_gram_schmidt_is_qr_of_positive_diagonal():
+    a = torch.randn(50, 8, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    q, r = torch.linalg.qr(a)
+    expected = q * r.diagonal(dim1=1, dim2=2).sign().unsqueeze(1)
+    torch.testing.assert_close(gram_schmidt(a), expected)
+
+
+def test_closing_keeps_the_class_of_other_detectors_whole(tmp_path):
+    path = saved(tmp_path, "IGEBM", VECTOR, VISIBLE)
+    first, second = detectors.load(path), closed(detectors.load(path))
+    x = drawn(first, 20)
+    torch.testing.assert_close(second.score(x), first.score(x))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"target": "cms"}, "target 'cms' is unknown"),
+        ({"opset": 18}, "opset: 18 must lie between 13 and 17"),
+        ({"thresholds": {"1kHz": float("nan")}}, "threshold '1kHz'"),
+        ({"events": torch.zeros(5, 7)}, r"at least 2 of shape \(6,\)"),
+        ({"events": torch.full((5, 6), torch.nan)}, "not finite"),
+    ],
+)
+def test_bad_arguments_leave_no_file(model, tmp_path, arguments, said):
+    with pytest.raises(InputError, match=said):
+        export(model, tmp_path / "d.onnx", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_score_without_a_closed_graph_is_refused(model, tmp_path, monkeypatch):
+    def anomaly(self, x):
+        return torch.linalg.svdvals(x.unsqueeze(2) * x.unsqueeze(1))[:, 0]
+
+    monkeypatch.setattr(DETECTORS["AE"], "anomaly", anomaly)
+    with pytest.raises(InputError, match=r"AE: its score has no closed ONNX graph at opset 13: .*svdvals"):
+        export(model, tmp_path / "d.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_that_baked_the_example_in_is_refused(model, tmp_path, monkeypatch):
+    own = DETECTORS["AE"].anomaly
+    monkeypatch.setattr(DETECTORS["AE"], "anomaly", lambda self, x: own(self, x) * (1 + 0.1 * x[0, 0].item()))
+    with pytest.raises(InputError, match="differ by"):
+        export(model, tmp_path / "d.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_for_one_batch_is_refused(model, tmp_path, monkeypatch):
+    own = DETECTORS["AE"].anomaly
+    monkeypatch.setattr(DETECTORS["AE"], "anomaly", lambda self, x: own(self, x) + torch.zeros(len(x)))
+    with pytest.raises(InputError, match="does not run at a batch of"):
+        export(model, tmp_path / "d.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_model_that_is_none(tmp_path):
+    (tmp_path / "m.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a usable hepad model"):
+        export(tmp_path / "m.safetensors", tmp_path / "d.onnx")
+
+
+def graph(inputs=None, outputs=None, nodes=None, opset=13, ir=7, domain="", weights=()) -> onnx.ModelProto:
+    """The sum of six numbers, or what the arguments make of it."""
+    inputs = inputs or [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 6])]
+    outputs = outputs or [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch", 1])]
+    if nodes is None:
+        weights = [helper.make_tensor("axes", TensorProto.INT64, [1], [1])]
+        nodes = [helper.make_node("ReduceSum", ["features", "axes"], ["score"], keepdims=1)]
+    made = helper.make_graph(nodes, "g", inputs, outputs, list(weights))
+    return helper.make_model(made, opset_imports=[helper.make_opsetid(domain, opset)], ir_version=ir)
+
+
+def value(name, kind, shape):
+    return [helper.make_tensor_value_info(name, kind, shape)]
+
+
+FLOAT, DOUBLE, INT64 = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64
+ROW = helper.make_node("Identity", ["features"], ["score"])
+CAST = [helper.make_node("Cast", ["features"], ["f"], to=FLOAT)]
+CAST += [helper.make_node("ReduceMean", ["f"], ["score"], axes=[1], keepdims=1)]
+WIDE = [helper.make_node("ReduceMean", ["features"], ["m"], axes=[1], keepdims=1)]
+WIDE += [helper.make_node("Cast", ["m"], ["score"], to=DOUBLE)]
+ALL = helper.make_node("ReduceMean", ["features"], ["score"], keepdims=1)
+TWO = [helper.make_node("ReduceMean", ["features"], [name], axes=[1], keepdims=1) for name in ("score", "other")]
+BROKEN = {
+    "IR version 10": {"ir": 10},
+    "opset 18, not 13 to 17": {"opset": 18},
+    "opset 12, not 13 to 17": {"opset": 12, "nodes": [WIDE[0], helper.make_node("Identity", ["m"], ["score"])]},
+    "1 inputs and 2 outputs": {
+        "nodes": TWO,
+        "outputs": value("score", FLOAT, ["batch", 1]) + value("other", FLOAT, ["batch", 1]),
+    },
+    "the input is tensor(int64)": {"inputs": value("features", INT64, ["batch", 6]), "nodes": CAST},
+    "the output is tensor(double)": {"outputs": value("score", DOUBLE, ["batch", 1]), "nodes": WIDE},
+    "the batch of the input is fixed": {"inputs": value("features", FLOAT, [1, 6])},
+    "a dimension of the input besides the batch is open": {"inputs": value("features", FLOAT, ["batch", "n"])},
+    "a dimension of the output besides the batch is open": {
+        "outputs": value("score", FLOAT, ["batch", "n"]),
+        "nodes": [
+            helper.make_node("NonZero", ["features"], ["i"]),
+            helper.make_node("Transpose", ["i"], ["j"], perm=[0, 1]),
+            helper.make_node("Cast", ["j"], ["score"], to=FLOAT),
+        ],
+    },
+    "its names are": {
+        "inputs": value("x", FLOAT, ["batch", 6]),
+        "nodes": [helper.make_node("ReduceMean", ["x"], ["score"], axes=[1], keepdims=1)],
+    },
+    "at batch 1 the output has 6 elements": {"nodes": [ROW], "outputs": value("score", FLOAT, ["batch", 6])},
+    "the batch of the output is fixed": {"nodes": [ALL]},
+    "operators of the domain 'com.microsoft'": {"domain": "com.microsoft", "opset": 1},
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_file_that_keeps_the_contract(tmp_path, target):
+    onnx.save(graph(), tmp_path / "d.onnx")
+    check_contract(tmp_path / "d.onnx", target)
+    assert run(tmp_path / "d.onnx", np.ones((3, 6))).tolist() == [6, 6, 6]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("said", BROKEN)
+def test_a_file_that_breaks_the_contract(tmp_path, said, target):
+    onnx.save(graph(**BROKEN[said]), tmp_path / "d.onnx")
+    with pytest.raises(InputError) as caught:
+        check_contract(tmp_path / "d.onnx", target)
+    assert said in str(caught.value)
+
+
+def test_weights_in_a_side_file_are_refused(written, tmp_path):
+    path = tmp_path / "d.onnx"
+    onnx.save_model(onnx.load(written), path, save_as_external_data=True, size_threshold=0, location="d.data")
+    with pytest.raises(InputError, match="side file"):
+        check_contract(path)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 200])
+def test_damaged_files_are_refused(written, tmp_path, kept):
+    (tmp_path / "d.onnx").write_bytes(written.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"d\.onnx"):
+        check_contract(tmp_path / "d.onnx")
+    with pytest.raises(InputError, match="not a readable ONNX file"):
+        check_contract(tmp_path / "absent.onnx")
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (np.zeros((3, 7)), r"events of shape \(N, 6\) are needed, not \(3, 7\)"),
+        (np.zeros(6), r"not \(6,\)"),
+        (np.full((1, 6), np.inf), "finite"),
+        (np.array([["a"] * 6]), "finite numbers"),
+        ({"x": np.zeros((1, 6))}, "the input is called 'features', not 'x'"),
+    ],
+)
+def test_wrong_events_are_refused(written, x, said):
+    with pytest.raises(InputError, match=said):
+        run(written, x)
+
+
+def test_scores_by_name_and_of_no_events(written):
+    x = np.random.default_rng(0).random((300, 6))
+    assert np.array_equal(run(written, {"features": x}), run(written, x))
+    assert run(written, x[:0]).shape == (0,)
+
+
+def command(*arguments) -> None:
+    parser = argparse.ArgumentParser()
+    add_command(parser.add_subparsers())
+    args = parser.parse_args(["export", *map(str, arguments)])
+    args.run(args)
+
+
+def test_command(model, tmp_path, capsys):
+    path, config = tmp_path / "d.onnx", tmp_path / "c.yaml"
+    config.write_text("a: 1\n")
+    command(model, "--to", path, "--target", "cmssw", "--opset", 15, "--config", config, "--threshold", "1kHz=0.25")
+    assert "threshold 1kHz: score > 0.25" in capsys.readouterr().out
+    found = about(path)
+    assert found["thresholds"] == {"1kHz": 0.25}
+    assert found["config_sha256"] == sha256(config)
+    for text in ("1kHz", "=3", "1kHz=x"):
+        with pytest.raises(InputError, match="NAME=VALUE"):
+            command(model, "--to", path, "--threshold", text)
+
+
+def test_latency_at_the_smoke_scale(tmp_path):
+    config = yaml.safe_load(score_latency.CONFIG.read_text())
+    space = build(config["representations"]["vector"]).space
+    for name in score_latency.SMOKE:
+        entry = config["detectors"][name]
+        chosen = {k: v for k, v in entry.items() if k not in ("type", "label", "representation")}
+        folder = tmp_path / "models" / score_latency.TASK / name
+        folder.mkdir(parents=True)
+        saved(folder, entry["type"], space, chosen).rename(folder / "1.safetensors")
+    task = config["tasks"][score_latency.TASK]
+    for seed, sample in enumerate([task["background"], *task["signals"]]):
+        x = torch.rand(600, *space.shape, generator=torch.Generator().manual_seed(seed))
+        beside = (np.zeros(600, np.int8), np.ones(600), np.arange(600), np.zeros((600, 4)))
+        Features(x, space, *beside).write(tmp_path / "features" / "vector" / f"{sample}.test.h5")
+    runs, tables = tmp_path / "runs", tmp_path / "tables"
+    where = ["--results", str(tmp_path), "--runs", str(runs), "--tables", str(tables)]
+    score_latency.main(["--scale", "smoke", *where])
+    rows = list(csv.DictReader((runs / "score_latency.csv").open()))
+    assert tuple(rows[0]) == score_latency.COLUMNS
+    assert {(row["detector"], row["batch"]) for row in rows} == {
+        (d, b) for d in score_latency.SMOKE for b in ("1", "256")
+    }
+    assert {"eager", "onnx", "onnx_all"} <= {row["engine"] for row in rows}
+    assert {row["engine"] for row in rows if row["detector"] == "mass"} == {"eager", "onnx", "onnx_all"}
+    assert all(float(row["median_us"]) > 0 for row in rows)
+
+
+def test_latency_rows():
+    taken = {"1": {"eager": 600.0, "onnx": 100.0, "int8": 50.0}}
+    record = {"run": {"detector": "ae"}, "result": {"int8_holds": False, "median_us": taken}}
+    rows = score_latency.rows([record])
+    assert [(row["engine"], row["median_us"], row["ratio_to_eager"]) for row in rows] == [
+        ("eager", "600.0", "1.00"),
+        ("onnx", "100.0", "6.00"),
+    ]
+    record["result"]["int8_holds"] = True
+    assert [row["engine"] for row in score_latency.rows([record])] == ["eager", "onnx", "int8"]

@@ -1,0 +1,192 @@
+# From scores to a trigger: rates, gains, turn-ons, and the checks of a score. Nothing here feeds a training of the task.
+
+
+rule rates:
+    input:
+        scores=lambda w: expand("results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]),
+        events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
+    output:
+        "results/rates/{task}.json",
+    params:
+        samples=lambda w: SAMPLES_OF[w.task],
+        rate=lambda w: config["samples"][TASKS[w.task]["background"]].get("rate"),
+        menu=lambda w: config["samples"][TASKS[w.task]["background"]].get("menu"),
+        budgets=config["evaluation"]["rates_khz"],
+    log:
+        "results/logs/rates/{task}.log",
+    benchmark:
+        "results/benchmarks/rates/{task}.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/rates.py"
+
+
+rule tabulate_rates:
+    input:
+        expand("results/rates/{task}.json", task=TASKS),
+    output:
+        report("results/rates.csv", caption="../report/rates_table.rst", category="Tables"),
+    params:
+        tasks=list(TASKS),
+    log:
+        "results/logs/tabulate_rates.log",
+    benchmark:
+        "results/benchmarks/tabulate_rates.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/tabulate_rates.py"
+
+
+rule plot_trigger:
+    input:
+        evaluation="results/evaluation/{task}/{signal}.json",
+        rates="results/rates/{task}.json",
+    output:
+        "results/figures/{task}/trigger_{signal}.pdf",
+        report(
+            "results/figures/{task}/trigger_{signal}.png",
+            caption="../report/trigger_curves.rst",
+            category="Trigger",
+            labels={"task": "{task}", "figure": "efficiency and rate, {signal}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        background=lambda w: TASKS[w.task]["background"],
+    log:
+        "results/logs/figures/{task}_trigger_{signal}.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_trigger_{signal}.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_trigger.py"
+
+
+rule plot_rates:
+    input:
+        rates="results/rates/{task}.json",
+        scores=lambda w: expand("results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]),
+        events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
+    output:
+        rates=report(
+            directory("results/figures/{task}/rates"),
+            patterns=["{detector}.png"],
+            caption="../report/rates.rst",
+            category="Trigger",
+            labels={"task": "{task}", "figure": "rates, {detector}"},
+        ),
+        turn_ons=report(
+            directory("results/figures/{task}/turn_ons"),
+            patterns=["{detector}.png"],
+            caption="../report/turn_ons.rst",
+            category="Trigger",
+            labels={"task": "{task}", "figure": "turn-ons, {detector}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        samples=lambda w: SAMPLES_OF[w.task],
+        detectors=lambda w: TASKS[w.task]["detectors"],
+        seed=lambda w: TASKS[w.task]["seeds"][0],
+        working_point=config["evaluation"]["working_point"],
+    log:
+        "results/logs/figures/{task}_rates.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_rates.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_rates.py"
+
+
+rule diagnose:
+    input:
+        events=lambda w: f"results/events/{TASKS[w.task]['background']}.h5",
+        scores=lambda w: f"results/scores/{w.task}/{TASKS[w.task]['background']}.h5",
+        models=lambda w: models_of(w.task, seeds=TASKS[w.task]["seeds"][:1]),
+    output:
+        "results/diagnostics/{task}.json",
+    params:
+        representations=lambda w: {r: config["representations"][r] for r in representations_of(w.task)},
+        detectors=lambda w: {d: representation_of(d) for d in TASKS[w.task]["detectors"]},
+        seed=lambda w: TASKS[w.task]["seeds"][0],
+        eps_b=config["evaluation"]["eps_b"],
+        working_point=config["evaluation"]["working_point"],
+    log:
+        "results/logs/diagnose/{task}.log",
+    benchmark:
+        "results/benchmarks/diagnose/{task}.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/diagnose.py"
+
+
+rule tabulate_diagnostics:
+    input:
+        expand("results/diagnostics/{task}.json", task=TASKS),
+    output:
+        report("results/diagnostics.csv", caption="../report/diagnostics_table.rst", category="Diagnostics"),
+    log:
+        "results/logs/tabulate_diagnostics.log",
+    benchmark:
+        "results/benchmarks/tabulate_diagnostics.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/tabulate_diagnostics.py"
+
+
+# A training of its own on background with some signal in it, for the report alone: its model is not kept.
+rule contaminate:
+    input:
+        background=lambda w: features_of(TASKS[w.task]["background"], "train", representation_of(w.detector)),
+        signal=lambda w: features_of(TASKS[w.task]["signals"][0], "train", representation_of(w.detector)),
+        background_test=lambda w: features_of(TASKS[w.task]["background"], "test", representation_of(w.detector)),
+        signal_test=lambda w: features_of(TASKS[w.task]["signals"][0], "test", representation_of(w.detector)),
+    output:
+        "results/contamination/{task}/{detector}.json",
+    params:
+        spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
+        fractions=config["evaluation"]["contamination"],
+        seed=lambda w: TASKS[w.task]["seeds"][0],
+    log:
+        "results/logs/contaminate/{task}_{detector}.log",
+    benchmark:
+        "results/benchmarks/contaminate/{task}_{detector}.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/contaminate.py"
+
+
+rule plot_diagnostics:
+    input:
+        checks="results/diagnostics/{task}.json",
+        evaluations=lambda w: evaluations_with_swapped(w.task),
+        contamination=lambda w: contaminations_of(w.task),
+    output:
+        "results/figures/{task}/diagnostics.pdf",
+        report(
+            "results/figures/{task}/diagnostics.png",
+            caption="../report/diagnostics.rst",
+            category="Diagnostics",
+            labels={"task": "{task}"},
+        ),
+    params:
+        style=config["style"],
+        labels=labels(),
+        groups=groups(),
+        background=lambda w: TASKS[w.task]["background"],
+        backgrounds={task: entry["background"] for task, entry in TASKS.items()},
+    log:
+        "results/logs/figures/{task}_diagnostics.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_diagnostics.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/plot_diagnostics.py"

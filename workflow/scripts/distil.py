@@ -1,0 +1,24 @@
+"""Fit a student to a detector's score, on background and on outliers made of it."""
+
+import torch
+
+from hepad import detectors, student
+from hepad.detectors.base import settings
+from hepad.errors import told_plainly
+from hepad.features import Features
+from hepad.io import write_json
+from hepad.progress import Progress
+from hepad.training import Schedule
+
+with told_plainly(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params, name = snakemake.params, snakemake.wildcards.student
+    background = Features.read(snakemake.input.background[0])
+    train, valid = (background.of_split(part).x for part in ("train", "valid"))
+    teacher = detectors.load(snakemake.input.teacher)
+    pupil = student.build(params.network, background.space, params.seed)
+    schedule = settings(Schedule, params.training, f"students.{name}.training")
+    how = {"generator": torch.Generator().manual_seed(params.seed), "progress": Progress(name, snakemake.log[0])}
+    fit = student.distil(pupil, teacher.score, train, valid, schedule, share=params.outliers, **how)
+    student.save(pupil, snakemake.output.model, params.network)
+    write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})

@@ -1,0 +1,25 @@
+"""Signal efficiencies of a detector, its float student and its fixed-point students: table and figure."""
+
+from pathlib import Path
+
+from hepad.errors import told_plainly
+from hepad.events import Events
+from hepad.features import read_scores
+from hepad.figures.student import student_efficiencies
+from hepad.fixed_point import COLUMNS, compare
+from hepad.rate import scale_of
+from hepad.style import save, style
+from hepad.tables import write_rows
+
+with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+    params, labels, folder = snakemake.params, snakemake.params.labels, Path(snakemake.input.scores)
+    found = {name: read_scores(folder / f"{name}.h5") for name in (params.background, *params.signals)}
+    (engines, _), *_ = (samples := {n: (scores, about["weight"]) for n, (scores, about) in found.items()}).values()
+    meta = Events.outline(snakemake.input.events)[0]
+    scale = scale_of(params.background, params.rate, meta) if params.rate else None
+    of = {n: compare(samples[params.background], samples[n], scale, params.khz, params.eps_b) for n in params.signals}
+    write_rows(snakemake.output.table, COLUMNS, [{"signal": n, **row} for n, rows in of.items() for row in rows])
+    rows = [{**row, "signal": labels[n]} for n, rows in of.items() for row in rows]
+    names = {key: labels[params.detector] if key == "detector/teacher" else key.replace("/", ", ") for key in engines}
+    figure = student_efficiencies(rows, names, params.style, title=labels[params.background])
+    save(figure, Path(snakemake.output.figure).with_suffix(""))
