@@ -39,7 +39,7 @@ class Events:
     triggers: (N, T) bool; trigger bits, named by ``meta['triggers']``; None stands for no bits
     truth: generator-level facts, each (N,) float32
     facts: what the file says of the event, each (N,): run, luminosity_block, event (int64), n_pv, pileup
-    meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``jet_radius``, ``counts``, ...
+    meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``counts``, ...
     """
 
     event_id: np.ndarray

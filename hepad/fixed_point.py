@@ -17,6 +17,7 @@ is not known from that.
 import contextlib
 import io
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -200,7 +201,8 @@ def compare(
 
     Returns
     -------
-    rows with the keys ``COLUMNS`` but for ``signal``; the interval of ε_S has the uncertainty of the threshold in it
+    rows with the keys ``COLUMNS`` but for ``signal``, the detector first, then the float student, then the others from
+    wide to narrow; the interval of ε_S has the uncertainty of the threshold in it
     (:func:`hepad.rate.gain`), ``khz`` is None without a scale
     """
     if scale is None:
@@ -211,8 +213,11 @@ def compare(
     else:
         requests = [(float(k), 1e3 * k) for k in khz]
     rows = []
-    for engine, scores in background[0].items():
-        b, s = sample("background", scores, background[1]), sample("signal", signal[0][engine], signal[1])
+    for engine in sorted(background[0], key=_by_precision):
+        b, s = (
+            sample("background", background[0][engine], background[1]),
+            sample("signal", signal[0][engine], signal[1]),
+        )
         for rate, budget in requests:
             point = at_budget(b, scale, budget)
             value, low, high = gain(point, b, s).eps_s[:3]
@@ -220,3 +225,8 @@ def compare(
             row |= {"n_background_passed": point.total.passed, "resolved": int(point.resolved)}
             rows.append(row | {"eps_s": value, "eps_s_low": low, "eps_s_high": high})
     return rows
+
+
+def _by_precision(engine: str) -> tuple:
+    width = re.search(r"<(\d+)", engine)
+    return not engine.startswith("detector"), -math.inf if width is None else -int(width[1]), engine

@@ -55,7 +55,7 @@ def test_what_a_file_is_and_can_feed(name, paths, capsys):
 
 
 def test_at_most_one_reader_takes_a_file(paths):
-    from hepad.samples.contents import contents
+    from hepad.files.contents import contents
 
     for name, path in paths.items():
         assert [cls.__name__ for cls in READERS.values() if cls.recognises(contents(path))] == [DIALECTS[name].reader]

@@ -202,13 +202,15 @@ def test_integer_bits_hold_what_they_have_to(fitted):
 def scores_of(n: int, shift: float, seed: int):
     rng = np.random.default_rng(seed)
     exact = rng.normal(shift, 1, n)
-    return {"detector/teacher": exact, "student/float": exact + 1e-6, "student/fixed<8,*>": np.floor(2 * exact)}, None
+    coarse = np.floor(2 * exact)
+    return {"student/fixed<8,*>": coarse, "student/float": exact + 1e-6, "detector/teacher": exact}, None
 
 
 def test_comparison_is_at_one_rate_and_coarse_scores_stay_within_it():
     b, s = scores_of(20_000, 0, 1), scores_of(5000, 2, 2)
     rows = compare(b, s, None, (), (0.1, 0.01))
     assert [row["eps_b"] for row in rows[:2]] == [0.1, 0.01]
+    assert [row["engine"] for row in rows[::2]] == ["detector/teacher", "student/float", "student/fixed<8,*>"]
     by = {(row["engine"], row["eps_b"]): row for row in rows}
     assert by["detector/teacher", 0.01]["n_background_passed"] == 200
     assert by["student/float", 0.01]["eps_s"] == by["detector/teacher", 0.01]["eps_s"]

@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hepad.efficiency import LEVEL, MIN_COUNT
 from hepad.errors import InputError
@@ -34,7 +35,7 @@ def student_efficiencies(rows: list[dict], names: dict[str, str], config: dict, 
             _panel(ax, [of_panel[engine] for engine in names], [colors[name] for name in names.values()])
             inside(ax, signal, "black")
     for ax, (khz, eps_b) in zip(axes[-1], points, strict=True):
-        at = rf"$\epsilon_B$ = {eps_b:.2g}" if khz is None else rf"{khz:g} kHz ($\epsilon_B$ = {eps_b:.2g})"
+        at = rf"$\epsilon_B$ = {eps_b:.2g}" if khz is None else f"{khz:g} kHz\n" rf"($\epsilon_B$ = {eps_b:.2g})"
         ax.set_xlabel(rf"$\epsilon_S$ at {at}")
     for ax in axes[:, 0]:
         ax.set_yticks(range(len(names)), list(names.values()))
@@ -59,3 +60,4 @@ def _panel(ax: Axes, of_engines: list[dict], colors: list[str]) -> None:
     ax.set_xlim(0, 1.15 * max(max(row["eps_s_high"] for row in of_engines), 1e-3))
     ax.tick_params(axis="y", which="both", left=False, right=False)
     ax.minorticks_off()
+    ax.xaxis.set_major_locator(MaxNLocator(3))

@@ -1,4 +1,4 @@
-"""Samples: from files to Events. ``READERS`` is the registry: a new format is one module and one import here."""
+"""Samples: from files to Events, with the reader of each file found by looking at it."""
 
 import glob
 from collections.abc import Iterator
@@ -9,23 +9,14 @@ import fsspec
 
 from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
-from hepad.samples.adc2021 import ADC2021
-from hepad.samples.contents import contents
-from hepad.samples.dark_machines import DarkMachines
-from hepad.samples.delphes import Delphes
+from hepad.files.contents import contents
+from hepad.readers import READERS
+from hepad.readers.base import Found, Reader
+from hepad.readers.mapped import Mapped
 from hepad.samples.inspection import Inspection, refuse_unknown
-from hepad.samples.jetclass import JetClass
-from hepad.samples.jetnet import JetNet
-from hepad.samples.l1_parquet import L1Anomaly
-from hepad.samples.lhco import LHCOlympics
-from hepad.samples.mapped import Mapped
 from hepad.samples.meta import merge_meta
-from hepad.samples.nanoaod import NanoAOD
-from hepad.samples.physlite import PHYSLITE
-from hepad.samples.reader import Found, Reader
 from hepad.samples.root import write_root
 from hepad.samples.stream import stream
-from hepad.samples.top_tagging import TopTagging
 
 __all__ = [
     "READERS",
@@ -40,12 +31,6 @@ __all__ = [
     "write_root",
 ]
 
-READERS: dict[str, type[Reader]] = {
-    cls.__name__: cls
-    for cls in (
-        ADC2021, DarkMachines, Delphes, JetClass, JetNet, L1Anomaly, LHCOlympics, Mapped, NanoAOD, PHYSLITE, TopTagging,
-    )
-}  # fmt: skip
 # what a sample's source may say whoever reads it
 COMMON = ("tolerance", "unit_weights", "rows")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import NoReturn
 
 from hepad.errors import InputError
-from hepad.samples.reader import Contents, Found, Reader
+from hepad.readers.base import Contents, Found, Reader
 
 LINE = "eventID; processID; weight; MET; METphi; obj,E,pt,eta,phi; ..."
 EDM4HEP = "EDM4hep (podio; the nearest is Delphes, whose own ROOT files are read)"

@@ -24,6 +24,7 @@ calorimeter in a field of 3.8 T; others are not bent.
 
 import numpy as np
 
+from hepad.readers.rows import WIDTHS, pad
 from hepad.samples.reconstruction import cluster
 from hepad.samples.response import (
     CHARGED_HADRON,
@@ -35,7 +36,6 @@ from hepad.samples.response import (
     lognormal,
     resolution,
 )
-from hepad.samples.selection import WIDTHS, pad
 
 N_ETA, N_PHI, D_ETA = 114, 72, 0.087
 D_PHI = 2 * np.pi / N_PHI

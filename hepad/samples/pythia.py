@@ -17,12 +17,12 @@ import numpy as np
 from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
 from hepad.kinematics import from_cartesian
+from hepad.readers.rows import complete, window
 from hepad.samples import reconstruction, truth
 from hepad.samples.level1 import RADIUS, level1_objects
 from hepad.samples.meta import SUMMED
 from hepad.samples.pileup import Pileup, Pool, draw, make_pool, overlay
 from hepad.samples.response import Particles, Response, respond
-from hepad.samples.selection import complete, window
 
 BATCH = 500
 HOPELESS = 20_000  # events without a single probe jet

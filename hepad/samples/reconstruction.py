@@ -15,8 +15,8 @@ import fastjet
 import numpy as np
 
 from hepad.kinematics import delta_r, from_cartesian, to_cartesian
+from hepad.readers.rows import WIDTHS, pad, window
 from hepad.samples.response import ELECTRON, MUON, PHOTON, Particles
-from hepad.samples.selection import WIDTHS, pad, window
 
 JET_MIN_PT = 20.0
 OBJECT_MIN_PT, OBJECT_MAX_ABS_ETA = 10.0, 2.5

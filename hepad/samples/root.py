@@ -1,4 +1,4 @@
-"""hepad's own ROOT files: a TTree ``events`` with one entry per probe jet, read by hepad.samples.mapped."""
+"""hepad's own ROOT files: a TTree ``events`` with one entry per probe jet, read by hepad.readers.mapped."""
 
 import json
 from pathlib import Path

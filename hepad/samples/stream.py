@@ -23,9 +23,8 @@ from hepad.errors import InputError
 from hepad.events import Events
 from hepad.io import ahead
 from hepad.kinematics import sum_four_vectors
-from hepad.samples.meta import merge_meta
-from hepad.samples.reader import Block, Found, Reader
-from hepad.samples.selection import (
+from hepad.readers.base import Block, Found, Reader
+from hepad.readers.rows import (
     check_units,
     complete,
     content_id,
@@ -36,6 +35,7 @@ from hepad.samples.selection import (
     sum_pt,
     window,
 )
+from hepad.samples.meta import merge_meta
 
 ROWS = 10_000
 MAX_DAMAGED = 0.01

@@ -9,10 +9,10 @@ import pytest
 import uproot
 
 from hepad.errors import InputError
+from hepad.files.root import names, open_root, tables
 from hepad.kinematics import sum_four_vectors
-from hepad.samples.nanoaod import NanoAOD
-from hepad.samples.reader import Contents
-from hepad.samples.root_files import names, open_root, tables
+from hepad.readers.base import Contents
+from hepad.readers.nanoaod import NanoAOD
 
 DIALECTS = {
     "2018": ("FatJetPFCands", "pFCandsIdx", "PFCands"),

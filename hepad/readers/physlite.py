@@ -25,8 +25,10 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.files.root import names, require
 from hepad.kinematics import delta_r
-from hepad.samples.event_objects import (
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.event_objects import (
     MASSES,
     Branches,
     Collection,
@@ -37,10 +39,8 @@ from hepad.samples.event_objects import (
     probes,
     read,
 )
-from hepad.samples.jagged import unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.root_files import names, require
-from hepad.samples.selection import event_id
+from hepad.readers.jagged import unsound
+from hepad.readers.rows import event_id
 
 TREES = ("CollectionTree", "EventData")
 JETS = ("AnalysisLargeRJets", "AnalysisJets")

@@ -11,13 +11,13 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import SPLITS
+from hepad.files.hdf5 import reading
+from hepad.files.pandas_hdf5 import Table, open_table
 from hepad.io import open_hdf5
 from hepad.kinematics import from_cartesian
-from hepad.samples.hdf5_files import reading
-from hepad.samples.jagged import unsound
-from hepad.samples.pandas_hdf5 import Table, open_table
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.selection import WIDTHS, pad
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.jagged import unsound
+from hepad.readers.rows import WIDTHS, pad
 
 COMPONENTS = ("E", "PX", "PY", "PZ")  # the order in the files: nothing is copied to get at them
 # ttv of the reference set, as an index into SPLITS

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hepad.files import hdf5
 from hepad.io import open_hdf5
 from hepad.kinematics import delta_phi
-from hepad.samples import hdf5_files
-from hepad.samples.jagged import unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.selection import WIDTHS, pad
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.jagged import unsound
+from hepad.readers.rows import WIDTHS, pad
 
 DATASETS = {"particle_features": (None, None, 4), "jet_features": (None, 4)}
 APPROXIMATE = "φ of the jets is not stored: 0 is used, and particles are massless."
@@ -37,15 +37,15 @@ class JetNet(Reader):
 
     def look(self, path: str) -> Found:
         with open_hdf5(path) as file:
-            found = {name: hdf5_files.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
+            found = {name: hdf5.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
             length, width, _ = found["particle_features"].shape
             cut = f"Of each jet the hardest {width} particles are there: their sum falls short of the jet."
             return Found(length, frozenset({"constituents"}), remarks=(APPROXIMATE, cut))
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_hdf5(path) as file:
-            found = {name: hdf5_files.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
-            for start, arrays in hdf5_files.blocks(path, found, rows):
+            found = {name: hdf5.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
+            for start, arrays in hdf5.blocks(path, found, rows):
                 yield _block(start, arrays["particle_features"], arrays["jet_features"])
 
 

@@ -23,7 +23,9 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.samples.event_objects import (
+from hepad.files.root import names
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.event_objects import (
     MASSES,
     Branches,
     Collection,
@@ -37,10 +39,8 @@ from hepad.samples.event_objects import (
     read,
     row_damage,
 )
-from hepad.samples.jagged import flat, rows_of, unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.root_files import names
-from hepad.samples.selection import WIDTHS, pad
+from hepad.readers.jagged import flat, rows_of, unsound
+from hepad.readers.rows import WIDTHS, pad
 
 LOOK = 200  # entries from which it is learnt where a jet's constituents are stored
 LARGE = re.compile(r"Fat|Large|AK8|AK1|CA8|CA1|R08|R1")

@@ -9,9 +9,9 @@ import pytest
 import uproot
 
 from hepad.errors import InputError
-from hepad.samples.physlite import PHYSLITE
-from hepad.samples.reader import Contents
-from hepad.samples.root_files import names, open_root, tables
+from hepad.files.root import names, open_root, tables
+from hepad.readers.base import Contents
+from hepad.readers.physlite import PHYSLITE
 
 REAL = Path(os.environ.get("HEPAD_DATA", "")) / "hep"
 needs_data = pytest.mark.skipif("HEPAD_DATA" not in os.environ, reason="HEPAD_DATA is not set")

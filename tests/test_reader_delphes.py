@@ -9,10 +9,10 @@ import pytest
 import uproot
 
 from hepad.errors import InputError
+from hepad.files.root import names, open_root, tables
 from hepad.kinematics import sum_four_vectors
-from hepad.samples.delphes import Delphes
-from hepad.samples.reader import Contents
-from hepad.samples.root_files import names, open_root, tables
+from hepad.readers.base import Contents
+from hepad.readers.delphes import Delphes
 
 REAL = Path(os.environ.get("HEPAD_DATA", "")) / "hep"
 needs_data = pytest.mark.skipif("HEPAD_DATA" not in os.environ, reason="HEPAD_DATA is not set")

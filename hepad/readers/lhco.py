@@ -12,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.files import pandas_hdf5
 from hepad.io import open_hdf5
 from hepad.kinematics import MAX_ABS_ETA
-from hepad.samples import pandas_hdf5
-from hepad.samples.jagged import unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.reconstruction import Jets, cluster, constituents, event_objects
-from hepad.samples.response import Particles
-from hepad.samples.selection import WIDTHS, content_id
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.jagged import unsound
+from hepad.readers.rows import WIDTHS, content_id
 
 PARTICLES = list(range(2100))
 LABEL = 2100
@@ -95,31 +93,35 @@ class LHCOlympics(Reader):
                 wanted = (label[:, 0] == self.is_signal) | wrong["label"]
                 refused["is_signal"] = int((~wanted).sum())
                 p, entry, wrong = p[wanted], entry[wanted], {name: bad[wanted] for name, bad in wrong.items()}
+        from hepad.samples import reconstruction  # here: samples are made with the readers
+
         p = np.where(wrong["particles"][:, None, None], 0, p)
-        jets, particles = self._cluster(p)
+        particles = _particles(p)
+        jets = reconstruction.cluster(particles, len(p), self.radius)
         # an event with bad values has no jets, but a row that tells so
         number = np.maximum(np.minimum(np.bincount(jets.event, minlength=len(p)), self.leading), wrong["particles"])
         refused["no jet"] = int((number == 0).sum())
         event = np.repeat(np.arange(len(p)), number)
         probe = np.flatnonzero(jets.rank < self.leading)
         has_jet = ~wrong["particles"][event]
-        objects = event_objects(particles, jets, len(p))
+        objects = reconstruction.event_objects(particles, jets, len(p))
         columns = {name: objects[name][event] for name in ("jets", "met")}
         columns["event_id"] = content_id(p)[event]
         columns["jet"] = np.zeros((len(event), 4), np.float32)
         columns["jet"][has_jet] = jets.p[probe]
         columns["constituents"] = np.zeros((len(event), WIDTHS["constituents"], 4), np.float32)
-        columns["constituents"][has_jet] = constituents(particles, jets, probe)
+        columns["constituents"][has_jet] = reconstruction.constituents(particles, jets, probe)
         return Block(columns, entry[event], {name: bad[event] for name, bad in wrong.items()}, refused)
 
-    def _cluster(self, p: np.ndarray) -> tuple[Jets, Particles]:
-        """Jets of the events p (N, 700, 3), and the particles, flat."""
-        event, place = np.nonzero(p[..., 0] > 0)
-        present = p[event, place].astype(np.float64)
-        unknown = np.zeros(len(event), np.int32)
-        momenta = np.concatenate([present, np.zeros((len(event), 1))], axis=1)
-        particles = Particles(event, unknown, unknown.astype(bool), momenta)
-        return cluster(particles, len(p), self.radius), particles
+
+def _particles(p: np.ndarray):
+    """The particles of the events p (N, 700, 3), flat, of no known kind."""
+    from hepad.samples.response import Particles
+
+    event, place = np.nonzero(p[..., 0] > 0)
+    unknown = np.zeros(len(event), np.int32)
+    momenta = np.concatenate([p[event, place].astype(np.float64), np.zeros((len(event), 1))], axis=1)
+    return Particles(event, unknown, unknown.astype(bool), momenta)
 
 
 def _is_lhco(columns: frozenset[str]) -> bool:

@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.files.hdf5 import check_whole, reading
 from hepad.io import open_hdf5
-from hepad.samples.hdf5_files import check_whole, reading
 
 NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 NAMES |= {"INT", "BININT", "BININT1", "BININT2"}

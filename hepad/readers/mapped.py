@@ -17,12 +17,12 @@ import numpy as np
 
 from hepad.errors import InputError, choose
 from hepad.events import FOUR_VECTOR
+from hepad.files.columns import open_columns
 from hepad.kinematics import from_cartesian
-from hepad.samples.columns import open_columns
-from hepad.samples.expressions import branches_of, evaluate
-from hepad.samples.jagged import flat, masses, rows_of, summed, unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.selection import UNITS, WIDTHS, pad
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.expressions import branches_of, evaluate
+from hepad.readers.jagged import flat, masses, rows_of, summed, unsound
+from hepad.readers.rows import UNITS, WIDTHS, pad
 
 COLLECTIONS = ("jets", "electrons", "muons", "photons")
 FACTS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64, "n_pv": np.float32, "pileup": np.float32}

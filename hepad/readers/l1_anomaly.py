@@ -26,12 +26,12 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import SPLITS
+from hepad.files import parquet
 from hepad.kinematics import delta_phi
-from hepad.samples import parquet_files
-from hepad.samples.event_objects import MASSES, Branches
-from hepad.samples.jagged import flat, rows_of, unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.selection import WIDTHS, event_id, pad
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.event_objects import MASSES, Branches
+from hepad.readers.jagged import flat, rows_of, unsound
+from hepad.readers.rows import WIDTHS, event_id, pad
 
 PT_STEP = 0.5
 CALORIMETER = (0.0870 / 2, 2 * np.pi / 144)  # steps of eta and phi
@@ -70,7 +70,7 @@ class L1Anomaly(Reader):
         return contents.kind == "Parquet" and {*LISTS, *FACTS.values()} <= contents.tables.get("", frozenset())
 
     def look(self, path: str) -> Found:
-        with parquet_files.open_parquet(path) as file:
+        with parquet.open_parquet(path) as file:
             extra, bits = self._columns(path, file)
             present = {*OBJECTS, "met", "event_id"} | ({"pileup"} if "nPV_True" in extra else set())
             return Found(
@@ -78,22 +78,22 @@ class L1Anomaly(Reader):
             )
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
-        with parquet_files.open_parquet(path) as file:
+        with parquet.open_parquet(path) as file:
             extra, bits = self._columns(path, file)
-            for start, arrays in parquet_files.blocks(path, file, [*LISTS, *FACTS.values(), *extra, *bits], rows):
+            for start, arrays in parquet.blocks(path, file, [*LISTS, *FACTS.values(), *extra, *bits], rows):
                 yield self._block(path, start, arrays, bits)
 
     def _columns(self, path: str, file) -> tuple[list[str], tuple[str, ...]]:
         """Which optional columns are read, and the trigger bits."""
-        kinds = parquet_files.kinds(path, file)
+        kinds = parquet.kinds(path, file)
         optional = {"nPV_True": "number", "order": "number", "split": "text"}
         if not self.use_split:
             del optional["split"]
         extra = [name for name in optional if name in kinds]
-        bits = parquet_files.matching((name for name in kinds if kinds[name] == "bit"), self.triggers)
+        bits = parquet.matching((name for name in kinds if kinds[name] == "bit"), self.triggers)
         wanted = dict.fromkeys(LISTS, "numbers") | dict.fromkeys(FACTS.values(), "number")
         why = "The layout is that of CERN/anomaly_detection_cmsl1t, one row per event; choose another 'reader'."
-        parquet_files.require(path, file, wanted | {name: optional[name] for name in extra}, why)
+        parquet.require(path, file, wanted | {name: optional[name] for name in extra}, why)
         return extra, bits
 
     def _block(self, path, start: int, arrays: dict, bits: tuple[str, ...]) -> Block:

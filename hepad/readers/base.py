@@ -11,25 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Contents:
-    """What a file is, seen from its header.
-
-    Attributes
-    ----------
-    path: or address
-    kind: 'ROOT', 'HDF5', 'Parquet' or 'text'
-    tables: names of the columns by table: the branches (or fields) of every TTree and RNTuple of a ROOT file; '' with
-        the columns of a Parquet file; of an HDF5 file every dataset by its path without leading '/', with the names of
-        its fields if it is compound, and every table that pandas wrote by its key, with its columns
-    head: the first kilobytes of the file
-    """
-
-    path: str
-    kind: str
-    tables: dict[str, frozenset[str]]
-    head: bytes = b""
+from hepad.files.contents import Contents
 
 
 @dataclass(frozen=True)
@@ -65,7 +47,7 @@ class Block:
     columns: arrays of :class:`hepad.events.Events` by name, R rows each: at least ``jet`` or ``constituents``; of
         ``jets``, ``electrons``, ``muons``, ``photons``, ``met``, ``b_tag``, ``weight``, ``event_id`` what there is
     entry: (R,) number in the file of the entry that a row comes from
-    damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see hepad.samples.jagged)
+    damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see hepad.readers.jagged)
     refused: why, and how many, entries gave no row: {'no jet': 12}
     facts: (R,) each, what identifies and describes an event: run, luminosity_block, event (int64), n_pv, pileup
     triggers: (R,) bool each

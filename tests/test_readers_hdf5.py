@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from hepad.errors import InputError
+from hepad.files.contents import contents
 from hepad.kinematics import delta_phi, sum_four_vectors
-from hepad.samples.adc2021 import ADC2021
-from hepad.samples.contents import contents
-from hepad.samples.jetnet import JetNet
-from hepad.samples.lhco import LHCOlympics
-from hepad.samples.selection import sum_pt
-from hepad.samples.top_tagging import TopTagging
+from hepad.readers.adc2021 import ADC2021
+from hepad.readers.jetnet import JetNet
+from hepad.readers.lhco import LHCOlympics
+from hepad.readers.rows import sum_pt
+from hepad.readers.top_tagging import TopTagging
 
 READERS = (ADC2021, JetNet, LHCOlympics, TopTagging)
 

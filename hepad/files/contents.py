@@ -1,14 +1,14 @@
 """What a file is, from its first bytes and its header; nothing in it is executed."""
 
 import os
+from dataclasses import dataclass
 
 import fsspec
 import h5py
 
 from hepad.errors import InputError
+from hepad.files import hdf5, pandas_hdf5, parquet, root
 from hepad.io import open_hdf5
-from hepad.samples import hdf5_files, pandas_hdf5, parquet_files, root_files
-from hepad.samples.reader import Contents
 
 HEAD = 4096
 # a server that does not answer ends in a message, after seconds; what the user has set holds
@@ -23,6 +23,26 @@ FOREIGN = {
     b"HepMC": "HepMC, generator-level particles without a detector, for Delphes to simulate",
     b"<LesHouches": "a Les Houches event file, partons without a shower",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file is, seen from its header.
+
+    Attributes
+    ----------
+    path: or address
+    kind: 'ROOT', 'HDF5', 'Parquet' or 'text'
+    tables: names of the columns by table: the branches (or fields) of every TTree and RNTuple of a ROOT file; '' with
+        the columns of a Parquet file; of an HDF5 file every dataset by its path without leading '/', with the names of
+        its fields if it is compound, and every table that pandas wrote by its key, with its columns
+    head: the first kilobytes of the file
+    """
+
+    path: str
+    kind: str
+    tables: dict[str, frozenset[str]]
+    head: bytes = b""
 
 
 def head_of(path: str) -> bytes:
@@ -64,16 +84,16 @@ def contents(path: str) -> Contents:
     kind = kind_of(path)
     tables: dict[str, frozenset[str]] = {}
     if kind == "ROOT":
-        with root_files.open_root(path) as file:
-            for name in root_files.tables(file):
-                tables[name] = root_files.names(root_files.open_tree(path, file, name))
+        with root.open_root(path) as file:
+            for name in root.tables(file):
+                tables[name] = root.names(root.open_tree(path, file, name))
     elif kind == "HDF5":
-        with open_hdf5(path) as file, hdf5_files.reading(path):
+        with open_hdf5(path) as file, hdf5.reading(path):
             file.visititems(lambda name, item: _note(tables, name, item))
         tables |= {key: frozenset(map(str, names)) for key, names in pandas_hdf5.column_names(path).items()}
     elif kind == "Parquet":
-        with parquet_files.open_parquet(path) as file:
-            tables[""] = frozenset(parquet_files.kinds(path, file))
+        with parquet.open_parquet(path) as file:
+            tables[""] = frozenset(parquet.kinds(path, file))
     return Contents(str(path), kind, tables, head_of(path))
 
 

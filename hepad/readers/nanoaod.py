@@ -4,7 +4,7 @@
     FatJet_pt[], _eta, _phi, _mass, _rawFactor;  Jet_*, Electron_*, Muon_*, Photon_*   Scouting: ScoutingPFJet_* ...
     MET_pt, _phi, or PuppiMET, PFMET, ScoutingMET
 
-PFNano adds what jets are made of (:mod:`hepad.samples.pfnano`), which sums to a jet at its raw pt, pt (1 - rawFactor).
+PFNano adds what jets are made of (:mod:`hepad.readers.pfnano`), which sums to a jet at its raw pt, pt (1 - rawFactor).
 CMSSW writes RNTuples with a field FatJet of records _0 with pt, eta, ...
 (PhysicsTools/NanoAOD/plugins/rntuple); uproot calls them 'FatJet.pt', converters of TTrees 'FatJet_pt': both are read.
 A row is a jet of one collection. Without candidates, its pt is the calibrated one, and an event without such a jet has
@@ -20,7 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.samples.event_objects import (
+from hepad.files.root import names, reading, require
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.event_objects import (
     MASSES,
     Branches,
     Collection,
@@ -31,11 +33,9 @@ from hepad.samples.event_objects import (
     probes,
     read,
 )
-from hepad.samples.jagged import unsound
-from hepad.samples.pfnano import Links, choose_weight, constituents, find_links, probe_jets
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.root_files import names, reading, require
-from hepad.samples.selection import event_id
+from hepad.readers.jagged import unsound
+from hepad.readers.pfnano import Links, choose_weight, constituents, find_links, probe_jets
+from hepad.readers.rows import event_id
 
 NUMBERS = {"run": "run", "luminosity_block": "luminosityBlock", "event": "event"}
 SCALARS = {"n_pv": "PV_npvs", "pileup": "Pileup_nTrueInt", "weight": "genWeight"}

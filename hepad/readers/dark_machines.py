@@ -23,9 +23,9 @@ import numpy as np
 
 from hepad.errors import InputError, choose
 from hepad.kinematics import delta_phi
-from hepad.samples import reader
-from hepad.samples.reader import Contents, Found, Reader
-from hepad.samples.selection import UNITS, WIDTHS, check_units, pad
+from hepad.readers import base
+from hepad.readers.base import Contents, Found, Reader
+from hepad.readers.rows import UNITS, WIDTHS, check_units, pad
 
 SYMBOLS = {"j": "jets", "b": "jets", "e-": "electrons", "e+": "electrons", "m-": "muons", "m+": "muons", "g": "photons"}
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
@@ -80,7 +80,7 @@ class DarkMachines(Reader):
         check_units(path, UNITS[self.units] * lines.p[:, 1], self.units)
         return Found(_count(path), frozenset([*GROUPS, "b_tag", "met", "weight"]))
 
-    def blocks(self, path: str, rows: int) -> Iterator[reader.Block]:
+    def blocks(self, path: str, rows: int) -> Iterator[base.Block]:
         for lines in _lines(path, rows * LINE):
             _check(path, lines)
             yield _block(lines, UNITS[self.units])
@@ -192,7 +192,7 @@ def _refuse(path, bad: np.ndarray, number: np.ndarray, problem: Callable[[int], 
         raise InputError(f"{path}, line {number[i]}: {problem(i)}. Repair or remove the line, or fetch the file again.")
 
 
-def _block(lines: Lines, scale: float) -> reader.Block:
+def _block(lines: Lines, scale: float) -> base.Block:
     """Lines to events, without those that have no object or one of E < p."""
     n, (energy, pt, eta, phi) = len(lines.number), lines.p.T
     with np.errstate(over="ignore", invalid="ignore"):
@@ -216,5 +216,5 @@ def _block(lines: Lines, scale: float) -> reader.Block:
     there = np.bincount(lines.row, minlength=n) > 0
     spacelike = np.bincount(lines.row, energy < p * (1 - E_TOLERANCE), minlength=n) > 0
     refused = {"no object": int((~there).sum()), "E < p": int((there & spacelike).sum())}
-    block = reader.Block(columns, lines.number, cut_off=cut_off)
+    block = base.Block(columns, lines.number, cut_off=cut_off)
     return block.take(there & ~spacelike, refused)

@@ -17,9 +17,9 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.kinematics import sum_four_vectors
-from hepad.samples.event_objects import Branches, Collection, Probes, probes, read, row_damage
-from hepad.samples.jagged import flat, rows_of
-from hepad.samples.selection import WIDTHS, pad
+from hepad.readers.event_objects import Branches, Collection, Probes, probes, read, row_damage
+from hepad.readers.jagged import flat, rows_of
+from hepad.readers.rows import WIDTHS, pad
 
 # link of a jet, index of its candidate, candidates
 DIALECTS = (("{}PFCands", "pFCandsIdx", "PFCands"), ("{}PFCand", "pfCandIdx", "PFCand"))

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from hepad.errors import InputError
-from hepad.samples import hdf5_files
-from hepad.samples.pandas_hdf5 import column_names, open_table
+from hepad.files import hdf5
+from hepad.files.pandas_hdf5 import column_names, open_table
 
 
 def test_a_pandas_table_of_any_form(tmp_path):
@@ -35,7 +35,7 @@ def test_a_dataset_that_was_never_filled_is_refused(tmp_path, chunks, message):
         if chunks:
             long[:40] = 1
     with h5py.File(path) as file, pytest.raises(InputError, match=f"'x' is incomplete: {message} are there"):
-        hdf5_files.dataset(path, file, "x", (None,))
+        hdf5.dataset(path, file, "x", (None,))
 
 
 def test_datasets_are_read_in_step(tmp_path):
@@ -44,9 +44,9 @@ def test_datasets_are_read_in_step(tmp_path):
         file["x"], file["y"] = np.arange(10), np.arange(20.0).reshape(10, 2)
     with h5py.File(path) as file:
         found = {
-            name: hdf5_files.dataset(path, file, name, shape) for name, shape in {"x": (None,), "y": (10, 2)}.items()
+            name: hdf5.dataset(path, file, name, shape) for name, shape in {"x": (None,), "y": (10, 2)}.items()
         }
-        blocks = list(hdf5_files.blocks(path, found, 4))
+        blocks = list(hdf5.blocks(path, found, 4))
     assert [start for start, _ in blocks] == [0, 4, 8]
     for name, expected in {"x": np.arange(10), "y": np.arange(20.0).reshape(10, 2)}.items():
         np.testing.assert_array_equal(np.concatenate([arrays[name] for _, arrays in blocks]), expected)

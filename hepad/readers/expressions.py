@@ -15,10 +15,11 @@ import numpy as np
 from hepad.errors import InputError
 
 FUNCTIONS: dict[str, Callable] = {
-    name: getattr(np, name)
-    for name in ("sqrt", "exp", "log", "log10", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsinh", "arctan2", "hypot")
+    name: getattr(np, name) for name in "sqrt exp log log10 sin cos tan sinh cosh tanh arcsinh arctan2 hypot".split()
 } | {
     "abs": np.abs,
+    "arctan2": np.arctan2,
+    "hypot": np.hypot,
     "sum": lambda x: ak.sum(x, axis=1),
     "max": lambda x: ak.fill_none(ak.max(x, axis=1), 0),
     "count": lambda x: ak.num(x, axis=1),

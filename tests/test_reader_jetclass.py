@@ -11,11 +11,11 @@ import pytest
 import uproot
 
 from hepad.errors import InputError
+from hepad.files import parquet
 from hepad.kinematics import to_cartesian
-from hepad.samples import parquet_files
-from hepad.samples.jetclass import JetClass
-from hepad.samples.reader import Contents
-from hepad.samples.selection import sum_pt
+from hepad.readers.base import Contents
+from hepad.readers.jetclass import JetClass
+from hepad.readers.rows import sum_pt
 
 COMPONENTS = ("part_px", "part_py", "part_pz", "part_energy")
 
@@ -182,8 +182,8 @@ def test_damaged_parquet_files(jets, tmp_path):
 def test_blocks_of_a_parquet_file_do_not_grow_with_its_row_groups(tmp_path):
     path = tmp_path / "wide.parquet"
     pq.write_table(pa.table({"x": np.arange(100_000.0)}), path, row_group_size=100_000)
-    with parquet_files.open_parquet(path) as file:
-        blocks = [(start, len(arrays["x"])) for start, arrays in parquet_files.blocks(path, file, ["x"], 7_000)]
+    with parquet.open_parquet(path) as file:
+        blocks = [(start, len(arrays["x"])) for start, arrays in parquet.blocks(path, file, ["x"], 7_000)]
     assert max(length for _, length in blocks) <= 7_000
     assert [start for start, _ in blocks] == np.cumsum([0] + [length for _, length in blocks[:-1]]).tolist()
 
@@ -196,8 +196,8 @@ def test_no_such_file():
 @pytest.mark.skipif("HEPAD_DATA" not in os.environ, reason="needs the folder of real files")
 def test_jetclass_2_example():
     path = str(Path(os.environ["HEPAD_DATA"]) / "hep" / "JetClassII_example.parquet")
-    with parquet_files.open_parquet(path) as file:
-        assert JetClass.recognises(Contents(path, "Parquet", {"": frozenset(parquet_files.kinds(path, file))}))
+    with parquet.open_parquet(path) as file:
+        assert JetClass.recognises(Contents(path, "Parquet", {"": frozenset(parquet.kinds(path, file))}))
     assert JetClass().look(path).entries == 100
     read = joined(JetClass(), path, rows=30)
     stored = pq.read_table(path, columns=["jet_pt", "jet_phi", "jet_label"]).to_pydict()

@@ -10,10 +10,10 @@ import pytest
 
 from hepad.errors import InputError
 from hepad.events import SPLITS
-from hepad.samples.contents import contents
-from hepad.samples.jetclass import JetClass
-from hepad.samples.l1_parquet import L1Anomaly
-from hepad.samples.selection import event_id
+from hepad.files.contents import contents
+from hepad.readers.jetclass import JetClass
+from hepad.readers.l1_anomaly import L1Anomaly
+from hepad.readers.rows import event_id
 
 
 @pytest.fixture

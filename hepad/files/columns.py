@@ -9,9 +9,9 @@ import awkward as ak
 import h5py
 
 from hepad.errors import InputError
+from hepad.files import hdf5, parquet, root
+from hepad.files.contents import kind_of
 from hepad.io import open_hdf5
-from hepad.samples import hdf5_files, parquet_files, root_files
-from hepad.samples.contents import kind_of
 
 TREE = "events"  # of hepad's own files
 
@@ -46,33 +46,33 @@ def open_columns(path: str, tree: str | None) -> Iterator[Columns]:
 
 @contextmanager
 def _root(path: str, tree: str | None) -> Iterator[Columns]:
-    with root_files.open_root(path) as file:
-        present = root_files.tables(file)
+    with root.open_root(path) as file:
+        present = root.tables(file)
         chosen = tree or (next(iter(present)) if len(present) == 1 else TREE)
-        found = root_files.open_tree(path, file, chosen)
+        found = root.open_tree(path, file, chosen)
         meta = {}
         if "meta" in file and file.classname_of("meta") == "TObjString":
-            with root_files.reading(path):
+            with root.reading(path):
                 meta = json.loads(str(file["meta"]))
-        names = root_files.names(found)
-        yield Columns(names, found.num_entries, lambda wanted, rows: root_files.blocks(path, found, wanted, rows), meta)
+        names = root.names(found)
+        yield Columns(names, found.num_entries, lambda wanted, rows: root.blocks(path, found, wanted, rows), meta)
 
 
 @contextmanager
 def _parquet(path: str, tree: str | None) -> Iterator[Columns]:
     if tree is not None:
         raise InputError(f"{path}: a Parquet file has no trees. Leave 'tree' out.")
-    with parquet_files.open_parquet(path) as file:
-        names = frozenset(name for name, kind in parquet_files.kinds(path, file).items() if kind.startswith("number"))
-        with parquet_files.reading(path):
+    with parquet.open_parquet(path) as file:
+        names = frozenset(name for name, kind in parquet.kinds(path, file).items() if kind.startswith("number"))
+        with parquet.reading(path):
             entries = file.metadata.num_rows
-        yield Columns(names, entries, lambda wanted, rows: parquet_files.blocks(path, file, wanted, rows), {})
+        yield Columns(names, entries, lambda wanted, rows: parquet.blocks(path, file, wanted, rows), {})
 
 
 @contextmanager
 def _hdf5(path: str, tree: str | None) -> Iterator[Columns]:
     with open_hdf5(path) as file:
-        with hdf5_files.reading(path):
+        with hdf5.reading(path):
             group = file.get(tree) if tree else file
             if not isinstance(group, h5py.Group):
                 raise InputError(f"{path}: there is no group '{tree}'; present: {', '.join(file) or 'nothing'}.")
@@ -80,8 +80,8 @@ def _hdf5(path: str, tree: str | None) -> Iterator[Columns]:
         names = frozenset(name for name, shape in shapes.items() if len(shape) in (1, 2))
 
         def blocks(wanted: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
-            datasets = {x: hdf5_files.dataset(path, group, x, (None,) * len(shapes[x])) for x in wanted}
-            for start, arrays in hdf5_files.blocks(path, datasets, rows):
+            datasets = {x: hdf5.dataset(path, group, x, (None,) * len(shapes[x])) for x in wanted}
+            for start, arrays in hdf5.blocks(path, datasets, rows):
                 yield start, {x: ak.from_regular(ak.Array(v)) if v.ndim > 1 else ak.Array(v) for x, v in arrays.items()}
 
         yield Columns(names, max((shapes[name][0] for name in names), default=0), blocks, {})

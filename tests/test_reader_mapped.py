@@ -11,8 +11,9 @@ import uproot
 from hepad.errors import InputError
 from hepad.events import ARRAYS, FOUR_VECTOR
 from hepad.kinematics import to_cartesian
+from hepad.readers import mapped
 from hepad.representations import EventVector, JetImage, Joined
-from hepad.samples import check_files, mapped, merge_meta, read, write_root
+from hepad.samples import check_files, merge_meta, read, write_root
 
 SPLIT = (0.6, 0.1, 0.3)
 SETTINGS = {"name": "s", "selection": "any", "split": SPLIT}

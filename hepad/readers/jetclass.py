@@ -20,13 +20,13 @@ from functools import partial
 import numpy as np
 
 from hepad.errors import InputError, choose
+from hepad.files import parquet, root
+from hepad.files.contents import kind_of
 from hepad.kinematics import from_cartesian
-from hepad.samples import parquet_files, root_files
-from hepad.samples.contents import kind_of
-from hepad.samples.event_objects import Branches
-from hepad.samples.jagged import flat, padded_cartesian, rows_of, unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.selection import WIDTHS
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.event_objects import Branches
+from hepad.readers.jagged import flat, padded_cartesian, rows_of, unsound
+from hepad.readers.rows import WIDTHS
 
 PARTICLES = ("part_px", "part_py", "part_pz", "part_energy")
 NUMBERS = ("jet_label", "label")  # the class as a number, in Parquet files
@@ -71,21 +71,21 @@ class JetClass(Reader):
             [] if self.label is None else list(self.label) if isinstance(self.label, tuple | list) else [self.label]
         )
         if kind_of(path) == "Parquet":
-            with parquet_files.open_parquet(path) as file:
+            with parquet.open_parquet(path) as file:
                 wanted = dict.fromkeys(PARTICLES, "numbers") | {"jet_pt": "number"}
-                column = next((name for name in NUMBERS if name in parquet_files.kinds(path, file)), NUMBERS[0])
-                parquet_files.require(path, file, wanted | ({column: "number"} if labels else {}), SET)
+                column = next((name for name in NUMBERS if name in parquet.kinds(path, file)), NUMBERS[0])
+                parquet.require(path, file, wanted | ({column: "number"} if labels else {}), SET)
                 if bad := [label for label in labels if isinstance(label, bool) or not isinstance(label, int)]:
                     raise InputError(f"{path}: label {bad[0]!r} is not a number; the classes are those of '{column}'.")
                 classes = {column: labels} if labels else {}
-                yield classes, file.metadata.num_rows, partial(parquet_files.blocks, path, file)
+                yield classes, file.metadata.num_rows, partial(parquet.blocks, path, file)
         else:
-            with root_files.open_root(path) as file:
-                tree = root_files.open_tree(path, file, self.tree)
-                root_files.require(path, tree, [*PARTICLES, "jet_pt"], SET)
-                present = [name for name in root_files.names(tree) if name.startswith("label_")]
+            with root.open_root(path) as file:
+                tree = root.open_tree(path, file, self.tree)
+                root.require(path, tree, [*PARTICLES, "jet_pt"], SET)
+                present = [name for name in root.names(tree) if name.startswith("label_")]
                 classes = {choose(f"{path}: label", label, present): [1] for label in labels}
-                yield classes, tree.num_entries, partial(root_files.blocks, path, tree)
+                yield classes, tree.num_entries, partial(root.blocks, path, tree)
 
 
 def _block(path, start: int, arrays: dict, classes: dict[str, list[int]]) -> Block:

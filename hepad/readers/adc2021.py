@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hepad.files import hdf5
 from hepad.io import open_hdf5
-from hepad.samples import hdf5_files
-from hepad.samples.event_objects import MASSES
-from hepad.samples.jagged import unsound
-from hepad.samples.reader import Block, Contents, Found, Reader
-from hepad.samples.selection import WIDTHS
+from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.event_objects import MASSES
+from hepad.readers.jagged import unsound
+from hepad.readers.rows import WIDTHS
 
 SHAPE = (None, 19, 4)
 SLOTS = {"electrons": slice(1, 5), "muons": slice(5, 9), "jets": slice(9, 19)}
@@ -45,15 +45,15 @@ class ADC2021(Reader):
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_hdf5(path) as file:
-            for start, arrays in hdf5_files.blocks(path, self._datasets(path, file), rows):
+            for start, arrays in hdf5.blocks(path, self._datasets(path, file), rows):
                 yield _block(start, arrays["Particles"], arrays.get("EvtId"))
 
     @staticmethod
     def _datasets(path: str, file) -> dict:
-        found = {"Particles": hdf5_files.dataset(path, file, "Particles", SHAPE)}
-        with hdf5_files.reading(path):
+        found = {"Particles": hdf5.dataset(path, file, "Particles", SHAPE)}
+        with hdf5.reading(path):
             numbered = "EvtId" in file
-        return found | ({"EvtId": hdf5_files.dataset(path, file, "EvtId", (None,))} if numbered else {})
+        return found | ({"EvtId": hdf5.dataset(path, file, "EvtId", (None,))} if numbered else {})
 
 
 def _block(start: int, particles: np.ndarray, number: np.ndarray | None) -> Block:
