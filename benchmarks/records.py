@@ -24,7 +24,7 @@ from hepad.errors import InputError, choose
 from hepad.io import atomic_path, provenance, read_json, write_json
 
 HERE = Path(__file__).parent
-SCALES = ("smoke", "laptop", "paper")
+SCALES = ("smoke", "laptop", "gpu", "paper")
 Jobs = list[tuple[dict, dict]]  # runs with their settings
 
 

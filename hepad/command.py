@@ -1,9 +1,11 @@
 """The command ``hepad``: what does not need a workflow."""
 
 import argparse
+from pathlib import Path
 
 from hepad import samples
 from hepad.errors import told_plainly
+from hepad.export.command import add_command as add_export
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -14,6 +16,15 @@ def main(argv: list[str] | None = None) -> None:
     inspect.add_argument("files", nargs="+", metavar="FILE", help="path, pattern or address (root://, https://)")
     inspect.add_argument("--reader", help="the dialect, if it is not found by looking")
     inspect.set_defaults(run=_inspect)
+    score = commands.add_parser("score", help="score files with the models of a finished run")
+    score.add_argument("files", nargs="+", metavar="FILE", help="path, pattern or address (root://, https://)")
+    score.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="of the run (%(default)s)")
+    score.add_argument("--results", type=Path, default=Path("results"), help="of the run (%(default)s)")
+    score.add_argument("--task", required=True, help="whose models score")
+    score.add_argument("--eps-b", type=float, default=1e-2, help="background efficiency of the thresholds (%(default)s)")
+    score.add_argument("--reader", help="the dialect, if it is not found by looking")
+    score.set_defaults(run=_score)
+    add_export(commands)
     args = parser.parse_args(argv)
     with told_plainly():
         args.run(args)
@@ -23,6 +34,14 @@ def _inspect(args: argparse.Namespace) -> None:
     options = {"reader": args.reader} if args.reader else {}
     for path in samples.find_files(args.files):
         print("\n".join(samples.inspect(path, **options).lines()))
+
+
+def _score(args: argparse.Namespace) -> None:
+    from hepad.scoring import report, score_files  # torch takes seconds
+
+    options = {"reader": args.reader} if args.reader else {}
+    for scored in score_files(args.files, args.config, args.results, args.task, eps_b=args.eps_b, **options):
+        print("\n".join(report(scored, args.eps_b)))
 
 
 if __name__ == "__main__":

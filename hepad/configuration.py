@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 import yaml
 
-from hepad import detectors, representations, samples
+from hepad import detectors, representations, samples, sweeps
 from hepad.errors import InputError, choose
 from hepad.events import SPLITS
 
@@ -46,6 +46,16 @@ def _walk(node, path, where: str) -> None:
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             _walk(value, path, f"{where}[{i}]")
+
+
+def read_configuration(path: str | Path) -> dict:
+    """A configuration file, its grids of detectors expanded; InputError if it is none. Defaults are not filled in."""
+    refuse_duplicate_keys(path)
+    config = yaml.safe_load(Path(path).read_text())
+    missing = [key for key in ("samples", "representations", "detectors", "tasks") if key not in config]
+    if missing:
+        raise InputError(f"{path}: {', '.join(missing)} missing. Give the configuration of the run.")
+    return sweeps.expand(config)
 
 
 def refuse(error) -> NoReturn:

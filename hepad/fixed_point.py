@@ -37,7 +37,7 @@ from hepad.training import Schedule
 
 INPUT = "input_1"  # hls4ml's name
 BEYOND = 1e-4  # share of the inputs and activations of background that may saturate
-WIDEST = 32  # beyond, sums no longer fit what hls4ml computes with
+WIDEST = 24  # bits of a float32, in which the compiled C++ takes its input and gives its output
 COLUMNS = (
     *("signal", "engine", "khz", "eps_b", "threshold", "n_background_passed"),
     *("eps_s", "eps_s_low", "eps_s_high", "resolved"),

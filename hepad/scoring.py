@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad import detectors, representations, samples
+from hepad.configuration import read_configuration
 from hepad.efficiency import Efficiency, tail
 from hepad.errors import InputError, choose
 from hepad.evaluation import threshold_at
@@ -33,7 +34,7 @@ class Scored(NamedTuple):
 
 def score_files(
     files: str | list[str],
-    config: dict,
+    config: str | Path,
     results: str | Path,
     task: str,
     *,
@@ -46,7 +47,7 @@ def score_files(
     Parameters
     ----------
     files: paths, patterns or addresses
-    config: the configuration of the run
+    config: file with the configuration of the run
     results: its folder of results
     task: whose models score
     selection: of the probe jets; 'any' takes what is outside the background's window, too
@@ -57,6 +58,7 @@ def score_files(
     ------
     InputError: no such task, models or scores in ``results``, or a file that cannot be read
     """
+    config = read_configuration(config)
     entry = config["tasks"][choose("task", task, config["tasks"])]
     runs = [(name, seed) for name in entry["detectors"] for seed in entry.get("seeds", [1])]
     models = {f"{n}/{s}": detectors.load(Path(results) / "models" / task / n / f"{s}.safetensors") for n, s in runs}
@@ -83,3 +85,14 @@ def score_files(
         passing = {key: tail("signal", values).efficiency(thresholds[key]) for key, values in scores.items()}
         counts, seconds = meta["counts"][path], time.perf_counter() - start
         yield Scored(path, ", ".join(meta["readers"]), counts, seconds, lacking, scores, passing)
+
+
+def report(scored: Scored, eps_b: float) -> list[str]:
+    """Lines for people."""
+    counts = ", ".join(f"{what} {number}" for what, number in scored.counts.items())
+    lines = [f"{scored.path} (selection: any)", f"  {scored.reader}: {counts}; {scored.seconds:.1f} s"]
+    lines += [f"  not represented as '{name}': {why}" for name, why in scored.lacking.items()]
+    for key, found in scored.passing.items():
+        passed = f"{found.passed} of {found.total} above the threshold of ε_B = {eps_b:g}"
+        lines.append(f"  {key:<32}{passed}: {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+    return lines

@@ -190,7 +190,7 @@ def distil(
     Returns
     -------
     history, and facts: ``rank``, Spearman's correlation of student and teacher on valid background; ``rank_outliers``,
-    the same on valid outliers; ``parameters``, how many
+    the same on valid outliers, if any; ``parameters``, how many
 
     Raises
     ------
@@ -207,8 +207,9 @@ def distil(
     t = bits(teacher(train))
     pairs = {}
     for name, x in (("train", train), ("valid", valid)):
-        drawn = outliers(x, student.space, round(share * len(x)), generator)
-        pairs[name] = [torch.cat([student.prepare(e).flatten(1), t(teacher(e)).unsqueeze(1)], 1) for e in (x, drawn)]
+        events = [x, *outliers(x, student.space, round(share * len(x)), generator).split(len(x))]
+        events = [e for e in events if len(e)]  # without outliers, no detector need score nothing
+        pairs[name] = [torch.cat([student.prepare(e).flatten(1), t(teacher(e)).unsqueeze(1)], 1) for e in events]
 
     def loss(batch: Tensor, _step: int):
         return (student.network(batch[:, :-1].view(-1, *student.inputs)).squeeze(1) - batch[:, -1]).square().mean(), {}
@@ -224,11 +225,13 @@ def distil(
     )
     student.eval()
     facts = {"valid_loss": measure()["valid_loss"], "parameters": sum(p.numel() for p in student.parameters())}
-    for name, part in zip(("rank", "rank_outliers"), pairs["valid"], strict=True):
-        if len(part) > 1:
+    background, *others = pairs["valid"]
+    for name, parts in (("rank", [background]), ("rank_outliers", others)):
+        if parts:
+            events = torch.cat(parts)
             with torch.no_grad():
-                found = student.network(part[:, :-1].view(-1, *student.inputs)).squeeze(1)
-            facts[name] = spearman(found.cpu().numpy(), part[:, -1].cpu().numpy())
+                found = student.network(events[:, :-1].view(-1, *student.inputs)).squeeze(1)
+            facts[name] = spearman(found.cpu().numpy(), events[:, -1].cpu().numpy())
     if not facts["rank"] > 0.05:
         raise CollapseError(
             f"student: it does not follow its teacher on background (rank correlation {facts['rank']:.3f}). Give it "

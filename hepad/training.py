@@ -1,8 +1,8 @@
 """The only optimisation loop.
 
-Adam with cosine decay of the rate to zero, optionally with an exponential average of the weights. A detector with two
-phases (first an autoencoder, then an energy) calls it twice. Nothing in here can see a signal event: it is given
-background training data and a function that measures something on background validation data.
+Adam, the rate decaying to zero as a half cosine or constant, optionally with an exponential average of the weights.
+A detector with two phases (first an autoencoder, then an energy) calls it twice. Nothing here can see a signal event:
+it is given background training data and a function that measures something on background validation data.
 
 At every record the loop has a candidate: the running average of the weights, or the weights themselves. It ends with
 the candidate that one measured value chooses, or with the last. A training that diverges is stopped there and goes back
@@ -63,7 +63,8 @@ class CollapseError(InputError):
 class Schedule:
     """How long and how fast to train.
 
-    steps: number of updates; batch: events per update; rate: initial learning rate of Adam, decays as a half cosine;
+    steps: number of updates; batch: events per update; rate: initial learning rate of Adam; decay: it decays to zero as
+    a half cosine, otherwise it stays;
     average: decay per step of the running average of the weights that the training ends with, 0 for none;
     clip: largest norm of the whole gradient, or None.
     """
@@ -73,6 +74,7 @@ class Schedule:
     rate: float = 1e-3
     average: float = 0.0
     clip: float | None = None
+    decay: bool = True
 
     def __post_init__(self):
         clip = self.clip is None or self.clip > 0
@@ -125,7 +127,9 @@ def fit_loop(
     with progress.stage(phase, schedule.steps) as stage:
         try:
             for step, batch in enumerate(_batches(train, schedule, generator), start=1):
-                rate = schedule.rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / schedule.steps))
+                rate = schedule.rate
+                if schedule.decay:
+                    rate *= 0.5 * (1 + math.cos(math.pi * (step - 1) / schedule.steps))
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 module.train()

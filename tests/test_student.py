@@ -66,6 +66,15 @@ def test_a_convolutional_student_follows_its_teacher():
     assert student.inputs == (1, 8, 8)
 
 
+@pytest.mark.parametrize("share", [0, 2.5])
+def test_any_number_of_outliers_will_do(share):
+    asked = []
+    _, fit = distilled(VECTOR, {"hidden": [8]}, lambda x: asked.append(len(x)) or teacher(x), share=share)
+    assert min(asked) > 0
+    assert sum(asked) == 3000 + 3500 + share * 3500
+    assert ("rank_outliers" in fit.facts) == bool(share)
+
+
 def test_scores_are_bits_of_background_rate(fitted):
     student, _ = fitted
     x = background(VECTOR, 20_000, 8)

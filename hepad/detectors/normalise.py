@@ -116,9 +116,10 @@ class Compression(nn.Module):
 
     def _compress(self, x: Tensor) -> Tensor:
         flat, pixels = x.flatten(1), self.outer.pixels
-        code = self.plane.code(flat[:, :pixels])
-        size = (flat[:, :pixels] - self.plane.center).square().sum(1)
-        residual = (size - code.square().sum(1)).clamp(min=0) + self.floor
+        image = flat[:, :pixels]
+        code = self.plane.code(image)
+        # not |image - center|^2 - |code|^2: of their digits few are left, and the score would depend on the batch
+        residual = (image - self.plane.point(code)).square().sum(1) + self.floor
         return torch.cat([code, residual.log().unsqueeze(1), flat[:, pixels:]], 1)
 
     def forward(self, x: Tensor) -> Tensor:

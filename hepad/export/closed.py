@@ -45,7 +45,7 @@ class _Head(nn.Module):
             return x
         flat = x.flatten(1)
         image = flat[:, : head.pixels] if self.columns else flat
-        image = head.total * torch.softmax(image, 1) if head.unit_sum else torch.sigmoid(image + head.offset)
+        image = head.total * torch.softmax(image, 1) if head.unit_sum else torch.sigmoid(image)
         joined = torch.cat([image, flat[:, head.pixels :]], 1) if self.columns else image
         return joined.reshape(-1, *self.shape)
 

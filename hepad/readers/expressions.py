@@ -15,7 +15,8 @@ import numpy as np
 from hepad.errors import InputError
 
 FUNCTIONS: dict[str, Callable] = {
-    name: getattr(np, name) for name in "sqrt exp log log10 sin cos tan sinh cosh tanh arcsinh arctan2 hypot".split()
+    name: getattr(np, name)
+    for name in ("sqrt", "exp", "log", "log10", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsinh")
 } | {
     "abs": np.abs,
     "arctan2": np.arctan2,

@@ -10,7 +10,8 @@ from hepad.readers.rows import pad
 def unsound(values, *, positive: bool = False) -> np.ndarray:
     """(N,) bool: entries of ``values`` (N, ...), with NaN, infinity or, if ``positive``, a negative."""
     if isinstance(values, ak.Array) and values.ndim > 1:
-        bad = unsound(ak.flatten(values, axis=1), positive=positive)
+        inner = flat(values) if values.ndim == 2 else ak.flatten(values, axis=1)
+        bad = unsound(inner, positive=positive)
         found = np.zeros(len(values), bool)
         if bad.any():  # whose they are, only then
             found[rows_of(values)[bad]] = True
@@ -24,12 +25,22 @@ def unsound(values, *, positive: bool = False) -> np.ndarray:
 
 def flat(values) -> np.ndarray:
     """(M,) all values of a jagged array (N, *)."""
-    return ak.to_numpy(ak.flatten(values, axis=1))
+    return parts(values)[1]
 
 
 def rows_of(values) -> np.ndarray:
     """(M,) the row that each of :func:`flat` belongs to."""
-    return np.repeat(np.arange(len(values)), ak.to_numpy(ak.num(values, axis=1)))
+    counts = parts(values)[0]
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+def parts(values) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (N,) and values (M,) of a jagged array (N, *)."""
+    layout = values.layout
+    if isinstance(layout, ak.contents.ListOffsetArray) and isinstance(layout.content, ak.contents.NumpyArray):
+        offsets = np.asarray(layout.offsets)  # what comes out of a file: nothing has to be computed
+        return np.diff(offsets), np.asarray(layout.content.data)[offsets[0] : offsets[-1]]
+    return ak.to_numpy(ak.num(values, axis=1)), ak.to_numpy(ak.flatten(values, axis=1))
 
 
 def masses(component: dict[str, np.ndarray]) -> np.ndarray:

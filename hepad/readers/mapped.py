@@ -21,7 +21,7 @@ from hepad.files.columns import open_columns
 from hepad.kinematics import from_cartesian
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.expressions import branches_of, evaluate
-from hepad.readers.jagged import flat, masses, rows_of, summed, unsound
+from hepad.readers.jagged import flat, masses, parts, summed, unsound
 from hepad.readers.rows import UNITS, WIDTHS, pad
 
 COLLECTIONS = ("jets", "electrons", "muons", "photons")
@@ -241,11 +241,11 @@ def _four_vectors(path: str, arrays: dict, group: str, width: int, scale: float)
     """(N, width, 4) float32 of (pt, eta, phi, mass) from jagged components; and, flat, their rows and vectors."""
     names = [x for x in (*FOUR_VECTOR, "energy", "px", "py", "pz") if f"{group}_{x}" in arrays]
     layout = next(x for x in LAYOUTS if set(x) <= set(names))
-    counts = [ak.to_numpy(ak.num(arrays[f"{group}_{x}"])) for x in layout]
-    if any((count != counts[0]).any() for count in counts):
+    found = {x: parts(arrays[f"{group}_{x}"]) for x in layout}
+    counts, *others = (count for count, _ in found.values())
+    if any((count != counts).any() for count in others):
         raise InputError(f"{path}: the branches of '{group}' ({', '.join(layout)}) differ in length. Check 'branches'.")
-    row = rows_of(arrays[f"{group}_{layout[0]}"])
-    component = {x: flat(arrays[f"{group}_{x}"]) for x in layout}
+    row, component = np.repeat(np.arange(len(counts)), counts), {x: values for x, (_, values) in found.items()}
     if layout[0] == "px":
         p = from_cartesian(np.stack(list(component.values()), axis=-1))
     else:
@@ -253,4 +253,4 @@ def _four_vectors(path: str, arrays: dict, group: str, width: int, scale: float)
     p[:, [0, 3]] *= p.dtype.type(scale)
     there = p[:, 0] > 0  # regular arrays are padded with zeros
     row, p = (row, p) if there.all() else (row[there], p[there])
-    return pad(row, p, len(counts[0]), width), row, p
+    return pad(row, p, len(counts), width), row, p

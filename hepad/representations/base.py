@@ -90,4 +90,8 @@ class Representation(ABC):
             yield self.transform(events[start : start + size])
 
     def __call__(self, events: Events) -> torch.Tensor:
-        return torch.cat([torch.empty(0, *self.space.shape), *self.chunks(events)])
+        x, start = torch.empty(len(events), *self.space.shape), 0
+        for part in self.chunks(events):
+            x[start : start + len(part)] = part
+            start += len(part)
+        return x

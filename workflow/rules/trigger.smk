@@ -3,21 +3,23 @@
 
 rule rates:
     input:
-        scores=lambda w: expand("results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]),
+        scores=lambda w: expand(
+            "results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]
+        ),
         events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
     output:
         "results/rates/{task}.json",
-    params:
-        samples=lambda w: SAMPLES_OF[w.task],
-        rate=lambda w: config["samples"][TASKS[w.task]["background"]].get("rate"),
-        menu=lambda w: config["samples"][TASKS[w.task]["background"]].get("menu"),
-        budgets=config["evaluation"]["rates_khz"],
     log:
         "results/logs/rates/{task}.log",
     benchmark:
         "results/benchmarks/rates/{task}.tsv"
     conda:
         "../../environment.yml"
+    params:
+        samples=lambda w: SAMPLES_OF[w.task],
+        rate=lambda w: config["samples"][TASKS[w.task]["background"]].get("rate"),
+        menu=lambda w: config["samples"][TASKS[w.task]["background"]].get("menu"),
+        budgets=config["evaluation"]["rates_khz"],
     script:
         "../scripts/rates.py"
 
@@ -26,15 +28,17 @@ rule tabulate_rates:
     input:
         expand("results/rates/{task}.json", task=TASKS),
     output:
-        report("results/rates.csv", caption="../report/rates_table.rst", category="Tables"),
-    params:
-        tasks=list(TASKS),
+        report(
+            "results/rates.csv", caption="../report/rates_table.rst", category="Tables"
+        ),
     log:
         "results/logs/tabulate_rates.log",
     benchmark:
         "results/benchmarks/tabulate_rates.tsv"
     conda:
         "../../environment.yml"
+    params:
+        tasks=list(TASKS),
     script:
         "../scripts/tabulate_rates.py"
 
@@ -51,16 +55,16 @@ rule plot_trigger:
             category="Trigger",
             labels={"task": "{task}", "figure": "efficiency and rate, {signal}"},
         ),
-    params:
-        style=config["style"],
-        labels=labels(),
-        background=lambda w: TASKS[w.task]["background"],
     log:
         "results/logs/figures/{task}_trigger_{signal}.log",
     benchmark:
         "results/benchmarks/figures/{task}_trigger_{signal}.tsv"
     conda:
         "../../environment.yml"
+    params:
+        style=config["style"],
+        labels=labels(),
+        background=lambda w: TASKS[w.task]["background"],
     script:
         "../scripts/plot_trigger.py"
 
@@ -68,7 +72,9 @@ rule plot_trigger:
 rule plot_rates:
     input:
         rates="results/rates/{task}.json",
-        scores=lambda w: expand("results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]),
+        scores=lambda w: expand(
+            "results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]
+        ),
         events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
     output:
         rates=report(
@@ -85,6 +91,12 @@ rule plot_rates:
             category="Trigger",
             labels={"task": "{task}", "figure": "turn-ons, {detector}"},
         ),
+    log:
+        "results/logs/figures/{task}_rates.log",
+    benchmark:
+        "results/benchmarks/figures/{task}_rates.tsv"
+    conda:
+        "../../environment.yml"
     params:
         style=config["style"],
         labels=labels(),
@@ -92,12 +104,6 @@ rule plot_rates:
         detectors=lambda w: TASKS[w.task]["detectors"],
         seed=lambda w: TASKS[w.task]["seeds"][0],
         working_point=config["evaluation"]["working_point"],
-    log:
-        "results/logs/figures/{task}_rates.log",
-    benchmark:
-        "results/benchmarks/figures/{task}_rates.tsv"
-    conda:
-        "../../environment.yml"
     script:
         "../scripts/plot_rates.py"
 
@@ -109,18 +115,22 @@ rule diagnose:
         models=lambda w: models_of(w.task, seeds=TASKS[w.task]["seeds"][:1]),
     output:
         "results/diagnostics/{task}.json",
-    params:
-        representations=lambda w: {r: config["representations"][r] for r in representations_of(w.task)},
-        detectors=lambda w: {d: representation_of(d) for d in TASKS[w.task]["detectors"]},
-        seed=lambda w: TASKS[w.task]["seeds"][0],
-        eps_b=config["evaluation"]["eps_b"],
-        working_point=config["evaluation"]["working_point"],
     log:
         "results/logs/diagnose/{task}.log",
     benchmark:
         "results/benchmarks/diagnose/{task}.tsv"
     conda:
         "../../environment.yml"
+    params:
+        representations=lambda w: {
+            r: config["representations"][r] for r in representations_of(w.task)
+        },
+        detectors=lambda w: {
+            d: representation_of(d) for d in TASKS[w.task]["detectors"]
+        },
+        seed=lambda w: TASKS[w.task]["seeds"][0],
+        eps_b=config["evaluation"]["eps_b"],
+        working_point=config["evaluation"]["working_point"],
     script:
         "../scripts/diagnose.py"
 
@@ -129,7 +139,11 @@ rule tabulate_diagnostics:
     input:
         expand("results/diagnostics/{task}.json", task=TASKS),
     output:
-        report("results/diagnostics.csv", caption="../report/diagnostics_table.rst", category="Diagnostics"),
+        report(
+            "results/diagnostics.csv",
+            caption="../report/diagnostics_table.rst",
+            category="Diagnostics",
+        ),
     log:
         "results/logs/tabulate_diagnostics.log",
     benchmark:
@@ -143,22 +157,30 @@ rule tabulate_diagnostics:
 # A training of its own on background with some signal in it, for the report alone: its model is not kept.
 rule contaminate:
     input:
-        background=lambda w: features_of(TASKS[w.task]["background"], "train", representation_of(w.detector)),
-        signal=lambda w: features_of(TASKS[w.task]["signals"][0], "train", representation_of(w.detector)),
-        background_test=lambda w: features_of(TASKS[w.task]["background"], "test", representation_of(w.detector)),
-        signal_test=lambda w: features_of(TASKS[w.task]["signals"][0], "test", representation_of(w.detector)),
+        background=lambda w: features_of(
+            TASKS[w.task]["background"], "train", representation_of(w.detector)
+        ),
+        signal=lambda w: features_of(
+            TASKS[w.task]["signals"][0], "train", representation_of(w.detector)
+        ),
+        background_test=lambda w: features_of(
+            TASKS[w.task]["background"], "test", representation_of(w.detector)
+        ),
+        signal_test=lambda w: features_of(
+            TASKS[w.task]["signals"][0], "test", representation_of(w.detector)
+        ),
     output:
         "results/contamination/{task}/{detector}.json",
-    params:
-        spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
-        fractions=config["evaluation"]["contamination"],
-        seed=lambda w: TASKS[w.task]["seeds"][0],
     log:
         "results/logs/contaminate/{task}_{detector}.log",
     benchmark:
         "results/benchmarks/contaminate/{task}_{detector}.tsv"
     conda:
         "../../environment.yml"
+    params:
+        spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
+        fractions=config["evaluation"]["contamination"],
+        seed=lambda w: TASKS[w.task]["seeds"][0],
     script:
         "../scripts/contaminate.py"
 
@@ -176,17 +198,17 @@ rule plot_diagnostics:
             category="Diagnostics",
             labels={"task": "{task}"},
         ),
-    params:
-        style=config["style"],
-        labels=labels(),
-        groups=groups(),
-        background=lambda w: TASKS[w.task]["background"],
-        backgrounds={task: entry["background"] for task, entry in TASKS.items()},
     log:
         "results/logs/figures/{task}_diagnostics.log",
     benchmark:
         "results/benchmarks/figures/{task}_diagnostics.tsv"
     conda:
         "../../environment.yml"
+    params:
+        style=config["style"],
+        labels=labels(),
+        groups=groups(),
+        background=lambda w: TASKS[w.task]["background"],
+        backgrounds={task: entry["background"] for task, entry in TASKS.items()},
     script:
         "../scripts/plot_diagnostics.py"

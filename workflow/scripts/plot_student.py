@@ -15,13 +15,11 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params, labels, folder = snakemake.params, snakemake.params.labels, Path(snakemake.input.scores)
     found = {name: read_scores(folder / f"{name}.h5") for name in (params.background, *params.signals)}
     samples = {name: (scores, about["weight"]) for name, (scores, about) in found.items()}
-    meta = Events.outline(snakemake.input.events)[0] if params.rate else {}
-    scale = scale_of(params.background, params.rate, meta) if params.rate else None
+    scale = scale_of(params.background, params.rate, Events.outline(snakemake.input.events)[0]) if params.rate else None
     of = {n: compare(samples[params.background], samples[n], scale, params.khz, params.eps_b) for n in params.signals}
     write_rows(snakemake.output.table, COLUMNS, [{"signal": n, **row} for n, rows in of.items() for row in rows])
     rows = [{**row, "signal": labels[n]} for n, rows in of.items() for row in rows]
-    names = {row["engine"]: row["engine"].replace("/", ", ") for row in rows} | {
-        "detector/teacher": labels[params.detector]
-    }
+    shown = {"detector/teacher": labels[params.detector]}
+    names = {row["engine"]: shown.get(row["engine"], row["engine"].replace("/", ", ")) for row in rows}
     figure = student_efficiencies(rows, names, params.style, title=labels[params.background])
     save(figure, Path(snakemake.output.figure).with_suffix(""))
