@@ -22,6 +22,8 @@ include: "workflow/rules/detectors.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/selection.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/trigger.smk"
+include: "workflow/rules/student.smk"
 
 
 onstart:

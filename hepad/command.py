@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     score.add_argument("--config", type=Path, default=Path("config/config.yaml"), help="of the run (%(default)s)")
     score.add_argument("--results", type=Path, default=Path("results"), help="of the run (%(default)s)")
     score.add_argument("--task", required=True, help="whose models score")
-    score.add_argument("--eps-b", type=float, default=1e-2, help="background efficiency of the thresholds (%(default)s)")
+    score.add_argument("--eps-b", type=float, default=1e-2, help="ε_B of the thresholds (%(default)s)")
     score.add_argument("--reader", help="the dialect, if it is not found by looking")
     score.set_defaults(run=_score)
     add_export(commands)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
-from hepad.readers.rows import content_id, sum_pt
+from hepad.rows import content_id, sum_pt
 from hepad.tables import write_rows
 
 SAME = {"jet_radius": "the radius of their jets", "sqrt_s_tev": "the energy of the collisions [TeV]"}

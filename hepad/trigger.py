@@ -164,7 +164,7 @@ def _independent(passing: Events) -> float | None:
     """Effective number of different hardest collisions, for crossings overlaid from a pool (None for other samples)."""
     if passing.meta.get("rate", {}).get("kind") != "zero_bias" or "hardest_pileup" not in passing.truth:
         return None
-    from hepad.samples.pileup import independent  # here: it brings all readers of files along
+    from hepad.simulation.pileup import independent  # here: it brings all readers of files along
 
     return independent(passing.event_id // FIRST_IDS, passing.truth["hardest_pileup"])
 

@@ -14,8 +14,8 @@ from hepad.evaluation import evaluate
 from hepad.events import Events
 from hepad.features import Features
 from hepad.rate import zero_bias
-from hepad.readers.rows import complete
 from hepad.representations import Space
+from hepad.rows import complete
 from hepad.style import UNRESOLVED, style
 
 CONFIG = {"sqrt_s_tev": 14}

@@ -43,9 +43,7 @@ def test_datasets_are_read_in_step(tmp_path):
     with h5py.File(path, "w") as file:
         file["x"], file["y"] = np.arange(10), np.arange(20.0).reshape(10, 2)
     with h5py.File(path) as file:
-        found = {
-            name: hdf5.dataset(path, file, name, shape) for name, shape in {"x": (None,), "y": (10, 2)}.items()
-        }
+        found = {name: hdf5.dataset(path, file, name, shape) for name, shape in {"x": (None,), "y": (10, 2)}.items()}
         blocks = list(hdf5.blocks(path, found, 4))
     assert [start for start, _ in blocks] == [0, 4, 8]
     for name, expected in {"x": np.arange(10), "y": np.arange(20.0).reshape(10, 2)}.items():

@@ -7,9 +7,9 @@ import pytest
 
 from hepad.errors import InputError
 from hepad.events import ARRAYS
-from hepad.samples.level1 import D_ETA, D_PHI, ETA, N_PHI, density, level1_objects, towers
-from hepad.samples.pileup import Pileup, Pool, draw, independent, overlay
-from hepad.samples.response import CHARGED_HADRON, MUON, PHOTON, Particles, Response
+from hepad.simulation.level1 import D_ETA, D_PHI, ETA, N_PHI, density, level1_objects, towers
+from hepad.simulation.pileup import Pileup, Pool, draw, independent, overlay
+from hepad.simulation.response import CHARGED_HADRON, MUON, PHOTON, Particles, Response
 
 CARDS = Path(__file__).parents[1] / "config" / "cards"
 MINIMUM_BIAS = CARDS / "minimum_bias.cmnd"
@@ -152,7 +152,7 @@ def card(tmp_path_factory):
 
 def zero_bias(card, seed):
     pytest.importorskip("pythia8mc")
-    from hepad.samples.pythia import generate
+    from hepad.simulation.pythia import generate
 
     settings = {"selection": "any", "response": True, "level1": True}
     return generate(card, 150, seed, zero_bias={"mean": [10, 90], "pool": 300}, **settings)
@@ -186,7 +186,7 @@ def test_the_same_seed_gives_the_same_crossings(crossings, card):
 
 def test_pileup_of_hard_samples(card):
     pytest.importorskip("pythia8mc")
-    from hepad.samples.pythia import generate
+    from hepad.simulation.pythia import generate
 
     window = {"pt": [150, 300], "abs_eta": 2.0}
     pileup = {"card": card, "mean": 40, "pool": 100}
@@ -201,7 +201,7 @@ def test_pileup_of_hard_samples(card):
 
 def test_combinations_that_mean_nothing():
     pytest.importorskip("pythia8mc")
-    from hepad.samples.pythia import generate
+    from hepad.simulation.pythia import generate
 
     both = {"mean": 5, "pool": 10}
     common = {"selection": "any", "response": True}

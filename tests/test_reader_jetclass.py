@@ -15,7 +15,7 @@ from hepad.files import parquet
 from hepad.kinematics import to_cartesian
 from hepad.readers.base import Contents
 from hepad.readers.jetclass import JetClass
-from hepad.readers.rows import sum_pt
+from hepad.rows import sum_pt
 
 COMPONENTS = ("part_px", "part_py", "part_pz", "part_energy")
 

@@ -13,7 +13,7 @@ from hepad.events import SPLITS
 from hepad.files.contents import contents
 from hepad.readers.jetclass import JetClass
 from hepad.readers.l1_anomaly import L1Anomaly
-from hepad.readers.rows import event_id
+from hepad.rows import event_id
 
 
 @pytest.fixture

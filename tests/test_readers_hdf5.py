@@ -13,8 +13,8 @@ from hepad.kinematics import delta_phi, sum_four_vectors
 from hepad.readers.adc2021 import ADC2021
 from hepad.readers.jetnet import JetNet
 from hepad.readers.lhco import LHCOlympics
-from hepad.readers.rows import sum_pt
 from hepad.readers.top_tagging import TopTagging
+from hepad.rows import sum_pt
 
 READERS = (ADC2021, JetNet, LHCOlympics, TopTagging)
 

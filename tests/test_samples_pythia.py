@@ -12,8 +12,8 @@ from hepad.kinematics import from_cartesian, sum_four_vectors
 pytest.importorskip("pythia8mc")
 
 from hepad.samples import merge_meta, read, write_root
-from hepad.samples import truth as facts
-from hepad.samples.pythia import generate, start
+from hepad.simulation import truth as facts
+from hepad.simulation.pythia import generate, start
 
 CARDS = Path(__file__).parents[1] / "config" / "cards"
 WINDOW = {"pt": [550, 650], "abs_eta": 2.0}

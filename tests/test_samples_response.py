@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepad.samples.response import (
+from hepad.simulation.response import (
     CHARGED_HADRON,
     MUON,
     NEUTRAL_HADRON,

@@ -13,8 +13,8 @@ from hepad import quality
 from hepad.errors import InputError
 from hepad.events import ARRAYS, GROUPS, SPLITS, Events, concatenate
 from hepad.kinematics import delta_phi, sum_four_vectors
-from hepad.readers.rows import WIDTHS
 from hepad.representations import EventVector, JetImage
+from hepad.rows import WIDTHS
 from hepad.samples import read, stream_of, write_root
 
 SPLIT = (0.6, 0.1, 0.3)

@@ -18,7 +18,7 @@ from hepad.io import open_hdf5
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.event_objects import MASSES
 from hepad.readers.jagged import unsound
-from hepad.readers.rows import WIDTHS
+from hepad.rows import WIDTHS
 
 SHAPE = (None, 19, 4)
 SLOTS = {"electrons": slice(1, 5), "muons": slice(5, 9), "jets": slice(9, 19)}

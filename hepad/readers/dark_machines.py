@@ -25,7 +25,7 @@ from hepad.errors import InputError, choose
 from hepad.kinematics import delta_phi
 from hepad.readers import base
 from hepad.readers.base import Contents, Found, Reader
-from hepad.readers.rows import UNITS, WIDTHS, check_units, pad
+from hepad.rows import UNITS, WIDTHS, check_units, pad
 
 SYMBOLS = {"j": "jets", "b": "jets", "e-": "electrons", "e+": "electrons", "m-": "muons", "m+": "muons", "g": "photons"}
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV

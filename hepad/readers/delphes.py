@@ -40,7 +40,7 @@ from hepad.readers.event_objects import (
     row_damage,
 )
 from hepad.readers.jagged import flat, rows_of, unsound
-from hepad.readers.rows import WIDTHS, pad
+from hepad.rows import WIDTHS, pad
 
 LOOK = 200  # entries from which it is learnt where a jet's constituents are stored
 LARGE = re.compile(r"Fat|Large|AK8|AK1|CA8|CA1|R08|R1")

@@ -12,7 +12,7 @@ from hepad.errors import InputError, choose
 from hepad.files.root import names as branch_names
 from hepad.files.root import open_root, open_tree, reading, tables
 from hepad.readers.jagged import flat, leading, padded, unsound
-from hepad.readers.rows import WIDTHS, content_id
+from hepad.rows import WIDTHS, content_id
 
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
 NUMBER = "(?:bool|u?int[0-9]+|float[0-9]+)"

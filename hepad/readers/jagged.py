@@ -4,7 +4,7 @@ import awkward as ak
 import numpy as np
 
 from hepad.kinematics import from_cartesian, to_cartesian
-from hepad.readers.rows import pad
+from hepad.rows import pad
 
 
 def unsound(values, *, positive: bool = False) -> np.ndarray:

@@ -26,7 +26,7 @@ from hepad.kinematics import from_cartesian
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.event_objects import Branches
 from hepad.readers.jagged import flat, padded_cartesian, rows_of, unsound
-from hepad.readers.rows import WIDTHS
+from hepad.rows import WIDTHS
 
 PARTICLES = ("part_px", "part_py", "part_pz", "part_energy")
 NUMBERS = ("jet_label", "label")  # the class as a number, in Parquet files

@@ -17,7 +17,7 @@ from hepad.io import open_hdf5
 from hepad.kinematics import delta_phi
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.jagged import unsound
-from hepad.readers.rows import WIDTHS, pad
+from hepad.rows import WIDTHS, pad
 
 DATASETS = {"particle_features": (None, None, 4), "jet_features": (None, 4)}
 APPROXIMATE = "φ of the jets is not stored: 0 is used, and particles are massless."

@@ -31,7 +31,7 @@ from hepad.kinematics import delta_phi
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.event_objects import MASSES, Branches
 from hepad.readers.jagged import flat, rows_of, unsound
-from hepad.readers.rows import WIDTHS, event_id, pad
+from hepad.rows import WIDTHS, event_id, pad
 
 PT_STEP = 0.5
 CALORIMETER = (0.0870 / 2, 2 * np.pi / 144)  # steps of eta and phi

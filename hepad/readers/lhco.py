@@ -17,7 +17,9 @@ from hepad.io import open_hdf5
 from hepad.kinematics import MAX_ABS_ETA
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.jagged import unsound
-from hepad.readers.rows import WIDTHS, content_id
+from hepad.rows import WIDTHS, content_id
+from hepad.simulation import reconstruction
+from hepad.simulation.response import Particles
 
 PARTICLES = list(range(2100))
 LABEL = 2100
@@ -93,8 +95,6 @@ class LHCOlympics(Reader):
                 wanted = (label[:, 0] == self.is_signal) | wrong["label"]
                 refused["is_signal"] = int((~wanted).sum())
                 p, entry, wrong = p[wanted], entry[wanted], {name: bad[wanted] for name, bad in wrong.items()}
-        from hepad.samples import reconstruction  # here: samples are made with the readers
-
         p = np.where(wrong["particles"][:, None, None], 0, p)
         particles = _particles(p)
         jets = reconstruction.cluster(particles, len(p), self.radius)
@@ -114,10 +114,8 @@ class LHCOlympics(Reader):
         return Block(columns, entry[event], {name: bad[event] for name, bad in wrong.items()}, refused)
 
 
-def _particles(p: np.ndarray):
+def _particles(p: np.ndarray) -> Particles:
     """The particles of the events p (N, 700, 3), flat, of no known kind."""
-    from hepad.samples.response import Particles
-
     event, place = np.nonzero(p[..., 0] > 0)
     unknown = np.zeros(len(event), np.int32)
     momenta = np.concatenate([p[event, place].astype(np.float64), np.zeros((len(event), 1))], axis=1)

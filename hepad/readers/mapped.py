@@ -22,10 +22,12 @@ from hepad.kinematics import from_cartesian
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.expressions import branches_of, evaluate
 from hepad.readers.jagged import flat, masses, parts, summed, unsound
-from hepad.readers.rows import UNITS, WIDTHS, pad
+from hepad.rows import UNITS, WIDTHS, pad
 
 COLLECTIONS = ("jets", "electrons", "muons", "photons")
 FACTS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64, "n_pv": np.float32, "pileup": np.float32}
+# of hepad's own files, with and without constituents
+OWN = ({"constituent_pt", "constituent_eta", "constituent_phi"}, {"jet_pt", "jets_pt", "met_pt", "event_id"})
 PREFIXES = ("truth_", "trigger_")
 NAMES = {
     **{f"{group}_{x}": group for group in ("jet", *COLLECTIONS) for x in (*FOUR_VECTOR, "energy")},
@@ -69,13 +71,15 @@ class Mapped(Reader):
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
-        return {"constituent_pt", "constituent_eta", "constituent_phi"} <= contents.tables.get("events", frozenset())
+        names = contents.tables.get("events", frozenset())
+        return any(own <= names for own in OWN)
 
     def look(self, path: str) -> Found:
         with open_columns(path, self.tree) as columns:
             mapping = self._mapping(path, columns.names)
             meta = columns.meta if self.branches is None else {}
-            present = {group for group in (*COLLECTIONS, "met") if f"{group}_pt" in mapping} | {"constituents"}
+            present = {group for group in (*COLLECTIONS, "met") if f"{group}_pt" in mapping}
+            present |= {"constituents"} if _layout(mapping) else set()
             present |= {name for name in ("weight", "event_id", "pileup") if name in mapping}
             present |= {"b_tag"} & {name.removeprefix("jets_") for name in mapping}
             triggers = tuple(sorted(name[8:] for name in mapping if name.startswith("trigger_")))
@@ -100,7 +104,7 @@ class Mapped(Reader):
         for cut in self.cuts:
             with _at(path, "in 'cuts'"):
                 branches_of(cut, present)
-        if _layout(mapping) is None:
+        if _layout(mapping) is None and (self.branches is not None or "jet_pt" not in mapping):
             raise InputError(
                 f"{path}: the constituents are missing: 'branches' must give constituent_pt, _eta, _phi (and _mass or "
                 f"_energy), or _px, _py, _pz, _energy. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "
@@ -136,19 +140,20 @@ class Mapped(Reader):
     def _columns(self, path: str, arrays: dict) -> dict[str, np.ndarray]:
         """The columns of Events of one block of entries."""
         scale = UNITS[self.units]
-        constituents, row, p = _four_vectors(path, arrays, "constituent", self.max_constituents, scale)
-        columns = {"constituents": constituents}
+        columns, n = {}, len(next(iter(arrays.values())))
+        if _layout(arrays):
+            columns["constituents"], row, p = _four_vectors(path, arrays, "constituent", self.max_constituents, scale)
         if "jet_pt" in arrays:
             jet = {x: ak.to_numpy(arrays[f"jet_{x}"]) for x in (*FOUR_VECTOR, "energy") if f"jet_{x}" in arrays}
             mass = masses(jet) * scale
             columns["jet"] = np.stack([jet["pt"] * scale, jet["eta"], jet["phi"], mass], axis=-1).astype(np.float32)
         else:
-            columns["jet"] = summed(row, p, len(constituents))
+            columns["jet"] = summed(row, p, n)
         for group in COLLECTIONS:
             if f"{group}_pt" in arrays:
                 columns[group], row, p = _four_vectors(path, arrays, group, WIDTHS[group], scale)
                 if group == "jets" and "jets_b_tag" in arrays:
-                    columns["b_tag"] = _tags(path, arrays, row, p, len(constituents))
+                    columns["b_tag"] = _tags(path, arrays, row, p, n)
         if "met_pt" in arrays:
             met = [ak.to_numpy(arrays["met_pt"]) * scale, ak.to_numpy(arrays["met_phi"])]
             columns["met"] = np.stack(met, axis=-1).astype(np.float32)

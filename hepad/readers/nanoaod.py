@@ -35,7 +35,7 @@ from hepad.readers.event_objects import (
 )
 from hepad.readers.jagged import unsound
 from hepad.readers.pfnano import Links, choose_weight, constituents, find_links, probe_jets
-from hepad.readers.rows import event_id
+from hepad.rows import event_id
 
 NUMBERS = {"run": "run", "luminosity_block": "luminosityBlock", "event": "event"}
 SCALARS = {"n_pv": "PV_npvs", "pileup": "Pileup_nTrueInt", "weight": "genWeight"}

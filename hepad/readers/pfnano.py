@@ -19,7 +19,7 @@ from hepad.errors import InputError
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.event_objects import Branches, Collection, Probes, probes, read, row_damage
 from hepad.readers.jagged import flat, rows_of
-from hepad.readers.rows import WIDTHS, pad
+from hepad.rows import WIDTHS, pad
 
 # link of a jet, index of its candidate, candidates
 DIALECTS = (("{}PFCands", "pFCandsIdx", "PFCands"), ("{}PFCand", "pfCandIdx", "PFCand"))

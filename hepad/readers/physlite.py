@@ -40,7 +40,7 @@ from hepad.readers.event_objects import (
     read,
 )
 from hepad.readers.jagged import unsound
-from hepad.readers.rows import event_id
+from hepad.rows import event_id
 
 TREES = ("CollectionTree", "EventData")
 JETS = ("AnalysisLargeRJets", "AnalysisJets")

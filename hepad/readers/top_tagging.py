@@ -17,7 +17,7 @@ from hepad.io import open_hdf5
 from hepad.kinematics import from_cartesian
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.jagged import unsound
-from hepad.readers.rows import WIDTHS, pad
+from hepad.rows import WIDTHS, pad
 
 COMPONENTS = ("E", "PX", "PY", "PZ")  # the order in the files: nothing is copied to get at them
 # ttv of the reference set, as an index into SPLITS

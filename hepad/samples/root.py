@@ -21,6 +21,8 @@ def write_root(events: Events, path: str | Path) -> None:
     columns |= {f"trigger_{name}": events.triggers[:, i] for i, name in enumerate(events.meta.get("triggers", ()))}
     for name in ("constituents", *COLLECTIONS):
         padded = getattr(events, name)
+        if not padded.shape[1]:  # trigger objects have no constituents
+            continue
         present = padded[..., 0] > 0
         count = present.sum(axis=1)
         fields = {x: ak.unflatten(padded[..., i][present], count) for i, x in enumerate(FOUR_VECTOR)}
@@ -33,4 +35,3 @@ def write_root(events: Events, path: str | Path) -> None:
         for start in range(0, len(events), 10_000):
             file["events"].extend({name: column[start : start + 10_000] for name, column in columns.items()})
         file["meta"] = json.dumps(events.meta)
-

@@ -24,7 +24,7 @@ from hepad.events import Events
 from hepad.io import ahead
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.base import Block, Found, Reader
-from hepad.readers.rows import (
+from hepad.rows import (
     check_units,
     complete,
     content_id,

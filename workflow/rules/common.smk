@@ -17,12 +17,17 @@ with errors.told_plainly():
         configuration.refuse(error.__context__)
     config.update(sweeps.expand(config))
     configuration.check(config)
+    if config["students"]:
+        from hepad import fixed_point
+
+        fixed_point.check(config)
     configuration.check_inputs(config, workflow.basedir)
     DEVICE = device.resolve(config["device"])
 
 TASKS = config["tasks"]
 SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
 BELIEFS = ("beliefs", "negatives", "paths")
+CHECKS = ("data_quality", "rates", "diagnostics")
 FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf", "data_quality.pdf")
 
 
@@ -59,7 +64,20 @@ def addresses_of(sample):
 
 def generation_of(sample):
     """The settings of a source that concern its generation."""
-    return {key: source_of(sample)[key] for key in ("jets", "chunks", "seed", "leading", "response", "matching")}
+    keys = ("jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
+    source = {key: source_of(sample)[key] for key in keys}
+    if source["pileup"]:
+        source["pileup"] = source["pileup"] | {"card": str(pileup_card_of(sample))}
+    return source
+
+
+def pileup_card_of(sample):
+    return configuration.find_card(source_of(sample)["pileup"]["card"], workflow.basedir)
+
+
+def cards_of(sample):
+    """The cards that a sample is generated from, that of its pile-up included."""
+    return [card_of(sample)] + ([pileup_card_of(sample)] if source_of(sample)["pileup"] else [])
 
 
 def reading_of(sample):
@@ -187,13 +205,35 @@ def labels():
         signals = [wildcards.signal] if "signal" in wildcards.keys() else task["signals"]
         shown = [(name, config["samples"][name]) for name in (task["background"], *signals)]
         shown += [(name, config["detectors"][name]) for name in task["detectors"]]
-        return {name: entry.get("label", name) for name, entry in shown}
+        found = {name: entry.get("label", name) for name, entry in shown}
+        any_window = {name: " (window: any)" for name, entry in shown if entry.get("selection") == "any"}
+        return {name: label + any_window.get(name, "") for name, label in found.items()}
 
     return of_job
 
 
+def evaluations_with_swapped(task):
+    """Evaluations of a task, and of those in which its background is a signal and one of its signals the background."""
+    own = TASKS[task]
+    swapped = [
+        name
+        for name, entry in TASKS.items()
+        if own["background"] in entry["signals"] and entry["background"] in own["signals"]
+    ]
+    return expand("results/evaluation/{task}/{signal}.json", task=task, signal=own["signals"]) + expand(
+        "results/evaluation/{task}/{signal}.json", task=swapped, signal=own["background"]
+    )
+
+
+def contaminations_of(task):
+    """Of the fast detectors of a task, if the configuration asks for it."""
+    fast = [d for d in TASKS[task]["detectors"] if groups()[d] == "detector" and d not in energy_detectors_of(task)]
+    wanted = fast if config["evaluation"]["contamination"] else []
+    return expand("results/contamination/{task}/{detector}.json", task=task, detector=wanted)
+
+
 def tables():
-    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "dark_machines", "ceiling", "data_quality"))
+    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "dark_machines", "ceiling", *CHECKS))
     if any(energy_detectors_of(task) for task in TASKS):
         paths.append("results/selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
@@ -203,6 +243,8 @@ def figures():
     paths = expand("results/figures/{task}/{figure}", task=TASKS, figure=FIGURES)
     for task, entry in TASKS.items():
         paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
+        paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
+        paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons", "diagnostics.pdf"))
         if any(representations.build(config["representations"][r]).needs_constituents for r in representations_of(task)):
             paths.append(f"results/figures/{task}/images.pdf")
         if image_detectors_of(task):
@@ -211,4 +253,5 @@ def figures():
             paths += expand("results/figures/{task}/{name}", task=task, name=["selection", *BELIEFS])
         if generating_detectors_of(task):
             paths.append(f"results/figures/{task}/generated")
+    paths += expand("results/figures/students/{student}.pdf", student=config["students"])
     return paths

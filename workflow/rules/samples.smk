@@ -1,7 +1,7 @@
 # Events: generated in seeded chunks, or the user's files; both pass the same reader.
 rule generate_chunk:
     input:
-        card=lambda w: card_of(w.sample),
+        card=lambda w: cards_of(w.sample),
     output:
         "results/samples/{sample}/{chunk}.root",
     params:
@@ -26,7 +26,7 @@ rule read_events:
     params:
         source=lambda w: reading_of(w.sample),
         remote=lambda w: addresses_of(w.sample),
-        entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k not in ("source", "label")},
+        entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k in ("selection", "split")},
     log:
         "results/logs/read/{sample}.log",
     benchmark:

@@ -2,7 +2,8 @@
 
 from hepad.errors import told_plainly
 from hepad.progress import Progress
-from hepad.samples import pythia, write_root
+from hepad.samples import write_root
+from hepad.simulation import pythia
 
 with told_plainly(snakemake.log[0]):
     source, chunk = dict(snakemake.params.source), int(snakemake.wildcards.chunk)
@@ -11,7 +12,7 @@ with told_plainly(snakemake.log[0]):
     progress = Progress(f"{snakemake.wildcards.sample} {chunk}", snakemake.log[0])
     with progress.stage("generate", jets, "jets") as stage:
         events = pythia.generate(
-            snakemake.input.card,
+            snakemake.input[0],
             jets,
             seed=1000 * seed + chunk,
             selection=snakemake.params.selection,

@@ -2,7 +2,7 @@
 
 Per batch of events: generate, overlay pile-up, smear, cluster, keep the probe jets, match them to generator-level
 particles; until the wanted number of jets is reached. Or, for a trigger, one row per event with the objects of a first
-level (:mod:`hepad.samples.level1`). Needs the extra ``hepad[simulate]``.
+level (:mod:`hepad.simulation.level1`). Needs the extra ``hepad[simulate]``.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ import numpy as np
 from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
 from hepad.kinematics import from_cartesian
-from hepad.readers.rows import complete, window
-from hepad.samples import reconstruction, truth
-from hepad.samples.level1 import RADIUS, level1_objects
+from hepad.rows import complete, window
 from hepad.samples.meta import SUMMED
-from hepad.samples.pileup import Pileup, Pool, draw, make_pool, overlay
-from hepad.samples.response import Particles, Response, respond
+from hepad.simulation import reconstruction, truth
+from hepad.simulation.level1 import RADIUS, level1_objects
+from hepad.simulation.pileup import Pileup, Pool, draw, make_pool, overlay
+from hepad.simulation.response import Particles, Response, respond
 
 BATCH = 500
 HOPELESS = 20_000  # events without a single probe jet
@@ -59,7 +59,7 @@ def generate(
     response: settings of the detector response; True for the defaults; None for particle level
     matching: {particle: PDG id, radius: ΔR}: keep a jet only if the last copy of the particle (or antiparticle) and
         all its decay partons lie within ΔR of the jet's axis
-    pileup: {card, mean: 50, pool: 2000}, further collisions in every event (:mod:`hepad.samples.pileup`); nothing
+    pileup: {card, mean: 50, pool: 2000}, further collisions in every event (:mod:`hepad.simulation.pileup`); nothing
         subtracts them from the probe jet
     zero_bias: {mean, pool}: the events are bunch crossings with Poisson(mean) events of ``card`` and nothing else
     level1: one row per event, with the objects of a first-level trigger, no constituents, ``jet`` the leading jet or

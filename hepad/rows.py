@@ -1,4 +1,4 @@
-"""What all readers share: padding, the window, the check of units, identifiers, and the way to Events."""
+"""What all that makes Events shares: padding, the window, the check of units, identifiers, and the way to Events."""
 
 import numpy as np
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from hepad.errors import InputError, choose
-from hepad.samples.response import Particles
+from hepad.simulation.response import Particles
 
 BATCH = 500
 MAX_MEAN = 300

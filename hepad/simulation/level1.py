@@ -1,7 +1,7 @@
 """Objects like those of a first-level trigger: calorimeter towers, jets, e/γ and muons, of low resolution.
 
 Trigger towers of 0.087 × 2π/72 in η × φ, |η| < 4.96, ECAL and HCAL apart, smeared with the resolutions of
-:mod:`hepad.samples.response` and kept above a threshold in E_T. The pile-up density is the median over the event's
+:mod:`hepad.simulation.response` and kept above a threshold in E_T. The pile-up density is the median over the event's
 patches of 6 × 6 towers with |η| < 3,
 
     ρ = median_patches ( Σ E_T / area ),         pT(jet) = pT - ρ π R²
@@ -24,9 +24,9 @@ calorimeter in a field of 3.8 T; others are not bent.
 
 import numpy as np
 
-from hepad.readers.rows import WIDTHS, pad
-from hepad.samples.reconstruction import cluster
-from hepad.samples.response import (
+from hepad.rows import WIDTHS, pad
+from hepad.simulation.reconstruction import cluster
+from hepad.simulation.response import (
     CHARGED_HADRON,
     MUON,
     Particles,

@@ -5,7 +5,7 @@ Everything is flat or padded and vectorised over events. Isolation of an object 
     I = Σ_{others in the cone} pt / pt  <  0.15
 
 The missing transverse momentum is minus the vector sum of all objects. Jets are not cleaned of leptons and photons.
-:mod:`hepad.samples.level1` makes the coarser objects of a first-level trigger.
+:mod:`hepad.simulation.level1` makes the coarser objects of a first-level trigger.
 """
 
 from typing import NamedTuple
@@ -15,8 +15,8 @@ import fastjet
 import numpy as np
 
 from hepad.kinematics import delta_r, from_cartesian, to_cartesian
-from hepad.readers.rows import WIDTHS, pad, window
-from hepad.samples.response import ELECTRON, MUON, PHOTON, Particles
+from hepad.rows import WIDTHS, pad, window
+from hepad.simulation.response import ELECTRON, MUON, PHOTON, Particles
 
 JET_MIN_PT = 20.0
 OBJECT_MIN_PT, OBJECT_MAX_ABS_ETA = 10.0, 2.5

@@ -1,0 +1,1 @@
+"""Simulation: Pythia events, pile-up, a detector response, jets and trigger objects."""
