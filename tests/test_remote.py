@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -159,7 +160,8 @@ def storage(folder, nobody, tmp_path):
     (tmp_path / "root/data").symlink_to(folder)
     # the server does not run as root
     user = ["-R", "xrootd"] if os.getuid() == 0 else []
-    for path in (tmp_path, folder, *tmp_path.parents[:2]):
+    top = Path(tempfile.gettempdir())
+    for path in {p for own in (tmp_path, folder) for p in (own, *own.parents) if top in p.parents}:
         path.chmod(0o755)
     for name in ("admin", "run"):
         (tmp_path / name).chmod(0o777)

@@ -141,9 +141,10 @@ def test_cards_start_without_a_warning(card, tmp_path, capfd):
     loud = tmp_path / card.name
     loud.write_text(card.read_text().replace("Print:quiet = on", "Print:quiet = off\nInit:showProcesses = off"))
     start(loud, 1)
-    out = capfd.readouterr().out
-    assert "Warning" not in out
-    assert "Error" not in out
+    lines = capfd.readouterr().out.splitlines()
+    # Pythia corrects its estimate of the interaction rate while it starts, and says so
+    said = [x for x in lines if "MultipartonInteractions::init: maximum increased" not in x]
+    assert not [x for x in said if "Warning" in x or "Error" in x]
 
 
 def test_chunks_have_unique_events_and_read_back_as_one_sample(tmp_path):

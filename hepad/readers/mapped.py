@@ -72,7 +72,9 @@ class Mapped(Reader):
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
         names = contents.tables.get("events", frozenset())
-        return any(own <= names for own in OWN)
+        own, without_constituents = OWN
+        inside = any(name.startswith("constituent_") for name in names)
+        return own <= names or (without_constituents <= names and not inside)
 
     def look(self, path: str) -> Found:
         with open_columns(path, self.tree) as columns:
@@ -104,7 +106,8 @@ class Mapped(Reader):
         for cut in self.cuts:
             with _at(path, "in 'cuts'"):
                 branches_of(cut, present)
-        if _layout(mapping) is None and (self.branches is not None or "jet_pt" not in mapping):
+        needed = self.branches is not None or "jet_pt" not in mapping or any("constituent_" in x for x in mapping)
+        if _layout(mapping) is None and needed:
             raise InputError(
                 f"{path}: the constituents are missing: 'branches' must give constituent_pt, _eta, _phi (and _mass or "
                 f"_energy), or _px, _py, _pz, _energy. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "

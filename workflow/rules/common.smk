@@ -27,8 +27,8 @@ with errors.told_plainly():
 TASKS = config["tasks"]
 SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
 BELIEFS = ("beliefs", "negatives", "paths")
-CHECKS = ("data_quality", "rates", "diagnostics")
-FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf", "data_quality.pdf")
+CHECKS = ("data_quality", "diagnostics")
+FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf", "data_quality.pdf", "diagnostics.pdf")
 
 
 wildcard_constraints:
@@ -212,6 +212,12 @@ def labels():
     return of_job
 
 
+def declares_rate(task):
+    """Whether the background says what its rate is made of."""
+    background = config["samples"][TASKS[task]["background"]]
+    return bool(background["rate"] or background["source"].get("zero_bias"))
+
+
 def evaluations_with_swapped(task):
     """Evaluations of a task, and of those in which its background is a signal and one of its signals the background."""
     own = TASKS[task]
@@ -234,6 +240,8 @@ def contaminations_of(task):
 
 def tables():
     paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "dark_machines", "ceiling", *CHECKS))
+    if any(map(declares_rate, TASKS)):
+        paths.append("results/rates.csv")
     if any(energy_detectors_of(task) for task in TASKS):
         paths.append("results/selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
@@ -243,8 +251,9 @@ def figures():
     paths = expand("results/figures/{task}/{figure}", task=TASKS, figure=FIGURES)
     for task, entry in TASKS.items():
         paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
-        paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
-        paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons", "diagnostics.pdf"))
+        if declares_rate(task):
+            paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
+            paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
         if any(representations.build(config["representations"][r]).needs_constituents for r in representations_of(task)):
             paths.append(f"results/figures/{task}/images.pdf")
         if image_detectors_of(task):

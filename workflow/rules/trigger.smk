@@ -26,7 +26,7 @@ rule rates:
 
 rule tabulate_rates:
     input:
-        expand("results/rates/{task}.json", task=TASKS),
+        expand("results/rates/{task}.json", task=filter(declares_rate, TASKS)),
     output:
         report(
             "results/rates.csv", caption="../report/rates_table.rst", category="Tables"
@@ -38,7 +38,7 @@ rule tabulate_rates:
     conda:
         "../../environment.yml"
     params:
-        tasks=list(TASKS),
+        tasks=list(filter(declares_rate, TASKS)),
     script:
         "../scripts/tabulate_rates.py"
 

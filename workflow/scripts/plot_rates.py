@@ -12,21 +12,14 @@ from hepad.style import save, style
 
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params, (background, *signals), labels = snakemake.params, snakemake.params.samples, snakemake.params.labels
-    of_seed = [r for r in read_json(snakemake.input.rates) if r["seed"] == params.seed]
-    for record in of_seed:
+    for record in (r for r in read_json(snakemake.input.rates) if r["seed"] == params.seed):
         figure = rate_curves(record, {s: labels[s] for s in signals}, params.style, title=labels[record["detector"]])
         save(figure, Path(snakemake.output.rates) / record["detector"])
     scores = {name: read_scores(p)[0] for name, p in zip(params.samples, snakemake.input.scores, strict=True)}
     events = {name: trigger.tested(p) for name, p in zip(params.samples, snakemake.input.events, strict=True)}
-    for key in (f"{detector}/{params.seed}" for detector in params.detectors):
+    for detector in params.detectors:
+        key, look = f"{detector}/{params.seed}", {"background_name": labels[background], "eps_b": params.working_point}
         cut = threshold_at(scores[background][key], params.working_point, events[background].weight)
         binned = diagnostics.turn_ons({labels[n]: (scores[n][key], e) for n, e in events.items()}, cut)
-        look = {
-            "background_name": labels[background],
-            "eps_b": params.working_point,
-            "title": labels[key.split("/")[0]],
-        }
-        save(
-            efficiency_against_variable(binned, params.style, **look),
-            Path(snakemake.output.turn_ons) / key.split("/")[0],
-        )
+        figure = efficiency_against_variable(binned, params.style, title=labels[detector], **look)
+        save(figure, Path(snakemake.output.turn_ons) / detector)
