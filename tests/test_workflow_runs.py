@@ -118,6 +118,7 @@ def test_the_signal_is_found_and_the_ceiling_stays_apart(finished):
 def test_every_figure_is_there_as_pdf_and_png(finished):
     figures = finished[0] / "results" / "figures" / "jets"
     names = ["auc", "images", "average_images", "inputs", "efficiency_two", "training/ae", "training/nae"]
+    names += ["data_quality", "diagnostics"]
     names += [f"{kind}/{detector}" for kind in ("scores", "efficiency_against") for detector in ("ae", "nae", "mass")]
     names += [f"{kind}/nae" for kind in ("selection", "beliefs", "negatives", "paths")]
     for name in names:
