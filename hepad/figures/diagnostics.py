@@ -151,7 +151,7 @@ def _sculpted(ax: Axes | None, records: dict, names: list[str]) -> bool:
             x = _at_working_point(records[name])
             ax.barh(i, x["null_high"], height=0.8, color=UNRESOLVED, alpha=0.6, label=None if i else "no sculpting")
             ax.plot(x["jsd"], i, "o", color="black")
-        eps_b = next(iter(records.values()))["working_point"]
+        eps_b = _at_working_point(next(iter(records.values())))["eps_b"]
         ax.set_xlim(0, None)
         ax.set_xlabel(rf"JSD of the mass at $\epsilon_B$ = {eps_b:g}")
     return True
