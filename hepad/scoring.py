@@ -42,7 +42,7 @@ def score_files(
     eps_b: float = 1e-2,
     **options,
 ) -> Iterator[Scored]:
-    """Score files one by one with all models of a task.
+    """Score files one by one with all models of a task; every event counts once, whatever its weight.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def score_files(
         start = time.perf_counter()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in models}
         lacking: dict[str, str] = {}
-        meta, source = {}, {"files": [path], **options}
+        meta, source = {}, {"unit_weights": True, "files": [path], **options}
         for events in samples.stream_of(source, name=Path(path).name, selection=selection, split=(0.0, 0.0, 1.0)):
             meta = events.meta
             for name, representation in built.items():
