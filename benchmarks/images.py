@@ -9,6 +9,7 @@ import time
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
+from single_jets import pixels_of
 
 from hepad.events import Events
 from hepad.representations import JetImage
@@ -29,15 +30,7 @@ def toy_events(jets: int, constituents: int) -> Events:
 def one_by_one(events: Events) -> np.ndarray:
     images = []
     for jet in events.constituents:
-        pt, eta, phi = jet[jet[:, 0] > 0, :3].T.astype(np.float64)
-        phi = (phi - phi[0] + np.pi) % (2 * np.pi) - np.pi
-        x, y = eta - np.average(eta, weights=pt), phi - np.average(phi, weights=pt)
-        theta = 0.5 * np.arctan2(2 * np.sum(pt * x * y), np.sum(pt * (x**2 - y**2)))
-        x, y = x * np.sin(theta) - y * np.cos(theta), x * np.cos(theta) + y * np.sin(theta)
-        x = -x if np.sum(pt * np.sign(x)) > 0 else x
-        y = -y if np.sum(pt * np.sign(y)) < 0 else y
-        image, *_ = np.histogram2d(y, x, bins=40, range=[[-0.70, 0.70], [-0.58, 0.58]], weights=pt)
-        image = gaussian_filter(image, 1, mode="constant")
+        image = gaussian_filter(pixels_of(jet[jet[:, 0] > 0]), 1, mode="constant")
         images.append(image / image.sum())
     return np.stack(images)
 

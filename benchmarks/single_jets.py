@@ -19,6 +19,12 @@ def wrapped(phi: np.ndarray) -> np.ndarray:
 
 def image_of(jet: np.ndarray) -> np.ndarray:
     """(40, 40), as ``JetImage(sigma=2)``."""
+    image = FILTER @ pixels_of(jet) @ FILTER
+    return image / image.sum()
+
+
+def pixels_of(jet: np.ndarray) -> np.ndarray:
+    """(40, 40), what ``JetImage`` filters: the pT [GeV] in each pixel."""
     pt, eta, phi = jet[:, :3].T.astype(np.float64)
     phi = wrapped(phi - phi[0])
     x, y = eta - np.average(eta, weights=pt), phi - np.average(phi, weights=pt)
@@ -27,8 +33,7 @@ def image_of(jet: np.ndarray) -> np.ndarray:
     x = -x if np.sum(pt * np.sign(x)) > 0 else x
     y = -y if np.sum(pt * np.sign(y)) < 0 else y
     image, *_ = np.histogram2d(y, x, bins=40, range=[[-0.70, 0.70], [-0.58, 0.58]], weights=pt)
-    image = FILTER @ image @ FILTER
-    return image / image.sum()
+    return image
 
 
 def vector_of(jet: np.ndarray) -> np.ndarray:

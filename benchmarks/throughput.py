@@ -25,7 +25,6 @@ represents them, as three variables of their constituents or as images.
 import argparse
 import csv
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ import h5py
 import numpy as np
 import torch
 import uproot
+from records import alternate
 from single_jets import image_of, vector_of
 
 from hepad.errors import told_plainly
@@ -172,17 +172,6 @@ def converted_one_by_one(rows: np.ndarray) -> np.ndarray:
     return p
 
 
-def alternate(repeats: int, runs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median CPU seconds of each, taken in turns; the first round is not counted."""
-    seconds = {name: [] for name in runs}
-    for _ in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            seconds[name].append(time.process_time() - start)
-    return {name: statistics.median(values[1:]) for name, values in seconds.items()}
-
-
 def reading(stage: str, path: Path, scale: dict, bare: Callable, convert: Callable, one: Callable) -> dict:
     """A row of the table: a file through ``stream_of``, ``bare``, and that with ``convert`` or the loop ``one``."""
     n, looped = scale["jets"], min(scale["jets"], scale["looped"])
@@ -190,7 +179,7 @@ def reading(stage: str, path: Path, scale: dict, bare: Callable, convert: Callab
     ours, theirs, slow = read_stream(path)[0].constituents[:looped], convert(few), one(few)
     np.testing.assert_allclose(theirs[..., :3], slow[..., :3], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(ours[..., :3], slow[..., :3], rtol=1e-5, atol=1e-5)
-    s = alternate(scale["repeats"], {
+    s = alternate(scale["repeats"], clock=time.process_time, runs={
         "ours": lambda: read_stream(path), "bare": lambda: bare(path),
         "converted": lambda: [convert(chunk) for chunk in bare(path)], "loop": lambda: one(few),
     })  # fmt: skip
@@ -206,7 +195,7 @@ def representing(stage: str, events: Events, scale: dict, representation: Callab
 
     np.testing.assert_allclose(representation(few).numpy().reshape(len(few), -1),
                                loop().reshape(len(few), -1), rtol=2e-3, atol=1e-5)  # fmt: skip
-    s = alternate(scale["repeats"], {"ours": lambda: representation(events), "loop": loop})
+    s = alternate(scale["repeats"], {"ours": lambda: representation(events), "loop": loop}, time.process_time)
     return row(stage, len(events) / s["ours"], None, None, len(few) / s["loop"])
 
 

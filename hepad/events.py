@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.files.hdf5 import DAMAGE
 from hepad.io import append_array, atomic_path, open_hdf5, provenance, read_array
 
 SCHEMA_VERSION = 3
@@ -129,8 +130,6 @@ class Events:
 
 GROUPS = ("truth", "facts")
 ARRAYS = tuple(f.name for f in fields(Events) if f.name not in (*GROUPS, "meta"))
-# what h5py raises on damaged bytes
-DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError)
 
 
 @contextmanager

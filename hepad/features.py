@@ -5,16 +5,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 import torch
 
-from hepad.detectors import Detector
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
 from hepad.io import ahead, append_array, atomic_path, open_hdf5, provenance, read_array
 from hepad.representations import Representation, Space
+
+if TYPE_CHECKING:  # importing all detectors takes half a second, in every job
+    from hepad.detectors import Detector
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Features:
         """The rows of the named splits."""
         rows = np.isin(self.split, [SPLITS.index(name) for name in names])
         x = self.x[torch.from_numpy(rows)]
-        return Features(x, self.space, *(getattr(self, name)[rows] for name in ("split", "weight", "event_id", "jet")))
+        return Features(x, self.space, *(getattr(self, name)[rows] for name in BESIDE))
 
     def write(self, path: str | Path) -> None:
         """Write to HDF5, atomically."""
@@ -101,7 +104,7 @@ def represent(representation: Representation, chunks: Iterable[Events], paths: d
 
 
 def score(
-    detectors: dict[str, tuple[str, Detector]], features: dict[str, Iterable[Features]]
+    detectors: dict[str, tuple[str, "Detector"]], features: dict[str, Iterable[Features]]
 ) -> Iterator[tuple[dict[str, np.ndarray], Features]]:
     """Scores of the same events, chunk by chunk.
 

@@ -15,7 +15,6 @@ p, that of another event; every second image, if there are any, is (1 - p) of it
 u sums pixels in blocks and standardises, with scales that are powers of two, which is a shift of bits in firmware.
 """
 
-import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,14 +22,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hepad.detectors.base import parameters_of
+from hepad.detectors.base import UNREADABLE, parameters_of, read_module, write_module
 from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
-from hepad.io import atomic_path, provenance
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.training import CollapseError, Criterion, Fit, Schedule, fit_loop, in_parts
@@ -251,20 +247,12 @@ def build(spec: dict, space: Space, seed: int) -> Student:
 
 def save(student: Student, path: str | Path, spec: dict) -> None:
     """The student in one safetensors file, with its spec as metadata; atomic."""
-    about = {"student": spec, "space": asdict(student.space), "provenance": provenance()}
-    with atomic_path(path) as partial:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in student.state_dict().items()}
-        save_file(tensors, partial, metadata={"hepad": json.dumps(about, sort_keys=True)})
+    write_module(student, path, {"student": spec, "space": asdict(student.space)})
 
 
 def load(path: str | Path) -> Student:
     """A student from a file written by :func:`save`; InputError if the file is anything else."""
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["hepad"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-        student = build(about["student"], Space.of(about["space"]), seed=0)
-        student.load_state_dict(tensors)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        return read_module(path, lambda about: build(about["student"], Space.of(about["space"]), seed=0))
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a usable student ({error}). Delete it and distil again.") from None
-    return student.eval()

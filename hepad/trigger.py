@@ -15,6 +15,7 @@ from hepad.evaluation import Evaluation
 from hepad.events import Events, concatenate
 from hepad.menu import Menu, acceptance, read_menu, unprescaled
 from hepad.rate import Rate, Scale, at_budget, at_threshold, gain, scale_of
+from hepad.simulation.pileup import independent
 from hepad.tables import write_rows
 from hepad.top_scores import per_event, sample
 
@@ -164,8 +165,6 @@ def _independent(passing: Events) -> float | None:
     """Effective number of different hardest collisions, for crossings overlaid from a pool (None for other samples)."""
     if passing.meta.get("rate", {}).get("kind") != "zero_bias" or "hardest_pileup" not in passing.truth:
         return None
-    from hepad.simulation.pileup import independent  # here: it brings all readers of files along
-
     return independent(passing.event_id // FIRST_IDS, passing.truth["hardest_pileup"])
 
 

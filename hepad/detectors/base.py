@@ -4,6 +4,7 @@ import inspect
 import json
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -157,20 +158,34 @@ def settings(cls: type, values: dict, where: str):
 
 def save(detector: Detector, path: str | Path, spec: dict) -> None:
     """The whole fitted state in one safetensors file, with the spec as metadata; atomic."""
-    about = {"spec": spec, "space": asdict(detector.space), "provenance": provenance()}
-    with atomic_path(path) as partial:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in detector.state_dict().items()}
-        save_file(tensors, partial, metadata={"hepad": json.dumps(about, sort_keys=True)})
+    write_module(detector, path, {"spec": spec, "space": asdict(detector.space)})
 
 
 def load(path: str | Path) -> Detector:
     """A fitted detector from a file written by :func:`save`; InputError if the file is anything else."""
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["hepad"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-        detector = build(about["spec"], Space.of(about["space"]), seed=0)
-        detector.load_state_dict(tensors)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        return read_module(path, lambda about: build(about["spec"], Space.of(about["space"]), seed=0))
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a usable hepad model ({error}). Delete it and train again.") from None
-    return detector.eval()
+
+
+# what reading a module raises on a file that is anything else
+UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, RuntimeError)
+
+
+def write_module(module: nn.Module, path: str | Path, about: dict) -> None:
+    """The state of a module and what it is ``about``, JSON, in one safetensors file; atomic."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    metadata = {"hepad": json.dumps(about | {"provenance": provenance()}, sort_keys=True)}
+    with atomic_path(path) as partial:
+        save_file(tensors, partial, metadata=metadata)
+
+
+def read_module(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
+    """The module that ``make`` makes of what a file of :func:`write_module` is about, in its state; or UNREADABLE."""
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {})["hepad"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    module = make(about)
+    module.load_state_dict(tensors)
+    return module.eval()

@@ -49,7 +49,7 @@ def efficiency_curves(
     plan = [(own, guest) for own, guest in plan if own] or [([], [])]
     figure, axes = panels(1, len(plan), 4.6, 4.5 + 0.16 * max(len(own) for own, _ in plan), sharey=True)
     for ax, (own, guest) in zip(axes[0], plan, strict=True):
-        looks = _looks([name for name in curves if name in own], groups, config)
+        looks = line_looks([name for name in curves if name in own], groups, config)
         looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in of["ceiling"] + guest}
         for name in of["ceiling"] + guest + own:
             _curve(ax, name, curves[name], groups[name], looks[name])
@@ -58,7 +58,8 @@ def efficiency_curves(
     return figure
 
 
-def _looks(names: list[str], groups: dict[str, str], config: dict) -> dict[str, dict]:
+def line_looks(names: list[str], groups: dict[str, str], config: dict) -> dict[str, dict]:
+    """Colour and dashes by name; a colour that comes again gets the second pattern of its group."""
     looks, used = {}, set()
     for name, color in palette(names, config).items():
         looks[name] = {"color": color, "linestyle": LINES[groups[name]][color in used]}

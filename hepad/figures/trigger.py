@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from hepad.efficiency import MIN_COUNT
 from hepad.errors import InputError, choose
-from hepad.figures.curves import LINES, LOWEST_EPS_B, WIDTHS
+from hepad.figures.curves import LINES, LOWEST_EPS_B, WIDTHS, line_looks
 from hepad.figures.panels import panels
 from hepad.style import UNRESOLVED, label, palette
 from hepad.trigger import Band
@@ -49,7 +49,7 @@ def trigger_curves(
     height = 3.6 + 0.08 * max(len(own) for own, _ in plan)
     figure, axes = panels(2, len(plan), 4.6, height, sharex=True, sharey="row")
     for column, (own, guest) in zip(axes.T, plan, strict=True):
-        looks = _looks([name for name in bands if name in own], groups, config)
+        looks = line_looks([name for name in bands if name in own], groups, config)
         looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in of["ceiling"] + guest}
         for ax, quantity in zip(column, QUANTITIES, strict=True):
             for name in of["ceiling"] + guest + own:
@@ -57,14 +57,6 @@ def trigger_curves(
         _finish(column, bands, [band for name, band in bands.items() if groups[name] != "ceiling"], khz)
     label(axes[0, 0], config, axes[0, -1], title)
     return figure
-
-
-def _looks(names: list[str], groups: dict[str, str], config: dict) -> dict[str, dict]:
-    looks, used = {}, set()
-    for name, color in palette(names, config).items():
-        looks[name] = {"color": color, "linestyle": LINES[groups[name]][color in used]}
-        used.add(color)
-    return looks
 
 
 def _curve(ax: Axes, name: str, band: Band, group: str, look: dict, quantity: str) -> None:

@@ -62,7 +62,10 @@ def head_of(path: str) -> bytes:
 
 def kind_of(path: str) -> str:
     """'ROOT', 'HDF5', 'Parquet' or 'text', from the first bytes."""
-    head = head_of(path)
+    return _kind(path, head_of(path))
+
+
+def _kind(path: str, head: bytes) -> str:
     for signature, kind in SIGNATURES.items():
         if head.startswith(signature):
             return kind
@@ -81,7 +84,8 @@ def kind_of(path: str) -> str:
 
 def contents(path: str) -> Contents:
     """Kind of a file and the names in it; InputError if it cannot be opened."""
-    kind = kind_of(path)
+    head = head_of(path)
+    kind = _kind(path, head)
     tables: dict[str, frozenset[str]] = {}
     if kind == "ROOT":
         with root.open_root(path) as file:
@@ -94,7 +98,7 @@ def contents(path: str) -> Contents:
     elif kind == "Parquet":
         with parquet.open_parquet(path) as file:
             tables[""] = frozenset(parquet.kinds(path, file))
-    return Contents(str(path), kind, tables, head_of(path))
+    return Contents(str(path), kind, tables, head)
 
 
 def _note(tables: dict, name: str, item) -> None:

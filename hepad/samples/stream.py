@@ -172,7 +172,7 @@ class Sieve:
                 check_units(self.path, self.pt[-1], getattr(self.reader, "units", None))
             self._weights(columns, mask)
             events = complete(
-                columns, split=self.split, split_rows=block.split, **self._groups(block, n),
+                columns, split=self.split, split_rows=block.split, **self._groups(block, n), meta=meta,
                 triggers=np.stack([block.triggers.get(name, np.zeros(n, bool)) for name in self.triggers], axis=1)
                 if self.triggers else None,
             )  # fmt: skip
@@ -184,7 +184,6 @@ class Sieve:
             self._count("softest objects cut off", block.cut_off[mask].sum())
         events = self._new(taken(events, mask), "event_id" in columns)
         self._count("kept", len(events))
-        object.__setattr__(events, "meta", meta)
         return events
 
     def finish(self) -> None:
