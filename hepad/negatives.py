@@ -45,6 +45,11 @@ def chains_of(law: "Law") -> dict[str, Chain]:
     return {name: part for name, part in vars(law).items() if isinstance(part, Chain)}
 
 
+def buffers_of(law: "Law") -> dict[str, ReplayBuffer]:
+    """What a law keeps from one draw to the next."""
+    return {name: part for name, part in vars(law).items() if isinstance(part, ReplayBuffer)}
+
+
 def noise_start(shape: tuple[int, ...], support: Support, generator: torch.Generator) -> Callable[[int], Tensor]:
     """count -> (count, *shape) standard normal points, moved into the space of events."""
     return lambda n: support.project(torch.randn(n, *shape, generator=generator, device=generator.device))

@@ -255,3 +255,14 @@ class ReplayBuffer:
         self.points[rows] = points
         self.next = (self.next + len(points)) % self.size
         self.filled = min(self.size, self.filled + len(points))
+
+    def state_dict(self) -> dict:
+        """The points that there are, and where the next ones go."""
+        return {"points": None if self.points is None else self.points[: self.filled], "next": self.next}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Hold what :meth:`state_dict` gave."""
+        self.points, self.filled, self.next = None, 0, 0
+        if state["points"] is not None:
+            self.store(state["points"])
+        self.next = state["next"]

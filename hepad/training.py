@@ -10,23 +10,19 @@ to its candidates.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from hepad import distributed
+from hepad.checkpoint import Checkpoint, Stateful
 from hepad.errors import InputError
+from hepad.loop import History, Loop, Trail
 from hepad.progress import Progress
 from hepad.sampling import DivergenceError
-
-History = list[dict]
-
-
-# the candidates of a training: {step: {name of a tensor of the detector: its value}}
-Trail = dict[int, dict[str, Tensor]]
 
 
 class Fit(NamedTuple):
@@ -96,6 +92,8 @@ def fit_loop(
     measure: Callable[[], dict[str, float]] | None = None,
     criterion: Criterion = LAST,
     records: int = 25,
+    checkpoint: Checkpoint | None = None,
+    carried: Mapping[str, Stateful] | None = None,
 ) -> tuple[History, Trail]:
     """Minimise ``loss`` over batches of ``train``.
 
@@ -108,6 +106,8 @@ def fit_loop(
     criterion: which of the values chooses the state that the training ends with
     records: how many times the logged values, averaged since the last record, and the measured ones are written to the
         history, and a candidate is kept
+    checkpoint: where the loop is kept, and goes on from
+    carried: what changes during the loop besides ``module`` and ``generator``: all that ``loss`` or ``measure`` keep
 
     Returns
     -------
@@ -118,70 +118,39 @@ def fit_loop(
     Raises
     ------
     DivergenceError: before the first record, the loss was not finite or a chain or an energy ran away
+    Stopped: a signal has asked to stop
     """
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=schedule.rate, fused=True)
-    average = [p.detach().clone() for p in parameters] if schedule.average else None
+    checkpoint = checkpoint or Checkpoint()
+    loop = Loop(module, train, schedule, generator, carried or {})
+    loss = distributed.wrapped(module, loss)
+    found = checkpoint.enter(phase)
+    if found:
+        loop.load_state_dict(found)
     every = max(1, schedule.steps // records)
-    history, trail, sums = [], {}, {}
     with progress.stage(phase, schedule.steps) as stage:
+        stage.reach(loop.step, schedule.steps)
         try:
-            for step, batch in enumerate(_batches(train, schedule, generator), start=1):
-                rate = schedule.rate
-                if schedule.decay:
-                    rate *= 0.5 * (1 + math.cos(math.pi * (step - 1) / schedule.steps))
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
-                module.train()
-                value, logged = loss(batch, step)
-                if not torch.isfinite(value):
-                    raise DivergenceError(f"{phase} phase: the loss is {value.item()} at step {step}. Lower 'rate'.")
-                optimiser.zero_grad(set_to_none=True)
-                value.backward()
-                if schedule.clip:
-                    nn.utils.clip_grad_norm_(parameters, schedule.clip)
-                optimiser.step()
-                if average:
-                    with torch.no_grad():  # a young average forgets its untrained start faster
-                        torch._foreach_lerp_(average, parameters, 1 - min(schedule.average, step / (step + 10)))
-                for key, item in {"loss": value.detach(), **logged}.items():
-                    sums[key] = sums.get(key, 0) + item
-                if step % every == 0 or step == schedule.steps:
-                    count = (step - 1) % every + 1 if step % every else every
-                    means = {key: float(item) / count for key, item in sums.items()}
-                    sums = {}
-                    with _exchanged(parameters, average):
-                        module.eval()
-                        measured = measure() if measure else {}
-                        trail[step] = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-                    epoch = step * min(schedule.batch, len(train)) / len(train)
-                    history.append({"phase": phase, "step": step, "epoch": epoch, "rate": rate, **means, **measured})
-                    stage.advance(0, epoch=epoch, **means, **measured)
+            while not loop.finished:
+                rate = loop.update(loss, phase)
+                if loop.step % every == 0 or loop.step == schedule.steps:
+                    count = (loop.step - 1) % every + 1 if loop.step % every else every
+                    values = loop.record(measure, count)
+                    epoch = loop.step * min(schedule.batch, len(train)) / len(train)
+                    loop.history.append({"phase": phase, "step": loop.step, "epoch": epoch, "rate": rate, **values})
+                    stage.advance(0, epoch=epoch, **values)
                 stage.advance(1)
+                checkpoint.reach(loop)
         except DivergenceError as error:
-            if not trail:
+            if not loop.trail:
                 raise
-            history.append({"phase": phase, "step": step, "diverged": str(error)})
-            progress.say(f"stopped at step {step}, going back to the last good state: {error}")
-    module.load_state_dict(trail[criterion.best(history)])
+            loop.finished = True
+            loop.history.append({"phase": phase, "step": loop.step, "diverged": str(error)})
+            progress.say(f"stopped at step {loop.step}, going back to the last good state: {error}")
+    checkpoint.leave(loop.outcome())
+    module.load_state_dict(loop.trail[criterion.best(loop.history)])
+    distributed.synchronise(module)
     module.eval()
-    return history, trail
-
-
-@contextmanager
-def _exchanged(parameters: list[Tensor], average: list[Tensor] | None) -> Iterator[None]:
-    """Inside the block the parameters have their averaged values, if there are any."""
-    if average is None:
-        yield
-        return
-    raw = [p.detach().clone() for p in parameters]
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, average)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            torch._foreach_copy_(parameters, raw)
+    return loop.history, loop.trail
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1024) -> Tensor:
@@ -189,14 +158,3 @@ def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1024) 
     with torch.no_grad():
         parts = [function(part) for part in x.split(size)]
     return torch.cat(parts) if parts else torch.empty(0)
-
-
-def _batches(train: Tensor, schedule: Schedule, generator: torch.Generator):
-    """``schedule.steps`` batches; every event is seen once before any is seen twice."""
-    batch = min(schedule.batch, len(train))
-    order, start = None, len(train)
-    for _ in range(schedule.steps):
-        if start + batch > len(train):
-            order, start = torch.randperm(len(train), generator=generator, device=train.device), 0
-        yield train[order[start : start + batch]]
-        start += batch

@@ -417,7 +417,9 @@ def test_signal_cannot_enter_a_fit():
     # the whole interface of fitting: background for training, background for validation, randomness, progress
     import inspect
 
-    assert list(inspect.signature(Detector.fit).parameters) == ["self", "train", "valid", "generator", "progress"]
+    assert list(inspect.signature(Detector.fit).parameters) == [
+        "self", "train", "valid", "generator", "progress", "checkpoint"
+    ]  # fmt: skip
     overriding = [cls for cls in DETECTORS.values() if "fit" in vars(cls)]
     assert not overriding, "detectors implement _fit; fit itself is shared"
 

@@ -5,7 +5,7 @@ contract tests pick it up by themselves.
 """
 
 from hepad.detectors.autoencoder import AE
-from hepad.detectors.base import Detector, Generating, Reconstructing, build, load, save
+from hepad.detectors.base import Detector, Generating, Reconstructing, build, load, save, train
 from hepad.detectors.baselines import Mixture, PCAReconstruction, PixelNorm, Variable
 from hepad.detectors.contrastive import Contrastive
 from hepad.detectors.density import FlowDensity
@@ -23,4 +23,4 @@ _BASELINES = (Variable, Mixture, PCAReconstruction, PixelNorm)
 DETECTORS = {cls.__name__: cls for cls in _MODELS + _BASELINES}
 
 __all__ = ["DETECTORS", "Detector", "EnergyDetector", "Generating", "Reconstructing", "build", "load", "save"]
-__all__ += DETECTORS
+__all__ += ["train", *DETECTORS]

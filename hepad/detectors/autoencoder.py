@@ -14,6 +14,7 @@ images of tiny pixels collapses to a constant.
 import torch
 from torch import Tensor
 
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Reconstructing, settings
 from hepad.errors import InputError
 from hepad.networks import Autoencoder, AutoencoderSettings
@@ -43,6 +44,7 @@ def fit_autoencoder(
     mmd_weight: float = 0.0,
     generator: torch.Generator,
     progress: Progress,
+    checkpoint: Checkpoint,
     phase: str = "autoencoder",
 ) -> tuple[History, float]:
     """Minimise the mean error, keep the state that is best on validation data; return its history and that error."""
@@ -63,7 +65,7 @@ def fit_autoencoder(
         return {"valid_loss": in_parts(model.error, valid).mean().item()}
 
     model.head.fit(train)
-    how = {"phase": phase, "generator": generator, "progress": progress, "measure": measure}
+    how = {"phase": phase, "generator": generator, "progress": progress, "checkpoint": checkpoint, "measure": measure}
     history, _ = fit_loop(model, loss, train, schedule, criterion=Criterion("valid_loss"), **how)
     return history, measure()["valid_loss"]
 
@@ -99,9 +101,13 @@ class AE(Reconstructing):
         self.model = Autoencoder(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
         self.schedule, self.noise, self.mmd = settings(Schedule, training, "training"), noise, mmd
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
-        how = {"noise": self.noise, "mmd_weight": self.mmd, "generator": generator, "progress": progress}
-        history, error = fit_autoencoder(self.model, train, valid, self.schedule, **how)
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
+        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
+        history, error = fit_autoencoder(
+            self.model, train, valid, self.schedule, noise=self.noise, mmd_weight=self.mmd, **how
+        )
         return Fit(history, {"r2": self._refuse_poor(valid, error)})
 
     def anomaly(self, x: Tensor) -> Tensor:

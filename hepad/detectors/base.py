@@ -2,23 +2,30 @@
 
 import inspect
 import json
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hepad.bounded import Bounded, TooLargeError
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.normalise import Compression, Normaliser
 from hepad.errors import InputError, choose
 from hepad.io import atomic_path, provenance
 from hepad.progress import Progress
 from hepad.representations import Space
 from hepad.training import CollapseError, Fit, in_parts
+
+if TYPE_CHECKING:
+    from hepad.features import Features
 
 
 class Detector(nn.Module, ABC):
@@ -39,7 +46,15 @@ class Detector(nn.Module, ABC):
         self.normalise = Compression(space, compress) if compress else Normaliser(space)
         self.inner = self.normalise.space
 
-    def fit(self, train: Tensor, valid: Tensor, *, generator: torch.Generator, progress: Progress | None = None) -> Fit:
+    def fit(
+        self,
+        train: Tensor,
+        valid: Tensor,
+        *,
+        generator: torch.Generator,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Fit:
         """Fit on background events.
 
         Parameters
@@ -47,13 +62,15 @@ class Detector(nn.Module, ABC):
         train, valid: (N, *space.shape) float32 background events; ``valid`` decides which state is kept
         generator: the only source of randomness after construction
         progress: where to show progress
+        checkpoint: where to keep a training that may be stopped, and to go on from
 
         Raises
         ------
+        Stopped: a signal has asked to stop
         CollapseError: nothing was learned (constant or non-finite score, reconstruction worse than the mean event)
         DivergenceError: the training left the finite numbers
         """
-        progress = progress or Progress(type(self).__name__)
+        progress, checkpoint = progress or Progress(type(self).__name__), checkpoint or Checkpoint()
         for name, x in (("train", train), ("valid", valid)):
             if len(x) < 2 or tuple(x.shape[1:]) != self.space.shape:
                 raise InputError(
@@ -61,11 +78,14 @@ class Detector(nn.Module, ABC):
                     f"at least 2 of shape {self.space.shape} are needed."
                 )
         start = time.perf_counter()
-        self.normalise.fit(train, generator)
-        history, facts, trail = self._fit(self.normalise(train), self.normalise(valid), generator, progress)
+        with checkpoint.of((train, valid), progress):
+            self.normalise.fit(train, generator)
+            normal = self.normalise(train), self.normalise(valid)
+            history, facts, trail = self._fit(*normal, generator, progress, checkpoint)
         self.eval()
         self._refuse_constant(self.score(valid))
-        facts = {"seconds": time.perf_counter() - start, "n_train": len(train), "n_valid": len(valid), **facts}
+        seconds = checkpoint.spent + time.perf_counter() - start
+        facts = {"seconds": seconds, "n_train": len(train), "n_valid": len(valid), **facts}
         for key, value in facts.items():
             progress.say(f"{key} = {value}")
         return Fit(history, facts, trail)
@@ -77,7 +97,9 @@ class Detector(nn.Module, ABC):
         return in_parts(lambda part: self.anomaly(self.normalise(part.to(device))).cpu(), x)
 
     @abstractmethod
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
         """Fit on normalised events."""
 
     @abstractmethod
@@ -141,6 +163,13 @@ def build(spec: dict, space: Space, seed: int) -> Detector:
         return cls(space, **arguments)
 
 
+def train(spec: dict, background: "Features", seed: int, device: str = "cpu", **how) -> tuple[Detector, Fit]:
+    """Build a detector, fit it to the background's training and validation events; ``how`` as for ``Detector.fit``."""
+    detector = build(spec, background.space, seed).to(device)
+    data = (background.of_split(name).x.to(device) for name in ("train", "valid"))
+    return detector, detector.fit(*data, generator=torch.Generator(device).manual_seed(seed), **how)
+
+
 def parameters_of(cls: type) -> list[str]:
     """Names of the arguments that a detector, schedule or chain takes from the configuration."""
     return [name for name in inspect.signature(cls).parameters if name != "space"]
@@ -166,11 +195,17 @@ def load(path: str | Path) -> Detector:
     try:
         return read_module(path, lambda about: build(about["spec"], Space.of(about["space"]), seed=0))
     except UNREADABLE as error:
-        raise InputError(f"{path}: not a usable hepad model ({error}). Delete it and train again.") from None
+        raise InputError(f"{path}: not a usable hepad model ({said(error)}). Delete it and train again.") from None
 
 
 # what reading a module raises on a file that is anything else
-UNREADABLE = (OSError, SafetensorError, KeyError, ValueError, RuntimeError)
+UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
+UNREADABLE += (ArithmeticError, AssertionError, MemoryError, InputError, TooLargeError)
+
+
+def said(error: Exception) -> str:
+    """An exception in one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def write_module(module: nn.Module, path: str | Path, about: dict) -> None:
@@ -181,11 +216,37 @@ def write_module(module: nn.Module, path: str | Path, about: dict) -> None:
         save_file(tensors, partial, metadata=metadata)
 
 
+def _moderate(text: str) -> int:
+    """A whole number of a description: a loop over more would not end soon."""
+    if len(text) > 9 or abs(int(text)) > 10_000_000:
+        raise ValueError(f"{text[:20]} in its description is larger than any setting of hepad")
+    return int(text)
+
+
 def read_module(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
-    """The module that ``make`` makes of what a file of :func:`write_module` is about, in its state; or UNREADABLE."""
+    """The module that ``make`` makes of what a file of :func:`write_module` is about, in its state; or UNREADABLE.
+
+    The file is not trusted: nothing in it is executed, ``make`` may not build more than the file can fill, and every
+    tensor must be the module's own in shape and type, without NaN.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError("there is no such file")
     with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {})["hepad"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    module = make(about)
+        about = json.loads((file.metadata() or {})["hepad"], parse_int=_moderate)
+        held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        with Bounded(sum(math.prod(part.get_shape()) for part in held.values())):
+            module = make(about)
+        wanted = {name: (list(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
+        if foreign := sorted(set(held) ^ set(wanted)):
+            raise ValueError(f"tensors that are missing or too many: {', '.join(foreign[:5])}")
+        tensors = {}
+        for name, (shape, kind) in wanted.items():
+            if held[name].get_shape() != shape:
+                raise ValueError(f"'{name}' has shape {held[name].get_shape()}, not {shape}")
+            tensors[name] = file.get_tensor(name)
+            if tensors[name].dtype != kind:
+                raise ValueError(f"'{name}' holds {tensors[name].dtype}, not {kind}")
+            if tensors[name].isnan().any():
+                raise ValueError(f"'{name}' holds NaN")
     module.load_state_dict(tensors)
     return module.eval()

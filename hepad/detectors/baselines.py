@@ -35,7 +35,7 @@ class Variable(Detector):
         choose("Variable: variable", variable, space.columns)
         self.index, self.sign = space.pixels + space.columns.index(variable), sign
 
-    def _fit(self, train, valid, generator, progress):
+    def _fit(self, train, valid, generator, progress, checkpoint):
         return Fit([], {})
 
     def anomaly(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class PixelNorm(Detector):
             raise InputError("PixelNorm: needs an image representation and sign 1 or -1.")
         self.sign = sign
 
-    def _fit(self, train, valid, generator, progress):
+    def _fit(self, train, valid, generator, progress, checkpoint):
         return Fit([], {})
 
     def anomaly(self, x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class PCAReconstruction(Reconstructing):
             raise InputError(f"PCAReconstruction: components must lie between 1 and {dimension - 1}, not {components}.")
         self.plane = Plane(dimension, components)
 
-    def _fit(self, train, valid, generator, progress):
+    def _fit(self, train, valid, generator, progress, checkpoint):
         self.plane.fit(train.flatten(1), generator)
         return Fit([], {"r2": self._refuse_poor(valid, self.anomaly(valid).mean().item())})
 
@@ -159,7 +159,7 @@ class Mixture(Detector):
         self.plane = Plane(space.pixels, k) if k else None
         self.gaussians = Gaussians(dimension, components)
 
-    def _fit(self, train, valid, generator, progress):
+    def _fit(self, train, valid, generator, progress, checkpoint):
         if self.plane:
             if len(train) <= len(self.plane.axes):
                 raise InputError(f"Mixture: {len(train)} training events are too few to compress; lower 'compress'.")

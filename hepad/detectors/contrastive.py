@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from hepad.augmentations import Augmentations
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Detector, settings
 from hepad.detectors.baselines import Gaussians
 from hepad.detectors.normalise import draw_seed
@@ -83,7 +84,9 @@ class Contrastive(Detector):
         a, b = (self.projection(self.encoder(self.view(x, generator))) for _ in range(2))
         return nt_xent(a, b, self.temperature)
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
         seed = draw_seed(generator)
         size = min(self.schedule.batch, len(valid))
         batches = [part for part in valid.split(size) if len(part) == size]
@@ -96,7 +99,13 @@ class Contrastive(Detector):
         def loss(x: Tensor, _step: int):
             return self._loss(x, generator), {}
 
-        how = {"phase": "contrastive", "generator": generator, "progress": progress, "measure": measure}
+        how = {
+            "phase": "contrastive",
+            "generator": generator,
+            "progress": progress,
+            "checkpoint": checkpoint,
+            "measure": measure,
+        }
         history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
         value, chance = measure()["valid_loss"], math.log(2 * size - 1)
         if not value < 0.98 * chance:

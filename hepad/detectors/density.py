@@ -25,6 +25,7 @@ import torch
 import zuko
 from torch import Tensor
 
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Generating, settings
 from hepad.errors import InputError, choose
 from hepad.progress import Progress
@@ -105,7 +106,9 @@ class FlowDensity(Generating):
         self.register_buffer("unit", torch.zeros(dimension))
         self.schedule = settings(Schedule, training, "training")
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
         x, held = train.flatten(1), valid.flatten(1)
         for buffer, found in zip((self.origin, self.unit), lattice(x), strict=True):
             buffer.copy_(found)
@@ -122,7 +125,13 @@ class FlowDensity(Generating):
         def measure() -> dict[str, float]:
             return {"valid_loss": in_parts(self.anomaly, held).mean().item()}
 
-        how = {"phase": "density", "generator": generator, "progress": progress, "measure": measure}
+        how = {
+            "phase": "density",
+            "generator": generator,
+            "progress": progress,
+            "checkpoint": checkpoint,
+            "measure": measure,
+        }
         both, start = torch.cat([x, width], 1), measure()["valid_loss"]
         history, _ = fit_loop(self.flow, loss, both, self.schedule, criterion=Criterion("valid_loss"), **how)
         nll = measure()["valid_loss"]

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Detector, settings
 from hepad.energies import Energy, Reconstruction
 from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
-from hepad.negatives import Law, chains_of, sphere_start
+from hepad.negatives import Law, buffers_of, chains_of, sphere_start
 from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
@@ -69,7 +70,9 @@ class EnergyDetector(Detector):
     def law(self, support: Support, generator: torch.Generator) -> Law:
         """Where negative samples come from."""
 
-    def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
+    def prepare(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ):
         """What comes before the energy phase; its history and facts."""
         return [], {}
 
@@ -95,8 +98,10 @@ class EnergyDetector(Detector):
     def anomaly(self, x: Tensor) -> Tensor:
         return self.energy(x)
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
-        history, facts = self.prepare(train, valid, generator, progress)
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
+        history, facts = self.prepare(train, valid, generator, progress, checkpoint)
         support, before = self.normalise.support(), in_parts(self.energy, valid)
         law, guard = self.law(support, generator), Guard(type(self).__name__)
         facts |= {f"{name}_temperature": chain.temperature for name, chain in chains_of(law).items()}
@@ -119,6 +124,8 @@ class EnergyDetector(Detector):
             progress=progress,
             measure=measure,
             criterion=CRITERIA[self.objective.criterion],
+            checkpoint=checkpoint,
+            carried=buffers_of(law) | {"guard": guard},
         )
         after = in_parts(self.energy, valid)
         facts |= self.final_facts(valid, after) | chosen(energy_history, self.objective.criterion)
@@ -179,6 +186,15 @@ class Guard:
                 f"{step} of the energy phase). Lower 'rate' or 'visible_chain: step', or raise 'gamma'."
             )
         self.recent.append(level)
+
+    def state_dict(self) -> dict:
+        """What it has seen."""
+        return {"recent": list(self.recent), "limit": self.limit}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Have seen what :meth:`state_dict` gave."""
+        self.recent.extend(state["recent"])
+        self.limit = state["limit"]
 
 
 def chosen(history: History, criterion: str) -> dict:

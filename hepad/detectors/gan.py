@@ -23,6 +23,8 @@ The state that is kept has the smallest sliced Wasserstein distance between gene
 import torch
 from torch import Tensor, nn
 
+from hepad import distributed
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Generating, Reconstructing, settings
 from hepad.errors import InputError
 from hepad.networks import NETWORKS, Autoencoder, AutoencoderSettings
@@ -114,9 +116,16 @@ class WGAN(Reconstructing, Generating):
         pairs = ((x, decoded), (self.critic.features(x), self.critic.features(decoded)))
         return torch.stack([(a - b).square().flatten(1).mean(1) for a, b in pairs], 1)
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
         self.model.head.fit(train)
-        how = {"generator": generator, "progress": progress, "criterion": Criterion("valid_loss")}
+        how = {
+            "generator": generator,
+            "progress": progress,
+            "checkpoint": checkpoint,
+            "criterion": Criterion("valid_loss"),
+        }
         adversarial, distance = self._fit_adversaries(train, valid, **how)
         encoding, error = self._fit_encoder(train, valid, **how)
         with torch.no_grad():
@@ -146,7 +155,16 @@ class WGAN(Reconstructing, Generating):
         # the candidates hold the critic beside its generator; the loop has the parameters of the generator alone
         both = nn.ModuleList([self.model.decoder, self.model.head, self.critic])
         with frozen(self.critic):
-            history, _ = fit_loop(both, loss, train, self.schedule, phase="adversaries", measure=measure, **how)
+            history, _ = fit_loop(
+                both,
+                loss,
+                train,
+                self.schedule,
+                phase="adversaries",
+                measure=measure,
+                carried={"critic": optimiser},
+                **how,
+            )
         return history, measure()["valid_loss"]
 
     def _train_critic(self, train: Tensor, count: int, optimiser, generated, generator) -> dict[str, Tensor]:
@@ -161,6 +179,7 @@ class WGAN(Reconstructing, Generating):
             distance = self.critic(x).mean() - self.critic(other).mean()
             optimiser.zero_grad(set_to_none=True)
             (self.penalty * slope - distance).backward()
+            distributed.average_gradients(self.critic.parameters())
             optimiser.step()
         self.critic.requires_grad_(False)
         return {"distance": distance.detach(), "slope_penalty": slope.detach()}

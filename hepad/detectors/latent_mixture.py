@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Reconstructing, build
 from hepad.detectors.baselines import Gaussians
 from hepad.errors import InputError, choose
@@ -60,9 +61,11 @@ class LatentMixture(Reconstructing):
         """Latents (B, d) of normalised events."""
         return self.latents(self.of, self.of.normalise(x))
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress) -> Fit:
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
         # normalised events have the constants 0 and 1: the detector's own normalisation leaves them as they are
-        fit = self.of.fit(train, valid, generator=generator, progress=progress)
+        fit = self.of.fit(train, valid, generator=generator, progress=progress, checkpoint=checkpoint)
         with torch.no_grad():
             codes = torch.cat([self._code(part) for part in train.split(1024)])
         if not codes.std(0).max() > 1e-6 * (1 + codes.abs().max()):

@@ -17,6 +17,7 @@ is what step and noise imply. Energies:
 import torch
 from torch import Tensor, nn
 
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.autoencoder import fit_autoencoder
 from hepad.detectors.base import Reconstructing, settings
 from hepad.detectors.energy import EnergyDetector
@@ -84,9 +85,11 @@ class MPDR(EnergyDetector, Reconstructing):
             raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'.")
         ManifoldDiffusion.refuse(self.training_schedule.batch, len(latents))
 
-    def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
+    def prepare(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ):
         history, facts = [], {}
-        how = {"generator": generator, "progress": progress}
+        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
         for model in self.models:
             phase = "autoencoder" if len(self.models) == 1 else f"autoencoder, {model.latent} latents"
             curve, error = fit_autoencoder(model, train, valid, self.pretraining, phase=phase, **how)

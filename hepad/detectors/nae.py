@@ -11,6 +11,7 @@ see hepad.negatives.
 import torch
 from torch import Tensor
 
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.autoencoder import fit_autoencoder
 from hepad.detectors.base import Reconstructing, settings
 from hepad.detectors.energy import EnergyDetector
@@ -45,8 +46,10 @@ class ReconstructionDetector(EnergyDetector, Reconstructing):
         self.pretraining = settings(Schedule, pretraining, "pretraining")
         self.refuse_criterion_without_manifold()
 
-    def prepare(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
-        how = {"generator": generator, "progress": progress}
+    def prepare(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ):
+        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
         history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.pretraining, **how)
         self.energy.scale.fill_(error)
         return history, {"autoencoder_r2": self._refuse_poor(valid, error), "autoencoder_error": error}

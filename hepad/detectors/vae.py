@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from hepad import flows
 from hepad.chamfer import chamfer
+from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Generating, Reconstructing, settings
 from hepad.errors import InputError, choose
 from hepad.networks import NETWORKS, Head
@@ -156,7 +157,9 @@ class ConvVAE(Reconstructing, Generating):
                 x = x * self.patterns[torch.randint(PATTERNS, (count,), generator=generator, device=device)]
             return self.normalise.invert(x)
 
-    def _fit(self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress):
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ):
         dimension = train[0].numel()
         noise = torch.randn(len(valid), self.latent, generator=generator, device=train.device)  # fixed for all
         self.decoder[-1].fit(train)
@@ -178,7 +181,13 @@ class ConvVAE(Reconstructing, Generating):
             nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
             return {"valid_loss": (nll + self.beta * kl) / dimension, "negative_elbo": nll + kl}
 
-        how = {"phase": "vae", "generator": generator, "progress": progress, "measure": measure}
+        how = {
+            "phase": "vae",
+            "generator": generator,
+            "progress": progress,
+            "checkpoint": checkpoint,
+            "measure": measure,
+        }
         history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
         reconstruction, kl = (in_parts(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
         mean = valid.mean(0)

@@ -10,15 +10,17 @@ rule train_detector:
         trail="results/models/{task}/{detector}/{seed}.trail.safetensors",
     params:
         spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
+        # no output: those of a job that is stopped are deleted
+        checkpoint="results/checkpoints/{task}/{detector}/{seed}.safetensors",
     log:
-        "results/logs/train/{task}_{detector}_{seed}.log",
+        "results/logs/train/{task}/{detector}/{seed}.log",
     benchmark:
-        "results/benchmarks/train/{task}_{detector}_{seed}.tsv"
+        "results/benchmarks/train/{task}/{detector}/{seed}.tsv"
     conda:
         "../../environment.yml"
     # the costly ones first, so that no core waits for the last of them
     priority: lambda w: 0 if groups()[w.detector] == "baseline" else 10
     resources:
-        gpu=1 if DEVICE == "cuda" else 0,
+        gpu=lambda w: config["detectors"][w.detector].get("gpus", 1) if DEVICE == "cuda" else 0,
     script:
         "../scripts/train.py"
