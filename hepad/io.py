@@ -1,9 +1,9 @@
 """Files that are either whole or absent: atomic writes, HDF5 with checksums, JSON."""
 
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,27 +14,50 @@ import hdf5plugin  # noqa: F401  registers the compression filters that users' f
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.files.hdf5 import DAMAGE, check_whole
+
+PROTOCOLS = ("root", "https", "http")
+LARGE = 1 << 28  # bytes
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its name only if the block succeeds.
 
-    A killed writer leaves a ``.partial`` file behind and never something that looks finished.
+    A killed writer leaves a ``.partial`` file behind and never something that looks finished. What has its name is on
+    the disk: a power cut leaves the old file or the new one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def refuse_foreign_address(path: str | Path) -> None:
+    """InputError for an address, or a pattern of addresses, that is not of ``PROTOCOLS``.
+
+    fsspec knows some that read what the address hides (reference://), write copies (simplecache::), look into archives
+    or open a shell (ssh://).
+    """
+    protocol, separator, _ = str(path).partition("://")
+    if "::" in str(path) or (separator and protocol not in PROTOCOLS):
+        listed = ", ".join(f"{name}://" for name in PROTOCOLS)
+        raise InputError(f"'{path}': addresses may begin with {listed} and have no '::'. Copy the file, give its path.")
+
+
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file at a path or address for reading; a missing, truncated or foreign one is an InputError."""
+    """Open an HDF5 file at a path or address for reading; a missing, truncated or foreign one is an InputError.
+
+    So is one whose data would come out of other files.
+    """
+    refuse_foreign_address(path)
     remote = "://" in str(path)
     if not remote and not Path(path).is_file():
         raise InputError(f"{path}: there is no such file. Check the path in the sample's entry.")
@@ -46,7 +69,26 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
             raise InputError(
                 f"{path}: not a readable HDF5 file ({error}). It may be truncated or of another format; fetch it again."
             ) from None
+        _refuse_other_files(path, file)
         yield file
+
+
+def _refuse_other_files(path: str | Path, file: h5py.File) -> None:
+    """InputError if the file links to another one, or keeps the values of a dataset elsewhere."""
+    links: list[tuple[bytes, int]] = []
+    try:
+        file.id.links.visit(lambda name, link: links.append((name, link.type)), info=True)
+        found = [name for name, kind in links if kind == h5py.h5l.TYPE_EXTERNAL]
+        for name in (name for name, kind in links if kind == h5py.h5l.TYPE_HARD):
+            if h5py.h5o.get_info(file.id, name).type == h5py.h5o.TYPE_DATASET:
+                layout = h5py.h5d.open(file.id, name).get_create_plist()
+                if layout.get_external_count() or layout.get_layout() == h5py.h5d.VIRTUAL:
+                    found.append(name)
+    except DAMAGE as error:
+        raise InputError(f"{path}: not a readable HDF5 file ({error}). It may be damaged; fetch it again.") from None
+    if found:
+        name = found[0].decode(errors="replace")
+        raise InputError(f"{path}: '{name}' takes its values from another file. Copy the values into this one.")
 
 
 def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
@@ -69,26 +111,38 @@ def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
 
 
 def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
-    """Read rows of a dataset; a missing or damaged dataset is an InputError that names it."""
+    """Read rows of a dataset of hepad's own; InputError if it is missing, damaged or anything but stored numbers."""
     if name not in group:
         present = ", ".join(sorted(group)) or "nothing"
         raise InputError(f"{group.file.filename}: dataset '{name}' is missing; present: {present}.")
     try:
-        return group[name][rows]
-    except OSError as error:
+        dataset = _stored_numbers(group, name)
+        if isinstance(rows, slice) and dataset.ndim:
+            wanted = len(range(*rows.indices(len(dataset)))) * dataset.nbytes // max(len(dataset), 1)
+            if wanted > LARGE:  # counting the chunks takes time
+                check_whole(group.file.filename, name, dataset)
+        return dataset[rows]
+    except DAMAGE as error:
         raise InputError(
             f"{group.file.filename}: dataset '{name}' cannot be read ({error}). Delete the file and run again."
         ) from None
 
 
-def ahead(items: Iterable) -> Iterator:
-    """The items, each made in a thread while the one before it is used."""
-    iterator, end = iter(items), object()
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, iterator, end)
-        while (item := following.result()) is not end:
-            following = pool.submit(next, iterator, end)
-            yield item
+def _stored_numbers(group: h5py.Group, name: str) -> h5py.Dataset:
+    dataset = None if group.get(name, getlink=True).__class__ is not h5py.HardLink else group[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(f"{group.file.filename}: '{name}' is no dataset of its own. Delete the file and run again.")
+    if dataset.dtype.kind not in "fiub":
+        raise InputError(
+            f"{group.file.filename}: '{name}' has shape {dataset.shape} of {dataset.dtype}, not of numbers. "
+            "Delete the file and run again."
+        )
+    if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > LARGE:
+        raise InputError(
+            f"{group.file.filename}: '{name}' is in chunks of shape {dataset.chunks}, too large for a file of hepad. "
+            "Delete the file and run again."
+        )
+    return dataset
 
 
 def write_json(path: str | Path, value) -> None:

@@ -64,9 +64,14 @@ def load_trail(path: str | Path) -> Trail:
     """The candidates in a file written by :func:`save_trail`, by step; InputError if it is anything else."""
     trail: Trail = {}
     try:
+        if not Path(path).is_file():
+            raise FileNotFoundError("there is no such file")
         for key, tensor in load_file(path).items():
             step, name = key.split("/", 1)
             trail.setdefault(int(step), {})[name] = tensor
-    except (OSError, SafetensorError, ValueError) as error:
+        kinds = {step: {name: (t.shape, t.dtype) for name, t in state.items()} for step, state in trail.items()}
+        if any(kind != kinds[min(kinds)] for kind in kinds.values()):
+            raise ValueError("its states differ in their tensors")
+    except (OSError, SafetensorError, ValueError, MemoryError) as error:
         raise InputError(f"{path}: not the candidates of a training ({error}). Delete it and train again.") from None
     return dict(sorted(trail.items()))

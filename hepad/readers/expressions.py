@@ -27,14 +27,24 @@ FUNCTIONS: dict[str, Callable] = {
     "any": lambda x: ak.any(x, axis=1),
     "where": ak.where,
 }
+ARGUMENTS = {"arctan2": 2, "hypot": 2, "where": 3}  # of the others 1; ufuncs would write into further ones
+LONGEST = 10_000  # characters
+# what numpy and awkward raise on values that do not fit
+UNSUITABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 OPERATORS = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.Pow: operator.pow, ast.Mod: operator.mod, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
+    ast.Pow: lambda x, y: operator.pow(_floating(x), _floating(y)), ast.Mod: operator.mod,
+    ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
     ast.And: operator.and_, ast.Or: operator.or_, ast.Not: operator.invert, ast.Invert: operator.invert,
     ast.USub: operator.neg, ast.UAdd: operator.pos,
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
+
+
+def _floating(x):
+    """Powers of Python's integers, 9**9**9, would fill the memory; those of floats overflow."""
+    return float(x) if isinstance(x, int) else x
 
 
 def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
@@ -54,12 +64,8 @@ def evaluate(expression: str, arrays: Mapping[str, ak.Array]):
     """The value of an expression: one number or one list for every entry. InputError if its parts do not fit."""
     if expression in arrays:
         return arrays[expression]
-    try:
-        with np.errstate(all="ignore"):
-            return _Evaluation(expression, arrays.__getitem__).visit_text()
-    except (ValueError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise InputError(f"'{expression}' cannot be computed ({reason}). Correct it in 'branches' or 'cuts'.") from None
+    with np.errstate(all="ignore"):
+        return _Evaluation(expression, arrays.__getitem__).visit_text()
 
 
 class _Evaluation:
@@ -69,10 +75,20 @@ class _Evaluation:
         self.text, self.of = text, of
 
     def visit_text(self):
+        shown = self.text[:100]
+        if len(self.text) > LONGEST:
+            raise InputError(f"'{shown}...' is longer than {LONGEST} characters. Shorten it.")
         try:
-            return self.visit(ast.parse(self.text.strip(), mode="eval").body)
-        except SyntaxError:
-            raise InputError(f"'{self.text}' is neither a branch nor an expression of branches. Correct it.") from None
+            tree = ast.parse(self.text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            raise InputError(f"'{shown}' is neither a branch nor an expression of branches. Correct it.") from None
+        try:
+            return self.visit(tree)
+        except RecursionError:
+            raise InputError(f"'{shown}...' has too many parts inside each other. Shorten it.") from None
+        except UNSUITABLE as error:
+            reason = " ".join(str(error).split())[:100]
+            raise InputError(f"'{shown}' cannot be computed ({reason}). Correct it in 'branches' or 'cuts'.") from None
 
     def visit(self, node):
         match node:
@@ -95,6 +111,8 @@ class _Evaluation:
                 found = self.visit(value)
                 return None if found is None else ak.fill_none(ak.firsts(found, axis=1), 0)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+                if len(args) != (number := ARGUMENTS.get(name, 1)):
+                    raise InputError(f"'{self.text}': {name} takes {number}, not {len(args)} arguments. Correct it.")
                 values = [self.visit(arg) for arg in args]
                 return None if any(value is None for value in values) else FUNCTIONS[name](*values)
         raise InputError(
