@@ -11,6 +11,12 @@ if not workflow.overwrite_configfiles:
     configfile: Path(workflow.basedir) / "config" / "config.yaml"
 
 
+# limits of a machine, or of one batch job; they do not limit how many jobs are in a queue
+resource_scopes:
+    gpu="local",
+    slots="local",
+
+
 report: "workflow/report/workflow.rst"
 
 
