@@ -11,41 +11,17 @@ from typing import NoReturn
 import numpy as np
 import yaml
 
-from hepad import detectors, representations, samples, sweeps
+from hepad import detectors, naming, representations, samples, sweeps
 from hepad.errors import InputError, choose
 from hepad.events import SPLITS
+from hepad.io import refuse_foreign_address
+from hepad.plain_yaml import refuse_duplicate_keys
 
 # what a class raises on an argument that is missing or of the wrong kind
 UNSUITABLE = (TypeError, ValueError, RuntimeError)
-
-
-def refuse_duplicate_keys(path: str | Path) -> None:
-    """InputError if a mapping of the YAML file has a key twice (YAML would silently keep the last)."""
-    try:
-        root = yaml.compose(Path(path).read_text(), Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise InputError(f"{path}: not a configuration, which is a mapping with the key 'tasks' and others.")
-    _walk(root, path, "")
-
-
-def _walk(node, path, where: str) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            name = f"{where}.{key.value}" if where else str(key.value)
-            if key.value in seen and key.value != "<<":
-                raise InputError(
-                    f"{path}, line {key.start_mark.line + 1}: '{name}' is defined twice. Rename or remove one of them."
-                )
-            seen.add(key.value)
-            _walk(value, path, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            _walk(value, path, f"{where}[{i}]")
+ADMITTED = 20_000
+# what a detector's entry says besides the arguments of its class
+RUNNING = ("type", "representation", "label", "seeds", "gpus")
 
 
 def read_configuration(path: str | Path) -> dict:
@@ -74,7 +50,7 @@ def refuse(error) -> NoReturn:
 
 def detector_spec(entry: dict) -> dict:
     """A detector's entry as :func:`hepad.detectors.build` takes it."""
-    arguments = {key: value for key, value in entry.items() if key not in ("type", "representation", "label")}
+    arguments = {key: value for key, value in entry.items() if key not in RUNNING}
     return {"type": entry["type"], "arguments": arguments}
 
 
@@ -89,6 +65,8 @@ def _at(where: str, *also: type[Exception]):
 
 def check(config: dict) -> None:
     """Raise InputError unless every name, class, argument and phase space in ``config`` fits the others."""
+    naming.check_names(config)
+    naming.check_labels(config)
     for name, entry in config["samples"].items():
         _check_sample(name, entry)
     spaces = {}
@@ -96,9 +74,8 @@ def check(config: dict) -> None:
         with _at(f"representations.{name}", *UNSUITABLE):
             spaces[name] = representations.build(entry).space
     for name, entry in config["detectors"].items():
-        if name in config["samples"] or name == "ceiling":
-            taken = "of a sample" if name in config["samples"] else "of the supervised ceiling"
-            raise InputError(f"detectors.{name}: this is the name {taken}, too. Rename one of them.")
+        if name in config["samples"]:
+            raise InputError(f"detectors.{name}: this is the name of a sample, too. Rename one of them.")
         with _at(f"detectors.{name}", *UNSUITABLE):
             space = spaces[choose("representation", entry["representation"], spaces)]
             detectors.build(detector_spec(entry), space, seed=0)
@@ -123,10 +100,16 @@ def find_card(card: str, root: str | Path) -> Path:
     raise InputError(f"card '{card}' is neither in the run's directory nor in {root}. Check the path.")
 
 
-def check_inputs(config: dict, root: str | Path) -> None:
-    """A quick look at the card, or at the files, trees, tables and branches, of every sample that a task uses."""
+def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """A quick look at the card, or at the files, trees, tables and branches, of every sample that a task uses.
+
+    Samples whose entries are ``known`` are not looked at again. Returns sample -> {path: entries} of those with files.
+    """
+    entries = dict(known)
     for name in used_samples(config):
         source = config["samples"][name]["source"]
+        if name in known:
+            continue
         with _at(f"samples.{name}"):
             if "card" in source:
                 find_card(source["card"], root)
@@ -134,30 +117,51 @@ def check_inputs(config: dict, root: str | Path) -> None:
             looks = samples.check_files(source)
         if not all(found.official_split for found in looks.values()):
             _check_split(config, name)
+        entries[name] = {path: found.entries for path, found in looks.items()}
+    return entries
 
 
 def admit(config: dict, name: str) -> None:
-    """Read the files of one sample, and raise InputError unless every task that names it can use it."""
+    """Read the first events of one sample, and raise InputError unless every task that names it can use it.
+
+    Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for.
+    """
     entry = config["samples"][name]
     with _at(f"samples.{name}"):
-        there = np.zeros(len(SPLITS), bool)
+        there = np.zeros(len(SPLITS), int)
         for events in samples.stream_of(entry["source"], name=name, selection=entry["selection"], split=entry["split"]):
-            there |= np.bincount(events.split, minlength=len(SPLITS)) > 0
+            there += np.bincount(events.split, minlength=len(SPLITS))
+            if there.sum() > ADMITTED:
+                break
         for task in config["tasks"].values():
             if name not in (task["background"], *task["signals"]):
                 continue
             # the supervised ceiling trains on signals, too
             needed = SPLITS if name == task["background"] else ("train", "test")
             for part in needed:
-                if not there[SPLITS.index(part)]:
+                if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
             used = {config["detectors"][detector]["representation"] for detector in task["detectors"]}
             for representation in sorted(used | {config["evaluation"]["ceiling"]}):
                 representations.build(config["representations"][representation]).refuse_missing(events)
 
 
+def cut_to_size(config: dict) -> None:
+    """Give every generated sample without ``chunks`` as many as ``chunk_events.generation`` asks for, at most 1000."""
+    for entry in config["samples"].values():
+        source = entry["source"]
+        if "card" in source:
+            source.setdefault("chunks", min(1000, -(-source["jets"] // config["chunk_events"]["generation"])))
+
+
 def _check_sample(name: str, entry: dict) -> None:
     source = entry["source"]
+    for path in source.get("files", ()):
+        with _at(f"samples.{name}.source.files"):
+            refuse_foreign_address(path)
+    for key in ("jets", "chunks"):
+        if type(source.get(key, 0)) is not int:
+            raise InputError(f"samples.{name}.source.{key}: {source[key]} is no whole number. Write {source[key]:.0f}.")
     if "reader" in source:
         choose(f"samples.{name}.source.reader", source["reader"], samples.READERS)
     if "card" in source and source["chunks"] > source["jets"]:
@@ -171,8 +175,17 @@ def _check_sample(name: str, entry: dict) -> None:
 def _check_task(where: str, task: dict, config: dict) -> None:
     entries = config["samples"]
     background = choose(f"{where}.background", task["background"], entries)
+    for seed in (*task["seeds"], *(seed for entry in config["detectors"].values() for seed in entry.get("seeds", ()))):
+        if type(seed) is not int:
+            raise InputError(f"{where}.seeds: {seed} is no whole number. Write {seed:.0f}.")
     for detector in task["detectors"]:
         choose(f"{where}.detectors", detector, config["detectors"])
+        shown, seeds = task["seeds"][0], config["detectors"][detector].get("seeds", task["seeds"])
+        if shown not in seeds:
+            raise InputError(
+                f"{where}: the seeds of '{detector}' are {seeds}, without {shown}, the first of this task, whose "
+                f"trainings the figures show. Add it to detectors.{detector}.seeds."
+            )
     for signal in task["signals"]:
         choose(f"{where}.signals", signal, entries)
         if signal == background:

@@ -8,7 +8,7 @@ padded with zeros, so that pt > 0 marks an object that exists.
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import h5py
@@ -17,10 +17,12 @@ import numpy as np
 from hepad.errors import InputError
 from hepad.files.hdf5 import DAMAGE
 from hepad.io import append_array, atomic_path, open_hdf5, provenance, read_array
+from hepad.parts import check_rows, read_index
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
+ABSENT = {"i": -1, "f": np.nan}  # a fact that one of a sample's files lacks, by the kind of its numbers
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Events:
     Attributes
     ----------
     event_id: (N,) int64; the rows of one event share it, and therefore its split
+    row_id: (N,) int64; two rows that share it are the same jet of the same event; None stands for ``event_id``
     split: (N,) int8; index into ``SPLITS``
     weight: (N,) float64; generator weight
     jet: (N, 4) float32; the probe jet (pt, eta, phi, mass) [GeV, rad]
@@ -55,6 +58,7 @@ class Events:
     met: np.ndarray
     b_tag: np.ndarray | None = None
     triggers: np.ndarray | None = None
+    row_id: np.ndarray | None = None
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     facts: dict[str, np.ndarray] = field(default_factory=dict)
     meta: dict = field(default_factory=dict)
@@ -65,6 +69,8 @@ class Events:
             object.__setattr__(self, "b_tag", np.zeros(self.jets.shape[:2], np.float32))
         if self.triggers is None:
             object.__setattr__(self, "triggers", np.zeros((n, 0), bool))
+        if self.row_id is None:
+            object.__setattr__(self, "row_id", self.event_id)
         shapes = {
             "event_id": (n,), "split": (n,), "weight": (n,), "jet": (n, 4), "met": (n, 2), "triggers": (n, None),
             "constituents": (n, None, 4), "jets": (n, None, 4),
@@ -101,22 +107,67 @@ class Events:
 
     @classmethod
     def read(cls, path: str | Path, rows: slice = slice(None)) -> "Events":
-        """Read rows of a file written by :meth:`write`; InputError if it is anything else."""
-        with _open(path) as file:
-            return cls._of(file, rows)
+        """Read consecutive rows of a file written by :meth:`write`, or of several by their index."""
+        if (index := read_index(path)) is None:
+            with _open(path) as file:
+                return cls._of(file, rows)
+        start, stop, _ = rows.indices(sum(part.rows - len(part.left_out) for part in index.parts))
+        wanted, first = [], 0
+        for chunk in cls.chunks(path):
+            if first < stop or not wanted:
+                wanted.append(chunk[max(start - first, 0) : max(stop - first, 0)])
+            first += len(chunk)
+            if first >= stop:
+                break
+        return concatenate(wanted)
 
     @classmethod
-    def chunks(cls, path: str | Path, size: int = 10_000) -> Iterator["Events"]:
-        """The events of a file, ``size`` at a time; at least one chunk, which may be empty."""
-        with _open(path) as file:
-            for start in range(0, max(len(file["event_id"]), 1), size):
-                yield cls._of(file, slice(start, start + size))
+    def chunks(cls, path: str | Path, size: int = 10_000, part: int | None = None) -> Iterator["Events"]:
+        """The events of a file, or of the parts that an index lists or of one ``part`` of them, ``size`` at a time.
+
+        At least one chunk is yielded, which may be empty.
+        """
+        index = read_index(path)
+        if index is None:
+            with _open(path) as file:
+                for start in range(0, max(len(file["event_id"]), 1), size):
+                    yield cls._of(file, slice(start, start + size))
+            return
+        for chosen in index.parts if part is None else [index.parts[part]]:
+            keep, start = np.ones(chosen.rows, bool), 0
+            keep[list(chosen.left_out)] = False
+            for chunk in cls.chunks(chosen.path, size):
+                mine, start = keep[start : start + len(chunk)], start + len(chunk)
+                if start > chosen.rows:
+                    break
+                yield (chunk if mine.all() else chunk[mine])._as_in(index.meta)
+            check_rows(path, chosen, start)
+
+    def _as_in(self, meta: dict) -> "Events":
+        """The same events with the columns, and the ``meta``, of the table that they are a part of."""
+        own, names = list(self.meta.get("triggers", ())), meta["triggers"]
+        none = np.zeros(len(self), bool)
+        bits = [self.triggers[:, own.index(name)] if name in own else none for name in names]
+        groups = {
+            name: {
+                key: getattr(self, name).get(key, np.full(len(self), ABSENT[np.dtype(kind).kind])).astype(kind)
+                for key, kind in meta["columns"][name].items()
+            }
+            for name in GROUPS
+        }
+        triggers = np.stack(bits, axis=1) if bits else None
+        return replace(self, triggers=triggers, **groups, meta=meta)
 
     @staticmethod
-    def outline(path: str | Path) -> tuple[dict, np.ndarray]:
-        """``meta`` and ``split`` of a file, in little memory."""
-        with _open(path) as file:
-            return _meta(file), read_array(file, "split")
+    def outline(path: str | Path, *columns: str) -> tuple[dict, dict[str, np.ndarray]]:
+        """``meta`` of a file or of the parts that an index lists, and {name: (N,) array} of some columns alone."""
+        if (index := read_index(path)) is None:
+            with _open(path) as file:
+                return _meta(file), {name: read_array(file, name) for name in columns}
+        found = [Events.outline(part.path, *columns)[1] for part in index.parts]
+        kept = [np.delete(np.arange(part.rows), list(part.left_out)) for part in index.parts]
+        of = {name: np.concatenate([f[name][k] for f, k in zip(found, kept, strict=True)]) for name in columns}
+        return index.meta, of
 
     @classmethod
     def _of(cls, file: h5py.File, rows: slice) -> "Events":
@@ -170,6 +221,7 @@ def write_chunks(path: str | Path, chunks: Iterable[Events]) -> dict:
             for name, array in chunk.arrays():
                 append_array(file, name, array)
             meta = chunk.meta
+            del chunk, array  # the next chunk is made without this one in memory
         if meta is None:
             raise InputError(f"{path}: there are no events to write.")
         file.attrs.update(

@@ -1,7 +1,7 @@
 """Features: one representation of one sample, with what evaluation needs beside it."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,8 @@ import torch
 
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
-from hepad.io import ahead, append_array, atomic_path, open_hdf5, provenance, read_array
+from hepad.io import append_array, atomic_path, open_hdf5, provenance, read_array
+from hepad.parts import read_index, within
 from hepad.representations import Representation, Space
 
 if TYPE_CHECKING:  # importing all detectors takes half a second, in every job
@@ -58,13 +59,20 @@ class Features:
 
     @classmethod
     def read(cls, path: str | Path, rows: slice = slice(None)) -> "Features":
-        """Read rows of a file written by :meth:`write`."""
-        with _open(path) as file:
-            return cls._of(file, rows)
+        """Read consecutive rows of a file written by :meth:`write`, or of several by their index."""
+        if (index := read_index(path)) is None:
+            with _open(path) as file:
+                return cls._of(file, rows)
+        parts = within(rows, [part.rows for part in index.parts])
+        return _joined([cls.read(index.parts[number].path, of_part) for number, of_part in parts])
 
     @classmethod
     def chunks(cls, path: str | Path, size: int = 10_000) -> Iterator["Features"]:
-        """The rows of a file, ``size`` at a time; at least one chunk, which may be empty."""
+        """The rows of a file, or of the parts of an index, ``size`` at a time; at least one chunk, maybe empty."""
+        if index := read_index(path):
+            for part in index.parts:
+                yield from cls.chunks(part.path, size)
+            return
         with _open(path) as file:
             for start in range(0, max(len(file["event_id"]), 1), size):
                 yield cls._of(file, slice(start, start + size))
@@ -76,6 +84,11 @@ class Features:
 
 
 BESIDE = ("split", "weight", "event_id", "jet")
+
+
+def _joined(parts: list[Features]) -> Features:
+    beside = {name: np.concatenate([getattr(part, name) for part in parts]) for name in BESIDE}
+    return Features(torch.cat([part.x for part in parts]), parts[0].space, **beside)
 
 
 @contextmanager
@@ -97,10 +110,12 @@ def represent(representation: Representation, chunks: Iterable[Events], paths: d
     """Write the representation of events chunk by chunk, the splits {path: names of splits} to files of their own."""
     with ExitStack() as stack:
         files = {path: stack.enter_context(_writing(path, representation.space)) for path in paths}
-        for events in ahead(chunks):
+        for events in chunks:
             features = Features.of(representation, events)
+            del events  # the next chunk is read without this one in memory
             for path, splits in paths.items():
                 features.of_split(*splits)._append(files[path])
+            del features
 
 
 def score(
@@ -117,7 +132,7 @@ def score(
     ------
     {'detector/seed': (N,)}, higher = more anomalous, and the features of one representation
     """
-    for parts in ahead(zip(*features.values(), strict=True)):
+    for parts in zip(*features.values(), strict=True):
         of = dict(zip(features, parts, strict=True))
         yield {key: detector.score(of[name].x).numpy() for key, (name, detector) in detectors.items()}, parts[0]
 
@@ -134,9 +149,37 @@ def write_scores(path: str | Path, chunks: Iterable[tuple[dict[str, np.ndarray],
                 append_array(file, name, getattr(features, name))
 
 
-def read_scores(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """({'detector/seed': (N,)}, {'weight', 'event_id', 'jet'}) of a file written by :func:`write_scores`."""
-    with open_hdf5(path) as file:
+class Columns(Mapping):
+    """Arrays of one file, or of the parts of an index, by name; each is read when it is asked for."""
+
+    def __init__(self, paths: list[Path], group: str, names: Iterable[str]):
+        self._paths, self._group, self._names = paths, group, tuple(names)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        found = []
+        for path in self._paths:
+            with open_hdf5(path) as file:
+                found.append(read_array(file[self._group], name))
+        return np.concatenate(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def read_scores(path: str | Path) -> tuple[Columns, Columns]:
+    """({'detector/seed': (N,)}, {'weight', 'event_id', 'jet'}) of a file of :func:`write_scores`, or of several.
+
+    Millions of events have many scores: an array is read when it is asked for.
+    """
+    index = read_index(path)
+    paths = [part.path for part in index.parts] if index else [Path(path)]
+    with open_hdf5(paths[0]) as file:
+        if file.attrs.get("kind") != "hepad scores" or "scores" not in file:
+            raise InputError(f"{path}: no scores of hepad. Delete it and run again.")
         names = [f"{detector}/{seed}" for detector in file["scores"] for seed in file["scores"][detector]]
-        scores = {name: read_array(file["scores"], name) for name in names}
-        return scores, {name: read_array(file, name) for name in ("weight", "event_id", "jet")}
+    return Columns(paths, "scores", names), Columns(paths, "/", ("weight", "event_id", "jet"))

@@ -64,7 +64,7 @@ def refuse_unfair(samples: dict[str, Events]) -> None:
                     "their scores would differ by that alone. Use samples that agree, or set 'any_window: true' in the "
                     "task to compare them all the same."
                 )
-        ids = [content_id(_content(samples[name])) for name in (background, signal)]
+        ids = [content_id(_objects(samples[name])) for name in (background, signal)]
         shared = np.isin(ids[1], ids[0]).mean() if len(ids[1]) else 0
         if shared > MAX_SHARED:
             raise InputError(
@@ -73,10 +73,12 @@ def refuse_unfair(samples: dict[str, Events]) -> None:
             )
 
 
-def _content(events: Events) -> np.ndarray:
+def _objects(events: Events) -> np.ndarray:
+    """(M, K, 4) of the events that have any: two crossings without objects are alike and not the same."""
     if events.constituents.shape[1]:
         return events.constituents
-    return np.concatenate([events.jets, events.electrons, events.muons, events.photons], axis=1)
+    found = np.concatenate([events.jets, events.electrons, events.muons, events.photons], axis=1)
+    return found[(found[..., 0] > 0).any(axis=1)]
 
 
 def cut_flow(meta: dict, split: np.ndarray) -> list[dict]:
@@ -93,4 +95,9 @@ def cut_flow(meta: dict, split: np.ndarray) -> list[dict]:
 
 def write_cut_flow(path: str | Path, events: Iterable[str | Path]) -> None:
     """The table of the samples in event files as CSV, atomically."""
-    write_rows(path, COLUMNS, [row for file in events for row in cut_flow(*Events.outline(file))])
+    write_rows(path, COLUMNS, [row for file in events for row in _of_file(file)])
+
+
+def _of_file(path: str | Path) -> list[dict]:
+    meta, columns = Events.outline(path, "split")
+    return cut_flow(meta, columns["split"])

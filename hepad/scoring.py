@@ -60,7 +60,8 @@ def score_files(
     """
     config = read_configuration(config)
     entry = config["tasks"][choose("task", task, config["tasks"])]
-    runs = [(name, seed) for name in entry["detectors"] for seed in entry.get("seeds", [1])]
+    seeds = {name: config["detectors"][name].get("seeds", entry.get("seeds", [1])) for name in entry["detectors"]}
+    runs = [(name, seed) for name in entry["detectors"] for seed in seeds[name]]
     models = {f"{n}/{s}": detectors.load(Path(results) / "models" / task / n / f"{s}.safetensors") for n, s in runs}
     seen_as = {f"{n}/{s}": config["detectors"][n]["representation"] for n, s in runs}
     built = {name: representations.build(config["representations"][name]) for name in dict.fromkeys(seen_as.values())}

@@ -31,7 +31,7 @@ def admit(config, *, values=False):
         configuration.refuse(error.__context__)
     config = sweeps.expand(config)
     configuration.check(config)
-    configuration.check_inputs(config, ROOT)
+    configuration.check_inputs(config, ROOT, {})
     for name in configuration.used_samples(config) if values else ():
         if "files" in config["samples"][name]["source"]:
             configuration.admit(config, name)

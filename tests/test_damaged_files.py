@@ -279,7 +279,6 @@ EDITS = {
     "datasets of different length, mapped": (
         "mapped_hdf5", lambda c: other(c, "weight", c["weight"][:50]), "'weight' 50"),
     "another pt of jets": ("own", lambda c: other(c, "jet_pt", c["jet_pt"] * 2), "do not sum to their jets.*50%"),
-    "negative weights": ("own", lambda c: other(c, "weight", poke(c["weight"], [4, 9], -1)), "1.7% of the weights"),
     "unknown split": ("l1", lambda c: other(c, "split", ["trian"] * N), "'split' is 'trian'"),
     "unknown ttv": ("tagging", lambda c: other(c, "ttv", np.full(N, 7)), "'ttv' has values other"),
     "no unit": (

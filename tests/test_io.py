@@ -9,7 +9,7 @@ from hepad.detectors import build
 from hepad.errors import InputError, choose, told_plainly
 from hepad.events import Events, write_chunks
 from hepad.features import Features, read_scores, represent, score, write_scores
-from hepad.io import ahead, append_array, atomic_path, open_hdf5, read_array, read_json, write_json
+from hepad.io import append_array, atomic_path, open_hdf5, read_array, read_json, write_json
 from hepad.representations import EventVector
 
 
@@ -109,18 +109,6 @@ def test_chunked_work_gives_what_whole_work_gives(make_events, tmp_path):
     scores, about = read_scores(tmp_path / "s.h5")
     np.testing.assert_array_equal(scores["mass/1"], detector.score(whole.of_split("test").x))
     np.testing.assert_array_equal(about["event_id"], whole.of_split("test").event_id)
-
-
-def test_what_is_read_ahead_is_the_same_and_raises_the_same():
-    def items():
-        yield from range(5)
-        raise InputError("the sixth is bad")
-
-    found = []
-    with pytest.raises(InputError, match="the sixth"):
-        found.extend(ahead(items()))
-    assert list(ahead(range(5))) == [0, 1, 2, 3, 4]
-    assert list(ahead([])) == []
 
 
 def test_the_user_sees_the_message_alone(tmp_path, capsys):

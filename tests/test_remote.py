@@ -119,7 +119,7 @@ def test_patterns_and_lists(folder, server, tmp_path):
         ("root://127.0.0.1:{port}//x.root", "cannot be opened .*Connection error.*Check 'files'"),
         ("root://127.0.0.1:{port}//*.root", "matches no file|cannot be listed by root"),
         ("root://nobody.invalid//x.root", "cannot be opened .*Invalid address.*Check 'files'"),
-        ("gopher://127.0.0.1/x.root", "cannot be opened .*Protocol not known: gopher"),
+        ("gopher://127.0.0.1/x.root", "addresses may begin with root://"),
     ],
 )
 def test_servers_that_are_not_there(address, message, nobody):

@@ -257,7 +257,7 @@ def test_shipped_sweeps_are_admitted_and_run_both_ways(path):
     validate(config, str(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
     config = sweeps.expand(config)
     configuration.check(config)
-    configuration.check_inputs(config, ROOT)
+    configuration.check_inputs(config, ROOT, {})
     expected = [f"{mpdr}_{point}" for mpdr in ("mpdr_s", "mpdr_r") for point in GRIDS[path.stem]]
     tasks = config["tasks"]
     assert {(task["background"], *task["signals"]) for task in tasks.values()} == {("qcd", "top"), ("top", "qcd")}
@@ -287,7 +287,7 @@ def test_a_run_trains_each_point_of_the_grid_once_per_seed(small, tmp_path):
     trainings = [f"{name}/{seed}" for name in ("ae_rate_0p001", "ae_rate_1em4", "mass") for seed in (1, 2)]
     assert sorted(models) == [f"results/models/qcd/{training}.safetensors" for training in trainings]
     assert len([job for job in jobs if job.rule == "train_detector"]) == 6
-    (score,) = [job for job in jobs if "results/scores/qcd/qcd.h5" in job.outputs]
+    (score,) = [job for job in jobs if "results/scores/qcd/qcd/0.h5" in job.outputs]
     assert set(models) < set(score.inputs)
 
 

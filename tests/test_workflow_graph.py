@@ -29,7 +29,8 @@ def not_blind(jobs, config, task):
     background = config["tasks"][task]["background"]
     card = config["samples"][background]["source"]["card"]
     allowed = (
-        rf"results/(samples/{background}/\d+\.root|events/{background}\.h5|features/\w+/{background}\.train\.h5)",
+        rf"results/samples/{background}/\d+\.root",
+        rf"results/(events/{background}(/\d+)?\.h5|features/\w+/{background}(/\d+)?\.train\.h5)",
         re.escape(str(ROOT / card)),
         re.escape(str(ROOT / "hepad")) + r"/((detectors|representations)/\w+|energies|negatives)\.py",
     )
@@ -49,7 +50,7 @@ def test_models_see_the_training_part_of_the_background_alone(graph):
     for task, entry in config["tasks"].items():
         made = models(jobs, task)
         for detector in entry["detectors"]:
-            for seed in entry.get("seeds", [1]):
+            for seed in config["detectors"][detector].get("seeds", entry.get("seeds", [1])):
                 assert f"results/models/{task}/{detector}/{seed}.safetensors" in made
         assert not not_blind(jobs, config, task)
         for signal in entry["signals"]:
@@ -76,7 +77,7 @@ def test_nothing_blind_descends_from_the_supervised_ceiling(graph):
 @pytest.mark.parametrize(
     "forbidden",
     [
-        "results/features/{representation}/{signal}.train.h5",
+        "results/features/{representation}/{signal}/0.train.h5",
         "results/features/{representation}/{background}.test.h5",
         "results/events/{signal}.h5",
         "results/samples/{signal}/0.root",
@@ -95,7 +96,7 @@ def test_a_forbidden_edge_is_found(graph, forbidden, into):
         assert any(path in job.outputs for job in jobs), "the edge begins at a file that exists"
         ends = {
             "train_detector": f"results/models/{task}/{entry['detectors'][0]}/{entry.get('seeds', [1])[0]}.safetensors",
-            "represent": "results/features/{representation}/{background}.train.h5".format(**names),
+            "represent": "results/features/{representation}/{background}/0.train.h5".format(**names),
         }
         altered = [j._replace(inputs=(*j.inputs, path)) if ends[into] in j.outputs else j for j in jobs]
         assert not_blind(jobs, config, task) == set()

@@ -16,7 +16,7 @@ import yaml
 from command_line import COMMAND, ENVIRONMENT, planned, snakemake
 
 from hepad.features import read_scores
-from hepad.samples import write_root
+from hepad.samples import read, write_root
 
 WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
 CHAIN = {"steps": 2, "step": 0.1, "noise": 0.05}
@@ -118,8 +118,9 @@ def test_the_signal_is_found_and_the_ceiling_stays_apart(finished):
 def test_every_figure_is_there_as_pdf_and_png(finished):
     figures = finished[0] / "results" / "figures" / "jets"
     names = ["auc", "images", "average_images", "inputs", "efficiency_two", "training/ae", "training/nae"]
-    names += ["data_quality", "diagnostics"]
-    names += [f"{kind}/{detector}" for kind in ("scores", "efficiency_against") for detector in ("ae", "nae", "mass")]
+    names += ["data_quality", "diagnostics", "trigger_two"]
+    kinds = ("scores", "efficiency_against", "rates", "turn_ons")
+    names += [f"{kind}/{detector}" for kind in kinds for detector in ("ae", "nae", "mass")]
     names += [f"{kind}/nae" for kind in ("selection", "beliefs", "negatives", "paths")]
     for name in names:
         assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF"), name
@@ -132,7 +133,7 @@ def test_every_job_has_a_log_and_a_benchmark(finished):
     results = finished[0] / "results"
     jobs = [job for job in planned(*finished, "--forceall") if job.rule != "all"]
     assert len(jobs) == len(list((results / "benchmarks").rglob("*.tsv")))
-    assert "r2 = " in (results / "logs/train/jets_ae_1.log").read_text()
+    assert "r2 = " in (results / "logs/train/jets/ae/1.log").read_text()
 
 
 def test_a_finished_run_has_nothing_left_to_do(finished):
@@ -150,6 +151,23 @@ def test_same_seed_same_scores_bit_for_bit(finished, tmp_path):
             np.testing.assert_array_equal(second[key], scores)
 
 
+def test_work_in_small_pieces_gives_the_same_numbers(finished, data, tmp_path):
+    config = yaml.safe_load(finished[1].read_text()) | {"chunk_events": {"reading": 300}}
+    for name in ("one", "two"):
+        whole = read({"files": str(data / f"{name}.root")}, name=name, selection="any", split=(0, 0, 1))
+        for i, piece in enumerate(np.array_split(np.arange(len(whole)), 4)):
+            write_root(whole[piece], tmp_path / f"{name}_{i}.root")
+        config["samples"][name]["source"]["files"] = [str(tmp_path / f"{name}_*.root")]
+    config["tasks"]["jets"]["detectors"] = ["mass"]
+    result = snakemake(tmp_path / "run", written(tmp_path / "c.yaml", config), "results/auc.csv", "results/ceiling.csv")
+    assert result.returncode == 0, result.stdout
+    parts = sorted(path.name for path in (tmp_path / "run/results/scores/jets/one").iterdir())
+    assert parts == ["0.h5", "1.h5", "2.h5", "3.h5"], "225 and 225 events are more than 300"
+    for table in ("auc", "ceiling"):
+        expected = [row for row in rows(finished[0], table) if row["detector"] in ("mass", "ceiling")]
+        assert rows(tmp_path / "run", table) == expected
+
+
 def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["samples"]["three"] = sample(data / "three.root")
@@ -162,9 +180,14 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
         "results/ceiling/jets/three_signal.h5",
         "results/evaluation/jets/three.json",
         "results/events/three.h5",
+        "results/events/three/0.h5",
         "results/features/vector/three.test.h5",
         "results/features/vector/three.train.h5",
+        "results/features/vector/three/0.test.h5",
+        "results/features/vector/three/0.train.h5",
+        "results/rates/jets.json",
         "results/scores/jets/three.h5",
+        "results/scores/jets/three/0.h5",
         "results/selection/jets/three.json",
     ]
     drawn = {job.rule for job in jobs} - {job.rule for job in own}
@@ -247,7 +270,7 @@ def test_a_collapsed_detector_stops_its_rule_and_leaves_no_model(copy, finished,
 
 
 def test_a_killed_training_leaves_nothing_that_a_later_run_takes_for_a_result(copy, finished):
-    log, model = copy / "results/logs/train/jets_ae_1.log", MODEL.format("ae")
+    log, model = copy / "results/logs/train/jets/ae/1.log", MODEL.format("ae")
     log.unlink()
     command = [*COMMAND, "--directory", copy, "--configfile", finished[1], "--cores", "1", model]
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

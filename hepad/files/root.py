@@ -39,7 +39,7 @@ def open_root(path) -> Iterator[uproot.ReadOnlyDirectory]:
     if not remote and not Path(path).is_file():
         raise InputError(f"{path}: there is no such file. Check 'files' in the sample's source.")
     with reading(path):
-        file = uproot.open(path)
+        file = uproot.open(path, array_cache=None)  # nothing is read twice
         if not remote and file.file.fEND > Path(path).stat().st_size:
             raise OSError(f"{file.file.fEND} bytes expected, {Path(path).stat().st_size} found")
     with file:

@@ -10,6 +10,7 @@ import fsspec
 from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
 from hepad.files.contents import contents
+from hepad.io import refuse_foreign_address
 from hepad.readers import READERS
 from hepad.readers.base import Found, Reader
 from hepad.readers.mapped import Mapped
@@ -35,7 +36,9 @@ __all__ = [
 COMMON = ("tolerance", "unit_weights", "rows")
 
 
-def stream_of(source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float]) -> Iterator[Events]:
+def stream_of(
+    source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float], part: bool = False
+) -> Iterator[Events]:
     """Read a sample chunk by chunk, as :func:`hepad.samples.stream.stream` says.
 
     Parameters
@@ -45,10 +48,11 @@ def stream_of(source: dict, *, name: str, selection: dict | str, split: tuple[fl
     name: of the sample
     selection: {pt: [low, high], abs_eta: x} in GeV, or 'any'
     split: fractions of train, valid and test
+    part: these are some of the sample's files, of which none needs to pass
     """
     files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
     common = {key: source[key] for key in COMMON if key in source}
-    return stream(files, name=name, selection=selection, split=split, **common)
+    return stream(files, name=name, selection=selection, split=split, part=part, **common)
 
 
 def read(source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float]) -> Events:
@@ -97,6 +101,7 @@ def find_files(patterns: str | list[str]) -> list[str]:
 
 
 def _matches(pattern: str) -> list[str]:
+    refuse_foreign_address(pattern)
     if "://" in pattern:
         if "*" not in pattern:
             return [pattern]

@@ -36,3 +36,33 @@ def merge_meta(metas: list[dict]) -> dict:
         "acceptance": merged["sum_weights_accepted"] / merged["sum_weights_tried"],
         "seeds": [seed for meta in metas for seed in meta["seeds"]],
     }
+
+
+def merge_parts(metas: list[dict]) -> dict:
+    """Combine the ``meta`` of parts of one sample, each as :func:`hepad.samples.stream.stream` completes it.
+
+    Counts are those of all files; what identifies the sample (name, window) is the first part's. InputError if the
+    parts differ in the radius of their jets, in whether they have constituents, or as :func:`merge_meta` says.
+    """
+    names = ("name", "window", "jet_radius", "present", "triggers", "readers", "counts")
+    for what, values in {
+        "the radius of their jets": {meta["jet_radius"] for meta in metas} - {None},
+        "whether they have constituents": {"constituents" in meta["present"] for meta in metas},
+    }.items():
+        if len(values) > 1:
+            raise InputError(f"sample '{metas[0]['name']}': its files differ in {what}. Make two samples of them.")
+    counts = {path: count for meta in metas for path, count in meta["counts"].items()}
+    merged = merge_meta([{key: value for key, value in meta.items() if key not in names} for meta in metas])
+    radius = {meta["jet_radius"] for meta in metas} - {None}
+    if "sum_weights_tried" in merged:  # of generated samples; the acceptance of each part has its selection in it
+        tried = [meta["sum_weights_tried"] for meta in metas]
+        merged["acceptance"] = sum(t * meta["acceptance"] for t, meta in zip(tried, metas, strict=True)) / sum(tried)
+    return merged | {
+        "name": metas[0]["name"],
+        "window": metas[0]["window"],
+        "jet_radius": radius.pop() if radius else None,
+        "present": sorted(set.intersection(*(set(meta["present"]) for meta in metas))),
+        "triggers": sorted({bit for meta in metas for bit in meta["triggers"]}),
+        "readers": sorted({reader for meta in metas for reader in meta["readers"]}),
+        "counts": counts,
+    }

@@ -16,12 +16,12 @@ hash of that identifier, or as an official split says: independent of the order 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.events import Events
-from hepad.io import ahead
+from hepad.events import ABSENT, Events
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.base import Block, Found, Reader
 from hepad.rows import (
@@ -40,7 +40,6 @@ from hepad.samples.meta import merge_meta
 ROWS = 10_000
 MAX_DAMAGED = 0.01
 TOLERANCE = 0.25
-ABSENT = {"i": -1, "f": np.nan}  # a fact that one of a sample's files lacks, by the kind of its numbers
 
 
 def stream(
@@ -52,6 +51,7 @@ def stream(
     tolerance: float = TOLERANCE,
     unit_weights: bool = False,
     rows: int = ROWS,
+    part: bool = False,
 ) -> Iterator[Events]:
     """Events of one sample, about ``rows`` at a time.
 
@@ -64,33 +64,41 @@ def stream(
     tolerance: largest relative difference of a jet's pT and that of the sum of its constituents
     unit_weights: count every event once, whatever its weight
     rows: entries of a file that are in memory together
+    part: these are some of the sample's files, of which none needs to pass
 
     Yields
     ------
-    Events that pass, all with one ``meta``, which is complete when the last ones have been yielded: ``name``,
-    ``window``, ``counts`` (per file), ``present``, ``triggers``, ``readers``, and the facts that the files carry.
+    Events that pass, at least once, all with one ``meta``, which is complete when the last ones have been yielded:
+    ``name``, ``window``, ``counts`` (per file), ``present``, ``triggers``, ``readers``, and the facts that the files
+    carry.
 
     Raises
     ------
-    InputError: a damaged file, more bad values than ``MAX_DAMAGED``, momenta in other units, weights of mixed sign,
-    files that do not belong together, nothing passes
+    InputError: a damaged file, more bad values than ``MAX_DAMAGED``, momenta in other units, files that do not belong
+    together, nothing passes
     """
     window(selection)
     looks = [reader.look(path) for path, reader in files]
     meta = _meta(name, selection, files, looks)
     sieve = Sieve(selection, split, tolerance, unit_weights, meta["triggers"])
+    nothing = complete({"jet": np.zeros((0, 4))}, split=split, meta=meta)
     for path, reader in files:
         meta["counts"][path] = sieve.start(path, reader)
-        for block in ahead(reader.blocks(path, rows)):
+        for block in reader.blocks(path, rows):
             events = sieve(block, meta)
+            del block  # the next one is made without it in memory
             if len(events):
                 yield events
+            else:
+                nothing = events
+            del events
         sieve.finish()
-    read, kept = (sum(counts[key] for counts in meta["counts"].values()) for key in ("read", "kept"))
-    if not kept:
-        raise nothing_passes(name, meta["counts"], np.concatenate([*sieve.pt, []]), selection)
+    if not sum(counts["kept"] for counts in meta["counts"].values()):
+        if not part:
+            raise nothing_passes(name, meta["counts"], np.concatenate([*sieve.pt, []]), selection)
+        yield nothing
     if "acceptance" in meta:  # a tighter window than that of the generation
-        meta["acceptance"] *= kept / read
+        meta["acceptance"] *= sieve.weight_kept / (sieve.weight_read or 1)
 
 
 def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found]) -> dict:
@@ -145,6 +153,7 @@ class Sieve:
         self.selection, self.split, self.tolerance = selection, split, tolerance
         self.unit_weights, self.triggers = unit_weights, triggers
         self.seen = Seen()
+        self.weight_read = self.weight_kept = 0.0  # sums
         self.pt: list[np.ndarray] = []  # of the first jets of each file, for messages
         self.kinds: dict[str, dict[str, np.dtype]] | None = None
 
@@ -171,6 +180,7 @@ class Sieve:
                 self.pt.append(columns["jet"][mask, 0][columns["jet"][mask, 0] > 0])
                 check_units(self.path, self.pt[-1], getattr(self.reader, "units", None))
             self._weights(columns, mask)
+            self.weight_read += float(np.sum(columns.get("weight", np.ones(n))))
             events = complete(
                 columns, split=self.split, split_rows=block.split, **self._groups(block, n), meta=meta,
                 triggers=np.stack([block.triggers.get(name, np.zeros(n, bool)) for name in self.triggers], axis=1)
@@ -184,6 +194,7 @@ class Sieve:
             self._count("softest objects cut off", block.cut_off[mask].sum())
         events = self._new(taken(events, mask), "event_id" in columns)
         self._count("kept", len(events))
+        self.weight_kept += float(events.weight.sum())
         return events
 
     def finish(self) -> None:
@@ -221,11 +232,8 @@ class Sieve:
     def _weights(self, columns: dict, mask: np.ndarray) -> None:
         if self.unit_weights:
             columns.pop("weight", None)
-        elif "weight" in columns and (negative := columns["weight"][mask] < 0).any():
-            raise InputError(
-                f"{self.path}: {negative.mean():.1%} of the weights are negative, and efficiencies of mixed signs are "
-                "not defined here. Set 'unit_weights: true' in the sample's source to count every event once."
-            )
+        elif "weight" in columns and (columns["weight"][mask] < 0).any():
+            self._count("of negative weight", (columns["weight"][mask] < 0).sum())
 
     def _groups(self, block: Block, n: int) -> dict[str, dict[str, np.ndarray]]:
         """``truth`` and ``facts``, of every block the same ones: those of the first."""
@@ -259,7 +267,7 @@ class Sieve:
         new &= ~self.seen.found(content)
         self.seen.add(content[new])
         self._count("refused: repetition", (~new).sum())
-        return taken(events, new)
+        return taken(replace(events, row_id=content), new)
 
 
 def taken(events: Events, mask: np.ndarray) -> Events:

@@ -1,10 +1,12 @@
 # Names, paths and checks that the rules share; everything with a formula lives in the package.
+import functools
 import inspect
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration, detectors, device, energies, errors, io, negatives, representations, samples, sweeps
+from hepad import admission, configuration, detectors, device, energies, errors, negatives, parts
+from hepad import representations, samples, sweeps
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
@@ -16,12 +18,13 @@ with errors.told_plainly():
     except WorkflowError as error:
         configuration.refuse(error.__context__)
     config.update(sweeps.expand(config))
+    configuration.cut_to_size(config)
     configuration.check(config)
     if config["students"]:
         from hepad import fixed_point
 
         fixed_point.check(config)
-    configuration.check_inputs(config, workflow.basedir)
+    ENTRIES = configuration.check_inputs(config, workflow.basedir, admission.known_entries(config))
     DEVICE = device.resolve(config["device"])
 
 TASKS = config["tasks"]
@@ -49,17 +52,26 @@ def card_of(sample):
     return configuration.find_card(source_of(sample)["card"], workflow.basedir)
 
 
-def files_of(sample):
-    """Files on this machine that the events of a sample are read from: generated chunks, or the user's."""
+@functools.cache
+def parts_of(sample):
+    """The files of a sample, generated or the user's, in groups: each is read, represented and scored by one job."""
     source = source_of(sample)
     if "card" in source:
-        return expand("results/samples/{sample}/{chunk}.root", sample=sample, chunk=range(source["chunks"]))
-    return [path for path in samples.find_files(source["files"]) if "://" not in path]
+        jets, chunks = source["jets"], source["chunks"]
+        sizes = {
+            f"results/samples/{sample}/{chunk}.root": jets * (chunk + 1) // chunks - jets * chunk // chunks
+            for chunk in range(chunks)
+        }
+    elif sample in ENTRIES:
+        sizes = ENTRIES[sample]
+    else:  # no task names it
+        sizes = {path: found.entries for path, found in samples.check_files(source).items()}
+    return parts.grouped(sizes, config["chunk_events"]["reading"])
 
 
-def addresses_of(sample):
-    """What is read over the network, by the reader itself: Snakemake knows of local files alone."""
-    return [path for path in samples.find_files(source_of(sample).get("files", [])) if "://" in path]
+def in_parts(stem, sample, kind=""):
+    """Files of the parts of a sample; {sample} in ``stem`` stands for its name."""
+    return expand(stem + "/{chunk}" + kind + ".h5", sample=sample, chunk=range(len(parts_of(sample))))
 
 
 def generation_of(sample):
@@ -87,17 +99,9 @@ def reading_of(sample):
 
 
 def admit_user_files():
-    """Read user files before anything is trained; a bad one ends the run here. A stamp spares what was admitted before."""
+    """Read the beginning of user files before anything is trained; a bad one ends the run here."""
     with errors.told_plainly():
-        for name in configuration.used_samples(config):
-            if "files" not in source_of(name):
-                continue
-            facts = {path: [Path(path).stat().st_size, Path(path).stat().st_mtime_ns] for path in files_of(name)}
-            facts |= dict.fromkeys(addresses_of(name))
-            stamp, admitted = Path(f"results/admitted/{name}.json"), {"files": facts, "configuration": config}
-            if not stamp.is_file() or io.read_json(stamp) != admitted:
-                configuration.admit(config, name)
-                io.write_json(stamp, admitted)
+        admission.admit(config, ENTRIES)
 
 
 def features_of(sample, part, representations):
@@ -119,22 +123,33 @@ def representations_of(task):
     return list(dict.fromkeys(representation_of(d) for d in TASKS[task]["detectors"]))
 
 
-def models_of(task, names=None, seeds=None, suffix="safetensors"):
-    """Files of a task's trainings, of all its detectors and seeds unless some are named."""
-    return expand(
-        "results/models/{task}/{detector}/{seed}.{suffix}",
-        task=task,
-        detector=TASKS[task]["detectors"] if names is None else names,
-        seed=TASKS[task]["seeds"] if seeds is None else seeds,
-        suffix=suffix,
-    )
+def runs_of(task, names=None):
+    """(detector, seed) of the trainings of a task, of all its detectors unless some are named."""
+    names = TASKS[task]["detectors"] if names is None else names
+    return [(name, seed) for name in names for seed in config["detectors"][name].get("seeds", TASKS[task]["seeds"])]
+
+
+def models_of(task, names=None, suffix="safetensors"):
+    """Files of a task's trainings, of all its detectors unless some are named."""
+    return [f"results/models/{task}/{name}/{seed}.{suffix}" for name, seed in runs_of(task, names)]
+
+
+def first_models_of(task, names=None, suffix="safetensors"):
+    """Files of the first training of each detector: what figures of single models show."""
+    names = TASKS[task]["detectors"] if names is None else names
+    return expand("results/models/{task}/{d}/{seed}.{suffix}", task=task, d=names, seed=seed_of(task), suffix=suffix)
+
+
+def seed_of(task):
+    """The seed of the trainings that figures of single models show."""
+    return TASKS[task]["seeds"][0]
 
 
 def histories_of_task(wildcards):
     """Of the detectors of a task that are trained step by step."""
     task = TASKS[wildcards.task]
     trained = [d for d in task["detectors"] if groups()[d] == "detector"]
-    return models_of(wildcards.task, trained, task["seeds"][:1], "json")
+    return first_models_of(wildcards.task, trained, "json")
 
 
 def image_detectors_of(task):
@@ -166,7 +181,7 @@ def image_representations_of(task):
 
 
 def image_models_of_task(wildcards):
-    return models_of(wildcards.task, image_detectors_of(wildcards.task), TASKS[wildcards.task]["seeds"][:1])
+    return first_models_of(wildcards.task, image_detectors_of(wildcards.task))
 
 
 def code_of(*classes):
@@ -239,9 +254,8 @@ def contaminations_of(task):
 
 
 def tables():
-    paths = expand("results/{name}.csv", name=("auc", "efficiency", "rejection", "dark_machines", "ceiling", *CHECKS))
-    if any(map(declares_rate, TASKS)):
-        paths.append("results/rates.csv")
+    names = ("auc", "bands", "efficiency", "rejection", "dark_machines", "ceiling", "rates", *CHECKS)
+    paths = expand("results/{name}.csv", name=names)
     if any(energy_detectors_of(task) for task in TASKS):
         paths.append("results/selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
@@ -251,9 +265,8 @@ def figures():
     paths = expand("results/figures/{task}/{figure}", task=TASKS, figure=FIGURES)
     for task, entry in TASKS.items():
         paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
-        if declares_rate(task):
-            paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
-            paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
+        paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
+        paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
         if any(representations.build(config["representations"][r]).needs_constituents for r in representations_of(task)):
             paths.append(f"results/figures/{task}/images.pdf")
         if image_detectors_of(task):

@@ -2,23 +2,43 @@
 rule score:
     input:
         models=lambda w: models_of(w.task),
-        features=lambda w: features_of(w.sample, "test", representations_of(w.task)),
+        features=lambda w: expand(
+            "results/features/{r}/{sample}/{chunk}.test.h5",
+            r=representations_of(w.task),
+            sample=w.sample,
+            chunk=w.chunk,
+        ),
     output:
-        "results/scores/{task}/{sample}.h5",
+        "results/scores/{task}/{sample}/{chunk}.h5",
     params:
         representations=lambda w: representations_of(w.task),
         detectors=lambda w: {d: representation_of(d) for d in TASKS[w.task]["detectors"]},
-        seeds=lambda w: TASKS[w.task]["seeds"],
+        runs=lambda w: runs_of(w.task),
     log:
-        "results/logs/score/{task}_{sample}.log",
+        "results/logs/score/{task}/{sample}/{chunk}.log",
     benchmark:
-        "results/benchmarks/score/{task}_{sample}.tsv"
+        "results/benchmarks/score/{task}/{sample}/{chunk}.tsv"
     conda:
         "../../environment.yml"
     resources:
         gpu=1 if DEVICE == "cuda" else 0,
     script:
         "../scripts/score.py"
+
+
+rule gather_scores:
+    input:
+        lambda w: in_parts(f"results/scores/{w.task}/{{sample}}", w.sample),
+    output:
+        "results/scores/{task}/{sample}.h5",
+    log:
+        "results/logs/gather/scores/{task}/{sample}.log",
+    benchmark:
+        "results/benchmarks/gather/scores/{task}/{sample}.tsv"
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/gather.py"
 
 
 rule supervised_ceiling:
@@ -33,9 +53,9 @@ rule supervised_ceiling:
         background="results/ceiling/{task}/{signal}_background.h5",
         signal="results/ceiling/{task}/{signal}_signal.h5",
     log:
-        "results/logs/ceiling/{task}_{signal}.log",
+        "results/logs/ceiling/{task}/{signal}.log",
     benchmark:
-        "results/benchmarks/ceiling/{task}_{signal}.tsv"
+        "results/benchmarks/ceiling/{task}/{signal}.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -57,9 +77,9 @@ rule evaluate:
         eps_s=config["evaluation"]["eps_s"],
         groups=groups(),
     log:
-        "results/logs/evaluate/{task}_{signal}.log",
+        "results/logs/evaluate/{task}/{signal}.log",
     benchmark:
-        "results/benchmarks/evaluate/{task}_{signal}.tsv"
+        "results/benchmarks/evaluate/{task}/{signal}.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -77,6 +97,7 @@ rule tabulate:
         auc=report("results/auc.csv", caption="../report/auc.rst", category="Tables"),
         efficiency=report("results/efficiency.csv", caption="../report/efficiency.rst", category="Tables"),
         rejection=report("results/rejection.csv", caption="../report/rejection.rst", category="Tables"),
+        bands=report("results/bands.csv", caption="../report/bands.rst", category="Tables"),
         dark_machines="results/dark_machines.csv",
         ceiling="results/ceiling.csv",
         efficiency_tex=expand("results/{task}_efficiency.tex", task=TASKS),

@@ -17,9 +17,9 @@ rule plot_efficiency:
         labels=labels(),
         background=lambda w: TASKS[w.task]["background"],
     log:
-        "results/logs/figures/{task}_efficiency_{signal}.log",
+        "results/logs/figures/{task}/efficiency/{signal}.log",
     benchmark:
-        "results/benchmarks/figures/{task}_efficiency_{signal}.tsv"
+        "results/benchmarks/figures/{task}/efficiency/{signal}.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -41,9 +41,9 @@ rule plot_summary:
         style=config["style"],
         labels=labels(),
     log:
-        "results/logs/figures/{task}_summary.log",
+        "results/logs/figures/{task}/summary.log",
     benchmark:
-        "results/benchmarks/figures/{task}_summary.tsv"
+        "results/benchmarks/figures/{task}/summary.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -73,12 +73,12 @@ rule plot_scores:
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
         score_names=score_names(),
-        seed=lambda w: TASKS[w.task]["seeds"][0],
+        seed=lambda w: seed_of(w.task),
         working_point=config["evaluation"]["working_point"],
     log:
-        "results/logs/figures/{task}_scores.log",
+        "results/logs/figures/{task}/scores.log",
     benchmark:
-        "results/benchmarks/figures/{task}_scores.tsv"
+        "results/benchmarks/figures/{task}/scores.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -100,9 +100,9 @@ rule plot_training:
         style=config["style"],
         labels=labels(),
     log:
-        "results/logs/figures/{task}_training.log",
+        "results/logs/figures/{task}/training.log",
     benchmark:
-        "results/benchmarks/figures/{task}_training.tsv"
+        "results/benchmarks/figures/{task}/training.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -126,9 +126,9 @@ rule plot_images:
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
     log:
-        "results/logs/figures/{task}_images.log",
+        "results/logs/figures/{task}/images.log",
     benchmark:
-        "results/benchmarks/figures/{task}_images.tsv"
+        "results/benchmarks/figures/{task}/images.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -158,9 +158,9 @@ rule plot_reconstructions:
         representations=lambda w: image_representations_of(w.task),
         detectors=lambda w: {name: representation_of(name) for name in image_detectors_of(w.task)},
     log:
-        "results/logs/figures/{task}_reconstructions.log",
+        "results/logs/figures/{task}/reconstructions.log",
     benchmark:
-        "results/benchmarks/figures/{task}_reconstructions.tsv"
+        "results/benchmarks/figures/{task}/reconstructions.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -187,9 +187,9 @@ rule plot_inputs:
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
     log:
-        "results/logs/figures/{task}_inputs.log",
+        "results/logs/figures/{task}/inputs.log",
     benchmark:
-        "results/benchmarks/figures/{task}_inputs.tsv"
+        "results/benchmarks/figures/{task}/inputs.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -198,7 +198,7 @@ rule plot_inputs:
 
 rule plot_beliefs:
     input:
-        models=lambda w: models_of(w.task, energy_detectors_of(w.task), TASKS[w.task]["seeds"][:1]),
+        models=lambda w: first_models_of(w.task, energy_detectors_of(w.task)),
         features=lambda w: [
             path
             for sample in SAMPLES_OF[w.task]
@@ -233,9 +233,9 @@ rule plot_beliefs:
         representations=lambda w: energy_representations_of(w.task),
         detectors=lambda w: {name: representation_of(name) for name in energy_detectors_of(w.task)},
     log:
-        "results/logs/figures/{task}_beliefs.log",
+        "results/logs/figures/{task}/beliefs.log",
     benchmark:
-        "results/benchmarks/figures/{task}_beliefs.tsv"
+        "results/benchmarks/figures/{task}/beliefs.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -244,7 +244,7 @@ rule plot_beliefs:
 
 rule plot_generated:
     input:
-        models=lambda w: models_of(w.task, generating_detectors_of(w.task), TASKS[w.task]["seeds"][:1]),
+        models=lambda w: first_models_of(w.task, generating_detectors_of(w.task)),
         features=lambda w: [
             path
             for name in generating_detectors_of(w.task)
@@ -264,9 +264,9 @@ rule plot_generated:
         labels=labels(),
         detectors=lambda w: generating_detectors_of(w.task),
     log:
-        "results/logs/figures/{task}_generated.log",
+        "results/logs/figures/{task}/generated.log",
     benchmark:
-        "results/benchmarks/figures/{task}_generated.tsv"
+        "results/benchmarks/figures/{task}/generated.tsv"
     conda:
         "../../environment.yml"
     script:

@@ -32,9 +32,9 @@ rule plot_quality:
         samples=lambda w: SAMPLES_OF[w.task],
         any_window=lambda w: TASKS[w.task]["any_window"],
     log:
-        "results/logs/figures/{task}_data_quality.log",
+        "results/logs/figures/{task}/data_quality.log",
     benchmark:
-        "results/benchmarks/figures/{task}_data_quality.tsv"
+        "results/benchmarks/figures/{task}/data_quality.tsv"
     conda:
         "../../environment.yml"
     priority: 90

@@ -2,18 +2,35 @@
 rule represent:
     input:
         events="results/events/{sample}.h5",
+        chunk="results/events/{sample}/{chunk}.h5",
         code=representation_code,
     output:
-        train="results/features/{representation}/{sample}.train.h5",
-        test="results/features/{representation}/{sample}.test.h5",
+        train="results/features/{representation}/{sample}/{chunk}.train.h5",
+        test="results/features/{representation}/{sample}/{chunk}.test.h5",
     params:
         spec=lambda w: config["representations"][w.representation],
     log:
-        "results/logs/represent/{representation}_{sample}.log",
+        "results/logs/represent/{representation}/{sample}/{chunk}.log",
     benchmark:
-        "results/benchmarks/represent/{representation}_{sample}.tsv"
+        "results/benchmarks/represent/{representation}/{sample}/{chunk}.tsv"
     conda:
         "../../environment.yml"
     priority: 50
     script:
         "../scripts/represent.py"
+
+
+rule gather_features:
+    input:
+        lambda w: in_parts(f"results/features/{w.representation}/{{sample}}", w.sample, f".{w.split}"),
+    output:
+        "results/features/{representation}/{sample}.{split}.h5",
+    log:
+        "results/logs/gather/features/{representation}/{sample}/{split}.log",
+    benchmark:
+        "results/benchmarks/gather/features/{representation}/{sample}/{split}.tsv"
+    conda:
+        "../../environment.yml"
+    priority: 50
+    script:
+        "../scripts/gather.py"

@@ -8,9 +8,9 @@ rule generate_chunk:
         source=lambda w: generation_of(w.sample),
         selection=lambda w: config["samples"][w.sample]["selection"],
     log:
-        "results/logs/generate/{sample}_{chunk}.log",
+        "results/logs/generate/{sample}/{chunk}.log",
     benchmark:
-        "results/benchmarks/generate/{sample}_{chunk}.tsv"
+        "results/benchmarks/generate/{sample}/{chunk}.tsv"
     conda:
         "../../environment.yml"
     priority: 100  # samples first: where cores are scarce, a bad card ends the run before the first training
@@ -20,19 +20,39 @@ rule generate_chunk:
 
 rule read_events:
     input:
-        files=lambda w: files_of(w.sample),
+        files=lambda w: [path for path in parts_of(w.sample)[int(w.chunk)] if "://" not in path],
     output:
-        "results/events/{sample}.h5",
+        "results/events/{sample}/{chunk}.h5",
     params:
         source=lambda w: reading_of(w.sample),
-        remote=lambda w: addresses_of(w.sample),
+        files=lambda w: parts_of(w.sample)[int(w.chunk)],
         entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k in ("selection", "split")},
+        part=lambda w: len(parts_of(w.sample)) > 1,
     log:
-        "results/logs/read/{sample}.log",
+        "results/logs/read/{sample}/{chunk}.log",
     benchmark:
-        "results/benchmarks/read/{sample}.tsv"
+        "results/benchmarks/read/{sample}/{chunk}.tsv"
     conda:
         "../../environment.yml"
     priority: 100
     script:
         "../scripts/read.py"
+
+
+# What the parts of a sample could not see of each other: events that two of them have, and the counts of all.
+rule gather_events:
+    input:
+        lambda w: in_parts("results/events/{sample}", w.sample),
+    output:
+        "results/events/{sample}.h5",
+    params:
+        selection=lambda w: config["samples"][w.sample]["selection"],
+    log:
+        "results/logs/gather/events/{sample}.log",
+    benchmark:
+        "results/benchmarks/gather/events/{sample}.tsv"
+    conda:
+        "../../environment.yml"
+    priority: 100
+    script:
+        "../scripts/gather_events.py"

@@ -11,12 +11,12 @@ rule follow_candidates:
     params:
         representations=lambda w: energy_representations_of(w.task),
         detectors=lambda w: {d: representation_of(d) for d in energy_detectors_of(w.task)},
-        seeds=lambda w: TASKS[w.task]["seeds"],
+        runs=lambda w: runs_of(w.task, energy_detectors_of(w.task)),
         events=2000,
     log:
-        "results/logs/selection/{task}_{signal}.log",
+        "results/logs/selection/{task}/{signal}.log",
     benchmark:
-        "results/benchmarks/selection/{task}_{signal}.tsv"
+        "results/benchmarks/selection/{task}/{signal}.tsv"
     conda:
         "../../environment.yml"
     script:
@@ -58,11 +58,11 @@ rule plot_selection:
         style=config["style"],
         labels=labels(),
         detectors=lambda w: energy_detectors_of(w.task),
-        seed=lambda w: TASKS[w.task]["seeds"][0],
+        seed=lambda w: seed_of(w.task),
     log:
-        "results/logs/figures/{task}_selection.log",
+        "results/logs/figures/{task}/selection.log",
     benchmark:
-        "results/benchmarks/figures/{task}_selection.tsv"
+        "results/benchmarks/figures/{task}/selection.tsv"
     conda:
         "../../environment.yml"
     script:

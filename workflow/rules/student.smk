@@ -69,9 +69,9 @@ rule plot_student:
         khz=[1, 3, 10],
         eps_b=config["evaluation"]["eps_b"],
     log:
-        "results/logs/figures/student_{student}.log",
+        "results/logs/figures/student/{student}.log",
     benchmark:
-        "results/benchmarks/figures/student_{student}.tsv"
+        "results/benchmarks/figures/student/{student}.tsv"
     conda:
         "../../environment.yml"
     script:

@@ -12,7 +12,7 @@ def task_of(student):
 
 def teacher_of(w):
     entry = STUDENTS[w.student]
-    return models_of(entry["task"], [entry["detector"]], [entry["seed"]])[0]
+    return f"results/models/{entry['task']}/{entry['detector']}/{entry['seed']}.safetensors"
 
 
 def seen_by(student, part, *samples):

@@ -7,6 +7,7 @@ rule rates:
             "results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]
         ),
         events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
+        models=lambda w: models_of(w.task),
     output:
         "results/rates/{task}.json",
     log:
@@ -19,14 +20,15 @@ rule rates:
         samples=lambda w: SAMPLES_OF[w.task],
         rate=lambda w: config["samples"][TASKS[w.task]["background"]].get("rate"),
         menu=lambda w: config["samples"][TASKS[w.task]["background"]].get("menu"),
-        budgets=config["evaluation"]["rates_khz"],
+        khz=config["evaluation"]["rates_khz"],
+        eps_b=config["evaluation"]["eps_b"],
     script:
         "../scripts/rates.py"
 
 
 rule tabulate_rates:
     input:
-        expand("results/rates/{task}.json", task=filter(declares_rate, TASKS)),
+        expand("results/rates/{task}.json", task=TASKS),
     output:
         report(
             "results/rates.csv", caption="../report/rates_table.rst", category="Tables"
@@ -38,7 +40,7 @@ rule tabulate_rates:
     conda:
         "../../environment.yml"
     params:
-        tasks=list(filter(declares_rate, TASKS)),
+        tasks=list(TASKS),
     script:
         "../scripts/tabulate_rates.py"
 
@@ -56,9 +58,9 @@ rule plot_trigger:
             labels={"task": "{task}", "figure": "efficiency and rate, {signal}"},
         ),
     log:
-        "results/logs/figures/{task}_trigger_{signal}.log",
+        "results/logs/figures/{task}/trigger/{signal}.log",
     benchmark:
-        "results/benchmarks/figures/{task}_trigger_{signal}.tsv"
+        "results/benchmarks/figures/{task}/trigger/{signal}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -92,9 +94,9 @@ rule plot_rates:
             labels={"task": "{task}", "figure": "turn-ons, {detector}"},
         ),
     log:
-        "results/logs/figures/{task}_rates.log",
+        "results/logs/figures/{task}/rates.log",
     benchmark:
-        "results/benchmarks/figures/{task}_rates.tsv"
+        "results/benchmarks/figures/{task}/rates.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -102,7 +104,7 @@ rule plot_rates:
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
         detectors=lambda w: TASKS[w.task]["detectors"],
-        seed=lambda w: TASKS[w.task]["seeds"][0],
+        seed=lambda w: seed_of(w.task),
         working_point=config["evaluation"]["working_point"],
     script:
         "../scripts/plot_rates.py"
@@ -112,7 +114,7 @@ rule diagnose:
     input:
         events=lambda w: f"results/events/{TASKS[w.task]['background']}.h5",
         scores=lambda w: f"results/scores/{w.task}/{TASKS[w.task]['background']}.h5",
-        models=lambda w: models_of(w.task, seeds=TASKS[w.task]["seeds"][:1]),
+        models=lambda w: first_models_of(w.task),
     output:
         "results/diagnostics/{task}.json",
     log:
@@ -128,7 +130,7 @@ rule diagnose:
         detectors=lambda w: {
             d: representation_of(d) for d in TASKS[w.task]["detectors"]
         },
-        seed=lambda w: TASKS[w.task]["seeds"][0],
+        seed=lambda w: seed_of(w.task),
         eps_b=config["evaluation"]["eps_b"],
         working_point=config["evaluation"]["working_point"],
     script:
@@ -137,7 +139,13 @@ rule diagnose:
 
 rule tabulate_diagnostics:
     input:
-        expand("results/diagnostics/{task}.json", task=TASKS),
+        checks=expand("results/diagnostics/{task}.json", task=TASKS),
+        evaluations=[
+            f"results/evaluation/{task}/{signal}.json"
+            for task, entry in TASKS.items()
+            for signal in entry["signals"]
+        ],
+        contamination=[path for task in TASKS for path in contaminations_of(task)],
     output:
         report(
             "results/diagnostics.csv",
@@ -150,6 +158,8 @@ rule tabulate_diagnostics:
         "results/benchmarks/tabulate_diagnostics.tsv"
     conda:
         "../../environment.yml"
+    params:
+        backgrounds={task: entry["background"] for task, entry in TASKS.items()},
     script:
         "../scripts/tabulate_diagnostics.py"
 
@@ -172,15 +182,16 @@ rule contaminate:
     output:
         "results/contamination/{task}/{detector}.json",
     log:
-        "results/logs/contaminate/{task}_{detector}.log",
+        "results/logs/contaminate/{task}/{detector}.log",
     benchmark:
-        "results/benchmarks/contaminate/{task}_{detector}.tsv"
+        "results/benchmarks/contaminate/{task}/{detector}.tsv"
     conda:
         "../../environment.yml"
     params:
         spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
         fractions=config["evaluation"]["contamination"],
-        seed=lambda w: TASKS[w.task]["seeds"][0],
+        signal=lambda w: TASKS[w.task]["signals"][0],
+        seed=lambda w: seed_of(w.task),
     script:
         "../scripts/contaminate.py"
 
@@ -199,9 +210,9 @@ rule plot_diagnostics:
             labels={"task": "{task}"},
         ),
     log:
-        "results/logs/figures/{task}_diagnostics.log",
+        "results/logs/figures/{task}/diagnostics.log",
     benchmark:
-        "results/benchmarks/figures/{task}_diagnostics.tsv"
+        "results/benchmarks/figures/{task}/diagnostics.tsv"
     conda:
         "../../environment.yml"
     params:

@@ -1,7 +1,5 @@
 """AUC of every candidate of every energy-based training of a task: the price of choosing without the signal."""
 
-from itertools import product
-
 import torch
 
 from hepad import blindness, detectors
@@ -15,7 +13,7 @@ with told_plainly(snakemake.log[0]):
     files, params, records = snakemake.input, snakemake.params, []
     pairs = zip(params.representations, files.background, files.signal, strict=True)
     events = {name: [Features.read(path, slice(params.events)).x for path in pair] for name, *pair in pairs}
-    runs = zip(product(params.detectors, params.seeds), files.models, files.histories, files.trails, strict=True)
+    runs = zip(params.runs, files.models, files.histories, files.trails, strict=True)
     for (name, seed), model, history, trail in runs:
         key = {**snakemake.wildcards, "detector": name, "seed": seed}
         pair = events[params.detectors[name]]

@@ -7,4 +7,5 @@ from hepad.representations import build
 
 with told_plainly(snakemake.log[0]):
     outputs = {snakemake.output.train: ("train", "valid"), snakemake.output.test: ("test",)}
-    represent(build(snakemake.params.spec), Events.chunks(snakemake.input.events), outputs)
+    events = Events.chunks(snakemake.input.events, part=int(snakemake.wildcards.chunk))
+    represent(build(snakemake.params.spec), events, outputs)

@@ -1,7 +1,5 @@
 """Scores of one sample's test part under every detector of a task, chunk by chunk."""
 
-from itertools import product
-
 import torch
 
 from hepad import detectors
@@ -13,8 +11,6 @@ with told_plainly(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, device = snakemake.params, resolve(snakemake.config["device"], snakemake.resources.gpu)
     features = dict(zip(params.representations, map(Features.chunks, snakemake.input.features), strict=True))
-    runs = zip(product(params.detectors, params.seeds), snakemake.input.models, strict=True)
-    loaded = {
-        f"{name}/{seed}": (params.detectors[name], detectors.load(path).to(device)) for (name, seed), path in runs
-    }
+    models = zip(params.runs, snakemake.input.models, strict=True)
+    loaded = {f"{name}/{seed}": (params.detectors[name], detectors.load(p).to(device)) for (name, seed), p in models}
     write_scores(snakemake.output[0], score(loaded, features))

@@ -1,0 +1,43 @@
+"""The user's files before any job: a first read of each sample, and how many entries each file has.
+
+A stamp, ``results/admitted/<sample>.json``, spares what was seen before: it holds while the files' sizes and times and
+the configuration are the same.
+"""
+
+from pathlib import Path
+
+from hepad import configuration, io, samples
+
+FOLDER = Path("results/admitted")
+
+
+def facts_of(source: dict) -> dict[str, list[int] | None]:
+    """{path: [size, time of last change]} of a source's files, None for those that are read over the network."""
+    paths = samples.find_files(source["files"])
+    stats = {path: None if "://" in path else Path(path).stat() for path in paths}
+    return {path: found and [found.st_size, found.st_mtime_ns] for path, found in stats.items()}
+
+
+def known_entries(config: dict) -> dict[str, dict[str, int]]:
+    """Sample -> {path: entries} of the samples whose stamp holds."""
+    found = {}
+    for name in configuration.used_samples(config):
+        stamp = FOLDER / f"{name}.json"
+        if "files" in config["samples"][name]["source"] and stamp.is_file():
+            seen = io.read_json(stamp)
+            if {**seen, "entries": None} == _stamp(config, name, None):
+                found[name] = seen["entries"]
+    return found
+
+
+def admit(config: dict, entries: dict[str, dict[str, int]]) -> None:
+    """Read the beginning of every sample of files whose stamp does not hold; InputError if a task cannot use it."""
+    known = known_entries(config)
+    for name, of_files in entries.items():
+        if name not in known:
+            configuration.admit(config, name)
+            io.write_json(FOLDER / f"{name}.json", _stamp(config, name, of_files))
+
+
+def _stamp(config: dict, name: str, entries: dict[str, int] | None) -> dict:
+    return {"files": facts_of(config["samples"][name]["source"]), "configuration": config, "entries": entries}
