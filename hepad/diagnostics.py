@@ -271,30 +271,3 @@ def diagnose(scores, events: Events, of_copies: dict, eps_b, working_point: floa
         "working_point": float(working_point),
         "events": len(events),
     }
-
-
-COLUMNS = ("task", "detector", "seed", "check", "of", "value", "low", "high", "expected_low", "expected_high", "events")
-
-
-def rows(record: dict) -> list[dict]:
-    """Rows of the table, keys ``COLUMNS``, of a record: task, detector, seed and what :func:`diagnose` returns."""
-    found = []
-
-    def row(check, of, value, low=None, high=None, expected=(None, None), events=None):
-        shared = [record[key] for key in COLUMNS[:3]]
-        found.append(dict(zip(COLUMNS, [*shared, check, of, value, low, high, *expected, events], strict=True)))
-
-    n = record["events"]
-    if pileup := record["pileup"]:
-        row("pileup", "change per collision", pileup["slope"], pileup["low"], pileup["high"], (0, 0), n)
-        for of in ("constant", "linear"):
-            row("pileup", f"p-value of a {of} rate", pileup[f"p_{of}"], events=n)
-    for name, x in record["invariance"].items():
-        row("invariance", f"{name}: median", x["median"], expected=(0, 0), events=x["events"])
-        row("invariance", f"{name}: 95 % quantile", x["high"], expected=(0, 0), events=x["events"])
-        row("invariance", f"{name}: decisions changed", x["flipped"], expected=(0, 0), events=x["events"])
-    for x in record["sculpting"]:
-        row("sculpting", f"eps_b = {x['eps_b']:g}", x["jsd"], expected=(0, x["null_high"]), events=x["passed"])
-    for name, x in record["correlation"].items():
-        row("correlation", name, x["rho"], x["low"], x["high"], (0, 0), n)
-    return found

@@ -185,10 +185,14 @@ class Tail(NamedTuple):
         return 1 - (from_here + above) / (2 * self.w[0])
 
     def mean(self, values) -> tuple[float, float]:
-        """Weighted mean of ``values`` (n,), given in the order of ``scores``, and the variance of that mean."""
-        share = -np.diff(self.w) / self.w[0]
-        mean = share @ values
-        return float(mean), float(share**2 @ (values - mean) ** 2 / (1 - 1 / self.n_eff))
+        """Weighted mean m of ``values`` v (n,), given in the order of ``scores``, and the variance of that mean.
+
+        With p = w / Σw, var m = Σ p² (v - m)² / (1 - 2 Σp³ / Σp² + Σp²); the denominator removes the bias that m
+        comes from the same events, and is 1 - 1/n for equal weights. Weights of both signs need no other formula.
+        """
+        p = -np.diff(self.w) / self.w[0]
+        mean, squares = p @ values, p @ p
+        return float(mean), float(p**2 @ (values - mean) ** 2 / (1 - 2 * np.sum(p**3) / squares + squares))
 
     def _short(self, eps) -> InputError:
         return InputError(
@@ -197,29 +201,29 @@ class Tail(NamedTuple):
         )
 
 
-def tail(name: str, scores, weights=None, signed: bool = False) -> Tail:
+def tail(name: str, scores, weights=None) -> Tail:
     """Order a sample by score.
 
     Parameters
     ----------
     name: 'background' or 'signal', for the message of the InputError that bad input raises
     scores: (n,), n > 0, finite
-    weights: (n,), finite, not negative unless ``signed``, of positive sum; None for unit weights
+    weights: (n,), finite, of either sign, of positive sum; None for unit weights
     """
-    scores, weights = checked(name, scores, weights, signed)
+    scores, weights = checked(name, scores, weights)
     if scores.size == 0:
         raise InputError(f"evaluation: the {name} sample is empty. Check its selection and its split.")
     if weights.sum() <= 0:
         raise InputError(
             f"evaluation: the {name} weights sum to {weights.sum():.6g}, but an efficiency needs a sum above 0. "
-            "Check the weights, or evaluate without them."
+            "Check them: a generator's negative weights come with more positive ones."
         )
     weights = weights / weights[0] if weights.min() == weights.max() else weights  # equal weights are counts
     whole = Whole(len(scores), float(weights.sum()), float(weights @ weights), float(np.abs(weights).max()))
     return ordered(scores, weights, np.ones(len(scores)), whole)
 
 
-def checked(name: str, scores, weights=None, signed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
     """Scores and weights as float64; InputError as :func:`tail` says, but an empty sample is fine."""
     scores = np.asarray(scores, float)
     if scores.ndim != 1:
@@ -232,11 +236,6 @@ def checked(name: str, scores, weights=None, signed: bool = False) -> tuple[np.n
     weights = np.ones(len(scores)) if weights is None else np.asarray(weights, float)
     if weights.shape != scores.shape or not np.isfinite(weights).all():
         raise InputError(f"evaluation: {name} weights must be one finite number per event. Check the score file.")
-    if not signed and weights.size and weights.min() < 0:
-        raise InputError(
-            f"evaluation: {name} weights are negative, which this figure has no meaning for; rates have. "
-            "Evaluate without weights."
-        )
     return scores, weights
 
 

@@ -1,9 +1,25 @@
 """The one exception that is meant for the user: it says what is wrong, where, and what to do."""
 
 import difflib
+import errno
+import os
+import re
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+# what the machine lacks: number of the error, what is wrong, what to do about it
+LACKING = (
+    (errno.ENOSPC, "no space is left on the disk of {place}", "Free some"),
+    (errno.EDQUOT, "your share of the disk of {place} is used up", "Free some"),
+    (errno.EROFS, "{place} can only be read", "Make it writable"),
+    (errno.EACCES, "{place} may not be read or written", "Change its permissions"),
+    (errno.EFBIG, "{place} is larger than files may be here", "Raise the limit (ulimit -f)"),
+    (errno.EIO, "the disk of {place} fails", "Check it"),
+)
+NO_MEMORY = ("OutOfMemoryError", "can't allocate memory", "Cannot allocate memory", "failed to map segment")
 
 
 class InputError(Exception):
@@ -20,8 +36,41 @@ def choose(kind: str, name: str, allowed) -> str:
     raise InputError(f"{kind} '{name}' is unknown.{hint} Allowed: {', '.join(allowed)}.")
 
 
+def lacking(error: BaseException) -> str | None:
+    """In one line what the machine lacked, disk or memory, if that is why ``error`` was raised; otherwise None."""
+    again = "then start the same command again: what is finished is kept."
+    for found in _behind(error):
+        text = f"{type(found).__name__}: {found}"
+        for number, what, remedy in LACKING:
+            # the libraries of file formats hand on the text, and seldom the number
+            if getattr(found, "errno", None) == number or os.strerror(number) in text:
+                return f"{what.format(place=_place(found))}. {remedy}, {again}"
+        if isinstance(found, MemoryError) or any(words in text for words in NO_MEMORY):
+            said = " ".join(text.split())[:200]
+            return f"not enough memory ({said}). Run fewer jobs at a time or lower 'chunk_events', {again}"
+    return None
+
+
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those during whose handling it was raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _place(error: BaseException) -> str:
+    """The path that an error is about and where its disk is mounted; without a path the folder of results."""
+    named = re.search(r"filename = '([^']+)'", str(error))
+    path = getattr(error, "filename", None)
+    path = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else named[1] if named else "results"
+    disk = os.path.realpath(path)
+    while not os.path.ismount(disk):
+        disk = os.path.dirname(disk)
+    return f"{path} (mounted at {disk})"
+
+
 class told_plainly:
-    """Turn an InputError into its message alone, on standard error and in ``log``, and exit status 1.
+    """Turn an InputError, or what the machine lacks, into one line on standard error and in ``log``, and exit status 1.
 
     Any other exception passes, its traceback copied to the log; a block that ends well leaves its time there.
     """
@@ -33,9 +82,11 @@ class told_plainly:
         self.start = time.perf_counter()
 
     def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, InputError):
-            self._write(f"ERROR: {error}")
-            raise SystemExit(f"ERROR: {error}") from None
+        if isinstance(error, Exception):
+            said = str(error) if isinstance(error, InputError) else lacking(error)
+            if said:
+                self._write(f"ERROR: {said}")
+                raise SystemExit(f"ERROR: {said}") from None
         if error is not None:
             self._write("".join(traceback.format_exception(error)))
         else:
@@ -43,5 +94,5 @@ class told_plainly:
 
     def _write(self, text: str) -> None:
         if self.log:
-            with open(self.log, "a") as file:
+            with suppress(OSError), open(self.log, "a") as file:  # a disk that is full
                 file.write(f"{text}\n")

@@ -9,6 +9,10 @@ W. Xu 2014), where ties count half:
     V_i = [ #(b < s_i) + ½ #(b = s_i) ] / n_B,   V_j = [ #(s > b_j) + ½ #(s = b_j) ] / n_S
     AUC = mean V_i = mean V_j,                   σ² = var(V_i) / n_S + var(V_j) / n_B
 
+Weights, of either sign, stand for counts: sums and means are weighted, as those of a generator at next-to-leading order
+have to be. Where ε(t) is not monotonic for it, t(ε_B) is the lowest threshold that neither it nor a higher one exceeds
+the budget at.
+
 All intervals are central, at the level ``LEVEL``. The interval of ε_S is that of the signal sample at the given
 threshold; how well the background sample fixes the threshold is said by the interval of ε_B beside it.
 """
@@ -28,7 +32,8 @@ EPS_S = (0.2, 0.3, 0.5)
 class WorkingPoint(NamedTuple):
     """Threshold for the requested ``eps_b`` and what passes it.
 
-    ``resolved``: at least MIN_COUNT background events pass; otherwise the sample does not fix the threshold.
+    ``resolved``: at least MIN_COUNT background events pass; otherwise the sample does not fix the threshold. Nor is a
+    point resolved at which the weights of the passing signal sum to less than nothing: its ``eps_s`` is NaN.
     """
 
     eps_b: float
@@ -101,7 +106,7 @@ def threshold_at(background_scores, eps_b: float, weights=None) -> float:
     ----------
     background_scores: (n,), finite
     eps_b: in (0, 1]
-    weights: (n,), not negative; None for unit weights
+    weights: (n,), of positive sum; None for unit weights
     """
     return float(tail("background", background_scores, weights).at_most(_fractions("eps_b", [eps_b]))[0])
 
@@ -112,7 +117,8 @@ def efficiencies(background, signal, eps_b=EPS_B, background_weights=None, signa
     points = []
     for request, threshold in zip(eps_b, b.at_most(_fractions("eps_b", eps_b)).tolist(), strict=True):
         on_b, on_s = b.efficiency(threshold), s.efficiency(threshold)
-        points.append(WorkingPoint(float(request), threshold, on_b.passed, on_b, on_s, b.resolved(threshold)))
+        resolved = b.resolved(threshold) and not np.isnan(on_s.value)
+        points.append(WorkingPoint(float(request), threshold, on_b.passed, on_b, on_s, resolved))
     return points
 
 
@@ -134,10 +140,13 @@ def roc(background, signal, points: int = 200, background_weights=None, signal_w
     """ε_S at up to ``points`` background efficiencies, equally spaced in log ε_B from 1/n_B to 1.
 
     The efficiencies given are those reached, which differ from those asked for where scores tie; each is listed once.
+    With weights of both signs those thresholds are left out at which ε_B is below that of a higher one, or ε_S below 0.
     """
     b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
     thresholds = np.unique(b.at_most(np.geomspace(1 / len(b.scores), 1, points)))[::-1]
-    thresholds = thresholds[b.intervals(thresholds)[0] > 0]
+    eps_b, eps_s = b.intervals(thresholds)[0], s.intervals(thresholds)[0]
+    rising = np.nan_to_num(eps_b) > np.append(0, np.fmax.accumulate(np.nan_to_num(eps_b))[:-1])
+    thresholds = thresholds[rising & ~np.isnan(eps_s)]
     return Curve(b.intervals(thresholds)[0], *s.intervals(thresholds), b.count(thresholds))
 
 
@@ -149,11 +158,15 @@ def auc(background, signal, background_weights=None, signal_weights=None) -> AUC
     b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
     for name, sample in (("background", b), ("signal", s)):
         if sample.n_eff < 1.001:
-            raise InputError(f"evaluation: the {name} sample has one event; an uncertainty needs two. Add events.")
+            raise InputError(
+                f"evaluation: the {name} sample, {sample.whole.n} events, counts for no more than one event; an "
+                "uncertainty needs two. Add events, or look whether few weights outweigh or cancel all others."
+            )
     value, from_signal = s.mean(b.placements(s.scores))
     _, from_background = b.mean(s.placements(b.scores))
     width = ndtri(0.5 + LEVEL / 2) * np.sqrt(from_signal + from_background)
-    return AUC(min(max(value, 0.0), 1.0), float(max(value - width, 0)), float(min(value + width, 1)))
+    value = min(max(value, 0.0), 1.0)  # rounding, or weights of both signs, may lead beyond
+    return AUC(value, float(max(value - width, 0)), float(min(value + width, 1)))
 
 
 def evaluate(background, signal, eps_b=EPS_B, eps_s=EPS_S, background_weights=None, signal_weights=None) -> Evaluation:
@@ -163,7 +176,7 @@ def evaluate(background, signal, eps_b=EPS_B, eps_s=EPS_S, background_weights=No
     ----------
     background, signal: (n,) scores, higher = more anomalous; an empty sample, NaN or infinity is an InputError
     eps_b, eps_s: requested background and signal efficiencies in (0, 1]
-    background_weights, signal_weights: (n,), not negative; None for unit weights
+    background_weights, signal_weights: (n,), of positive sum, also with negative ones; None for unit weights
     """
     weights = {"background_weights": background_weights, "signal_weights": signal_weights}
     return Evaluation(
@@ -244,19 +257,22 @@ def from_json(value: dict) -> Evaluation:
     """The inverse of :func:`to_json`; null is NaN. InputError if ``value`` is anything else."""
     try:
         points = [
-            WorkingPoint(**p | {"background": Efficiency(**p["background"]), "eps_s": Efficiency(**p["eps_s"])})
+            WorkingPoint(**p | {name: Efficiency(**_with_nan(p[name])) for name in ("background", "eps_s")})
             for p in value["working_points"]
         ]
-        lost = [{key: np.nan if x is None else x for key, x in entry.items()} for entry in value["rejections"]]
         parts = {
             "auc": AUC(**value["auc"]),
             "working_points": points,
-            "rejections": [Rejection(**entry) for entry in lost],
+            "rejections": [Rejection(**_with_nan(entry)) for entry in value["rejections"]],
             "curve": Curve(**{name: np.asarray(values) for name, values in value["curve"].items()}),
         }
         return Evaluation(**value | parts)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"evaluation: not the JSON of an evaluation ({error}). Delete the file, run again.") from None
+
+
+def _with_nan(values: dict) -> dict:
+    return {key: np.nan if x is None else x for key, x in values.items()}
 
 
 def _fractions(name: str, values) -> np.ndarray:

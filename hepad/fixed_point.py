@@ -30,7 +30,7 @@ from hepad import representations
 from hepad.detectors.base import settings
 from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
-from hepad.rate import Scale, at_budget, gain
+from hepad.rate import FRACTION, Scale, at_budget, gain
 from hepad.student import Student, build
 from hepad.top_scores import sample
 from hepad.training import Schedule
@@ -209,7 +209,7 @@ def compare(
         for e in eps_b:
             if not 0 < e <= 1:
                 raise InputError(f"student: a background efficiency of {e} is not in (0, 1]. Correct the config.")
-        requests, scale = [(None, float(e)) for e in eps_b], Scale("none", 1.0, 1.0)  # a rate of one: efficiencies
+        requests, scale = [(None, float(e)) for e in eps_b], FRACTION
     else:
         requests = [(float(k), 1e3 * k) for k in khz]
     rows = []

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -31,9 +31,10 @@ class Progress:
             self.bar = Bar(*columns, TextColumn("{task.fields[values]}"), console=Console(stderr=True), transient=True)
 
     def say(self, text: str) -> None:
-        """One plain line to the log."""
+        """One plain line to the log; work does not end because there is no room for it."""
         if self.file:
-            self.file.write(f"{time.strftime('%H:%M:%S')} {self.name}: {text}\n")
+            with suppress(OSError):
+                self.file.write(f"{time.strftime('%H:%M:%S')} {self.name}: {text}\n")
 
     @contextmanager
     def stage(self, title: str, total: int, unit: str = "steps") -> Iterator["Stage"]:
@@ -53,7 +54,8 @@ class Progress:
     def close(self) -> None:
         """Close the log and leave the terminal to others."""
         if self.file:
-            self.file.close()
+            with suppress(OSError):
+                self.file.close()
         if self.terminal is not None:
             os.close(self.terminal)
 

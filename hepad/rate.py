@@ -45,6 +45,9 @@ class Scale(NamedTuple):
     crossing_hz: float
 
 
+FRACTION = Scale("fraction", 1.0, 1.0)  # of a sample that declares no rate: what is called Hz are shares of it
+
+
 class Rate(NamedTuple):
     """``hz`` with its interval [low, high]; ``passed`` events lie above the threshold, ``effective`` is k_eff."""
 
@@ -176,6 +179,8 @@ def at_budget(background: Sample, scale: Scale, budget_hz: float, of: str = "tot
     prescale: of the trigger itself, >= 1
     """
     if not 0 < budget_hz <= scale.crossing_hz:
+        if scale is FRACTION:
+            raise InputError(f"rate: a background efficiency of {budget_hz:.6g} is not in (0, 1]. Correct it.")
         raise InputError(
             f"rate: a budget of {budget_hz:.6g} Hz is not between 0 and the rate of bunch crossings, "
             f"{scale.crossing_hz:.6g} Hz. Correct the budget (configs have kHz)."
@@ -193,7 +198,7 @@ def at_budget(background: Sample, scale: Scale, budget_hz: float, of: str = "tot
     return Point(
         float(budget_hz), of, float(prescale), eps_b, threshold,
         min(float(tail.at_most(many)), threshold), max(float(tail.reaching(few)), threshold),
-        **rates, resolved=tail.resolved(threshold), remark=_remark(tail, eps_b, threshold, rates[of]),
+        **rates, resolved=tail.resolved(threshold), remark=_remark(tail, eps_b, threshold, rates[of], scale),
     )  # fmt: skip
 
 
@@ -231,9 +236,9 @@ def _prescaled(efficiency: Efficiency, prescale: float) -> Efficiency:
     return efficiency._replace(value=value, low=low, high=high)
 
 
-def _remark(tail: Tail, eps_b: float, threshold: float, rate: Rate) -> str:
+def _remark(tail: Tail, eps_b: float, threshold: float, rate: Rate, scale: Scale) -> str:
     """What the sample cannot say at this budget."""
-    whole = tail.whole
+    whole, unit = tail.whole, " of the sample" if scale is FRACTION else " Hz"
     if np.isnan(rate.hz):
         return f"the weights of the {rate.passed} events above the threshold sum to less than 0: no rate."
     if eps_b >= 1 or threshold < tail.scores[0]:
@@ -241,7 +246,7 @@ def _remark(tail: Tail, eps_b: float, threshold: float, rate: Rate) -> str:
     if rate.passed == 0:
         return (
             f"the budget is {eps_b * tail.n_eff:.2g} of {whole.n} events: none passes, and the rate is only known to "
-            f"be below {rate.high:.3g} Hz. {MIN_COUNT} events need a sample of about {MIN_COUNT / eps_b:.2g}."
+            f"be below {rate.high:.3g}{unit}. {MIN_COUNT} events need a sample of about {MIN_COUNT / eps_b:.2g}."
         )
     if not tail.resolved(threshold):
         count = f"{rate.effective:.0f}" if tail.plain else f"effectively {rate.effective:.1f}"

@@ -30,6 +30,7 @@ COLUMNS = {
 DARK_MACHINES = ("Signal", "Model", "Chan", "AUC", "1e-2", "1e-3", "1e-4")
 ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
 ESCAPES |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+ESCAPES |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 
 
 def read_records(paths: Iterable[str | Path], labels: dict[str, str] | None = None) -> list[dict]:
@@ -127,7 +128,7 @@ def latex(kind: str, records: Iterable[dict], task: str) -> str:
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))
     width = len(columns)
     lines = [
-        f"% task {task}, {kind}: {100 * LEVEL:g} % intervals",
+        f"% task {escape(task)}, {kind}: {100 * LEVEL:g} % intervals",
         f"\\begin{{tabular}}{{l{'c' * width * len(signals)}}}",
         "\\hline",
         _line(["", *(f"\\multicolumn{{{width}}}{{c}}{{{escape(signal)}}}" for signal in signals)]),
@@ -149,8 +150,8 @@ def write_latex(path: str | Path, kind: str, records: Iterable[dict], task: str)
 
 
 def escape(text: str) -> str:
-    """``text`` with LaTeX's special characters made harmless."""
-    return "".join(ESCAPES.get(character, character) for character in text)
+    """``text`` with LaTeX's special characters made harmless, on one line: the end of a line would end a comment."""
+    return "".join(ESCAPES.get(x, x if x.isprintable() else " ") for x in text)
 
 
 def with_interval(value: float, low: float, high: float) -> str:

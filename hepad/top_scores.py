@@ -63,7 +63,7 @@ class Top:
         menu: (n,) in [0, 1], how often the menu accepts each event (:mod:`hepad.menu`), or bool; the same choice of
             having it or not in all chunks
         """
-        scores, weights = checked(self.name, scores, weights, signed=True)
+        scores, weights = checked(self.name, scores, weights)
         if (menu is not None) != self.with_menu and self.with_menu is not None:
             raise InputError(f"rate: some events of '{self.name}' have menu bits and some have none. Check its files.")
         self.with_menu = menu is not None

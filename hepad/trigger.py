@@ -1,63 +1,34 @@
-"""Rates and gains of all detectors of a task, and what several trainings of one have in common.
+"""Rates and gains of all detectors of a task, as JSON and as a table.
 
 Of a sample with several probe jets per event a trigger sees the highest score of each event: all counts are of events.
+Records hold fractions of the background, which every sample has; a background that declares a scale has a rate, too,
+
+    rate = fraction × scale_khz
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from hepad.errors import InputError
-from hepad.evaluation import Evaluation
+from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
-from hepad.menu import Menu, acceptance, read_menu, unprescaled
-from hepad.rate import Rate, Scale, at_budget, at_threshold, gain, scale_of
+from hepad.menu import Acceptance, Menu, acceptance, read_menu, unprescaled
+from hepad.rate import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
 from hepad.simulation.pileup import independent
 from hepad.tables import write_rows
-from hepad.top_scores import per_event, sample
+from hepad.top_scores import Sample, per_event, sample
 
 FIRST_IDS = 10**10  # identifiers of generated events count from multiples of this, one for each chunk
-BAND = (0.16, 0.84)
+ENDS = ("", "_low", "_high")
 COLUMNS = (
-    "task", "detector", "seed", "signal", "budget_khz", "eps_b", "threshold", "threshold_low", "threshold_high",
-    "total_khz", "total_low", "total_high", "pure_khz", "pure_low", "pure_high", "overlap_khz", "passed", "independent",
-    "resolved", "eps_s", "eps_s_low", "eps_s_high", "gain", "gain_low", "gain_high", "menu", "remark",
+    "task", "detector", "seed", "signal", "of", "budget_khz", "eps_b", "threshold", "threshold_low", "threshold_high",
+    *(f"{of}{unit}{end}" for unit in ("", "_khz") for of in RATES for end in ENDS),
+    "passed", "independent", "resolved", *(f"{name}{end}" for name in ("eps_s", "gain") for end in ENDS), "menu",
+    "remark",
 )  # fmt: skip
-
-
-class Band(NamedTuple):
-    """ε_S against ε_B of several trainings: the median and the range [low, high] of the middle 68 % of them.
-
-    Of one training, the range is the interval of the signal's counts. ``n_background_passed``: of the training with the
-    fewest. ``auc``: (value, low, high), median and range alike.
-    """
-
-    eps_b: np.ndarray
-    eps_s: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    n_background_passed: np.ndarray
-    auc: tuple[float, float, float]
-    trainings: int
-
-
-def band(evaluations: list[Evaluation], points: int = 200) -> Band:
-    """The trainings of one detector on the same samples as one curve, at ε_B that all of them reach."""
-    if not evaluations:
-        raise InputError("trigger: there is no training to draw. Give the task a seed.")
-    curves = [evaluation.curve for evaluation in evaluations]
-    if len(curves) == 1:
-        return Band(*curves[0], auc=tuple(evaluations[0].auc), trainings=1)
-    grid = np.geomspace(max(curve.eps_b[0] for curve in curves), 1, points)
-    of = np.stack([np.interp(np.log(grid), np.log(curve.eps_b), curve.eps_s) for curve in curves])
-    passed = [np.interp(np.log(grid), np.log(curve.eps_b), curve.n_background_passed) for curve in curves]
-    low, high = np.quantile(of, BAND, axis=0)
-    areas = [evaluation.auc.value for evaluation in evaluations]
-    auc = (float(np.median(areas)), *(float(x) for x in np.quantile(areas, BAND)))
-    return Band(grid, np.median(of, axis=0), low, high, np.min(passed, axis=0), auc, len(curves))
 
 
 def tested(path: str | Path) -> Events:
@@ -77,39 +48,39 @@ def declared_scale(name: str, entry: dict, meta: dict) -> Scale | None:
     return scale_of(name, declared, meta)
 
 
-def menu_of(entry: dict | None, bits: Iterable[str]) -> Menu | None:
-    """The menu of a config, {table, column} or {bits: [patterns]}, and ``without: [patterns]``; None if it has none."""
-    if not entry:
-        return None
-    menu = read_menu(entry["table"], entry["column"]) if "table" in entry else unprescaled(bits, entry["bits"])
-    return menu.without(entry.get("without", ()))
+def menu_of(entry: dict | None, bits: Iterable[str]) -> tuple[Menu | None, str]:
+    """The menu of a config and which rate budgets are for.
 
-
-def areas(evaluations: list[dict], task: str, backgrounds: dict[str, str]) -> dict[str, dict]:
-    """detector -> {'auc', 'swapped'} -> signal -> (value, low, high), in ``task`` and where the samples change places.
-
-    ``evaluations``: records of :mod:`hepad.tables`, of the first training of each; ``backgrounds``: of each task.
+    ``entry``: {table, column} or {bits: [patterns]}; {without: [patterns]}; {budget: 'pure' or 'total'}, by default
+    pure. None: there is no menu, and only a total rate.
     """
-    found: dict[str, dict] = {}
-    for record in evaluations:
-        of = found.setdefault(record["detector"], {"auc": {}, "swapped": {}})
-        if record["task"] == task:
-            of["auc"].setdefault(record["signal"], list(record["evaluation"].auc))
-        elif record["signal"] == backgrounds[task]:
-            of["swapped"].setdefault(backgrounds[record["task"]], list(record["evaluation"].auc))
-    return {
-        name: {"auc": of["auc"], "swapped": {s: auc for s, auc in of["swapped"].items() if s in of["auc"]}}
-        for name, of in found.items()
-        if of["auc"]
-    }
+    if not entry:
+        return None, "total"
+    for key in entry:
+        choose("menu: key", key, ("table", "column", "bits", "without", "budget"))
+    if ("bits" in entry) == ("table" in entry) or ("column" in entry) != ("table" in entry):
+        raise InputError("menu: give a prescale table, 'table' and 'column', or 'bits', a list of patterns.")
+    menu = read_menu(entry["table"], entry["column"]) if "table" in entry else unprescaled(bits, entry["bits"])
+    return menu.without(entry.get("without", ())), choose("menu.budget", entry.get("budget", "pure"), RATES[:2])
+
+
+def digests(models: Iterable[str | Path]) -> dict[str, str]:
+    """'detector/seed' -> SHA-256 of the files <detector>/<seed>.safetensors."""
+    found = {}
+    for path in map(Path, models):
+        with open(path, "rb") as file:
+            found[f"{path.parent.name}/{path.stem}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def rates(
     scores: dict[str, tuple[dict, dict]],
     events: dict[str, Events],
-    scale: Scale,
-    budgets_khz: Iterable[float],
+    scale: Scale | None,
+    budgets: Iterable[float],
     menu: Menu | None = None,
+    of: str = "total",
+    models: dict[str, str] | None = None,
 ) -> list[dict]:
     """Points, gains and curves of every 'detector/seed'; the first sample is the background.
 
@@ -117,46 +88,70 @@ def rates(
     ----------
     scores: sample -> what :func:`hepad.features.read_scores` returns
     events: sample -> :func:`tested`, row by row the same events
-    scale: of the background
-    budgets_khz: total rates; with a menu, pure ones
+    scale: of the background; None: it declares none
+    budgets: in kHz; without a scale background efficiencies
     menu: of the other seeds; None: there is no pure rate
+    of: which rate the budgets are for, 'total' or, with a menu, 'pure'
+    models: of :func:`digests`, stored beside the thresholds that belong to them
 
     Returns
     -------
-    JSON, one per 'detector/seed': detector, seed, of, scale_khz, remark (of the menu), 'points' and 'curve'
+    JSON, one per 'detector/seed': detector, seed, model_sha256, of, scale_khz, remarks (sample -> of its menu bits),
+    'points' with fractions, thresholds and what is found of each signal, and 'curve'
     """
     background, *signals = scores
     for name, (_, about) in scores.items():
         if not np.array_equal(about["event_id"], events[name].event_id):
             raise InputError(f"trigger: scores and events of '{name}' differ. Delete its score file and run again.")
-    accepted = {name: menu and acceptance(menu, e.triggers, e.meta.get("triggers", ())) for name, e in events.items()}
+    accepted = {name: _accepted(menu, name, e) for name, e in events.items()}
+    remarks = {name: found.remark for name, found in accepted.items() if found and found.remark}
+    used = scale or FRACTION
     found = []
     for key in scores[background][0]:
         samples = {name: _sample(name, of[key], events[name], accepted[name]) for name, (of, _) in scores.items()}
         points = []
-        for khz in budgets_khz:
-            point = at_budget(samples[background], scale, 1000 * khz, "pure" if menu else "total")
-            gains = {name: gain(point, samples[background], samples[name]) for name in signals}
+        for budget in budgets:
+            point = at_budget(samples[background], used, budget if scale is None else 1000 * budget, of)
             passing = events[background][scores[background][0][key] > point.threshold]
-            rated = {
-                name: value._asdict() if isinstance(value, Rate) else value for name, value in point._asdict().items()
-            }
-            found_in = {name: {of: x and x._asdict() for of, x in g._asdict().items()} for name, g in gains.items()}
-            points.append(rated | {"independent": _independent(passing), "signals": found_in})
+            known = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
+            known |= {name: _fraction(getattr(point, name), used) for name in RATES}
+            known |= {"budget_khz": None if scale is None else budget, "independent": _independent(passing)}
+            gains = {name: gain(point, samples[background], samples[name]) for name in signals}
+            in_signals = {name: {of: x and x._asdict() for of, x in g._asdict().items()} for name, g in gains.items()}
+            points.append(known | {"signals": in_signals})
         detector, seed = key.split("/")
-        tail = samples[background].total
-        thresholds = np.unique(tail.at_most(np.geomspace(1 / len(tail.scores), 1, 60)))
-        curve = [at_threshold(samples[background], scale, float(t)) for t in thresholds]
-        curve = [{of: rate and rate._asdict() for of, rate in at.items()} for at in curve]
         found.append(
-            {"detector": detector, "seed": int(seed), "of": "pure" if menu else "total", "scale_khz": scale.hz / 1000,
-             "remark": accepted[background].remark if menu else "", "points": points,
-             "curve": {"threshold": thresholds.tolist(), "rates": curve}}
+            {"detector": detector, "seed": int(seed), "model_sha256": (models or {}).get(key), "of": of,
+             "scale_khz": scale and scale.hz / 1000, "remarks": remarks, "points": points,
+             "curve": _curve(samples[background])}
         )  # fmt: skip
     return found
 
 
-def _sample(name: str, scores, events: Events, accepted):
+def _accepted(menu: Menu | None, name: str, events: Events) -> Acceptance | None:
+    try:
+        return menu and acceptance(menu, events.triggers, events.meta.get("triggers", ()))
+    except InputError as error:
+        raise InputError(f"samples.{name}: {error}") from None
+
+
+def _curve(background: Sample) -> dict:
+    tail = background.total
+    thresholds = np.unique(tail.at_most(np.geomspace(1 / len(tail.scores), 1, 60)))
+    curve = [at_threshold(background, FRACTION, float(t)) for t in thresholds]
+    curve = [{of: _fraction(rate, FRACTION) for of, rate in at.items()} for at in curve]
+    return {"threshold": thresholds.tolist(), "fractions": curve}
+
+
+def _fraction(rate: Rate | None, scale: Scale) -> dict | None:
+    """What passes of the background: value, low, high, passed, effective."""
+    if rate is None:
+        return None
+    value, low, high = (x / scale.hz for x in rate[:3])
+    return {"value": value, "low": low, "high": high, "passed": rate.passed, "effective": rate.effective}
+
+
+def _sample(name: str, scores, events: Events, accepted: Acceptance | None) -> Sample:
     first, highest = per_event(events.event_id, scores)
     return sample(name, highest, events.weight[first], None if accepted is None else accepted.probability[first])
 
@@ -169,27 +164,36 @@ def _independent(passing: Events) -> float | None:
 
 
 def rows(task: str, records: list[dict]) -> list[dict]:
-    """Rows of the table, with the keys ``COLUMNS``: one per detector, seed, signal and budget."""
+    """Rows of the table, with the keys ``COLUMNS``: one per detector, seed, signal and budget.
+
+    ``total``, ``pure`` and ``overlap`` are fractions of the background; those in kHz are empty without a scale.
+    """
     found = []
     for record in records:
         for point in record["points"]:
-            shared = {"task": task, "detector": record["detector"], "seed": record["seed"]}
+            shared = {"task": task, **{key: record[key] for key in ("detector", "seed", "of")}}
             # a threshold is used as it is, to the last digit
             known = {key: point[key] for key in ("threshold", "threshold_low", "threshold_high")}
             shared |= {key: None if value is None else repr(value) for key, value in known.items()}
-            shared |= {key: point[key] for key in ("eps_b", "independent", "resolved", "remark")}
-            shared |= {"budget_khz": point["budget_hz"] / 1000, "passed": point["total"]["passed"]}
-            for of in ("total", "pure", "overlap"):
-                rate = point[of] or dict.fromkeys(("hz", "low", "high"))
-                khz = [None if rate[key] is None else rate[key] / 1000 for key in ("hz", "low", "high")]
-                shared |= dict(zip((f"{of}_khz", f"{of}_low", f"{of}_high"), khz, strict=True))
+            shared |= {key: point[key] for key in ("budget_khz", "eps_b", "independent", "resolved")}
+            shared |= {"passed": point["total"]["passed"]}
+            for of in RATES:
+                shared |= _ends(of, point[of], 1.0) | _ends(f"{of}_khz", point[of], record["scale_khz"])
             for signal, gains in point["signals"].items():
                 row = shared | {"signal": signal, "menu": (gains["menu"] or {}).get("value")}
-                for name in ("eps_s", "gain"):
-                    of = gains[name] or {}
-                    row |= {name: of.get("value"), f"{name}_low": of.get("low"), f"{name}_high": of.get("high")}
+                row |= _ends("eps_s", gains["eps_s"], 1.0) | _ends("gain", gains["gain"], 1.0)
+                of_menu = [
+                    text for name, text in record["remarks"].items() if name not in {*point["signals"]} - {signal}
+                ]
+                row["remark"] = " ".join(dict.fromkeys(filter(None, [point["remark"], *of_menu])))
                 found.append({column: row.get(column) for column in COLUMNS})
     return found
+
+
+def _ends(name: str, found: dict | None, scale: float | None) -> dict:
+    """{name, name_low, name_high} of a value with its interval, times ``scale``; None where one is missing."""
+    values = [None if found is None else found[key] for key in ("value", "low", "high")]
+    return {name + end: None if None in (x, scale) else x * scale for end, x in zip(ENDS, values, strict=True)}
 
 
 def write_rates(path: str | Path, tasks: dict[str, list[dict]]) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hepad import diagnostics
+from hepad import checks
 from hepad.diagnostics import (
     against_pileup,
     copies,
@@ -15,12 +15,11 @@ from hepad.diagnostics import (
     jensen_shannon,
     mirrored,
     rotated,
-    rows,
     sculpting,
     turn_ons,
 )
 from hepad.errors import InputError
-from hepad.evaluation import threshold_at
+from hepad.evaluation import evaluate, threshold_at
 from hepad.events import Events
 from hepad.kinematics import to_cartesian
 
@@ -167,9 +166,30 @@ def test_all_checks_of_a_score(events):
     assert found["sculpting"][0]["jsd"] > found["sculpting"][0]["null_high"]
     assert sum(found["mass"]["passed"]) <= 300
     assert found["pileup"]["p_constant"] > 1e-4
-    table = rows(record)
-    assert {row["check"] for row in table} == {"pileup", "invariance", "sculpting", "correlation"}
-    assert all(set(row) == set(diagnostics.COLUMNS) for row in table)
+    about = {"task": "t", "detector": "mass", "seed": 1}
+    evaluation = evaluate(score(events), score(events) + 9)
+    evaluations = [
+        about | {"signal": "s", "evaluation": evaluation},
+        about | {"task": "u", "signal": "b", "evaluation": evaluation},
+    ]
+    dirty = {
+        "task": "t",
+        "detector": "mass",
+        "signal": "s",
+        "trainings": [{"fraction": 0.001, "value": 0.7, "low": 0.6, "high": 0.8}],
+    }
+    (whole,) = checks.joined([record], evaluations, [dirty], {"t": "b", "u": "s"})
+    table = checks.rows(whole)
+    stability = {"pileup", "invariance", "sculpting", "correlation"}
+    assert {row["check"] for row in table} == stability | {"AUC", "AUC, tasks swapped", "AUC, contaminated"}
+    assert all(set(row) == set(checks.COLUMNS) for row in table)
+    of = {row["check"]: row for row in table}
+    assert (of["AUC"]["of"], of["AUC"]["value"]) == ("s", evaluation.auc.value)
+    assert of["AUC, tasks swapped"]["of"] == "s"
+    assert of["AUC, contaminated"]["of"] == "s: 0.1 % signal in training"
+    # another training has no area, and no other task's contamination counts
+    (other,) = checks.joined([record | {"seed": 2}], evaluations, [dirty | {"task": "u"}], {"t": "b", "u": "s"})
+    assert {row["check"] for row in checks.rows(other)} == stability
     bare = dataclasses.replace(events, facts={})
     assert diagnose(score(bare), bare, of_copies, (0.1,), 0.1)["pileup"] is None
     assert threshold_at(score(bare), 0.1) > 0

@@ -200,6 +200,95 @@ def test_foreign_json_is_refused(damaged):
         ev.from_json(damaged)
 
 
+def nlo(rng, n, mean, size=0.3):
+    """(scores, weights) of n events, a share ``size`` of weight -1 and broader: what is left of both is not normal.
+
+    Density: [ (1 - size) N(mean, 1) - size N(mean, 0.5) ] / (1 - 2 size).
+    """
+    negative = rng.random(n) < size
+    return np.where(negative, rng.normal(mean, 0.5, n), rng.normal(mean, 1, n)), np.where(negative, -1.0, 1.0)
+
+
+def true_efficiency(t, mean, size=0.3):
+    return ((1 - size) * norm.sf(t - mean) - size * norm.sf((t - mean) / 0.5)) / (1 - 2 * size)
+
+
+def test_negative_weights_take_away_what_positive_ones_add(samples):
+    """Events that come twice, with both signs, leave every value as it was, and widen its interval."""
+    b, s = (x[:4000] for x in samples)
+    rng = np.random.default_rng(11)
+    extra_b, extra_s = rng.normal(1, 1, 600), rng.normal(0, 1, 500)
+
+    def doubled(scores, extra):
+        return np.r_[scores, extra, extra], np.r_[np.ones(len(scores) + len(extra)), -np.ones(len(extra))]
+
+    (more_b, w_b), (more_s, w_s) = doubled(b, extra_b), doubled(s, extra_s)
+    one, two = ev.evaluate(b, s), ev.evaluate(more_b, more_s, background_weights=w_b, signal_weights=w_s)
+    assert two.auc.value == pytest.approx(one.auc.value, abs=1e-12)
+    assert two.auc.high - two.auc.low > one.auc.high - one.auc.low
+    for at_one, at_two in zip(one.working_points, two.working_points, strict=True):
+        if at_one.threshold == at_two.threshold:
+            assert at_two.eps_s.value == pytest.approx(at_one.eps_s.value, abs=1e-12)
+            assert at_two.background.value == pytest.approx(at_one.background.value, abs=1e-12)
+            assert at_two.eps_s.high - at_two.eps_s.low > at_one.eps_s.high - at_one.eps_s.low
+    curve = two.curve
+    assert np.all(np.diff(curve.eps_b) > 0)
+    assert curve.eps_b[-1] == 1
+    assert not np.isnan(curve.eps_s).any()
+    # the budget holds at the threshold and above it
+    for point in two.working_points:
+        above = [w_b[more_b > t].sum() for t in np.unique(more_b[more_b >= point.threshold])]
+        assert max(above) <= point.eps_b * w_b.sum() * (1 + 1e-9)
+
+
+def test_a_point_where_the_signal_sums_to_less_than_nothing_is_not_resolved(tmp_path):
+    b = np.arange(100.0)
+    s, w = np.r_[np.full(10, 200.0), np.full(30, 10.0)], np.r_[np.full(10, -1.0), np.ones(30)]
+    (point,) = ev.efficiencies(b, s, [0.1], signal_weights=w)
+    assert np.isnan(point.eps_s.value)
+    assert point.background.passed == 10
+    assert not point.resolved
+    write_json(tmp_path / "e.json", ev.to_json(ev.evaluate(b, s, [0.1], [0.2], signal_weights=w)))
+    again = ev.from_json(read_json(tmp_path / "e.json"))
+    assert np.isnan(again.working_points[0].eps_s.value)
+
+
+def test_intervals_with_signed_weights_cover():
+    """AUC and ε_S of samples with three negative weights in ten: at the nominal level, within what 600 trials tell."""
+    rng = np.random.default_rng(12)
+    grid = np.linspace(-6, 8, 20_001)
+    density_of_background = -np.gradient(true_efficiency(grid, 0.0), grid)
+    area = np.trapezoid(true_efficiency(grid, 1.0) * density_of_background, grid)
+    in_area = in_efficiency = 0
+    for _ in range(600):
+        (b, w_b), (s, w_s) = nlo(rng, 2500, 0.0), nlo(rng, 2500, 1.0)
+        found = ev.auc(b, s, w_b, w_s)
+        in_area += found.low <= area <= found.high
+        eps = tail("signal", s, w_s).efficiency(1.5)
+        in_efficiency += eps.low <= true_efficiency(1.5, 1.0) <= eps.high
+    assert in_area / 600 == pytest.approx(0.683, abs=0.055)
+    assert in_efficiency / 600 == pytest.approx(0.70, abs=0.06)
+
+
+@pytest.mark.parametrize("n", [3, 7, 241, 999])
+def test_area_of_perfect_separation_lies_in_its_interval(n):
+    """Also where the sum of n shares of 1/n is not one."""
+    weights = np.random.default_rng(n).uniform(0.1, 3, n)
+    for w in (None, weights):
+        found = ev.auc(np.arange(float(n)), np.arange(float(n)) + n, w, w)
+        assert found.low <= found.value <= found.high <= 1
+        assert found.value == pytest.approx(1)
+
+
+def test_variance_of_a_weighted_mean_is_not_biased():
+    """Few events of unequal weights: the mean of the estimates is the variance of the means."""
+    rng = np.random.default_rng(13)
+    for weights in (np.ones(6), np.array([1.0, 1, 1, 1, 4, 4]), np.array([2.0, 1, 1, 1, 1, -1])):
+        trials = [tail("signal", np.arange(6.0), weights).mean(rng.normal(0, 1, 6)) for _ in range(4000)]
+        values, variances = np.array(trials).T
+        assert variances.mean() == pytest.approx(values.var(), rel=0.1)
+
+
 def test_bad_scores_are_refused_by_name():
     good = np.arange(5.0)
     for bad, word in (([], "is empty"), ([1, np.nan, 2], "1 of 3"), ([1, np.inf], "infinite"), ([[1.0]], "shape")):
@@ -209,7 +298,7 @@ def test_bad_scores_are_refused_by_name():
             ev.evaluate(good, np.array(bad, float))
     with pytest.raises(InputError, match="one event"):
         ev.auc(good, [1.0])
-    for weights in ([1, 1], [1, 1, 1, 1, -1], np.zeros(5), [1, 1, 1, 1, np.nan]):
+    for weights in ([1, 1], [1, 1, 1, -1, -2], np.zeros(5), [1, 1, 1, 1, np.nan]):
         with pytest.raises(InputError, match="background weights"):
             ev.evaluate(good, good, background_weights=weights)
     for eps in (0, 1.1, -0.1, np.nan):

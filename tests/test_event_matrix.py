@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hepad import detectors
 from hepad.detectors.normalise import Normaliser
 from hepad.errors import InputError
 from hepad.representations import EventMatrix, build
@@ -118,14 +119,26 @@ def test_the_hardest_are_kept(event):
     assert x.flatten().tolist() == [200, 150, 120]
 
 
-def test_empty_events_are_refused_with_their_number(events):
+def test_a_crossing_without_objects_is_its_missing_momentum_alone(events):
+    """It is an event like any other: every detector of this space gives it a finite score."""
     hollow = {name: getattr(events, name).copy() for name in COLLECTIONS}
     for objects in hollow.values():
         objects[[3, 8]] = 0
-    with pytest.raises(InputError, match=r"2 of 80 events are empty: they have none of jets, b_jets, muons"):
-        EventMatrix()(replace(events, **hollow))
-    with pytest.raises(InputError, match=r"events are empty: they have none of muons\."):
-        EventMatrix(jets=0, b_jets=0, electrons=0, photons=0)(events)
+    hollow = replace(events, **hollow)
+    for features in SETS:
+        matrix = EventMatrix(features=features)
+        x = matrix(hollow)
+        there = (x != 0).any(-1)[:, 0]
+        assert there[[3, 8], -1].all()
+        assert not there[[3, 8], :-1].any()
+        others = np.delete(np.arange(len(events)), [3, 8])
+        assert torch.equal(x[others], matrix(events)[others])
+    spec = {"type": "Mixture", "arguments": {"components": 1}}
+    ae = {"type": "AE", "arguments": {"training": {"steps": 400}, "autoencoder": {"hidden": [32], "latent": 8}}}
+    for detector in (detectors.build(entry, matrix.space, 0) for entry in (spec, ae)):
+        detector.fit(x, x, generator=torch.Generator().manual_seed(1))
+        assert detector.score(x).isfinite().all()
+    assert (EventMatrix(jets=0, b_jets=0, electrons=0, photons=0)(hollow)[[3, 8], :, :-1] == 0).all()
 
 
 def test_files_without_the_objects_are_refused(events):

@@ -21,8 +21,10 @@ from hepad.export.command import add_command
 from hepad.export.layout import Layout
 from hepad.export.running import about, run
 from hepad.export.targets import OPSETS, TARGETS, check_contract
+from hepad.export.thresholds import thresholds_of
 from hepad.export.writing import export, sha256
 from hepad.features import Features
+from hepad.io import write_json
 from hepad.representations import EventMatrix, Space, build
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -384,6 +386,61 @@ def test_command(model, tmp_path, capsys):
     for text in ("1kHz", "=3", "1kHz=x"):
         with pytest.raises(InputError, match="NAME=VALUE"):
             command(model, "--to", path, "--threshold", text)
+
+
+def rates_of(path, model, *, declared=True, of="total", remark=""):
+    """The rates of a run: a resolved threshold, and one that the sample does not fix."""
+    points = [
+        {
+            "budget_khz": 100 if declared else None,
+            "eps_b": 0.01,
+            "threshold": 0.1 + 0.2,
+            "resolved": True,
+            "remark": remark,
+        },
+        {
+            "budget_khz": 0.15 if declared else None,
+            "eps_b": 1e-5,
+            "threshold": 0.9,
+            "resolved": False,
+            "remark": "3 pass.",
+        },
+    ]
+    record = {"detector": "ae", "seed": 1, "of": of, "scale_khz": 28608.8 if declared else None, "remarks": {}}
+    write_json(path, [record | {"model_sha256": digest, "points": points} for digest in ("0" * 64, sha256(model))])
+    return path
+
+
+def test_thresholds_of_the_run(model, tmp_path, capsys):
+    rates, path = rates_of(tmp_path / "level1.json", model), tmp_path / "d.onnx"
+    command(model, "--to", path, "--rates", rates)  # what is resolved, to the last digit that single precision has
+    found = about(path)
+    assert found["thresholds"] == {"100kHz": pytest.approx(0.1 + 0.2, rel=1e-7)}
+    assert found["rates_sha256"] == sha256(rates)
+    capsys.readouterr()
+    command(model, "--to", path, "--rates", rates, "--budget", 0.15, "--budget", 100, "--threshold", "own=0.5")
+    assert set(about(path)["thresholds"]) == {"100kHz", "0.15kHz", "own"}
+    assert "3 pass." in capsys.readouterr().out
+    rates = rates_of(tmp_path / "qcd.json", model, declared=False, of="pure")
+    assert thresholds_of(rates, model, []) == {"eps_b_0.01_pure": (0.1 + 0.2, True, "")}
+    for budgets, message in (([3.0], "no threshold for 3 of the background; there are those for 0.01, 1e-05"),):
+        with pytest.raises(InputError, match=message):
+            thresholds_of(rates, model, budgets)
+    with pytest.raises(InputError, match="of that name"):
+        command(model, "--to", path, "--rates", rates, "--threshold", "eps_b_0.01_pure=1")
+    with pytest.raises(InputError, match="--budget: the rates"):
+        command(model, "--to", path, "--budget", 100)
+
+
+def test_thresholds_of_another_training_are_refused(model, tmp_path):
+    rates = rates_of(tmp_path / "level1.json", model)
+    other = tmp_path / "2.safetensors"
+    other.write_bytes(b"another")
+    with pytest.raises(InputError, match=r"were not found with .*2\.safetensors: none of its 2 trainings"):
+        thresholds_of(rates, other, [100.0])
+    write_json(tmp_path / "auc.json", [{"detector": "ae"}])
+    with pytest.raises(InputError, match="no rates of hepad"):
+        thresholds_of(tmp_path / "auc.json", model, [])
 
 
 def test_latency_at_the_smoke_scale(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.colors import LogNorm
 
 from hepad import figures
+from hepad.bands import band
 from hepad.errors import InputError
 from hepad.evaluation import efficiency_against, evaluate, threshold_at
 from hepad.figures.panels import panels
@@ -43,8 +44,26 @@ def texts(figure):
     return " | ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
 
 
+def alone(evaluations):
+    """Bands of one training each."""
+    return {name: band([evaluation]) for name, evaluation in evaluations.items()}
+
+
+def test_a_line_and_a_band_for_several_trainings(evaluations):
+    three = band([evaluations["AE"], evaluations["NAE"], evaluations["AE"]])
+    (ax,) = figures.efficiency_curves({"AE": three}, {"AE": "detector"}, CONFIG).axes
+    (line,) = (line for line in ax.lines if line.get_gid() == "detector")
+    assert len(ax.collections) == 1
+    values = sorted(evaluations[name].auc.value for name in ("AE", "AE", "NAE"))
+    low, high = np.quantile(values, [0.16, 0.84])
+    assert line.get_label() == f"AE × 3 ({values[1]:.3f} [{low:.3f}, {high:.3f}])"
+    curve = evaluations["AE"].curve  # the median of two alike and another
+    expected = np.interp(np.log(line.get_xdata()), np.log(curve.eps_b), curve.eps_s)
+    np.testing.assert_allclose(line.get_ydata(), expected, atol=1e-9)
+
+
 def test_efficiency_curves(evaluations):
-    figure = figures.efficiency_curves(evaluations, GROUPS, CONFIG, title="QCD → top")
+    figure = figures.efficiency_curves(alone(evaluations), GROUPS, CONFIG, title="QCD → top")
     left, right = figure.axes
     for ax in (left, right):
         assert ax.get_xscale() == "log"
@@ -72,19 +91,19 @@ def test_efficiency_curves(evaluations):
 
 
 def test_efficiency_curves_of_some_or_no_baselines(evaluations):
-    figure = figures.efficiency_curves(evaluations, GROUPS, CONFIG, baselines=["width"])
+    figure = figures.efficiency_curves(alone(evaluations), GROUPS, CONFIG, baselines=["width"])
     assert "mass" not in texts(figure)
-    assert len(figures.efficiency_curves(evaluations, GROUPS, CONFIG, baselines=[]).axes) == 1
-    alone = figures.efficiency_curves({"mass": evaluations["mass"]}, GROUPS, CONFIG)
-    assert gids(alone.axes[0]).count("baseline") == 1
+    assert len(figures.efficiency_curves(alone(evaluations), GROUPS, CONFIG, baselines=[]).axes) == 1
+    one = figures.efficiency_curves(alone({"mass": evaluations["mass"]}), GROUPS, CONFIG)
+    assert gids(one.axes[0]).count("baseline") == 1
     with pytest.raises(InputError, match="no curves"):
         figures.efficiency_curves({}, GROUPS, CONFIG)
     with pytest.raises(InputError, match="detector"):
-        figures.efficiency_curves(evaluations, GROUPS | {"AE": "detectors"}, CONFIG)
+        figures.efficiency_curves(alone(evaluations), GROUPS | {"AE": "detectors"}, CONFIG)
 
 
 def test_lines_of_many_detectors_differ(evaluations):
-    many = {f"d{i}": evaluations["AE"] for i in range(14)}
+    many = {f"d{i}": band([evaluations["AE"]]) for i in range(14)}
     (ax,) = figures.efficiency_curves(many, dict.fromkeys(many, "detector"), CONFIG).axes
     looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines if line.get_gid() == "detector"}
     assert len(looks) == 14
@@ -146,6 +165,21 @@ def test_efficiency_against_variable():
         (limit, _) = [line for line in ax.lines if line.get_gid() == "upper limit"]
         assert limit.get_ydata() == pytest.approx([binned.high[5]])
         assert gids(ax).count("working point") == 1
+
+
+def test_a_variable_over_decades_has_a_logarithmic_axis():
+    rng = np.random.default_rng(4)
+    ht, score = rng.exponential(300, 4000), rng.random(4000)
+    wide, narrow = ([0, 20, 100, 500, 2500], [0, 200, 500, 2500])
+    for edges, scale in ((wide, "log"), (narrow, "linear")):
+        binned = efficiency_against(score, 0.5, ht, edges)
+        (ax,) = figures.efficiency_against_variable({"HT": {"QCD": binned}}, CONFIG, background_name="QCD").axes
+        assert ax.get_xscale() == scale
+        x = ax.containers[0].lines[0].get_xdata()
+        low, high = np.maximum(edges[:-1], ax.get_xlim()[0]), np.array(edges[1:])
+        middle = np.sqrt(low * high) if scale == "log" else (low + high) / 2
+        np.testing.assert_allclose(x, middle)
+        assert ax.get_xlim() == (10 if scale == "log" else 0, 2500)
 
 
 def test_training_curves():
@@ -215,7 +249,7 @@ def test_auc_summary(evaluations):
 
 def test_saved_files_are_identical(evaluations, tmp_path):
     for name in ("one", "two"):
-        figure = figures.efficiency_curves({"AE": evaluations["AE"]}, GROUPS, CONFIG)
+        figure = figures.efficiency_curves(alone({"AE": evaluations["AE"]}), GROUPS, CONFIG)
         save(figure, tmp_path / name)
     for suffix in ("pdf", "png"):
         content = (tmp_path / f"one.{suffix}").read_bytes()

@@ -1,12 +1,13 @@
 """Figures and records of triggers and diagnostics: what is drawn is what was counted, and says what is not resolved."""
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
 import torch
 
-from hepad import figures, trigger
+from hepad import bands, checks, figures, trigger
 from hepad.contamination import auc_against_contamination, contaminated
 from hepad.diagnostics import copies, diagnose
 from hepad.errors import InputError
@@ -63,8 +64,8 @@ def scores(events):
 
 @pytest.fixture(scope="module")
 def records(scores, events):
-    menu = trigger.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
-    return trigger.rates(scores, events, SCALE, (10, 1000), menu)
+    menu, of = trigger.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
+    return trigger.rates(scores, events, SCALE, (10, 1000), menu, of, {"ae/1": "5eed"})
 
 
 def gids(ax):
@@ -76,11 +77,11 @@ def test_rates_are_counts(records, scores, events):
     assert [(r["detector"], r["seed"], r["of"]) for r in records] == [("ae", 1, "pure"), ("ae", 2, "pure")]
     passes = scores["zero_bias"][0]["ae/1"] > point["threshold"]
     fired = events["zero_bias"].triggers[:, 0]
-    hz = SCALE.hz / N
-    assert point["total"]["hz"] == pytest.approx(hz * passes.sum())
-    assert point["pure"]["hz"] == pytest.approx(hz * (passes & ~fired).sum())
-    assert point["overlap"]["hz"] == pytest.approx(hz * (passes & fired).sum())
-    assert point["pure"]["hz"] <= 1e6
+    assert point["total"]["value"] == pytest.approx(passes.mean())
+    assert point["pure"]["value"] == pytest.approx((passes & ~fired).mean())
+    assert point["overlap"]["value"] == pytest.approx((passes & fired).mean())
+    assert point["pure"]["value"] * record["scale_khz"] <= 1000 < point["total"]["value"] * record["scale_khz"]
+    assert [r["model_sha256"] for r in records] == ["5eed", None]
     found = point["signals"]["top"]
     passes, fired = scores["top"][0]["ae/1"] > point["threshold"], events["top"].triggers[:, 0]
     assert found["eps_s"]["value"] == pytest.approx(passes.mean())
@@ -91,6 +92,30 @@ def test_rates_are_counts(records, scores, events):
     assert record["scale_khz"] == pytest.approx(28608.8, rel=1e-4)
 
 
+def test_budgets_count_the_total_or_the_pure_rate(scores, events):
+    menu, of = trigger.menu_of({"bits": ["L1_*"], "budget": "total"}, ["L1_Jet"])
+    record = trigger.rates(scores, events, SCALE, (1000,), menu, of)[0]
+    (point,) = record["points"]
+    assert record["of"] == "total"
+    assert point["pure"]["value"] < point["total"]["value"] <= 1000 / record["scale_khz"]
+    # the next event would be too many
+    assert point["total"]["value"] + 1.5 / N > 1000 / record["scale_khz"]
+
+
+@pytest.mark.parametrize(("entry", "message"), [
+    ({"bits": ["L1_*"], "budget": "overlap"}, "menu.budget 'overlap' is unknown"),
+    ({"bits": ["L1_*"], "table": "menu.csv", "column": "a"}, "give a prescale table"),
+    ({"table": "menu.csv"}, "give a prescale table"),
+    ({"budget": "pure"}, "give a prescale table"),
+    ({"bit": ["L1_*"]}, "menu: key 'bit' is unknown. Did you mean 'bits'"),
+])  # fmt: skip
+def test_a_menu_that_says_too_little_or_too_much_is_refused(entry, message):
+    with pytest.raises(InputError) as error:
+        trigger.menu_of(entry, ["L1_Jet"])
+    assert message in str(error.value)
+    assert trigger.menu_of(None, ["L1_Jet"]) == (None, "total")
+
+
 def test_table_of_rates(records, tmp_path):
     trigger.write_rates(tmp_path / "rates.csv", {"level1": records})
     lines = (tmp_path / "rates.csv").read_text().splitlines()
@@ -98,7 +123,49 @@ def test_table_of_rates(records, tmp_path):
     assert len(lines) == 1 + 2 * 2
     row = trigger.rows("level1", records)[1]
     assert float(row["threshold"]) == records[0]["points"][1]["threshold"]
-    assert row["total_khz"] == row["pure_khz"] + row["overlap_khz"]
+    assert row["total"] == pytest.approx(row["pure"] + row["overlap"])
+    assert row["total_khz_high"] == pytest.approx(row["total_high"] * SCALE.hz / 1000)
+    assert row["of"] == "pure"
+    assert row["remark"] == ""
+
+
+def test_without_a_declared_rate_budgets_are_fractions(scores, events):
+    record = trigger.rates(scores, events, None, (0.1, 1e-4))[0]
+    point = record["points"][0]
+    assert (record["scale_khz"], point["budget_khz"], point["eps_b"]) == (None, None, 0.1)
+    assert point["total"]["value"] == pytest.approx(0.1)
+    row, other = trigger.rows("qcd", [record])
+    assert row["total"] == point["total"]["value"]
+    assert row["total_khz"] is row["total_khz_low"] is row["pure"] is row["gain"] is None
+    assert "known to be below" in other["remark"]
+    assert "of the sample" in other["remark"]
+    assert "Hz" not in other["remark"]
+    left, right = figures.rate_curves(record, {"top": "top pairs"}, CONFIG).axes
+    assert "background efficiency" in left.get_ylabel()
+    assert "background efficiency" in right.get_xlabel()
+    assert "Hz" not in left.get_ylabel() + right.get_xlabel()
+    with pytest.raises(InputError, match=r"efficiency of 3 is not in \(0, 1\]"):
+        trigger.rates(scores, events, None, (3,))
+
+
+def test_seeds_without_a_bit_are_said_in_the_table_and_in_the_figure(scores, events, tmp_path):
+    (tmp_path / "menu.csv").write_text("Index,Name,now\n0,L1_Jet,1\n1,L1_Mu,1\n")
+    menu, of = trigger.menu_of({"table": str(tmp_path / "menu.csv"), "column": "now"}, ["L1_Jet"])
+    record = trigger.rates(scores, events, SCALE, (1000,), menu, of)[0]
+    (row,) = trigger.rows("level1", [record])
+    assert row["remark"].count("1 of 2 seeds of the menu have no bit in the events (L1_Mu)") == 1
+    assert "L1_Mu" in figures.rate_curves(record, {"top": "top pairs"}, CONFIG).get_supxlabel()
+    blind = dataclasses.replace(events["top"], triggers=None, meta=events["top"].meta | {"triggers": []})
+    with pytest.raises(InputError, match=r"samples\.top: .*none of the 2 seeds"):
+        trigger.rates(scores, events | {"top": blind}, SCALE, (1000,), menu, of)
+
+
+def test_digests_are_of_the_files(tmp_path):
+    for name in ("ae/1", "ae/2"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.safetensors").write_text(name)
+    found = trigger.digests(sorted(tmp_path.glob("*/*.safetensors")))
+    assert found == {name: hashlib.sha256(name.encode()).hexdigest() for name in ("ae/1", "ae/2")}
 
 
 def test_scores_of_other_events_are_refused(scores, events):
@@ -118,7 +185,7 @@ def test_median_and_range_of_trainings():
     rng = np.random.default_rng(5)
     background = rng.normal(0, 1, 5000)
     trainings = [evaluate(background, rng.normal(shift, 1, 5000)) for shift in (0.5, 1.0, 1.5, 2.0, 2.5)]
-    band = trigger.band(trainings)
+    band = bands.band(trainings)
     assert band.trainings == 5
     middle = trainings[2].curve
     expected = np.interp(np.log(band.eps_b), np.log(middle.eps_b), middle.eps_s)
@@ -126,10 +193,10 @@ def test_median_and_range_of_trainings():
     assert (band.low <= band.eps_s).all()
     assert (band.eps_s <= band.high).all()
     assert band.auc[0] == trainings[2].auc.value
-    alone = trigger.band(trainings[:1])
+    alone = bands.band(trainings[:1])
     np.testing.assert_array_equal(alone.low, trainings[0].curve.low)
-    with pytest.raises(InputError, match="no training"):
-        trigger.band([])
+    with pytest.raises(InputError, match="there is none to draw"):
+        bands.band([])
 
 
 def test_trigger_curves(scores):
@@ -137,23 +204,23 @@ def test_trigger_curves(scores):
         of_signal = scores["top"][0]["ae/1"] + shift
         return evaluate(scores["zero_bias"][0]["ae/1"], of_signal)
 
-    bands = {
-        "AE": trigger.band([of(0), of(5), of(9)]),
-        "mass": trigger.band([of(-40)]),
-        "trees": trigger.band([of(99)]),
+    bands_of = {
+        "AE": bands.band([of(0), of(5), of(9)]),
+        "mass": bands.band([of(-40)]),
+        "trees": bands.band([of(99)]),
     }
     groups = {"AE": "detector", "mass": "baseline", "trees": "ceiling"}
-    figure = figures.trigger_curves(bands, groups, CONFIG, khz=28608.8, title="zero bias → top")
+    figure = figures.trigger_curves(bands_of, groups, CONFIG, khz=28608.8, title="zero bias → top")
     assert len(figure.axes) == 4
     top, bottom = figure.axes[0], figure.axes[2]
     line = next(x for x in top.lines if x.get_gid() == "detector")
     below = next(x for x in bottom.lines if x.get_gid() == "detector")
     np.testing.assert_allclose(below.get_ydata(), line.get_ydata() / np.sqrt(line.get_xdata()))
-    assert "AE × 3" in line.get_label()
+    assert line.get_label().startswith(f"AE × 3 ({bands_of['AE'].auc[0]:.3f} [")
     axis = bottom.child_axes[0]
     assert "kHz" in axis.get_xlabel()
     assert axis.get_xlim()[1] == pytest.approx(28608.8 * bottom.get_xlim()[1])
-    without = figures.trigger_curves(bands, groups, CONFIG)
+    without = figures.trigger_curves(bands_of, groups, CONFIG)
     assert not any(ax.child_axes for ax in without.axes)
     with pytest.raises(InputError, match="no curves"):
         figures.trigger_curves({}, groups, CONFIG)
@@ -174,14 +241,14 @@ def test_the_page_of_diagnostics(events, scores):
         name: e.jet[:, 0].astype(float) for name, e in copies(zero_bias_events[:300], np.random.default_rng(1)).items()
     }
     record = diagnose(scores["zero_bias"][0]["ae/1"], zero_bias_events, of_copies, (0.1, 0.03), 0.1)
-    area = {"auc": {"top": (0.9, 0.89, 0.91)}, "swapped": {"top": (0.3, 0.29, 0.31)}}
-    dirty = {"contamination": [{"fraction": 0.01, "value": 0.8, "low": 0.79, "high": 0.81}]}
-    records = {"AE": record | area | dirty, "HT": record | area}
+    area = {"auc": {"top": (0.9, 0.89, 0.91)}, "swapped": {"top": (0.3, 0.29, 0.31)}, "contamination": None}
+    dirty = {"signal": "top", "trainings": [{"fraction": 0.01, "value": 0.8, "low": 0.79, "high": 0.81}]}
+    records = {"AE": record | area | {"contamination": dirty}, "HT": record | area}
     figure = figures.diagnostics_page(records, {"AE": "detector", "HT": "baseline"}, CONFIG, title="zero bias")
     labels = " ".join(ax.get_xlabel() for ax in figure.axes)
     for text in ("pile-up", "JSD", "jet mass", "per collision", "spread", "Spearman", "AUC"):
         assert text in labels
-    bare = {"AE": record | {"pileup": None}}
+    bare = {"AE": record | area | {"pileup": None}}
     fewer = figures.diagnostics_page(bare, {"AE": "detector"}, CONFIG)
     assert "per collision" not in " ".join(ax.get_xlabel() for ax in fewer.axes)
     with pytest.raises(InputError, match="no diagnostics"):
@@ -192,7 +259,7 @@ def test_areas_of_swapped_tasks():
     evaluation = evaluate(np.arange(10.0), np.arange(5.0, 15.0))
     shared = {"detector": "ae", "seed": 1, "evaluation": evaluation}
     records = [shared | {"task": task, "signal": s} for task, s in (("qcd", "top"), ("qcd", "dark"), ("top", "qcd"))]
-    found = trigger.areas(records, "qcd", {"qcd": "qcd", "top": "top"})["ae"]
+    found = checks.areas(records, "qcd", {"qcd": "qcd", "top": "top"})["ae", 1]
     assert set(found["auc"]) == {"top", "dark"}
     assert set(found["swapped"]) == {"top"}
 

@@ -11,7 +11,7 @@ CONFIG = Path(__file__).parents[1] / "config"
 CARDS = sorted((CONFIG / "cards").glob("*.cmnd"))
 MESONS = ("4900111", "4900211", "4900113", "4900213")
 QUARK_MASS = {1: 0.33, 2: 0.33, 3: 0.5, 4: 1.5, 5: 4.8, 6: 171}  # GeV, constituent: decides which channels are open
-R_INV = {"semivisible": 0.3, "aachen_like": 0.75}
+R_INV = {"semivisible": 0.3, "aachen_like": 0.75, "soft_dark_shower": 0.3}
 
 
 def settings(card: Path) -> dict[str, str]:

@@ -16,6 +16,13 @@ def add_command(subparsers) -> None:
     parser.add_argument("--target", default="generic", help="generic, cmssw or athena")
     parser.add_argument("--opset", type=int, default=13, help="13 to 17")
     parser.add_argument("--threshold", action="append", default=[], metavar="NAME=VALUE", help="stored; repeatable")
+    parser.add_argument(
+        "--rates", type=Path, metavar="RATES.json", help="results/rates/<task>.json: thresholds of the run"
+    )
+    parser.add_argument(
+        "--budget", action="append", default=[], type=float, metavar="KHZ",
+        help="which of them, in kHz, or as ε_B where no rate is declared; repeatable (default: all that are resolved)",
+    )  # fmt: skip
     parser.add_argument("--events", type=Path, metavar="FEATURES.h5", help="on which file and detector must agree")
     parser.add_argument("--config", type=Path, help="its hash is stored")
     parser.add_argument("--training-data", type=Path, nargs="+", default=[], metavar="FILE", help="hashed and stored")
@@ -23,13 +30,22 @@ def add_command(subparsers) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from hepad.export.writing import export, sha256  # onnx and torch take a second
+    from hepad.export.thresholds import thresholds_of  # onnx and torch take a second
+    from hepad.export.writing import export, sha256
     from hepad.features import Features
 
     hashes = {"config": sha256(args.config)} if args.config else {}
     if args.training_data:
         hashes["training_data"] = sha256(*args.training_data)
-    thresholds = _pairs(args.threshold)
+    if args.rates:
+        hashes["rates"] = sha256(args.rates)
+    elif args.budget:
+        raise InputError("--budget: the rates that it chooses from are missing. Add --rates results/rates/<task>.json.")
+    of_rates = thresholds_of(args.rates, args.model, args.budget) if args.rates else {}
+    given = _pairs(args.threshold)
+    if twice := sorted(given.keys() & of_rates.keys()):
+        raise InputError(f"--threshold {twice[0]}: the rates have a threshold of that name. Give yours another one.")
+    thresholds = {name: found.value for name, found in of_rates.items()} | given
     events = Features.read(args.events, slice(MAX_EVENTS)).x if args.events else None
     how = {"target": args.target, "opset": args.opset, "thresholds": thresholds, "hashes": hashes, "events": events}
     found = export(args.model, args.to, **how)
@@ -38,6 +54,8 @@ def _run(args: argparse.Namespace) -> None:
     for name, value in found.thresholds.items():
         moved = "" if value == thresholds[name] else f" (given: {thresholds[name]!r})"
         print(f"threshold {name}: score > {value!r}{moved}")
+        if name in of_rates and of_rates[name].remark:
+            print(f"  {of_rates[name].remark}")
 
 
 def _pairs(texts: list[str]) -> dict[str, float]:

@@ -8,6 +8,8 @@ from hepad.evaluation import BinnedEfficiency
 from hepad.figures.panels import panels
 from hepad.style import label, palette
 
+WIDE = 20  # last edge over the second: from there on, an axis is logarithmic
+
 
 def efficiency_against_variable(
     results: dict[str, dict[str, BinnedEfficiency]],
@@ -28,7 +30,8 @@ def efficiency_against_variable(
     title: e.g. the detector's name
 
     A bin in which nothing passes is an upper limit (open triangle at the upper end of its interval); a bin without
-    events is left out.
+    events is left out. Where the bins span decades the axis is logarithmic, and a first bin from 0 begins at half its
+    upper edge.
     """
     figure, axes = panels(1, len(results), 4.4, 3.8, sharey=True)
     for ax, (variable, samples) in zip(axes[0], results.items(), strict=True):
@@ -42,7 +45,10 @@ def efficiency_against_variable(
             ax.axhline(eps_b, color="black", linewidth=0.8, linestyle="--", label=text, gid="working point", zorder=1)
         ax.set_yscale("log")
         ax.set_xlabel(variable)
-        ax.set_xlim(next(iter(samples.values())).edges[[0, -1]])
+        edges = next(iter(samples.values())).edges
+        if _wide(edges):
+            ax.set_xscale("log")
+        ax.set_xlim(max(edges[0], edges[1] / 2) if _wide(edges) else edges[0], edges[-1])
         ax.set_ylabel("efficiency")
         ax.label_outer()
     axes[0, 0].plot([], [], "v", color="black", markerfacecolor="white", label="nothing passes: upper limit")
@@ -54,11 +60,18 @@ def efficiency_against_variable(
 
 
 def _points(ax: Axes, binned: BinnedEfficiency, shift: float, **look) -> None:
-    width = np.diff(binned.edges)
-    x = binned.edges[:-1] + width * (0.5 + shift)
+    edges, wide = binned.edges, _wide(binned.edges)
+    if wide:
+        edges = np.log(np.maximum(edges, edges[1] / 2))
+    x = edges[:-1] + np.diff(edges) * (0.5 + shift)
+    x = np.exp(x) if wide else x
     some, none = binned.passed > 0, (binned.passed == 0) & (binned.total > 0)
     errors = np.stack([binned.value - binned.low, binned.high - binned.value])
     ax.errorbar(x[some], binned.value[some], errors[:, some], linestyle="none", **look)
     if none.any():
         look |= {"label": None, "marker": "v", "markerfacecolor": "white", "gid": "upper limit"}
         ax.plot(x[none], binned.high[none], linestyle="none", **look)
+
+
+def _wide(edges: np.ndarray) -> bool:
+    return edges[0] >= 0 and edges[-1] > WIDE * edges[1] > 0

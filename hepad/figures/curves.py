@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepad.efficiency import LEVEL, MIN_COUNT
+from hepad.bands import Band
+from hepad.efficiency import MIN_COUNT
 from hepad.errors import InputError, choose
-from hepad.evaluation import Evaluation
 from hepad.figures.panels import panels
 from hepad.style import UNRESOLVED, label, palette
 
@@ -14,48 +14,57 @@ from hepad.style import UNRESOLVED, label, palette
 LINES = {"detector": ("-", "-."), "baseline": ("--", (0, (6, 1, 1, 1, 1, 1))), "ceiling": (":", ":")}
 WIDTHS = {"detector": 1.5, "baseline": 1.0, "ceiling": 1.8}
 LOWEST_EPS_B = 1e-4
+HEADING = "name × trainings (AUC and its 68 % range)\nbands: 68 % of trainings; of one, signal counts"
 
 
 def efficiency_curves(
-    curves: dict[str, Evaluation],
+    bands: dict[str, Band],
     groups: dict[str, str],
     config: dict,
     *,
     title: str = "",
     baselines: list[str] | None = None,
 ) -> Figure:
-    """ε_S against ε_B with the intervals of ε_S: blind detectors on the left, trivial baselines on the right.
+    """ε_S against ε_B: blind detectors on the left, trivial baselines on the right. One line per detector.
 
-    The best baseline is drawn among the detectors and the best detector among the baselines, both black, so that
-    neither panel flatters; the supervised ceiling is in both. Best means the largest AUC. Where fewer than 10
-    background events pass, a curve is grey. Colours follow the order of ``curves``, the legend that of the AUC.
+    A line is the median of the detector's trainings, its band the middle 68 % of them; of one training the band is the
+    interval of the signal's counts. The best baseline is drawn among the detectors and the best detector among the
+    baselines, both black, so that neither panel flatters; the supervised ceiling is in both. Best means the largest
+    AUC. Where fewer than 10 background events pass, a line is grey. Colours follow the order of ``bands``, the legend
+    that of the AUC.
 
     Parameters
     ----------
-    curves: by the name that the legend shows
+    bands: by the name that the legend shows
     groups: name -> 'detector', 'baseline' or 'ceiling'
     config: style config
     title: what is searched in what, e.g. 'QCD → top'
     baselines: those to draw; None for all
     """
-    if not curves:
-        raise InputError("figures: there are no curves to draw. Give the task detectors.")
-    names = sorted(curves, key=lambda name: -curves[name].auc.value)
-    of = {group: [name for name in names if choose("group", groups[name], LINES) == group] for group in LINES}
-    if baselines is not None:
-        of["baseline"] = [name for name in of["baseline"] if name in baselines]
-    # what a panel is about, and its one guest from the other group
-    plan = [(of["detector"], of["baseline"][:1]), (of["baseline"], of["detector"][:1])]
-    plan = [(own, guest) for own, guest in plan if own] or [([], [])]
+    plan, ceilings = plan_panels(bands, groups, baselines)
     figure, axes = panels(1, len(plan), 4.6, 4.5 + 0.16 * max(len(own) for own, _ in plan), sharey=True)
     for ax, (own, guest) in zip(axes[0], plan, strict=True):
-        looks = line_looks([name for name in curves if name in own], groups, config)
-        looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in of["ceiling"] + guest}
-        for name in of["ceiling"] + guest + own:
-            _curve(ax, name, curves[name], groups[name], looks[name])
+        looks = line_looks([name for name in bands if name in own], groups, config)
+        looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in ceilings + guest}
+        for name in ceilings + guest + own:
+            draw_band(ax, name, bands[name], groups[name], looks[name])
         _finish(ax)
     label(axes[0, 0], config, axes[0, -1], title)
     return figure
+
+
+def plan_panels(
+    bands: dict[str, Band], groups: dict[str, str], baselines: list[str] | None = None
+) -> tuple[list[tuple[list[str], list[str]]], list[str]]:
+    """Of each panel the names it is about and its one guest from the other group; and the names of the ceilings."""
+    if not bands:
+        raise InputError("figures: there are no curves to draw. Give the task detectors.")
+    names = sorted(bands, key=lambda name: -bands[name].auc[0])
+    of = {group: [name for name in names if choose("group", groups[name], LINES) == group] for group in LINES}
+    if baselines is not None:
+        of["baseline"] = [name for name in of["baseline"] if name in baselines]
+    plan = [(of["detector"], of["baseline"][:1]), (of["baseline"], of["detector"][:1])]
+    return [(own, guest) for own, guest in plan if own] or [([], [])], of["ceiling"]
 
 
 def line_looks(names: list[str], groups: dict[str, str], config: dict) -> dict[str, dict]:
@@ -67,17 +76,22 @@ def line_looks(names: list[str], groups: dict[str, str], config: dict) -> dict[s
     return looks
 
 
-def _curve(ax: Axes, name: str, evaluation: Evaluation, group: str, look: dict) -> None:
-    curve = evaluation.curve
-    text = f"{name} ({evaluation.auc.value:.3f})" + (", supervised (not blind)" if group == "ceiling" else "")
-    resolved = curve.n_background_passed >= MIN_COUNT
+def draw_band(ax: Axes, name: str, band: Band, group: str, look: dict, power: float = 0.0) -> None:
+    """ε_S ε_B^-power against ε_B with its band, grey where it is not resolved."""
+    middle, low, high = (values * band.eps_b**-power for values in (band.eps_s, band.low, band.high))
+    value, *ends = (f"{x:.3f}" for x in band.auc)
+    several = band.trainings > 1
+    text = f"{name} × {band.trainings} ({value} [{', '.join(ends)}])" if several else f"{name} ({value})"
+    text += ", supervised (not blind)" if group == "ceiling" else ""
+    resolved = band.n_background_passed >= MIN_COUNT
     # the grey part joins the first resolved point
     faded = ~resolved | (np.cumsum(resolved) == 1)
     if not resolved.all():
-        ax.plot(curve.eps_b[faded], curve.eps_s[faded], color=UNRESOLVED, gid="unresolved", zorder=1, linewidth=0.8)
-    eps_b, eps_s, low, high = (values[resolved] for values in curve[:4])
-    ax.plot(eps_b, eps_s, linewidth=WIDTHS[group], gid=group, label=text, zorder=3 - (group != "detector"), **look)
-    ax.fill_between(eps_b, low, high, color=look["color"], alpha=0.2, linewidth=0, zorder=1)
+        ax.plot(band.eps_b[faded], middle[faded], color=UNRESOLVED, gid="unresolved", zorder=1, linewidth=0.8)
+    line = {"linewidth": WIDTHS[group], "gid": group, "label": text, "zorder": 3 - (group != "detector")}
+    ax.plot(band.eps_b[resolved], middle[resolved], **line, **look)
+    x, low, high = (values[resolved] for values in (band.eps_b, low, high))
+    ax.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0, zorder=1)
 
 
 def _finish(ax: Axes) -> None:
@@ -90,5 +104,5 @@ def _finish(ax: Axes) -> None:
     ax.set_xlabel(r"background efficiency $\epsilon_B$")
     ax.set_ylabel(r"signal efficiency $\epsilon_S$")
     ax.label_outer()
-    heading = f"name (AUC); bands: signal statistics, {100 * LEVEL:g} %"
-    ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.13), title=heading, alignment="left", fontsize=7.5)
+    look = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.13), "alignment": "left", "fontsize": 7.5}
+    ax.legend(title=HEADING, **look)

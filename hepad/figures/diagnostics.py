@@ -1,12 +1,16 @@
 """The diagnostics of a task on one page: what moves a score that should not."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
 from hepad.style import CYCLE, UNRESOLVED, label, palette
 
+LEGEND_WIDTH = 24  # characters
 VARIABLE_MARKERS = "os^Dv<"
 FLOOR = 1e-4  # of |Δ score| / spread that is drawn
 
@@ -16,9 +20,7 @@ def diagnostics_page(records: dict[str, dict], groups: dict[str, str], config: d
 
     Parameters
     ----------
-    records: by the name that is shown: what :func:`hepad.diagnostics.diagnose` returns, and optionally ``auc`` and
-        ``swapped``, {signal: (value, low, high)} in this task and where background and signal change places, and
-        ``contamination``, [{fraction, value, low, high}] of ε_S with signal in the training
+    records: by the name that is shown, as of :func:`hepad.checks.joined`, with signals as they are shown
     groups: name -> 'detector' or 'baseline'
     config: style config
     title: e.g. 'background QCD'
@@ -27,7 +29,7 @@ def diagnostics_page(records: dict[str, dict], groups: dict[str, str], config: d
         raise InputError("figures: there are no diagnostics to draw. Give the task detectors.")
     names = sorted(records, key=lambda name: groups[name] != "detector")
     columns = [draw for draw in COLUMNS if draw(None, records, names)]
-    height = 1.6 + 0.24 * len(names)
+    height = 2.4 + 0.24 * len(names)
     figure = Figure(figsize=(13, 4.2 + height), layout="constrained")
     above, below = figure.add_gridspec(2, 1, height_ratios=[4.2, height])
     shown = [name for name in names if groups[name] == "detector"] or names
@@ -48,7 +50,10 @@ def diagnostics_page(records: dict[str, dict], groups: dict[str, str], config: d
         draw(ax, records, names)
         ax.grid(axis="y", color="#e5e5e5", linewidth=0.6)
         ax.set_axisbelow(True)
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=7.5, ncols=2, columnspacing=1)
+        handles, texts = ax.get_legend_handles_labels()
+        # no wider than the panel, which would have to give way
+        texts = [textwrap.fill(text, LEGEND_WIDTH) for text in texts]
+        ax.legend(handles, texts, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=7.5)
     rows[0].set_yticks(range(len(names)), names)
     rows[0].set_ylim(len(names) - 0.4, -0.6)
     for ax in rows:
@@ -126,7 +131,7 @@ def _slopes(ax: Axes | None, records: dict, names: list[str]) -> bool:
         )
         ax.plot([], [], "o", color="black", markersize=4, label="slope and interval")
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
-        ax.set_xlabel("rate per collision [%]")
+        ax.set_xlabel("change of the rate\nper collision [%]")
     return bool(there)
 
 
@@ -153,7 +158,7 @@ def _sculpted(ax: Axes | None, records: dict, names: list[str]) -> bool:
             ax.plot(x["jsd"], i, "o", color="black")
         eps_b = _at_working_point(next(iter(records.values())))["eps_b"]
         ax.set_xlim(0, None)
-        ax.set_xlabel(rf"JSD of the mass at $\epsilon_B$ = {eps_b:g}")
+        ax.set_xlabel("JSD of the mass\n" rf"at $\epsilon_B$ = {eps_b:g}")
     return True
 
 
@@ -166,16 +171,16 @@ def _correlations(ax: Axes | None, records: dict, names: list[str]) -> bool:
             _bars(ax, y, values, label=variable.split(" [")[0], **look)
         ax.axvline(0, color="black", linewidth=0.8, linestyle=":")
         ax.set_xlim(-1.05, 1.05)
-        ax.set_xlabel("Spearman's ρ with the score")
+        ax.set_xlabel("Spearman's ρ\nwith the score")
     return True
 
 
 def _areas(ax: Axes | None, records: dict, names: list[str]) -> bool:
     if ax is not None:
-        signals = list(dict.fromkeys(s for name in names for s in records[name].get("auc", {})))
+        signals = list(dict.fromkeys(s for name in names for s in records[name]["auc"]))
         for kind, face in (("auc", None), ("swapped", "white")):
             for k, signal in enumerate(signals):
-                there = [i for i, name in enumerate(names) if signal in records[name].get(kind, {})]
+                there = [i for i, name in enumerate(names) if signal in records[name][kind]]
                 look = {"color": CYCLE[k % 9], "markerfacecolor": face or CYCLE[k % 9]}
                 text = signal + (", tasks swapped" if face else "")
                 points = [records[names[i]][kind][signal] for i in there]
@@ -183,19 +188,20 @@ def _areas(ax: Axes | None, records: dict, names: list[str]) -> bool:
                     _bars(ax, np.array(there) + (k - (len(signals) - 1) / 2) * 0.15, points, label=text, **look)
         ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
         ax.set_xlabel("AUC")
-    return any(records[name].get("auc") for name in names)
+    return any(records[name]["auc"] for name in names)
 
 
 def _contaminated(ax: Axes | None, records: dict, names: list[str]) -> bool:
-    there = [name for name in names if records[name].get("contamination")]
+    there = [name for name in names if records[name]["contamination"]]
     if ax is not None:
         for name in there:
-            points = records[name]["contamination"]
+            points = records[name]["contamination"]["trainings"]
             for k, x in enumerate(points):
                 y = names.index(name) + (k - (len(points) - 1) / 2) * 0.18
                 text = f"{100 * x['fraction']:g} % signal in training" if name == there[0] else None
                 _bars(ax, [y], [[x[key] for key in ("value", "low", "high")]], color=CYCLE[k % 9], label=text)
-        ax.set_xlabel("AUC")
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.set_xlabel(textwrap.fill(f"AUC of {records[there[0]]['contamination']['signal']}", LEGEND_WIDTH))
     return bool(there)
 
 

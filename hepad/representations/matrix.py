@@ -27,7 +27,8 @@ MET_MIN = 1e-6  # GeV; a vanishing MET is a measurement, not an absent object
 class EventMatrix(Representation):
     """(N, 1, R, F) float32 of R objects with F features each; an object that is not there is a row of zeros.
 
-    The last row is MET, a massless object at η = 0, which is always there.
+    The last row is MET, a massless object at η = 0, which is always there: a crossing without objects is that row
+    alone, an event like any other.
 
     Parameters
     ----------
@@ -38,8 +39,7 @@ class EventMatrix(Representation):
 
     Raises
     ------
-    InputError: a number or a feature is out of range; on events: one of them has none of these objects (besides MET, it
-        is empty), or their file has no MET, no b tags or no such objects at all
+    InputError: a number or a feature is out of range; on events: their file has no MET, no b tags or no such objects
     """
 
     def __init__(
@@ -87,19 +87,11 @@ class EventMatrix(Representation):
         return False
 
     def refuse_missing(self, events: Events) -> None:
-        """InputError if the file lacks something that is needed, or if events are empty."""
+        """InputError if the file lacks something that is needed."""
         name = events.meta.get("name")
         if self.counts["b_jets"] and "b_tag" not in events.meta.get("present", self.needs):
             raise InputError(f"sample '{name}' has no b tags. Set 'b_jets: 0' of EventMatrix: jets share one block.")
         super().refuse_missing(events)
-        there = [(objects[..., 0] > 0).any(axis=1) for objects in self._blocks(events).values()]
-        empty = int((~np.any(there, axis=0)).sum())
-        if empty:
-            kinds = ", ".join(kind for kind, count in self.counts.items() if count)
-            raise InputError(
-                f"sample '{name}': {empty} of {len(events)} events are empty: they have none of {kinds}. "
-                "Tighten the selection, check the branches, or give EventMatrix rows for the objects they have."
-            )
 
     def transform(self, events: Events) -> torch.Tensor:
         rows = [_hardest(objects, self.counts[name]) for name, objects in self._blocks(events).items()]

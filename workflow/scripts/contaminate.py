@@ -9,4 +9,4 @@ with told_plainly(snakemake.log[0]):
     params = snakemake.params
     background, signal, *tests = (Features.read(path) for path in snakemake.input)
     found = auc_against_contamination(params.spec, background, signal, tuple(tests), params.fractions, params.seed)
-    write_json(snakemake.output[0], found)
+    write_json(snakemake.output[0], {**snakemake.wildcards, "signal": params.signal, "trainings": found})

@@ -11,5 +11,6 @@ with told_plainly(snakemake.log[0]):
     events = dict(zip(params.samples, map(trigger.tested, snakemake.input.events), strict=True))
     meta = events[background].meta
     scale = trigger.declared_scale(background, {"rate": params.rate}, meta)
-    menu = trigger.menu_of(params.menu, meta.get("triggers", ()))
-    write_json(snakemake.output[0], trigger.rates(scores, events, scale, params.budgets, menu) if scale else [])
+    menu, of = trigger.menu_of(params.menu, meta.get("triggers", ()))
+    models, budgets = trigger.digests(snakemake.input.models), params.khz if scale else params.eps_b
+    write_json(snakemake.output[0], trigger.rates(scores, events, scale, budgets, menu, of, models))

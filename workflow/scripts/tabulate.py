@@ -1,5 +1,6 @@
 """All evaluations to tables; the supervised ceiling has a file of its own."""
 
+from hepad.bands import write_bands
 from hepad.errors import told_plainly
 from hepad.tables import read_records, write_csv, write_dark_machines, write_latex
 
@@ -8,6 +9,7 @@ with told_plainly(snakemake.log[0]):
     blind = [record for record in records if record["group"] != "ceiling"]
     for kind in ("auc", "efficiency", "rejection"):
         write_csv(snakemake.output[kind], kind, blind)
+    write_bands(snakemake.output.bands, blind)
     write_dark_machines(snakemake.output.dark_machines, blind)
     write_csv(snakemake.output.ceiling, "auc", [r for r in records if r["group"] == "ceiling"])
     for task, efficiency, rejection in zip(

@@ -1,0 +1,27 @@
+"""Which samples may be compared: crossings without objects are no shared events."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hepad.errors import InputError
+from hepad.quality import refuse_unfair
+
+
+def emptied(events, rows):
+    """The events without constituents, ``rows`` of them without any object."""
+    hollow = {name: getattr(events, name).copy() for name in ("jets", "electrons", "muons", "photons")}
+    for objects in hollow.values():
+        objects[rows] = 0
+    return replace(events, constituents=events.constituents[:, :0], **hollow)
+
+
+def test_crossings_without_objects_are_not_shared_events(make_events):
+    background, signal = (emptied(make_events(100, seed), np.arange(0, 100, 2)) for seed in (1, 2))
+    refuse_unfair({"zero_bias": background, "soft": signal})
+    same = background[np.r_[0:50]]  # among them 25 that have objects
+    with pytest.raises(InputError, match=r"100\.0% of the events of signal 'copy' are in background 'zero_bias'"):
+        refuse_unfair({"zero_bias": background, "copy": same})
+    nothing = emptied(make_events(100, 3), np.arange(100))
+    refuse_unfair({"zero_bias": background, "nothing": nothing})

@@ -1,0 +1,91 @@
+"""Students through the whole workflow: distilled, compiled, compared and drawn."""
+
+import csv
+import shutil
+from importlib.util import find_spec
+
+import pytest
+import yaml
+from command_line import planned, snakemake
+
+from hepad.features import read_scores
+from hepad.fixed_point import COLUMNS, agreement
+from hepad.io import read_json
+from hepad.samples import write_root
+
+TRAINING = {"steps": 600, "batch": 128, "rate": 0.003, "average": 0.9}
+CONVOLUTION = {"network": "convolutional", "pool": 4, "channels": 2, "kernel": 2, "hidden": [8]}
+STUDENTS = {
+    "of_vectors": {"detector": "ae", "network": {"hidden": [16]}, "formats": ["16,6", 8]},
+    "of_images": {"detector": "ae_image", "network": CONVOLUTION, "formats": [12]},
+}
+
+pytestmark = [
+    pytest.mark.fpga,
+    pytest.mark.skipif(find_spec("hls4ml") is None or shutil.which("g++") is None, reason="needs hls4ml and g++"),
+]
+
+
+@pytest.fixture(scope="module")
+def finished(make_events, tmp_path_factory):
+    """(directory, configuration) of a finished run."""
+    folder = tmp_path_factory.mktemp("students")
+    samples = {}
+    for name, seed, prongs, count in (("one", 1, 1, 3000), ("two", 2, 2, 900)):
+        write_root(make_events(count, seed, prongs=prongs), folder / f"{name}.root")
+        window = {"pt": [550, 650], "abs_eta": 2.0}
+        samples[name] = {"source": {"files": [str(folder / f"{name}.root")]}, "selection": window}
+    config = {
+        "device": "cpu",
+        "samples": samples,
+        "representations": {
+            "vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth", "pt_dispersion"]},
+            "image": {"type": "JetImage", "sigma": 2},
+        },
+        "detectors": {
+            "ae": {
+                "type": "AE", "representation": "vector", "autoencoder": {"hidden": [64], "latent": 2},
+                "training": {"steps": 1500},
+            },
+            "ae_image": {
+                "type": "AE", "representation": "image", "autoencoder": {"hidden": [64], "latent": 8},
+                "training": {"steps": 600},
+            },
+        },
+        "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae", "ae_image"]}},
+        "students": {name: entry | {"task": "jets", "training": TRAINING} for name, entry in STUDENTS.items()},
+        "evaluation": {"ceiling": "vector", "eps_b": [0.1, 0.02]},
+    }  # fmt: skip
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    targets = [f"results/figures/students/{name}.pdf" for name in STUDENTS]
+    result = snakemake(folder / "run", folder / "config.yaml", *targets)
+    assert result.returncode == 0, result.stdout
+    return folder / "run" / "results", folder / "config.yaml"
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_students_are_compared_with_their_detector(finished, name):
+    results, _ = finished
+    scores, _ = read_scores(results / "students" / name / "one.h5")
+    engines = ["detector/teacher", "student/float"]
+    engines += {"of_vectors": ["student/fixed<16,6>", "student/fixed<8,*>"], "of_images": ["student/fixed<12,*>"]}[name]
+    assert set(scores) == set(engines)
+    assert read_json(results / "students" / f"{name}.json")["facts"]["rank"] > 0.2
+    widest = agreement(scores["student/float"], scores[engines[2]])
+    assert widest["rank"] > 0.98
+    with open(results / "students" / f"{name}.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["engine"] for row in rows] == [engine for engine in engines for _ in range(2)]
+    assert {row["khz"] for row in rows} == {""}  # no rate is declared
+    own = {(row["engine"], row["eps_b"]): row for row in rows}
+    for eps_b in ("0.1", "0.02"):
+        of_float, of_fixed = (own[engine, eps_b] for engine in engines[1:3])
+        assert float(of_fixed["eps_s_low"]) < float(of_float["eps_s"]) < float(of_fixed["eps_s_high"])
+    assert (results / "figures" / "students" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_students_see_no_signal(finished):
+    results, config = finished
+    for job in planned(results.parent, config, "--forceall", "results/students/of_vectors.safetensors"):
+        assert not any("two" in path for path in job.inputs)
