@@ -17,7 +17,7 @@ from hepad.errors import InputError
 from hepad.io import append_array, atomic_path, open_hdf5, read_array
 
 KIND = "hepad parts"
-SORTED_AT_ONCE, SHARES = 2**17, 64  # identifiers; how often they are gone through at most
+SORTED_AT_ONCE, SHARES = 2**16, 64  # identifiers; how often they are gone through at most
 
 
 class Part(NamedTuple):

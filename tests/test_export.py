@@ -13,6 +13,7 @@ import yaml
 from onnx import TensorProto, helper
 
 from hepad import detectors, flows
+from hepad.configuration import detector_spec
 from hepad.detectors import DETECTORS
 from hepad.errors import InputError
 from hepad.export.agreement import TOLERANCE, drawn, place
@@ -448,7 +449,7 @@ def test_latency_at_the_smoke_scale(tmp_path):
     space = build(config["representations"]["vector"]).space
     for name in score_latency.SMOKE:
         entry = config["detectors"][name]
-        chosen = {k: v for k, v in entry.items() if k not in ("type", "label", "representation")}
+        chosen = detector_spec(entry)["arguments"]
         folder = tmp_path / "models" / score_latency.TASK / name
         folder.mkdir(parents=True)
         saved(folder, entry["type"], space, chosen).rename(folder / "1.safetensors")

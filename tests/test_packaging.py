@@ -102,14 +102,14 @@ def test_scripts_are_short_and_compute_nothing_themselves(path):
 
 def test_every_script_has_its_rule():
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    assert sorted(re.findall(r"scripts/(\w+)\.py", rules)) == [path.stem for path in SCRIPTS]
+    assert sorted(set(re.findall(r"scripts/(\w+)\.py", rules))) == [path.stem for path in SCRIPTS]
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_library_knows_nothing_of_the_workflow(path):
     found = {name.split(".")[0] for name in imports(path)}
     assert "snakemake" not in found
-    assert "yaml" not in found or path.name == "configuration.py"
+    assert "yaml" not in found or path.name in ("configuration.py", "plain_yaml.py")
 
 
 UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

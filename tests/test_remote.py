@@ -224,7 +224,7 @@ def test_the_workflow_reads_addresses(server, folder, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(workflow(f"{server}/one.root", str(folder / "two.root"))))
     reading = {job.outputs: job.inputs for job in planned(tmp_path / "run", config) if job.rule == "read_events"}
-    assert reading == {("results/events/one.h5",): (), ("results/events/two.h5",): (str(folder / "two.root"),)}
+    assert reading == {("results/events/one/0.h5",): (), ("results/events/two/0.h5",): (str(folder / "two.root"),)}
     result = snakemake(tmp_path / "run", config, "results/events/one.h5")
     assert result.returncode == 0, result.stdout
     events = Events.read(tmp_path / "run/results/events/one.h5")
