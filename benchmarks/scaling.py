@@ -32,6 +32,7 @@ import numpy as np
 
 from hepad.errors import told_plainly
 from hepad.io import atomic_path, read_json, write_json
+from hepad.parts import shares
 
 HERE = Path(__file__).parent
 COLUMNS = ("stage", "events", "jobs", "seconds", "peak_mb", "bytes_out")
@@ -195,8 +196,7 @@ def parts(folder: Path, kind: str = "") -> list[Path]:
 
 def sizes(events: int, chunk: int) -> list[int]:
     """Events of the jobs of a scattered stage."""
-    jobs = math.ceil(events / chunk)
-    return [events * (i + 1) // jobs - events * i // jobs for i in range(jobs)]
+    return shares(events, math.ceil(events / chunk))
 
 
 def measure(name: str, folder: Path, events: int, chunk: int) -> dict:

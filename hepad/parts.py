@@ -17,7 +17,7 @@ from hepad.errors import InputError
 from hepad.io import append_array, atomic_path, open_hdf5, read_array
 
 KIND = "hepad parts"
-SORTED_AT_ONCE, SHARES = 2**16, 64  # identifiers; how often they are gone through at most
+SORTED_AT_ONCE, TURNS = 2**16, 64  # identifiers; how often they are gone through at most
 
 
 class Part(NamedTuple):
@@ -33,6 +33,11 @@ class Index(NamedTuple):
 
     parts: list[Part]
     meta: dict
+
+
+def shares(total: int, jobs: int) -> list[int]:
+    """How many of ``total`` each of ``jobs`` takes: as equal as they can be."""
+    return [total * (job + 1) // jobs - total * job // jobs for job in range(jobs)]
 
 
 def grouped(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
@@ -95,10 +100,10 @@ def repeated(parts: list[np.ndarray]) -> list[np.ndarray]:
 
     A share of the identifiers, chosen by their value, is sorted at a time: little memory beside their own 8 bytes.
     """
-    shares = min(SHARES, max(1, math.ceil(sum(map(len, parts)) / SORTED_AT_ONCE)))
+    turns = min(TURNS, max(1, math.ceil(sum(map(len, parts)) / SORTED_AT_ONCE)))
     found = [[np.zeros(0, np.int64)] for _ in parts]
-    for share in range(shares):
-        rows = [np.flatnonzero(ids % shares == share) for ids in parts]
+    for turn in range(turns):
+        rows = [np.flatnonzero(ids % turns == turn) for ids in parts]
         part = np.repeat(np.arange(len(parts)), [len(r) for r in rows])
         row, ids = np.concatenate(rows), np.concatenate([ids[r] for ids, r in zip(parts, rows, strict=True)])
         order = np.argsort(ids, kind="stable")

@@ -57,10 +57,9 @@ def parts_of(sample):
     """The files of a sample, generated or the user's, in groups: each is read, represented and scored by one job."""
     source = source_of(sample)
     if "card" in source:
-        jets, chunks = source["jets"], source["chunks"]
         sizes = {
-            f"results/samples/{sample}/{chunk}.root": jets * (chunk + 1) // chunks - jets * chunk // chunks
-            for chunk in range(chunks)
+            f"results/samples/{sample}/{chunk}.root": size
+            for chunk, size in enumerate(parts.shares(source["jets"], source["chunks"]))
         }
     elif sample in ENTRIES:
         sizes = ENTRIES[sample]
@@ -69,9 +68,9 @@ def parts_of(sample):
     return parts.grouped(sizes, config["chunk_events"]["reading"])
 
 
-def in_parts(stem, sample, kind=""):
-    """Files of the parts of a sample; {sample} in ``stem`` stands for its name."""
-    return expand(stem + "/{chunk}" + kind + ".h5", sample=sample, chunk=range(len(parts_of(sample))))
+def in_parts(pattern, sample, **names):
+    """Files of the parts of a sample, in their order."""
+    return expand(pattern, sample=sample, chunk=range(len(parts_of(sample))), **names)
 
 
 def generation_of(sample):

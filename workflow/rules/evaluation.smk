@@ -28,7 +28,7 @@ rule score:
 
 rule gather_scores:
     input:
-        lambda w: in_parts(f"results/scores/{w.task}/{{sample}}", w.sample),
+        lambda w: in_parts("results/scores/{task}/{sample}/{chunk}.h5", w.sample, task=w.task),
     output:
         "results/scores/{task}/{sample}.h5",
     log:

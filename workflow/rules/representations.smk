@@ -22,7 +22,9 @@ rule represent:
 
 rule gather_features:
     input:
-        lambda w: in_parts(f"results/features/{w.representation}/{{sample}}", w.sample, f".{w.split}"),
+        lambda w: in_parts(
+            "results/features/{r}/{sample}/{chunk}.{split}.h5", w.sample, r=w.representation, split=w.split
+        ),
     output:
         "results/features/{representation}/{sample}.{split}.h5",
     log:

@@ -42,7 +42,7 @@ rule read_events:
 # What the parts of a sample could not see of each other: events that two of them have, and the counts of all.
 rule gather_events:
     input:
-        lambda w: in_parts("results/events/{sample}", w.sample),
+        lambda w: in_parts("results/events/{sample}/{chunk}.h5", w.sample),
     output:
         "results/events/{sample}.h5",
     params:

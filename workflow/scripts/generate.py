@@ -1,6 +1,7 @@
 """One seeded chunk of a generated sample, as a ROOT file."""
 
 from hepad.errors import told_plainly
+from hepad.parts import shares
 from hepad.progress import Progress
 from hepad.samples import write_root
 from hepad.simulation import pythia
@@ -8,7 +9,7 @@ from hepad.simulation import pythia
 with told_plainly(snakemake.log[0]):
     source, chunk = dict(snakemake.params.source), int(snakemake.wildcards.chunk)
     total, chunks, seed = source.pop("jets"), source.pop("chunks"), source.pop("seed")
-    jets = total * (chunk + 1) // chunks - total * chunk // chunks
+    jets = shares(total, chunks)[chunk]
     progress = Progress(f"{snakemake.wildcards.sample} {chunk}", snakemake.log[0])
     with progress.stage("generate", jets, "jets") as stage:
         events = pythia.generate(
