@@ -4,6 +4,7 @@ A stamp, ``results/admitted/<sample>.json``, spares what was seen before: it hol
 the configuration are the same.
 """
 
+import tempfile
 from pathlib import Path
 
 from hepad import configuration, io, samples
@@ -31,7 +32,16 @@ def known_entries(config: dict) -> dict[str, dict[str, int]]:
 
 
 def admit(config: dict, entries: dict[str, dict[str, int]]) -> None:
-    """Read the beginning of every sample of files whose stamp does not hold; InputError if a task cannot use it."""
+    """Read the beginning of every sample of files whose stamp does not hold.
+
+    Raises
+    ------
+    InputError: a task cannot use it
+    OSError: results cannot be written
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=FOLDER.parent, prefix=".", suffix=".partial"):
+        pass  # here and not in the middle of a run
     known = known_entries(config)
     for name, of_files in entries.items():
         if name not in known:

@@ -140,7 +140,7 @@ class Checkpoint:
         text = json.dumps({"belongs_to": self.belongs_to, "content": _pack(content, tensors)}, sort_keys=True)
         try:
             with atomic_path(self.path) as partial:
-                save_file(tensors, partial, metadata={"checkpoint": text, "digest": _digest(text, tensors)})
+                save_file(tensors, partial, metadata={"checkpoint": text, "digest": digest(text, tensors)})
         except (OSError, SafetensorError) as error:
             self.progress.say(f"no checkpoint: {self.path} cannot be written ({error})")
         now = time.monotonic()
@@ -156,7 +156,7 @@ class Checkpoint:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-            if metadata["digest"] != _digest(metadata["checkpoint"], tensors):
+            if metadata["digest"] != digest(metadata["checkpoint"], tensors):
                 raise ValueError("its content does not have its digest")
             about = json.loads(metadata["checkpoint"])
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -194,8 +194,8 @@ def _unpack(value, tensors: dict[str, Tensor], device: torch.device):
     return value
 
 
-def _digest(text: str, tensors: dict[str, Tensor]) -> str:
-    """Of a text and of tensors with their names, types and shapes."""
+def digest(text: str, tensors: dict[str, Tensor]) -> str:
+    """A text, and tensors with their names, types and shapes, as a number that damage changes."""
     found = hashlib.blake2b(text.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -204,7 +204,7 @@ def _digest(text: str, tensors: dict[str, Tensor]) -> str:
 
 
 def _digest_of(data: Sequence[Tensor]) -> str:
-    return _digest("", {str(i): x.detach().cpu().contiguous() for i, x in enumerate(data)})
+    return digest("", {str(i): x.detach().cpu().contiguous() for i, x in enumerate(data)})
 
 
 def _code() -> dict:

@@ -16,7 +16,7 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.files.hdf5 import DAMAGE
-from hepad.io import append_array, atomic_path, open_hdf5, provenance, read_array
+from hepad.io import append_array, describe, described, new_hdf5, open_hdf5, provenance, read_array
 from hepad.parts import check_rows, read_index
 
 SCHEMA_VERSION = 4
@@ -187,10 +187,11 @@ ARRAYS = tuple(f.name for f in fields(Events) if f.name not in (*GROUPS, "meta")
 def _open(path: str | Path) -> Iterator[h5py.File]:
     with open_hdf5(path) as file:
         try:
-            if file.attrs.get("kind") != "hepad events" or file.attrs.get("schema_version") != SCHEMA_VERSION:
+            found = described(file, "kind"), described(file, "schema_version")
+            if found != ("hepad events", SCHEMA_VERSION):
                 raise InputError(
-                    f"{path}: not a hepad event file of schema {SCHEMA_VERSION} "
-                    f"(found {file.attrs.get('kind')!r}, {file.attrs.get('schema_version')!r}). Delete it, run again."
+                    f"{path}: not a hepad event file of schema {SCHEMA_VERSION} (found {found[0]!r}, {found[1]!r}). "
+                    "Delete it, run again."
                 )
             if missing := [name for name in (*ARRAYS, *GROUPS, "meta") if name not in file]:
                 raise InputError(
@@ -212,8 +213,7 @@ def write_chunks(path: str | Path, chunks: Iterable[Events]) -> dict:
     All chunks have collections of one length, and the ``meta`` of the last one is written and returned: a stream
     completes it while it is read. InputError if there is no chunk.
     """
-    # from version 1.10 of the format on, headers and indices have checksums as well as data
-    with atomic_path(path) as partial, h5py.File(partial, "w", libver=("v110", "latest")) as file:
+    with new_hdf5(path) as file:
         for group in GROUPS:
             file.create_group(group)
         meta = None
@@ -224,9 +224,8 @@ def write_chunks(path: str | Path, chunks: Iterable[Events]) -> dict:
             del chunk, array  # the next chunk is made without this one in memory
         if meta is None:
             raise InputError(f"{path}: there are no events to write.")
-        file.attrs.update(
-            kind="hepad events", schema_version=SCHEMA_VERSION, units="GeV, rad", provenance=json.dumps(provenance())
-        )
+        facts = {"units": "GeV, rad", "provenance": json.dumps(provenance())}
+        describe(file, kind="hepad events", schema_version=SCHEMA_VERSION, **facts)
         # not an attribute: those have no checksum where they are long
         append_array(file, "meta", np.frombuffer(json.dumps(meta).encode(), np.uint8))
     return meta

@@ -13,7 +13,8 @@ import torch
 
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
-from hepad.io import append_array, atomic_path, open_hdf5, provenance, read_array
+from hepad.files.hdf5 import DAMAGE
+from hepad.io import append_array, describe, described, new_hdf5, open_hdf5, provenance, read_array
 from hepad.parts import read_index, within
 from hepad.representations import Representation, Space
 
@@ -79,8 +80,8 @@ class Features:
 
     @classmethod
     def _of(cls, file: h5py.File, rows: slice) -> "Features":
-        arrays = {name: read_array(file, name, rows) for name in BESIDE}
-        return cls(torch.from_numpy(read_array(file, "x", rows)), Space.of(json.loads(file.attrs["space"])), **arrays)
+        about, arrays = described(file, "space"), {name: read_array(file, name, rows) for name in BESIDE}
+        return cls(torch.from_numpy(read_array(file, "x", rows)), Space.of(json.loads(about)), **arrays)
 
 
 BESIDE = ("split", "weight", "event_id", "jet")
@@ -93,17 +94,26 @@ def _joined(parts: list[Features]) -> Features:
 
 @contextmanager
 def _writing(path: str | Path, space: Space) -> Iterator[h5py.File]:
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
-        file.attrs.update(kind="hepad features", space=json.dumps(asdict(space)), provenance=json.dumps(provenance()))
+    with new_hdf5(path) as file:
+        describe(file, kind="hepad features", space=json.dumps(asdict(space)), provenance=json.dumps(provenance()))
         yield file
 
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
-    with open_hdf5(path) as file:
-        if file.attrs.get("kind") != "hepad features" or {"x", *BESIDE} - set(file):
+    with open_hdf5(path) as file, _undamaged(path):
+        if described(file, "kind") != "hepad features" or {"x", *BESIDE} - set(file):
             raise InputError(f"{path}: not a whole file of hepad features. Delete it and run again.")
         yield file
+
+
+@contextmanager
+def _undamaged(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise InputError(f"{path}: damaged ({reason}). Delete it and run again.") from None
 
 
 def represent(representation: Representation, chunks: Iterable[Events], paths: dict[str, tuple[str, ...]]) -> None:
@@ -139,8 +149,8 @@ def score(
 
 def write_scores(path: str | Path, chunks: Iterable[tuple[dict[str, np.ndarray], Features]]) -> None:
     """Scores of one sample under many detectors, {'detector/seed': (N,)}, with weight, event id and jet beside them."""
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
-        file.attrs["kind"] = "hepad scores"
+    with new_hdf5(path) as file:
+        describe(file, kind="hepad scores")
         group = file.create_group("scores")
         for scores, features in chunks:
             for name, values in scores.items():
@@ -160,7 +170,7 @@ class Columns(Mapping):
             raise KeyError(name)
         found = []
         for path in self._paths:
-            with open_hdf5(path) as file:
+            with open_hdf5(path) as file, _undamaged(path):
                 found.append(read_array(file[self._group], name))
         return np.concatenate(found)
 
@@ -178,8 +188,8 @@ def read_scores(path: str | Path) -> tuple[Columns, Columns]:
     """
     index = read_index(path)
     paths = [part.path for part in index.parts] if index else [Path(path)]
-    with open_hdf5(paths[0]) as file:
-        if file.attrs.get("kind") != "hepad scores" or "scores" not in file:
+    with open_hdf5(paths[0]) as file, _undamaged(paths[0]):
+        if described(file, "kind") != "hepad scores" or "scores" not in file:
             raise InputError(f"{path}: no scores of hepad. Delete it and run again.")
         names = [f"{detector}/{seed}" for detector in file["scores"] for seed in file["scores"][detector]]
     return Columns(paths, "scores", names), Columns(paths, "/", ("weight", "event_id", "jet"))

@@ -1,10 +1,12 @@
 """Files that are either whole or absent: atomic writes, HDF5 with checksums, JSON."""
 
+import io
 import json
 import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from glob import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,12 +26,15 @@ LARGE = 1 << 28  # bytes
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its name only if the block succeeds.
 
-    A killed writer leaves a ``.partial`` file behind and never something that looks finished. What has its name is on
-    the disk: a power cut leaves the old file or the new one.
+    A killed writer leaves a ``.partial`` file behind, which the next one removes, and never something that looks
+    finished. What has its name is on the disk: a power cut leaves the old file or the new one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
+        if not _is_running(left.name.split(".")[-2]):
+            left.unlink(missing_ok=True)
     try:
         yield partial
         with open(partial, "rb") as file:
@@ -37,6 +42,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _is_running(pid: str) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return int(pid) != os.getpid()
 
 
 def refuse_foreign_address(path: str | Path) -> None:
@@ -89,6 +105,56 @@ def _refuse_other_files(path: str | Path, file: h5py.File) -> None:
     if found:
         name = found[0].decode(errors="replace")
         raise InputError(f"{path}: '{name}' takes its values from another file. Copy the values into this one.")
+
+
+class _Sink(io.FileIO):
+    """A new file that takes every write and keeps the first failure: HDF5 crashes if one comes at the closing."""
+
+    failure: OSError | None = None
+
+    def write(self, block) -> int:
+        rest = memoryview(block)
+        try:
+            while self.failure is None and len(rest):
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+        return len(block)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+            return size
+
+
+@contextmanager
+def new_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Write an HDF5 file, atomically; OSError at the end of the block if a part of it could not be written."""
+    with atomic_path(path) as partial, _Sink(partial, "w+") as sink:
+        try:
+            # from version 1.10 of the format on, headers and indices have checksums as well as data
+            with h5py.File(sink, "w", libver=("v110", "latest")) as file:
+                yield file
+        finally:
+            if sink.failure:
+                raise OSError(sink.failure.errno, sink.failure.strerror, str(path))
+
+
+def describe(file: h5py.File, **facts: str | int) -> None:
+    """Say what a file of hepad is, in attributes whose texts have a fixed length.
+
+    Those of variable length lie where nothing has a checksum, and damage there can keep HDF5 busy for ever.
+    """
+    for name, fact in facts.items():
+        file.attrs[name] = np.bytes_(fact.encode()) if isinstance(fact, str) else fact
+
+
+def described(file: h5py.File, name: str) -> str | int | None:
+    """What a file says of itself; None if it does not."""
+    found = file.attrs.get(name)
+    return found.decode() if isinstance(found, bytes) else found
 
 
 def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:

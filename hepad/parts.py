@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import h5py
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.io import append_array, atomic_path, open_hdf5, read_array
+from hepad.files.hdf5 import DAMAGE
+from hepad.io import append_array, describe, described, new_hdf5, open_hdf5, read_array
 
 KIND = "hepad parts"
 SORTED_AT_ONCE, TURNS = 2**16, 64  # identifiers; how often they are gone through at most
@@ -56,8 +56,8 @@ def write_index(path: str | Path, parts: list[Part], meta: dict) -> None:
     """Write the index of ``parts``, which lie in the folder of ``path`` or below it, atomically."""
     path = Path(path)
     listed = [{"file": str(p.path.relative_to(path.parent)), "rows": p.rows, "left_out": p.left_out} for p in parts]
-    with atomic_path(path) as partial, h5py.File(partial, "w", libver=("v110", "latest")) as file:
-        file.attrs["kind"] = KIND
+    with new_hdf5(path) as file:
+        describe(file, kind=KIND)
         text = json.dumps({"parts": listed, "meta": meta}, default=lambda number: number.item())
         append_array(file, "index", np.frombuffer(text.encode(), np.uint8))
 
@@ -74,16 +74,16 @@ def gather(paths: list[str | Path], path: str | Path) -> None:
 def read_index(path: str | Path) -> Index | None:
     """The index in a file; None if the file is something else."""
     with open_hdf5(path) as file:
-        if file.attrs.get("kind") != KIND:
-            return None
         try:
+            if described(file, "kind") != KIND:
+                return None
             found = json.loads(read_array(file, "index").tobytes())
             parts = [
                 Part(Path(path).parent / part["file"], int(part["rows"]), tuple(part["left_out"]))
                 for part in found["parts"]
             ]
             return Index(parts, found["meta"])
-        except (ValueError, KeyError, TypeError):
+        except DAMAGE:
             raise InputError(f"{path}: damaged index of parts. Delete the file and run again.") from None
 
 

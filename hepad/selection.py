@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from hepad.checkpoint import digest
 from hepad.errors import InputError
 from hepad.io import atomic_path
 from hepad.training import LAST, Criterion, Trail
@@ -57,7 +58,7 @@ def save_trail(trail: Trail, path: str | Path) -> None:
     """The candidates of a training in one safetensors file, atomically."""
     with atomic_path(path) as partial:
         tensors = {f"{step}/{k}": v.cpu().contiguous() for step, state in trail.items() for k, v in state.items()}
-        save_file(tensors, partial)
+        save_file(tensors, partial, metadata={"digest": digest("", tensors)})
 
 
 def load_trail(path: str | Path) -> Trail:
@@ -66,12 +67,16 @@ def load_trail(path: str | Path) -> Trail:
     try:
         if not Path(path).is_file():
             raise FileNotFoundError("there is no such file")
-        for key, tensor in load_file(path).items():
+        with safe_open(path, framework="pt") as file:
+            tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        if metadata.get("digest", found := digest("", tensors)) != found:  # files of early versions have none
+            raise ValueError("its content does not have its digest")
+        for key, tensor in tensors.items():
             step, name = key.split("/", 1)
             trail.setdefault(int(step), {})[name] = tensor
         kinds = {step: {name: (t.shape, t.dtype) for name, t in state.items()} for step, state in trail.items()}
         if any(kind != kinds[min(kinds)] for kind in kinds.values()):
             raise ValueError("its states differ in their tensors")
-    except (OSError, SafetensorError, ValueError, MemoryError) as error:
+    except (OSError, SafetensorError, ValueError, MemoryError, RuntimeError) as error:
         raise InputError(f"{path}: not the candidates of a training ({error}). Delete it and train again.") from None
     return dict(sorted(trail.items()))

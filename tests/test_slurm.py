@@ -110,7 +110,7 @@ class Run:
         command += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10", *arguments]
         directory.parent.mkdir(exist_ok=True)
         self.log = directory.parent / "snakemake.log"
-        self.begun = directory / "results/logs/train/jets_ae_1.log"
+        self.begun = directory / "results/logs/train/jets/ae/1.log"
         self.begun.unlink(missing_ok=True)
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
@@ -129,15 +129,14 @@ class Run:
 
     def training(self):
         """The Slurm job that trains 'ae', once the training itself has begun."""
-        deadline = time.monotonic() + 900
-        while time.monotonic() < deadline:
+        comment = "rule_train_detector_wildcards_jets_ae_1"
+        deadline = time.monotonic() + 1800
+        while not self.begun.exists():
             assert self.process.poll() is None, self.log.read_text()
-            comment = "rule_train_detector_wildcards_jets_ae_1"
-            running = [job for job in jobs() if (job["Comment"], job["JobState"]) == (comment, "RUNNING")]
-            if running and self.begun.exists():
-                return running[0]
+            assert time.monotonic() < deadline, "no training began"
             time.sleep(0.2)
-        pytest.fail("no training began")
+        (running,) = (job for job in jobs() if (job["Comment"], job["JobState"]) == (comment, "RUNNING"))
+        return running
 
 
 def jobs():
