@@ -6,6 +6,8 @@ folder=$(realpath -m "$1")
 host=$(hostname -s)
 
 if [ "${2:-}" = stop ]; then
+  scancel --user=root || true
+  sleep 1
   scontrol shutdown || true
   for _ in $(seq 50); do
     [ -e "$folder/slurmctld.pid" ] || [ -e "$folder/slurmd.pid" ] || break

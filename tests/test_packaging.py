@@ -52,7 +52,8 @@ def test_conda_and_pip_users_get_the_same_packages_and_versions():
     conda = [re.sub(r"(?<![=<>])=(?!=)", "==", entry) for entry in conda]
     listed = pinned([*conda, *by_pip])
     assert listed.pop("python").startswith("3.11")
-    assert set(listed) == declared()
+    # HTCondor's plugin warns at every call of Snakemake where there is no HTCondor: who has it installs the extra
+    assert set(listed) == declared() - {"snakemake-executor-plugin-htcondor"}
     known = constraints()
     assert {name: (version, known[name]) for name, version in listed.items() if version != known[name]} == {}
 
