@@ -125,7 +125,7 @@ def _rates(ax: Axes, record: dict, khz: float) -> None:
             np.array([np.nan if r[key] is None else r[key] for r in found], float)
             for key in ("value", "low", "high", "passed")
         )
-        good, text = passed >= MIN_COUNT, of if fractions[0]["pure"] else "rate"
+        good, text = passed >= MIN_COUNT, of if fractions[0]["pure"] else "what passes"
         ax.plot(thresholds, khz * value, color=UNRESOLVED, linestyle=line, linewidth=0.8, gid="unresolved")
         ax.plot(thresholds[good], khz * value[good], color="black", linestyle=line, label=text, gid=of)
         ax.fill_between(thresholds, khz * low, khz * high, color="black", alpha=0.15, linewidth=0)
