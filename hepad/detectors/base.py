@@ -211,9 +211,10 @@ def said(error: Exception) -> str:
 def write_module(module: nn.Module, path: str | Path, about: dict) -> None:
     """The state of a module and what it is ``about``, JSON, in one safetensors file; atomic."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    text = json.dumps(about | {"provenance": provenance()}, sort_keys=True)
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata={"hepad": text, "digest": digest(text, tensors)})
+    about = about | {"provenance": provenance()}
+    about["digest"] = digest(json.dumps(about, sort_keys=True), tensors)
+    with atomic_path(path) as partial:  # one entry: safetensors writes several in any order
+        save_file(tensors, partial, metadata={"hepad": json.dumps(about, sort_keys=True)})
 
 
 def _moderate(text: str) -> int:
@@ -232,8 +233,8 @@ def read_module(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Modul
     if not Path(path).is_file():
         raise FileNotFoundError("there is no such file")
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        about = json.loads(metadata["hepad"], parse_int=_moderate)
+        about = json.loads((file.metadata() or {})["hepad"], parse_int=_moderate)
+        expected = about.pop("digest", None)  # files of early versions have none
         held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
         with Bounded(sum(math.prod(part.get_shape()) for part in held.values())):
             module = make(about)
@@ -249,8 +250,7 @@ def read_module(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Modul
                 raise ValueError(f"'{name}' holds {tensors[name].dtype}, not {kind}")
             if tensors[name].isnan().any():
                 raise ValueError(f"'{name}' holds NaN")
-        # files of early versions have none
-        if metadata.get("digest", found := digest(metadata["hepad"], tensors)) != found:
+        if expected not in (None, digest(json.dumps(about, sort_keys=True), tensors)):
             raise ValueError("its content does not have its digest: it is damaged")
     module.load_state_dict(tensors)
     return module.eval()
