@@ -48,6 +48,16 @@ def refuse(error) -> NoReturn:
     raise InputError(f"{where}: {error.message[:200]}{meaning}.")
 
 
+def trainings(config: dict, task: str, names: list[str] | None = None) -> list[tuple[str, int]]:
+    """(detector, seed) of the trainings of a task, of all its detectors unless some are named.
+
+    The seeds are the detector's own, otherwise those of the task.
+    """
+    entry = config["tasks"][task]
+    names = entry["detectors"] if names is None else names
+    return [(d, seed) for d in names for seed in config["detectors"][d].get("seeds", entry.get("seeds", [1]))]
+
+
 def detector_spec(entry: dict) -> dict:
     """A detector's entry as :func:`hepad.detectors.build` takes it."""
     arguments = {key: value for key, value in entry.items() if key not in RUNNING}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad import detectors, representations, samples
-from hepad.configuration import read_configuration
+from hepad.configuration import read_configuration, trainings
 from hepad.efficiency import Efficiency, tail
 from hepad.errors import InputError, choose
 from hepad.evaluation import threshold_at
@@ -60,13 +60,13 @@ def score_files(
     """
     config = read_configuration(config)
     entry = config["tasks"][choose("task", task, config["tasks"])]
-    seeds = {name: config["detectors"][name].get("seeds", entry.get("seeds", [1])) for name in entry["detectors"]}
-    runs = [(name, seed) for name in entry["detectors"] for seed in seeds[name]]
+    runs = trainings(config, task)
     models = {f"{n}/{s}": detectors.load(Path(results) / "models" / task / n / f"{s}.safetensors") for n, s in runs}
     seen_as = {f"{n}/{s}": config["detectors"][n]["representation"] for n, s in runs}
     built = {name: representations.build(config["representations"][name]) for name in dict.fromkeys(seen_as.values())}
     background, about = read_scores(Path(results) / "scores" / task / f"{entry['background']}.h5")
-    thresholds = {key: threshold_at(background[key], eps_b, about["weight"]) for key in models}
+    weight = about["weight"]
+    thresholds = {key: threshold_at(background[key], eps_b, weight) for key in models}
     for path in samples.find_files(files):
         start = time.perf_counter()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in models}

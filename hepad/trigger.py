@@ -108,11 +108,12 @@ def rates(
     used = scale or FRACTION
     found = []
     for key in scores[background][0]:
-        samples = {name: _sample(name, of[key], events[name], accepted[name]) for name, (of, _) in scores.items()}
+        values = {name: of[key] for name, (of, _) in scores.items()}  # read from the file: once, not for every budget
+        samples = {name: _sample(name, of, events[name], accepted[name]) for name, of in values.items()}
         points = []
         for budget in budgets:
             point = at_budget(samples[background], used, budget if scale is None else 1000 * budget, of)
-            passing = events[background][scores[background][0][key] > point.threshold]
+            passing = events[background][values[background] > point.threshold]
             known = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
             known |= {name: _fraction(getattr(point, name), used) for name in RATES}
             known |= {"budget_khz": None if scale is None else budget, "independent": _independent(passing)}

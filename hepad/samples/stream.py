@@ -11,6 +11,8 @@ Of every row of a file one of these is true, and counted per file in ``meta['cou
                                       the same jets in an event of the same number (or the same objects, unnumbered)
     kept
 
+Beside these, 'of negative weight' counts the sound rows with one, which are kept or refused like others.
+
 Rows are identified by the event's numbers where the file has them, otherwise by a hash of their content, and split by a
 hash of that identifier, or as an official split says: independent of the order and the number of files.
 """

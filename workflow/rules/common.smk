@@ -124,8 +124,7 @@ def representations_of(task):
 
 def runs_of(task, names=None):
     """(detector, seed) of the trainings of a task, of all its detectors unless some are named."""
-    names = TASKS[task]["detectors"] if names is None else names
-    return [(name, seed) for name in names for seed in config["detectors"][name].get("seeds", TASKS[task]["seeds"])]
+    return configuration.trainings(config, task, names)
 
 
 def models_of(task, names=None, suffix="safetensors"):

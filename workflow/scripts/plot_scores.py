@@ -12,11 +12,11 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params, labels, eps_b = snakemake.params, snakemake.params.labels, snakemake.params.working_point
     samples = {labels[n]: read_scores(p) for n, p in zip(params.samples, snakemake.input, strict=True)}
     background = labels[params.samples[0]]
+    jet, weight = {n: about["jet"] for n, (_, about) in samples.items()}, samples[background][1]["weight"]
     for key in (name for name in samples[background][0] if name.endswith(f"/{params.seed}")):
         scores = {name: found[key] for name, (found, _) in samples.items()}
-        jets = {name: (found[key], about["jet"]) for name, (found, about) in samples.items()}
-        cut = threshold_at(scores[background], eps_b, samples[background][1]["weight"])
-        detector = key.split("/")[0]
+        jets = {name: (of_sample, jet[name]) for name, of_sample in scores.items()}
+        detector, cut = key.split("/")[0], threshold_at(scores[background], eps_b, weight)
         look = {"background_name": background, "title": labels[detector]}
         axis = {"thresholds": {eps_b: cut}, "score_name": params.score_names[detector]}
         figure = score_histograms(scores.pop(background), scores, params.style, **axis, **look)
