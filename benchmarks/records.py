@@ -24,15 +24,18 @@ from hepad.errors import InputError, choose
 from hepad.io import atomic_path, provenance, read_json, write_json
 
 HERE = Path(__file__).parent
-SCALES = ("smoke", "laptop", "gpu", "paper")
+SCALES = ("smoke", "laptop", "paper")
 Jobs = list[tuple[dict, dict]]  # runs with their settings
 
 
-def arguments(about: str, argv: list[str] | None = None, paths: dict[str, str] | None = None) -> argparse.Namespace:
-    """The command line of every benchmark: scale, only, runs, tables, threads and device, and the ``paths`` of this one
-    with their help; sets torch's threads."""
+def arguments(
+    about: str, argv: list[str] | None = None, paths: dict[str, str] | None = None, scales: tuple[str, ...] = SCALES
+) -> argparse.Namespace:
+    """The command line of every benchmark: scale, only, runs, tables, threads and device; of this one the ``scales``,
+    and the ``paths`` with their help. Sets torch's threads."""
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--scale", choices=SCALES, default="laptop", help="how large; the sizes stand in the script")
+    parser.set_defaults(scales=scales)
+    parser.add_argument("--scale", choices=scales, default="laptop", help="how large; the sizes stand in the script")
     parser.add_argument("--only", default="", help="which runs, e.g. detector=ae,detector=nae_omi,digit=9")
     parser.add_argument("--runs", type=Path, default=HERE / "runs", help="folder of the records")
     parser.add_argument("--tables", type=Path, default=HERE / "tables", help="folder of the tables")
@@ -73,7 +76,7 @@ def carry_out(
     """
     jobs = jobs_at(args.scale)
     make(args.runs / f"{name}-{args.scale}", chosen(jobs, args.only), work_on)
-    scales = ["smoke"] if args.scale == "smoke" else SCALES[1:]
+    scales = ["smoke"] if args.scale == "smoke" else [scale for scale in args.scales if scale != "smoke"]
     return [
         {**record, "scale": scale}
         for scale in scales

@@ -1,6 +1,6 @@
 """What every stage of the workflow costs per event, and what that makes of 10⁷ to 10⁹ events on 1 to 1,000 cores.
 
-python benchmarks/scaling.py [--scale smoke|laptop] [--files FOLDER]
+python benchmarks/scaling.py --files FOLDER [--scale smoke|laptop]
 
 ``scaling.csv``, one row per stage and number of events, with the jobs that the workflow would cut it into:
 
@@ -10,17 +10,15 @@ python benchmarks/scaling.py [--scale smoke|laptop] [--files FOLDER]
 
 Every job is a process of one thread that calls what the workflow's script calls. Jets are toys of 20 to 80
 constituents, all in the test part, so that every stage sees every event; ``generate`` is Pythia with the default's QCD
-card and detector response. The fit is seconds = start · jobs + slope · events, least squares of the relative residuals;
-``docs/scaling.md`` is written from it: time = the sum over stages of what its cores do, a scattered stage on as many as
-it has jobs.
+card and detector response. ``docs/scaling.md`` is written from the table (see scaling_document.py).
 
 Each run leaves a record, and only missing ones are made (see records.py).
 """
 
-import argparse
 import importlib.util
 import json
 import math
+import re
 import resource
 import subprocess
 import sys
@@ -28,10 +26,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from hepad.errors import told_plainly
-from hepad.io import atomic_path, read_json, write_json
+from hepad.errors import InputError, told_plainly
+from hepad.io import write_json
 from hepad.parts import shares
 
 HERE = Path(__file__).parent
@@ -40,7 +36,6 @@ SCALES = {
     "smoke": {"events": (200, 400), "generated": (20, 40), "chunk": 200, "generation": 20},
     "laptop": {"events": (10**4, 10**5, 10**6), "generated": (10**4,), "chunk": 10**5, "generation": 4000},
 }
-EVENTS, CORES = (10**7, 10**8, 10**9), (1, 10, 100, 1000)
 VARIABLES = ("mass", "multiplicity", "pt_dispersion", "girth", "tau21", "tau32", "met", "n_jets")
 QCD = HERE.parent / "config/cards/qcd.cmnd"
 WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
@@ -167,11 +162,12 @@ def evaluate(folder: Path, number: int, events: int) -> list[Path]:
     """All efficiencies of one detector, with as many signal as background events."""
     from hepad import evaluation
     from hepad.features import read_scores
+    from hepad.top_scores import collected
 
-    scores, about = read_scores(folder / "scores.h5")
-    values, weights = scores["ae/1"], about["weight"]
-    found = evaluation.evaluate(values, values + 0.1, background_weights=weights, signal_weights=weights)
-    write_json(folder / "evaluation.json", evaluation.to_json(found))
+    scores, _ = read_scores(folder / "scores.h5")
+    background = collected("background", scores.weighted("ae/1")).total
+    signal = collected("signal", ((values + 0.1, weights) for values, weights in scores.weighted("ae/1"))).total
+    write_json(folder / "evaluation.json", evaluation.to_json(evaluation.evaluate(background, signal)))
     return [folder / "evaluation.json"]
 
 
@@ -194,15 +190,10 @@ def parts(folder: Path, kind: str = "") -> list[Path]:
     return sorted(folder.glob(f"*{kind}.h5"), key=lambda path: int(path.name.partition(".")[0]))
 
 
-def sizes(events: int, chunk: int) -> list[int]:
-    """Events of the jobs of a scattered stage."""
-    return shares(events, math.ceil(events / chunk))
-
-
 def measure(name: str, folder: Path, events: int, chunk: int) -> dict:
     """All jobs of a stage, one after the other, each a process of its own."""
     seconds, peak, written = 0.0, 0, 0
-    of_jobs = sizes(events, chunk) if (PREPARING | STAGES)[name].scattered else [events]
+    of_jobs = shares(events, math.ceil(events / chunk)) if (PREPARING | STAGES)[name].scattered else [events]
     for number, of_job in enumerate(of_jobs):
         command = [sys.executable, str(HERE / "scaling.py"), "--job", name, str(folder), str(number), str(of_job)]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -213,106 +204,66 @@ def measure(name: str, folder: Path, events: int, chunk: int) -> dict:
         seconds += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         found = json.loads(done.stdout.splitlines()[-1])
         peak, written = max(peak, found["peak"]), written + found["bytes"]
-    return {
-        "stage": name, "events": events, "jobs": len(of_jobs), "seconds": round(seconds, 2),
-        "peak_mb": round(peak / 1e6), "bytes_out": written,
-    }  # fmt: skip
+    return {"jobs": len(of_jobs), "seconds": round(seconds, 2), "peak_mb": round(peak / 1e6), "bytes_out": written}
 
 
 def one_job(name: str, folder: str, number: str, events: str) -> None:
     """A job, and what it took, as JSON on the last line."""
     outputs = (PREPARING | STAGES)[name].job(Path(folder), int(number), int(events))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    if sys.platform == "darwin":
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    else:  # getrusage counts what the parent held when it started this process
+        peak = 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
     print(json.dumps({"peak": peak, "bytes": sum(path.stat().st_size for path in outputs)}))
 
 
-def fitted(rows: list[dict]) -> dict[str, dict[str, float]]:
-    """Stage -> start [s per job], slope [s per event], bytes per event, peak_mb."""
-    found = {}
-    for name in dict.fromkeys(row["stage"] for row in rows):
-        of = [row for row in rows if row["stage"] == name]
-        seconds = np.array([row["seconds"] for row in of])
-        terms = np.array([[row["jobs"], row["events"]] for row in of]) / seconds[:, None]
-        start, slope = np.linalg.lstsq(terms, np.ones(len(of)), rcond=None)[0]
-        if start < 0 or slope < 0:  # one of them is too small to be seen
-            terms[:, int(start < 0) ^ 1] = 0
-            start, slope = np.linalg.lstsq(terms, np.ones(len(of)), rcond=None)[0]
-        last = of[-1]
-        per_event = last["bytes_out"] / last["events"]
-        found[name] = {"start": start, "slope": slope, "bytes": per_event, "peak_mb": max(r["peak_mb"] for r in of)}
-    return found
+def jobs_of(name: str, events: int, scale: str) -> int:
+    """How many jobs the workflow makes of a stage."""
+    jobs = math.ceil(events / SCALES[scale][STAGES[name].size]) if STAGES[name].scattered else 1
+    return min(jobs, 1000) if name == "generate" else jobs  # a sample has at most 1000 seeds
 
 
-def predicted(fit: dict, events: int, cores: int, scale: dict) -> dict[str, float]:
-    """Hours of each stage on so many cores."""
-    hours = {}
-    for name, cost in fit.items():
-        stage = STAGES[name]
-        jobs = len(sizes(events, scale[stage.size])) if stage.scattered else 1
-        jobs = min(jobs, 1000) if name == "generate" else jobs  # a sample has at most 1000 seeds
-        turns = math.ceil(jobs / cores)
-        hours[name] = turns * (cost["start"] + cost["slope"] * events / jobs) / 3600
-    return hours
+def jobs_at(scale: str) -> list[tuple[dict, dict]]:
+    """The stages with each number of events, in the order in which one needs the files of another."""
+    size = SCALES[scale]
+    names = [name for name in STAGES if name != "generate" or importlib.util.find_spec("pythia8mc")]
+    return [
+        ({"stage": name, "events": events}, {"chunk": size[STAGES[name].size]})
+        for name in names
+        for events in size[STAGES[name].events]
+    ]
 
 
-def document(rows: list[dict], scale: dict) -> str:
-    """The tables of docs/scaling.md."""
-    fit = fitted(rows)
-    lines = ["| stage | s per job | µs per event | bytes per event | peak MB |", "|---|---|---|---|---|"]
-    for name, cost in fit.items():
-        lines.append(
-            f"| {name} | {cost['start']:.1f} | {1e6 * cost['slope']:.3g} | {cost['bytes']:.3g} | {cost['peak_mb']} |"
-        )
-    lines += ["", "| events | disk | " + " | ".join(f"{c:,} cores" for c in CORES) + " | of it simulation |"]
-    lines.append("|---" * (len(CORES) + 3) + "|")
-    for events in EVENTS:
-        hours = {cores: predicted(fit, events, cores, scale) for cores in CORES}
-        disk = sum(cost["bytes"] for cost in fit.values()) * events / 1e9
-        share = hours[1].get("generate", 0) / sum(hours[1].values())
-        times = " | ".join(f"{sum(of.values()):,.3g} h" for of in hours.values())
-        lines.append(f"| 10{exponent(events)} | {disk:,.3g} GB | {times} | {share:.0%} |")
-    return "\n".join(lines)
-
-
-def exponent(number: int) -> str:
-    return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(digit)] for digit in str(round(math.log10(number))))
+def prepared(files: Path, run: dict, settings: dict) -> dict:
+    """What a stage takes; the files that it needs and no stage before it writes are made first."""
+    name, events, chunk = run["stage"], run["events"], settings["chunk"]
+    folder = files.resolve() / f"{events}_by_{chunk}"
+    for before, stage in {"toys": "read", "train": "score"}.items():
+        if name == stage:
+            measure(before, folder, events, chunk)
+    return measure(name, folder, events, chunk)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--scale", choices=SCALES, default="laptop", help="how large; the sizes stand in the script")
-    parser.add_argument("--files", type=Path, required=True, help="folder for the files, some 15 GB; kept for resuming")
-    parser.add_argument("--tables", type=Path, default=HERE / "tables", help="folder of the table")
-    parser.add_argument("--document", type=Path, default=HERE.parent / "docs/scaling.md", help="its tables are renewed")
-    options = parser.parse_args(argv)
-    scale = SCALES[options.scale]
-    stages = [n for n in STAGES if n != "generate" or importlib.util.find_spec("pythia8mc")]
-    rows = []
-    for name in stages:
-        for events in scale[STAGES[name].events]:
-            folder = options.files.resolve() / f"{options.scale}_{events}"
-            record, chunk = folder / f"{name.replace(' ', '_')}.json", scale[STAGES[name].size]
-            if not record.is_file():
-                if name == "read":
-                    measure("toys", folder, events, chunk)
-                if name == "score":
-                    measure("train", folder, events, chunk)
-                write_json(record, measure(name, folder, events, chunk))
-            rows.append(read_json(record))
-            print(", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    text = "\n".join([",".join(COLUMNS), *(",".join(str(row[key]) for key in COLUMNS) for row in rows)]) + "\n"
-    with atomic_path(options.tables / "scaling.csv") as partial:
-        partial.write_text(text)
-    renew(options.document, document(rows, scale))
+    # not for the jobs, which would take the time and the memory of torch
+    from records import arguments, carry_out, table_path
+    from scaling_document import document, renew
 
+    from hepad.tables import write_rows
 
-def renew(path: Path, tables: str) -> None:
-    """Put the tables between the two marks of a document."""
-    begin, end = "<!-- tables of benchmarks/scaling.py -->\n", "\n<!-- end of the tables -->"
-    before, _, rest = path.read_text().partition(begin)
-    _, _, after = rest.partition(end)
-    with atomic_path(path) as partial:
-        partial.write_text(f"{before}{begin}{tables}{end}{after}")
+    paths = {
+        "files": "folder for the files, some 15 GB; kept for resuming",
+        "document": "whose tables are renewed; default: docs/scaling.md, at the smoke scale none",
+    }
+    args = arguments(__doc__.partition("\n")[0], argv, paths, scales=tuple(SCALES))
+    if args.files is None:
+        raise InputError("--files: name a folder for the files of the benchmark, some 15 GB.")
+    records = carry_out("scaling", args, jobs_at, lambda run, settings: prepared(args.files, run, settings))
+    rows = [record["run"] | record["result"] for record in records]
+    write_rows(table_path("scaling", args), COLUMNS, rows)
+    if args.document or args.scale != "smoke":
+        text = document(rows, lambda name, events: jobs_of(name, events, args.scale))
+        renew(args.document or HERE.parent / "docs/scaling.md", text)
 
 
 if __name__ == "__main__":

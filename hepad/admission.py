@@ -31,8 +31,8 @@ def known_entries(config: dict) -> dict[str, dict[str, int]]:
     return found
 
 
-def admit(config: dict, entries: dict[str, dict[str, int]]) -> None:
-    """Read the beginning of every sample of files whose stamp does not hold.
+def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dict[str, int]]) -> None:
+    """Read the beginning of every sample of files that is not ``known``, and stamp it with its ``entries``.
 
     Raises
     ------
@@ -42,7 +42,6 @@ def admit(config: dict, entries: dict[str, dict[str, int]]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=FOLDER.parent, prefix=".", suffix=".partial"):
         pass  # here and not in the middle of a run
-    known = known_entries(config)
     for name, of_files in entries.items():
         if name not in known:
             configuration.admit(config, name)

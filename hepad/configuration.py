@@ -4,6 +4,7 @@ The schema (workflow/schemas/config.schema.yaml) checks keys and types; here are
 configuration to another. Each failure is an InputError that names the path of the key.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +23,13 @@ UNSUITABLE = (TypeError, ValueError, RuntimeError)
 ADMITTED = 20_000
 # what a detector's entry says besides the arguments of its class
 RUNNING = ("type", "representation", "label", "seeds", "gpus")
+# the whole numbers of an entry, or of a part of it
+WHOLE = (
+    ("samples", "source", ("jets", "chunks", "seed", "leading", "rows")),
+    ("detectors", None, ("seeds", "gpus")),
+    ("tasks", None, ("seeds",)),
+    ("students", None, ("seed",)),
+)
 
 
 def read_configuration(path: str | Path) -> dict:
@@ -77,6 +85,9 @@ def check(config: dict) -> None:
     """Raise InputError unless every name, class, argument and phase space in ``config`` fits the others."""
     naming.check_names(config)
     naming.check_labels(config)
+    for where, value in _whole_numbers(config):
+        if isinstance(value, float):
+            raise InputError(f"{where}: {value} is no whole number. Write {value:.0f}.")
     for name, entry in config["samples"].items():
         _check_sample(name, entry)
     spaces = {}
@@ -95,6 +106,20 @@ def check(config: dict) -> None:
     for name in used_samples(config):
         if "card" in config["samples"][name]["source"]:  # files may come with a split of their own
             _check_split(config, name)
+
+
+def _whole_numbers(config: dict) -> Iterator[tuple[str, object]]:
+    """(key, value) of what must be a whole number, of which the schema lets 1.0 and 1e3 pass.
+
+    They become names of files and numbers of jobs.
+    """
+    yield from ((f"chunk_events.{key}", value) for key, value in config.get("chunk_events", {}).items())
+    for kind, inner, keys in WHOLE:
+        for name, entry in config.get(kind, {}).items():
+            where, values = (f"{kind}.{name}.{inner}", entry[inner]) if inner else (f"{kind}.{name}", entry)
+            for key in keys:
+                found = values.get(key, [])
+                yield from ((f"{where}.{key}", value) for value in (found if isinstance(found, list) else [found]))
 
 
 def used_samples(config: dict) -> list[str]:
@@ -169,9 +194,6 @@ def _check_sample(name: str, entry: dict) -> None:
     for path in source.get("files", ()):
         with _at(f"samples.{name}.source.files"):
             refuse_foreign_address(path)
-    for key in ("jets", "chunks"):
-        if type(source.get(key, 0)) is not int:
-            raise InputError(f"samples.{name}.source.{key}: {source[key]} is no whole number. Write {source[key]:.0f}.")
     if "reader" in source:
         choose(f"samples.{name}.source.reader", source["reader"], samples.READERS)
     if "card" in source and source["chunks"] > source["jets"]:
@@ -185,9 +207,6 @@ def _check_sample(name: str, entry: dict) -> None:
 def _check_task(where: str, task: dict, config: dict) -> None:
     entries = config["samples"]
     background = choose(f"{where}.background", task["background"], entries)
-    for seed in (*task["seeds"], *(seed for entry in config["detectors"].values() for seed in entry.get("seeds", ()))):
-        if type(seed) is not int:
-            raise InputError(f"{where}.seeds: {seed} is no whole number. Write {seed:.0f}.")
     for detector in task["detectors"]:
         choose(f"{where}.detectors", detector, config["detectors"])
         shown, seeds = task["seeds"][0], config["detectors"][detector].get("seeds", task["seeds"])

@@ -15,6 +15,10 @@ Weights of both signs need no other formula. Then the Clopper-Pearson interval a
 
     low  = BetaQuantile(α/2;     k,     n - k + 1),  0 if k = 0
     high = BetaQuantile(1 - α/2; k + 1, n - k),      1 if k = n
+
+Events may stand in groups of neighbouring scores, [l_g, h_g], which do not overlap (:mod:`hepad.top_scores`); an event
+of its own is a group with l = h. A group counts if l_g > t, and half if l_g <= t < h_g. A threshold that is found for
+a sample, h_g of a group or just below an l_g, is in no group of it: what passes there is exact.
 """
 
 from typing import NamedTuple
@@ -85,7 +89,7 @@ def binomial(w, w2, cross, whole: "Whole", plain: bool) -> tuple[np.ndarray, np.
 
 
 class Whole(NamedTuple):
-    """A whole sample, also the events that were not kept: their number, Σ w, Σ w² and max |w|."""
+    """A whole sample: the number of its events, Σ w, Σ w² and max |w|."""
 
     n: int
     w: float
@@ -94,26 +98,27 @@ class Whole(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """The events of a sample that score above ``floor``, ordered by score; made by :func:`tail`.
+    """A sample ordered by score, event by event or in groups; made by :func:`tail` or :mod:`hepad.top_scores`.
 
     Attributes
     ----------
-    scores: (m,), rising
-    w, w2, cross: (m+1,), Σ w y, Σ w² y² and Σ w² y of the events from each index upwards; the last is 0
+    lowest, scores: (m,), rising, the lowest and the highest score of each group; one array if all are single events
+    n, w, w2, cross: (m+1,), events, Σ w y, Σ w² y² and Σ w² y from each index upwards; the last is 0; those that are
+        equal are one array
     cuts, climb: (c,), indices at which a threshold can cut, which is not within ties, falling from m, and the largest
         Σ w y from there or from a higher cut upwards
-    whole: of all events
-    floor: the highest score that was not kept; -inf if all were
+    whole: the sample, whatever y is
     """
 
+    lowest: np.ndarray
     scores: np.ndarray
+    n: np.ndarray
     w: np.ndarray
     w2: np.ndarray
     cross: np.ndarray
     cuts: np.ndarray
     climb: np.ndarray
     whole: Whole
-    floor: float
 
     @property
     def n_eff(self) -> float:
@@ -125,22 +130,18 @@ class Tail(NamedTuple):
         """Whether the passing are counted: weights all one, y 0 or 1."""
         return self.whole.w == self.whole.w2 == self.whole.n and self.w[0] == self.w2[0] == self.cross[0]
 
-    def above(self, threshold) -> np.ndarray:
-        """Index of the first event that passes each threshold."""
-        if np.any(np.asarray(threshold) < self.floor):
-            raise InputError(
-                f"rate: a threshold below {self.floor:.6g} needs events that were not kept. Raise it, or 'keep'."
-            )
-        return np.searchsorted(self.scores, threshold, side="right")
+    def above(self, threshold, *sums: np.ndarray) -> list[np.ndarray]:
+        """What passes each threshold of ``sums``, which are attributes of this tail of shape (m+1,)."""
+        whole, half = (np.searchsorted(ends, threshold, side="right") for ends in (self.lowest, self.scores))
+        return [(of[whole] + of[half]) / 2 for of in sums]
 
     def count(self, threshold) -> np.ndarray:
         """Number of events that pass each threshold, unweighted."""
-        return len(self.scores) - self.above(threshold)
+        return self.above(threshold, self.n)[0].astype(int)
 
     def effective(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ε, k_eff and n_eff at each threshold; NaN where the weights of what passes sum to less than nothing."""
-        i = self.above(threshold)
-        return binomial(self.w[i], self.w2[i], self.cross[i], self.whole, self.plain)
+        return binomial(*self.above(threshold, self.w, self.w2, self.cross), self.whole, self.plain)
 
     def intervals(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ε, low and high at each threshold; NaN where the passing weights sum to less than nothing."""
@@ -153,8 +154,8 @@ class Tail(NamedTuple):
 
     def resolved(self, threshold: float) -> bool:
         """Whether at least MIN_COUNT events pass; weighted events count by their effective number."""
-        i = self.above(threshold)
-        return bool(self.w[i] > 0 and self.w[i] ** 2 >= MIN_COUNT * self.w2[i] * (1 - ROUNDING))
+        w, w2 = self.above(threshold, self.w, self.w2)
+        return bool(w > 0 and w**2 >= MIN_COUNT * w2 * (1 - ROUNDING))
 
     def at_most(self, eps) -> np.ndarray:
         """The smallest threshold that it and all above it pass at most the fraction ``eps``, for each eps > 0."""
@@ -162,43 +163,34 @@ class Tail(NamedTuple):
         first = self.cuts[
             np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 + ROUNDING), side="right") - 1
         ]
-        if self.floor > -np.inf and np.any(first == 0):
-            raise self._short(eps)
-        return np.where(first == 0, np.nextafter(self.scores[0], -np.inf), self.scores[first - 1])
+        return np.where(first == 0, np.nextafter(self.lowest[0], -np.inf), self.scores[first - 1])
 
     def reaching(self, eps) -> np.ndarray:
         """The largest score such that it and all above it make at least ``eps``, for each; the lowest if none does."""
         position = np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 - ROUNDING), side="left")
-        if self.floor > -np.inf and np.any(position == len(self.climb)):
-            raise self._short(eps)
         first = self.cuts[np.minimum(position, len(self.cuts) - 1)]
-        return np.where(first == len(self.scores), np.inf, self.scores[np.minimum(first, len(self.scores) - 1)])
+        return np.where(first == len(self.scores), np.inf, self.lowest[np.minimum(first, len(self.scores) - 1)])
 
     def at_least(self, eps) -> np.ndarray:
         """The largest threshold that at least the fraction ``eps`` passes, for each eps in (0, 1]."""
         return np.nextafter(self.reaching(eps), -np.inf)
 
-    def placements(self, scores) -> np.ndarray:
-        """Fraction of this sample below each of ``scores``, ties counted half."""
-        from_here = self.w[np.searchsorted(self.scores, scores, side="left")]
-        above = self.w[np.searchsorted(self.scores, scores, side="right")]
-        return 1 - (from_here + above) / (2 * self.w[0])
+    def placements(self, other: "Tail") -> np.ndarray:
+        """Fraction of this sample below each group of another, ties counted half: the mean of that at its two ends."""
+        from_here = [self.w[np.searchsorted(self.scores, end, side="left")] for end in (other.lowest, other.scores)]
+        above = [self.w[np.searchsorted(self.lowest, end, side="right")] for end in (other.lowest, other.scores)]
+        return 1 - (sum(from_here) / 2 + sum(above) / 2) / (2 * self.w[0])
 
     def mean(self, values) -> tuple[float, float]:
-        """Weighted mean m of ``values`` v (n,), given in the order of ``scores``, and the variance of that mean.
+        """Weighted mean m of ``values`` v (m,), given in the order of ``scores``, and the variance of that mean.
 
         With p = w / Σw, var m = Σ p² (v - m)² / (1 - 2 Σp³ / Σp² + Σp²); the denominator removes the bias that m
-        comes from the same events, and is 1 - 1/n for equal weights. Weights of both signs need no other formula.
+        comes from the same events, and is 1 - 1/n for equal weights. Weights of both signs need no other formula. In
+        a group of n events Σ p³ is taken for Σp Σp² / n, which it is for equal ones.
         """
-        p = -np.diff(self.w) / self.w[0]
-        mean, squares = p @ values, p @ p
-        return float(mean), float(p**2 @ (values - mean) ** 2 / (1 - 2 * np.sum(p**3) / squares + squares))
-
-    def _short(self, eps) -> InputError:
-        return InputError(
-            f"rate: {np.max(eps):.3g} of the sample is more than the {len(self.scores)} events that were kept. "
-            "Raise 'keep' or lower the budget."
-        )
+        p, p2 = -np.diff(self.w) / self.w[0], -np.diff(self.w2) / self.w[0] ** 2
+        mean, squares, cubes = p @ values, self.w2[0] / self.w[0] ** 2, -np.sum(p * p2 / np.diff(self.n))
+        return float(mean), float(p2 @ (values - mean) ** 2 / (1 - 2 * cubes / squares + squares))
 
 
 def tail(name: str, scores, weights=None) -> Tail:
@@ -239,13 +231,21 @@ def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
     return scores, weights
 
 
-def ordered(scores, weights, y, whole: Whole, floor: float = -np.inf) -> Tail:
-    """A :class:`Tail` of events in any order; equal events in another order give the same one."""
+def ordered(scores, weights, y, whole: Whole) -> Tail:
+    """A :class:`Tail` of single events in any order; equal events in another order give the same one."""
     order = np.argsort(scores)
     if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their weights, so that sums round alike
         order = np.lexsort((y, weights, scores))
     wy, w2y = (weights * y)[order], (weights**2 * y)[order]
-    w, w2, cross = (np.append(np.cumsum(x[::-1])[::-1], 0.0) for x in (wy, wy**2, w2y))
     scores = scores[order]
-    cuts = np.flatnonzero(np.concatenate([[True], np.diff(scores) > 0, [True]]))[::-1]
-    return Tail(scores, w, w2, cross, cuts, np.maximum.accumulate(w[cuts]), whole, floor)
+    return grouped(scores, scores, np.ones(len(scores)), wy, wy**2, w2y, whole)
+
+
+def grouped(lowest, scores, n, w, w2, cross, whole: Whole) -> Tail:
+    """A :class:`Tail` of groups that rise and do not overlap; n, w, w2, cross: (m,), the sums of each."""
+    of: list[np.ndarray] = []
+    for x in (n, w, w2, cross):
+        same = [i for i, earlier in enumerate((n, w, w2)[: len(of)]) if np.array_equal(x, earlier)]
+        of.append(of[same[0]] if same else np.append(np.cumsum(x[::-1])[::-1], 0.0))
+    cuts = np.flatnonzero(np.concatenate([[True], lowest[1:] > scores[:-1], [True]]))[::-1]
+    return Tail(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), whole)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
-from hepad.efficiency import LEVEL, Efficiency, clopper_pearson, tail
+from hepad.efficiency import LEVEL, Efficiency, Tail, clopper_pearson, tail
 from hepad.errors import InputError
 
 EPS_B = (1e-1, 1e-2, 1e-3, 1e-4)
@@ -113,7 +113,7 @@ def threshold_at(background_scores, eps_b: float, weights=None) -> float:
 
 def efficiencies(background, signal, eps_b=EPS_B, background_weights=None, signal_weights=None) -> list[WorkingPoint]:
     """ε_S at the thresholds that the background efficiencies ``eps_b`` ask for; arguments as in :func:`evaluate`."""
-    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
+    b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     points = []
     for request, threshold in zip(eps_b, b.at_most(_fractions("eps_b", eps_b)).tolist(), strict=True):
         on_b, on_s = b.efficiency(threshold), s.efficiency(threshold)
@@ -127,7 +127,7 @@ def rejections(background, signal, eps_s=EPS_S, background_weights=None, signal_
 
     These thresholds know the signal: a figure of merit for comparing detectors, not a way to set a trigger.
     """
-    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
+    b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     results = []
     for request, threshold in zip(eps_s, s.at_least(_fractions("eps_s", eps_s)).tolist(), strict=True):
         on_b, resolved = b.efficiency(threshold), b.resolved(threshold)
@@ -142,8 +142,8 @@ def roc(background, signal, points: int = 200, background_weights=None, signal_w
     The efficiencies given are those reached, which differ from those asked for where scores tie; each is listed once.
     With weights of both signs those thresholds are left out at which ε_B is below that of a higher one, or ε_S below 0.
     """
-    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
-    thresholds = np.unique(b.at_most(np.geomspace(1 / len(b.scores), 1, points)))[::-1]
+    b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
+    thresholds = np.unique(b.at_most(np.geomspace(1 / b.whole.n, 1, points)))[::-1]
     eps_b, eps_s = b.intervals(thresholds)[0], s.intervals(thresholds)[0]
     rising = np.nan_to_num(eps_b) > np.append(0, np.fmax.accumulate(np.nan_to_num(eps_b))[:-1])
     thresholds = thresholds[rising & ~np.isnan(eps_s)]
@@ -155,15 +155,15 @@ def auc(background, signal, background_weights=None, signal_weights=None) -> AUC
 
     O(n log n). Needs two events of each sample. Perfect separation has variance 0: the interval is then a point.
     """
-    b, s = tail("background", background, background_weights), tail("signal", signal, signal_weights)
+    b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     for name, sample in (("background", b), ("signal", s)):
         if sample.n_eff < 1.001:
             raise InputError(
                 f"evaluation: the {name} sample, {sample.whole.n} events, counts for no more than one event; an "
                 "uncertainty needs two. Add events, or look whether few weights outweigh or cancel all others."
             )
-    value, from_signal = s.mean(b.placements(s.scores))
-    _, from_background = b.mean(s.placements(b.scores))
+    value, from_signal = s.mean(b.placements(s))
+    _, from_background = b.mean(s.placements(b))
     width = ndtri(0.5 + LEVEL / 2) * np.sqrt(from_signal + from_background)
     value = min(max(value, 0.0), 1.0)  # rounding, or weights of both signs, may lead beyond
     return AUC(value, float(max(value - width, 0)), float(min(value + width, 1)))
@@ -174,18 +174,19 @@ def evaluate(background, signal, eps_b=EPS_B, eps_s=EPS_S, background_weights=No
 
     Parameters
     ----------
-    background, signal: (n,) scores, higher = more anomalous; an empty sample, NaN or infinity is an InputError
+    background, signal: (n,) scores, higher = more anomalous; an empty sample, NaN or infinity is an InputError. Or a
+        :class:`hepad.efficiency.Tail` of a sample that need not be in memory, which has its weights
     eps_b, eps_s: requested background and signal efficiencies in (0, 1]
     background_weights, signal_weights: (n,), of positive sum, also with negative ones; None for unit weights
     """
-    weights = {"background_weights": background_weights, "signal_weights": signal_weights}
+    b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     return Evaluation(
-        n_background=len(background),
-        n_signal=len(signal),
-        auc=auc(background, signal, **weights),
-        working_points=efficiencies(background, signal, eps_b, **weights),
-        rejections=rejections(background, signal, eps_s, **weights),
-        curve=roc(background, signal, **weights),
+        n_background=b.whole.n,
+        n_signal=s.whole.n,
+        auc=auc(b, s),
+        working_points=efficiencies(b, s, eps_b),
+        rejections=rejections(b, s, eps_s),
+        curve=roc(b, s),
     )
 
 
@@ -280,3 +281,7 @@ def _fractions(name: str, values) -> np.ndarray:
     if values.ndim != 1 or not np.all((values > 0) & (values <= 1)):
         raise InputError(f"evaluation.{name}: {values.tolist()} must be efficiencies in (0, 1]. Correct the config.")
     return values
+
+
+def _tail(name: str, sample, weights) -> Tail:
+    return sample if isinstance(sample, Tail) else tail(name, sample, weights)

@@ -15,8 +15,7 @@ import h5py
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.files.hdf5 import DAMAGE
-from hepad.io import append_array, describe, described, new_hdf5, open_hdf5, provenance, read_array
+from hepad.io import append_array, describe, described, new_hdf5, own_hdf5, provenance, read_array
 from hepad.parts import check_rows, read_index
 
 SCHEMA_VERSION = 4
@@ -176,7 +175,7 @@ class Events:
         try:
             return cls(**arrays, **groups, meta=_meta(file))
         except InputError as error:
-            raise InputError(f"{file.filename}: {error} Delete it, run again.") from None
+            raise InputError(f"{file.filename}: {error} Delete it and run again.") from None
 
 
 GROUPS = ("truth", "facts")
@@ -185,22 +184,16 @@ ARRAYS = tuple(f.name for f in fields(Events) if f.name not in (*GROUPS, "meta")
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
-    with open_hdf5(path) as file:
-        try:
-            found = described(file, "kind"), described(file, "schema_version")
-            if found != ("hepad events", SCHEMA_VERSION):
-                raise InputError(
-                    f"{path}: not a hepad event file of schema {SCHEMA_VERSION} (found {found[0]!r}, {found[1]!r}). "
-                    "Delete it, run again."
-                )
-            if missing := [name for name in (*ARRAYS, *GROUPS, "meta") if name not in file]:
-                raise InputError(
-                    f"{path}: {', '.join(missing)} missing in this hepad event file. Delete it, run again."
-                )
-            yield file
-        except DAMAGE as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-            raise InputError(f"{path}: damaged hepad event file ({reason}). Delete it, run again.") from None
+    with own_hdf5(path, "hepad event file") as file:
+        found = described(file, "kind"), described(file, "schema_version")
+        if found != ("hepad events", SCHEMA_VERSION):
+            raise InputError(
+                f"{path}: not a hepad event file of schema {SCHEMA_VERSION} (found {found[0]!r}, {found[1]!r}). "
+                "Delete it and run again."
+            )
+        if missing := [name for name in (*ARRAYS, *GROUPS, "meta") if name not in file]:
+            raise InputError(f"{path}: {', '.join(missing)} missing in this hepad event file. Delete it and run again.")
+        yield file
 
 
 def _meta(file: h5py.File) -> dict:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
-import torch
 
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
-from hepad.files.hdf5 import DAMAGE
-from hepad.io import append_array, describe, described, new_hdf5, open_hdf5, provenance, read_array
+from hepad.io import append_array, describe, described, new_hdf5, own_hdf5, provenance, read_array
 from hepad.parts import read_index, within
-from hepad.representations import Representation, Space
 
-if TYPE_CHECKING:  # importing all detectors takes half a second, in every job
+if TYPE_CHECKING:  # importing them takes seconds and 200 MB, in every job that only reads scores
+    import torch
+
     from hepad.detectors import Detector
+    from hepad.representations import Representation, Space
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Features:
     x: (N, *space.shape) float32; split: (N,) int8; weight: (N,); event_id: (N,); jet: (N, 4) pt, eta, phi, mass
     """
 
-    x: torch.Tensor
-    space: Space
+    x: "torch.Tensor"
+    space: "Space"
     split: np.ndarray
     weight: np.ndarray
     event_id: np.ndarray
     jet: np.ndarray
 
     @classmethod
-    def of(cls, representation: Representation, events: Events) -> "Features":
+    def of(cls, representation: "Representation", events: Events) -> "Features":
         """Represent ``events``."""
         x = representation(events)
         return cls(x, representation.space, events.split, events.weight, events.event_id, events.jet)
@@ -45,7 +45,7 @@ class Features:
     def of_split(self, *names: str) -> "Features":
         """The rows of the named splits."""
         rows = np.isin(self.split, [SPLITS.index(name) for name in names])
-        x = self.x[torch.from_numpy(rows)]
+        x = self.x[rows]
         return Features(x, self.space, *(getattr(self, name)[rows] for name in BESIDE))
 
     def write(self, path: str | Path) -> None:
@@ -80,6 +80,10 @@ class Features:
 
     @classmethod
     def _of(cls, file: h5py.File, rows: slice) -> "Features":
+        import torch
+
+        from hepad.representations import Space
+
         about, arrays = described(file, "space"), {name: read_array(file, name, rows) for name in BESIDE}
         return cls(torch.from_numpy(read_array(file, "x", rows)), Space.of(json.loads(about)), **arrays)
 
@@ -88,12 +92,14 @@ BESIDE = ("split", "weight", "event_id", "jet")
 
 
 def _joined(parts: list[Features]) -> Features:
+    import torch
+
     beside = {name: np.concatenate([getattr(part, name) for part in parts]) for name in BESIDE}
     return Features(torch.cat([part.x for part in parts]), parts[0].space, **beside)
 
 
 @contextmanager
-def _writing(path: str | Path, space: Space) -> Iterator[h5py.File]:
+def _writing(path: str | Path, space: "Space") -> Iterator[h5py.File]:
     with new_hdf5(path) as file:
         describe(file, kind="hepad features", space=json.dumps(asdict(space)), provenance=json.dumps(provenance()))
         yield file
@@ -101,22 +107,13 @@ def _writing(path: str | Path, space: Space) -> Iterator[h5py.File]:
 
 @contextmanager
 def _open(path: str | Path) -> Iterator[h5py.File]:
-    with open_hdf5(path) as file, _undamaged(path):
+    with own_hdf5(path, "file of features") as file:
         if described(file, "kind") != "hepad features" or {"x", *BESIDE} - set(file):
             raise InputError(f"{path}: not a whole file of hepad features. Delete it and run again.")
         yield file
 
 
-@contextmanager
-def _undamaged(path: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except DAMAGE as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise InputError(f"{path}: damaged ({reason}). Delete it and run again.") from None
-
-
-def represent(representation: Representation, chunks: Iterable[Events], paths: dict[str, tuple[str, ...]]) -> None:
+def represent(representation: "Representation", chunks: Iterable[Events], paths: dict[str, tuple[str, ...]]) -> None:
     """Write the representation of events chunk by chunk, the splits {path: names of splits} to files of their own."""
     with ExitStack() as stack:
         files = {path: stack.enter_context(_writing(path, representation.space)) for path in paths}
@@ -142,9 +139,12 @@ def score(
     ------
     {'detector/seed': (N,)}, higher = more anomalous, and the features of one representation
     """
-    for parts in zip(*features.values(), strict=True):
-        of = dict(zip(features, parts, strict=True))
-        yield {key: detector.score(of[name].x).numpy() for key, (name, detector) in detectors.items()}, parts[0]
+    streams = {name: iter(chunks) for name, chunks in features.items()}
+    while of := {name: chunk for name, stream in streams.items() if (chunk := next(stream, None)) is not None}:
+        if len(of) < len(streams):
+            raise ValueError(f"fewer chunks of {sorted(streams.keys() - of.keys())} than of {sorted(of)}")
+        yield {key: detector.score(of[name].x).numpy() for key, (name, detector) in detectors.items()}, of.popitem()[1]
+        del of, chunk  # the next ones are read without these in memory, which zip would keep
 
 
 def write_scores(path: str | Path, chunks: Iterable[tuple[dict[str, np.ndarray], Features]]) -> None:
@@ -157,6 +157,7 @@ def write_scores(path: str | Path, chunks: Iterable[tuple[dict[str, np.ndarray],
                 append_array(group, name, values)
             for name in ("weight", "event_id", "jet"):
                 append_array(file, name, getattr(features, name))
+            del features
 
 
 class Columns(Mapping):
@@ -170,9 +171,26 @@ class Columns(Mapping):
             raise KeyError(name)
         found = []
         for path in self._paths:
-            with open_hdf5(path) as file, _undamaged(path):
+            with own_hdf5(path, "file of scores") as file:
                 found.append(read_array(file[self._group], name))
         return np.concatenate(found)
+
+    def weighted(self, name: str, size: int = 2**14) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """An array and the weights beside it, both (n,), at most ``size`` rows at a time.
+
+        The beginnings of all files come first, so that what is seen first is like the whole.
+        """
+        if name not in self._names:
+            raise KeyError(name)
+        first = -(-size // len(self._paths))
+        for turn in ("beginnings", "rests"):
+            for path in self._paths:
+                with own_hdf5(path, "file of scores") as file:
+                    group, start = file[self._group], 0 if turn == "beginnings" else first
+                    stop = first if turn == "beginnings" else max(len(group[name]), len(file["weight"]))
+                    for row in range(start, stop, size):
+                        rows = slice(row, min(row + size, stop))
+                        yield read_array(group, name, rows), read_array(file, "weight", rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -188,7 +206,7 @@ def read_scores(path: str | Path) -> tuple[Columns, Columns]:
     """
     index = read_index(path)
     paths = [part.path for part in index.parts] if index else [Path(path)]
-    with open_hdf5(paths[0]) as file, _undamaged(paths[0]):
+    with own_hdf5(paths[0], "file of scores") as file:
         if described(file, "kind") != "hepad scores" or "scores" not in file:
             raise InputError(f"{path}: no scores of hepad. Delete it and run again.")
         names = [f"{detector}/{seed}" for detector in file["scores"] for seed in file["scores"][detector]]

@@ -4,6 +4,8 @@ import io
 import json
 import math
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from glob import escape
@@ -16,7 +18,7 @@ import hdf5plugin  # noqa: F401  registers the compression filters that users' f
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.files.hdf5 import DAMAGE, check_whole
+from hepad.files.hdf5 import DAMAGE, check_whole, undamaged
 
 PROTOCOLS = ("root", "https", "http")
 LARGE = 1 << 28  # bytes
@@ -26,14 +28,17 @@ LARGE = 1 << 28  # bytes
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its name only if the block succeeds.
 
-    A killed writer leaves a ``.partial`` file behind, which the next one removes, and never something that looks
-    finished. What has its name is on the disk: a power cut leaves the old file or the new one.
+    A killed writer leaves a ``.partial`` file behind, which the next one on the same host removes, and never something
+    that looks finished. What has its name is on the disk: a power cut leaves the old file or the new one.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        if not _is_running(left.name.split(".")[-2]):
+    # with the host's name: the processes of other hosts, which may write to the same disk, are not seen from here
+    beginning = f".{path.name}.{re.sub(r'[^A-Za-z0-9-]', '_', platform.node())}."
+    partial = path.with_name(f"{beginning}{os.getpid()}.partial")
+    for left in path.parent.glob(f"{escape(beginning)}*.partial"):
+        process = left.name.removeprefix(beginning).removesuffix(".partial")
+        if process.isdecimal() and not _is_running(int(process)):
             left.unlink(missing_ok=True)
     try:
         yield partial
@@ -44,15 +49,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _is_running(pid: str) -> bool:
-    """Whether this machine has a process of that number."""
+def _is_running(process: int) -> bool:
+    """Whether this host has another process of that number."""
     try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError, OverflowError):
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # of another user
         return True
-    return int(pid) != os.getpid()
+    return process != os.getpid()
 
 
 def refuse_foreign_address(path: str | Path) -> None:
@@ -68,10 +73,20 @@ def refuse_foreign_address(path: str | Path) -> None:
 
 
 @contextmanager
-def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+def own_hdf5(path: str | Path, what: str) -> Iterator[h5py.File]:
+    """Open ``what`` hepad has written itself, such as a 'file of scores'; if it is damaged an InputError says so.
+
+    Unlike what the user brings it can be made again.
+    """
+    with open_hdf5(path, "delete it and run again") as file, undamaged(path, what):
+        yield file
+
+
+@contextmanager
+def open_hdf5(path: str | Path, remedy: str = "fetch it again") -> Iterator[h5py.File]:
     """Open an HDF5 file at a path or address for reading; a missing, truncated or foreign one is an InputError.
 
-    So is one whose data would come out of other files.
+    So is one whose data would come out of other files. ``remedy``: what to do about a damaged one.
     """
     refuse_foreign_address(path)
     remote = "://" in str(path)
@@ -83,13 +98,13 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
             file = stack.enter_context(h5py.File(source, "r"))
         except (OSError, ValueError, ImportError) as error:
             raise InputError(
-                f"{path}: not a readable HDF5 file ({error}). It may be truncated or of another format; fetch it again."
+                f"{path}: not a readable HDF5 file ({error}). It may be truncated or of another format; {remedy}."
             ) from None
-        _refuse_other_files(path, file)
+        _refuse_other_files(path, file, remedy)
         yield file
 
 
-def _refuse_other_files(path: str | Path, file: h5py.File) -> None:
+def _refuse_other_files(path: str | Path, file: h5py.File, remedy: str) -> None:
     """InputError if the file links to another one, or keeps the values of a dataset elsewhere."""
     links: list[tuple[bytes, int]] = []
     try:
@@ -101,7 +116,7 @@ def _refuse_other_files(path: str | Path, file: h5py.File) -> None:
                 if layout.get_external_count() or layout.get_layout() == h5py.h5d.VIRTUAL:
                     found.append(name)
     except DAMAGE as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error}). It may be damaged; fetch it again.") from None
+        raise InputError(f"{path}: not a readable HDF5 file ({error}). It may be damaged; {remedy}.") from None
     if found:
         name = found[0].decode(errors="replace")
         raise InputError(f"{path}: '{name}' takes its values from another file. Copy the values into this one.")

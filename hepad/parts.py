@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.files.hdf5 import DAMAGE
-from hepad.io import append_array, describe, described, new_hdf5, open_hdf5, read_array
+from hepad.io import append_array, describe, described, new_hdf5, own_hdf5, read_array
 
 KIND = "hepad parts"
 SORTED_AT_ONCE, TURNS = 2**16, 64  # identifiers; how often they are gone through at most
@@ -66,25 +65,22 @@ def gather(paths: list[str | Path], path: str | Path) -> None:
     """Write the index of the files of features, or of scores, of the parts of one sample."""
     rows = []
     for part in paths:
-        with open_hdf5(part) as file:
+        with own_hdf5(part, "part") as file:
             rows.append(len(read_array(file, "event_id")))
     write_index(path, [Part(Path(p), n) for p, n in zip(paths, rows, strict=True)], {})
 
 
 def read_index(path: str | Path) -> Index | None:
     """The index in a file; None if the file is something else."""
-    with open_hdf5(path) as file:
-        try:
-            if described(file, "kind") != KIND:
-                return None
-            found = json.loads(read_array(file, "index").tobytes())
-            parts = [
-                Part(Path(path).parent / part["file"], int(part["rows"]), tuple(part["left_out"]))
-                for part in found["parts"]
-            ]
-            return Index(parts, found["meta"])
-        except DAMAGE:
-            raise InputError(f"{path}: damaged index of parts. Delete the file and run again.") from None
+    with own_hdf5(path, "index of parts") as file:
+        if described(file, "kind") != KIND:
+            return None
+        found = json.loads(read_array(file, "index").tobytes())
+        parts = [
+            Part(Path(path).parent / part["file"], int(part["rows"]), tuple(part["left_out"]))
+            for part in found["parts"]
+        ]
+        return Index(parts, found["meta"])
 
 
 def check_rows(path: str | Path, part: Part, rows: int) -> None:

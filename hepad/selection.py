@@ -77,6 +77,6 @@ def load_trail(path: str | Path) -> Trail:
         kinds = {step: {name: (t.shape, t.dtype) for name, t in state.items()} for step, state in trail.items()}
         if any(kind != kinds[min(kinds)] for kind in kinds.values()):
             raise ValueError("its states differ in their tensors")
-    except (OSError, SafetensorError, ValueError, MemoryError, RuntimeError) as error:
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: not the candidates of a training ({error}). Delete it and train again.") from None
     return dict(sorted(trail.items()))

@@ -153,8 +153,10 @@ def fit_loop(
     return loop.history, loop.trail
 
 
-def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 1024) -> Tensor:
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 256) -> Tensor:
     """``function`` of the events of ``x``, (N,), computed ``size`` at a time and without gradients."""
+    result = x.new_empty(len(x))  # made first: small results between large intermediates would pin their memory
     with torch.no_grad():
-        parts = [function(part) for part in x.split(size)]
-    return torch.cat(parts) if parts else torch.empty(0)
+        for part, of_part in zip(x.split(size), result.split(size), strict=True):
+            of_part.copy_(function(part))
+    return result

@@ -84,6 +84,17 @@ def test_a_failed_training_is_a_result_and_a_bug_is_not(tmp_path):
     assert records.finished(tmp_path, jobs(1, (1,))) == []
 
 
+def test_a_benchmark_is_asked_for_no_scale_but_its_own(tmp_path):
+    work_on, _ = counted()
+    sizes = {"smoke": 1, "laptop": 2, "paper": 3}
+    for options, scales in (([], tuple(sizes)), (["--scale", "paper"], ("smoke", "paper"))):
+        args = records.arguments("", ["--runs", str(tmp_path), *options], scales=scales)
+        found = records.carry_out("b", args, lambda scale: jobs(sizes[scale], (1,)), work_on)
+        assert [(r["scale"], r["result"]["value"]) for r in found] == [(args.scale, sizes[args.scale])]
+    with pytest.raises(SystemExit):
+        records.arguments("", ["--scale", "gpu"])
+
+
 def test_a_run_that_another_process_has_is_left_to_it(tmp_path):
     work_on, done = counted()
     ((run, _),) = jobs(1, (0,))

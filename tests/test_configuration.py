@@ -61,6 +61,23 @@ def rename(mapping, old, new):
 MISTAKES = {
     "top key": (lambda c: rename(c, "evaluation", "evaluations"), ["'evaluations'", "'evaluation'", "representations"]),
     "missing top key": (lambda c: c.pop("evaluation"), ["'evaluation' is a required property"]),
+    "whole number of a detector": (
+        lambda c: c["detectors"]["mass"].update(seeds=[1, 2.0]),
+        ["detectors.mass.seeds: 2.0 is no whole number. Write 2."],
+    ),
+    "whole number of a task": (
+        lambda c: c["tasks"]["qcd"].update(seeds=[1.0]),
+        ["tasks.qcd.seeds: 1.0 is no whole number. Write 1."],
+    ),
+    "GPUs": (lambda c: c["detectors"]["mass"].update(gpus=2.0), ["detectors.mass.gpus: 2.0 is no", "Write 2."]),
+    "events of a job": (
+        lambda c: c.update(chunk_events={"generation": 4e3}),
+        ["chunk_events.generation: 4000.0 is no", "Write 4000."],
+    ),
+    "whole number of a source": (
+        lambda c: c["samples"]["qcd"]["source"].update(seed=3.0),
+        ["samples.qcd.source.seed: 3.0 is no", "Write 3."],
+    ),
     "sample key": (lambda c: rename(c["samples"]["qcd"], "label", "lable"), ["samples.qcd", "'lable'", "'label'"]),
     "source key": (
         lambda c: rename(c["samples"]["qcd"]["source"], "leading", "leeding"),
@@ -258,6 +275,12 @@ def with_negative_energy(columns):
     energy = columns["constituent_pt"] * np.cosh(columns["constituent_eta"])
     columns = {k: v for k, v in columns.items() if k != "constituent_mass"} | {"constituent_energy": energy}
     return with_value("constituent_energy", -5.0)(columns)
+
+
+def test_an_option_of_a_reader_may_have_the_name_of_a_number_of_jets(user_config):
+    user_config["samples"]["top"]["source"] |= {"reader": "Delphes", "jets": "Jet"}
+    with pytest.raises(InputError, match=r"samples\.top: .*top\.root: there is no TTree or RNTuple 'Delphes'"):
+        admit(user_config)
 
 
 def test_a_good_file_is_admitted(user_config):

@@ -9,11 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from command_line import ENVIRONMENT, ROOT, snakemake
 from safetensors.torch import load_file
-
-from hepad.samples import write_root
+from toy_run import toy_run, written
 
 pytestmark = pytest.mark.htcondor
 MODEL = "results/models/jets/ae/1.safetensors"
@@ -23,21 +21,7 @@ TARGETS = ("results/auc.csv", "results/figures/jets/auc.pdf")
 @pytest.fixture(scope="module")
 def config(make_events, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    for name, seed, prongs, size in (("one", 1, 1, 900), ("two", 2, 2, 400)):
-        write_root(make_events(size, seed, prongs=prongs), folder / f"{name}.root")
-    window = {"pt": [550, 650], "abs_eta": 2.0}
-    autoencoder = {"hidden": [64], "latent": 2}
-    content = {
-        "samples": {n: {"source": {"files": [str(folder / f"{n}.root")]}, "selection": window} for n in ("one", "two")},
-        "representations": {"vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth"]}},
-        "detectors": {
-            "ae": {"type": "AE", "representation": "vector", "autoencoder": autoencoder, "training": {"steps": 2000}}
-        },
-        "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae"]}},
-        "evaluation": {"ceiling": "vector"},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    return folder / "config.yaml"
+    return written(toy_run(make_events, folder, steps=2000), folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,8 @@
 """Files are whole or absent, and damage is noticed."""
 
+import os
+import platform
+
 import h5py
 import numpy as np
 import pytest
@@ -26,6 +29,23 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_another_host_has_begun_is_left_to_it(tmp_path, monkeypatch):
+    gone = 4194303  # above the largest number of a process
+    monkeypatch.setattr(platform, "node", lambda: "far.away")
+    with atomic_path(tmp_path / "a.json") as there:
+        monkeypatch.setattr(platform, "node", lambda: "here")
+        write_json(tmp_path / "a.json", {"from": "here"})
+        assert there.name == f".a.json.far_away.{os.getpid()}.partial"
+        there.write_text("{}")
+        names = (f"here.{gone}", f"here.{os.getppid()}", f"far_away.{gone}", f"here.b.{gone}")
+        left = [tmp_path / f".a.json.{name}.partial" for name in names]
+        for path in left:
+            path.write_text("{")
+        write_json(tmp_path / "a.json", {"from": "here"})
+        assert [path.exists() for path in left] == [False, True, True, True]
+    assert read_json(tmp_path / "a.json") == {}
 
 
 def test_flipped_bytes_are_noticed(tmp_path):

@@ -166,6 +166,17 @@ def test_damaged_basket(sample, tmp_path):
         load([str(tmp_path / "bad.root")], **SETTINGS)
 
 
+def test_branches_that_lead_into_each_other_are_damage(sample, monkeypatch):
+    """A flipped byte can make uproot follow them for ever."""
+
+    def follow(tree, **_options):
+        return follow(tree)
+
+    monkeypatch.setattr(uproot.behaviors.TBranch.HasBranches, "keys", follow)
+    with pytest.raises(InputError, match=r"sample\.root: not a readable ROOT file \(RecursionError"):
+        load([sample[1]], **SETTINGS)
+
+
 def test_what_is_missing_is_named_with_what_is_there(sample, tmp_path):
     _, path = sample
     with pytest.raises(InputError, match=r"sample\.root: there is no TTree or RNTuple 'Delphes'; present: events"):

@@ -16,8 +16,7 @@ import pytest
 import yaml
 from command_line import COMMAND, ENVIRONMENT, ROOT, snakemake
 from safetensors.torch import load_file
-
-from hepad.samples import write_root
+from toy_run import toy_run, written
 
 NODE = ROOT / "tests" / "one_node_slurm.sh"
 PROFILES = sorted((ROOT / "profiles").glob("*/config.yaml"))
@@ -74,22 +73,10 @@ def node():
 @pytest.fixture(scope="module")
 def config(make_events, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    for name, seed, prongs, count in (("one", 1, 1, 900), ("two", 2, 2, 400)):
-        write_root(make_events(count, seed, prongs=prongs), folder / f"{name}.root")
-    window = {"pt": [550, 650], "abs_eta": 2.0}
-    autoencoder = {"hidden": [64], "latent": 2}
-    content = {
-        "samples": {n: {"source": {"files": [str(folder / f"{n}.root")]}, "selection": window} for n in ("one", "two")},
-        "representations": {"vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth"]}},
-        "detectors": {
-            "ae": {"type": "AE", "representation": "vector", "autoencoder": autoencoder, "training": {"steps": 6000}},
-            "mass": {"type": "Variable", "representation": "vector", "variable": "mass"},
-        },
-        "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae", "mass"]}},
-        "evaluation": {"ceiling": "vector"},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    return folder / "config.yaml"
+    content = toy_run(make_events, folder, steps=6000)
+    content["detectors"]["mass"] = {"type": "Variable", "representation": "vector", "variable": "mass"}
+    content["tasks"]["jets"]["detectors"].append("mass")
+    return written(content, folder)
 
 
 @pytest.fixture(scope="module")

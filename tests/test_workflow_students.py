@@ -5,13 +5,12 @@ import shutil
 from importlib.util import find_spec
 
 import pytest
-import yaml
 from command_line import planned, snakemake
+from toy_run import toy_run, written
 
 from hepad.features import read_scores
 from hepad.fixed_point import COLUMNS, agreement
 from hepad.io import read_json
-from hepad.samples import write_root
 
 TRAINING = {"steps": 600, "batch": 128, "rate": 0.003, "average": 0.9}
 CONVOLUTION = {"network": "convolutional", "pool": 4, "channels": 2, "kernel": 2, "hidden": [8]}
@@ -30,37 +29,21 @@ pytestmark = [
 def finished(make_events, tmp_path_factory):
     """(directory, configuration) of a finished run."""
     folder = tmp_path_factory.mktemp("students")
-    samples = {}
-    for name, seed, prongs, count in (("one", 1, 1, 3000), ("two", 2, 2, 900)):
-        write_root(make_events(count, seed, prongs=prongs), folder / f"{name}.root")
-        window = {"pt": [550, 650], "abs_eta": 2.0}
-        samples[name] = {"source": {"files": [str(folder / f"{name}.root")]}, "selection": window}
-    config = {
-        "device": "cpu",
-        "samples": samples,
-        "representations": {
-            "vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth", "pt_dispersion"]},
-            "image": {"type": "JetImage", "sigma": 2},
-        },
-        "detectors": {
-            "ae": {
-                "type": "AE", "representation": "vector", "autoencoder": {"hidden": [64], "latent": 2},
-                "training": {"steps": 1500},
-            },
-            "ae_image": {
-                "type": "AE", "representation": "image", "autoencoder": {"hidden": [64], "latent": 8},
-                "training": {"steps": 600},
-            },
-        },
-        "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae", "ae_image"]}},
-        "students": {name: entry | {"task": "jets", "training": TRAINING} for name, entry in STUDENTS.items()},
-        "evaluation": {"ceiling": "vector", "eps_b": [0.1, 0.02]},
+    config = toy_run(make_events, folder, steps=1500, events=(3000, 900))
+    config["representations"]["vector"]["variables"].append("pt_dispersion")
+    config["representations"]["image"] = {"type": "JetImage", "sigma": 2}
+    config["detectors"]["ae_image"] = {
+        "type": "AE", "representation": "image", "autoencoder": {"hidden": [64], "latent": 8},
+        "training": {"steps": 600},
     }  # fmt: skip
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    config["tasks"]["jets"]["detectors"].append("ae_image")
+    config["students"] = {name: entry | {"task": "jets", "training": TRAINING} for name, entry in STUDENTS.items()}
+    config["evaluation"]["eps_b"] = [0.1, 0.02]
+    path = written(config | {"device": "cpu"}, folder)
     targets = [f"results/figures/students/{name}.pdf" for name in STUDENTS]
-    result = snakemake(folder / "run", folder / "config.yaml", *targets)
+    result = snakemake(folder / "run", path, *targets)
     assert result.returncode == 0, result.stdout
-    return folder / "run" / "results", folder / "config.yaml"
+    return folder / "run" / "results", path
 
 
 @pytest.mark.parametrize("name", STUDENTS)

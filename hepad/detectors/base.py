@@ -200,7 +200,7 @@ def load(path: str | Path) -> Detector:
 
 # what reading a module raises on a file that is anything else
 UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
-UNREADABLE += (ArithmeticError, AssertionError, MemoryError, InputError, TooLargeError)
+UNREADABLE += (ArithmeticError, AssertionError, InputError, TooLargeError)
 
 
 def said(error: Exception) -> str:

@@ -9,17 +9,36 @@ import numpy as np
 from hepad.errors import InputError
 
 # what h5py raises on damaged bytes
-DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError, MemoryError)
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
 
 
 @contextmanager
 def reading(path) -> Iterator[None]:
-    """Any failure of h5py to open, decompress or interpret becomes an InputError that names the file."""
+    """Any failure of h5py to open, decompress or interpret becomes an InputError that names the file.
+
+    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
+    """
+    try:
+        yield
+    except MemoryError as error:  # the file may be sound
+        raise MemoryError(f"{path}: {error}") from None
+    except DAMAGE as error:
+        raise InputError(
+            f"{path}: not a readable HDF5 file ({_reason(error)}). It may be damaged; fetch it again."
+        ) from None
+
+
+@contextmanager
+def undamaged(path, what: str) -> Iterator[None]:
+    """The same InputError of ``what`` hepad has written itself, such as a 'file of scores': it can be made again."""
     try:
         yield
     except DAMAGE as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise InputError(f"{path}: not a readable HDF5 file ({reason}). It may be damaged; fetch it again.") from None
+        raise InputError(f"{path}: damaged {what} ({_reason(error)}). Delete it and run again.") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
 
 
 def dataset(path, file: h5py.Group, name: str, shape: tuple[int | None, ...]) -> h5py.Dataset:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from hepad.errors import InputError
 
 # what pyarrow raises on damaged bytes; pa.ArrowException covers its own
-DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError, MemoryError)
+DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError)
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 NUMBERS = (pa.types.is_integer, pa.types.is_floating)
 # bytes of a column that are held at a time, compressed: a row group may be larger than the memory
@@ -24,9 +24,14 @@ BUFFER = 1 << 20
 
 @contextmanager
 def reading(path) -> Iterator[None]:
-    """Any failure of pyarrow to open, decompress or interpret becomes an InputError that names the file."""
+    """Any failure of pyarrow to open, decompress or interpret becomes an InputError that names the file.
+
+    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
+    """
     try:
         yield
+    except MemoryError as error:  # the file may be sound; pyarrow's own is an ArrowException, too
+        raise MemoryError(f"{path}: {error}") from None
     except DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise InputError(

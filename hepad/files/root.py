@@ -16,14 +16,19 @@ from hepad.errors import InputError
 TABLES = ("TTree", "ROOT::RNTuple")
 # what uproot raises on damaged bytes
 DAMAGE = (OSError, ValueError, LookupError, NotImplementedError, struct.error, zlib.error, uproot.DeserializationError)
-DAMAGE += (TypeError, AttributeError, OverflowError, MemoryError, AssertionError)
+DAMAGE += (TypeError, AttributeError, OverflowError, AssertionError, RecursionError)
 
 
 @contextmanager
 def reading(path) -> Iterator[None]:
-    """Any failure of uproot to open, decompress or interpret becomes an InputError that names the file."""
+    """Any failure of uproot to open, decompress or interpret becomes an InputError that names the file.
+
+    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
+    """
     try:
         yield
+    except MemoryError as error:  # the file may be sound
+        raise MemoryError(f"{path}: {error}") from None
     except DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         hint = ", or its server may not send parts of files" if "://" in str(path) else ""

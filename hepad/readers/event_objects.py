@@ -133,18 +133,13 @@ def probes(pt, count: int, *, absent: bool) -> Probes:
 @contextmanager
 def opened(path, *candidates: str) -> Iterator:
     """The first of the trees that is there; whatever its damage does to uproot is an InputError."""
-    try:
-        with open_root(path) as file:
-            with reading(path):
-                present = tables(file)
-            tree = open_tree(path, file, next((name for name in candidates if name in present), candidates[0]))
-            with reading(path):  # an RNTuple reads its header only now
-                _ = branch_names(tree), tree.num_entries
-            yield tree
-    except RecursionError:
-        raise InputError(
-            f"{path}: its list of branches refers to itself. The file is damaged: fetch it again."
-        ) from None
+    with open_root(path) as file:
+        with reading(path):
+            present = tables(file)
+        tree = open_tree(path, file, next((name for name in candidates if name in present), candidates[0]))
+        with reading(path):  # an RNTuple reads its header only now
+            _ = branch_names(tree), tree.num_entries
+        yield tree
 
 
 def read(path, tree, names: Iterable[str], rows: int, stop: int | None = None) -> Iterator[tuple[int, Branches]]:

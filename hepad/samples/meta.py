@@ -42,27 +42,37 @@ def merge_parts(metas: list[dict]) -> dict:
     """Combine the ``meta`` of parts of one sample, each as :func:`hepad.samples.stream.stream` completes it.
 
     Counts are those of all files; what identifies the sample (name, window) is the first part's. InputError if the
-    parts differ in the radius of their jets, in whether they have constituents, or as :func:`merge_meta` says.
+    parts do not belong together, as :func:`common` and :func:`merge_meta` say.
     """
-    names = ("name", "window", "jet_radius", "present", "triggers", "readers", "counts")
-    for what, values in {
-        "the radius of their jets": {meta["jet_radius"] for meta in metas} - {None},
-        "whether they have constituents": {"constituents" in meta["present"] for meta in metas},
-    }.items():
-        if len(values) > 1:
-            raise InputError(f"sample '{metas[0]['name']}': its files differ in {what}. Make two samples of them.")
-    counts = {path: count for meta in metas for path, count in meta["counts"].items()}
-    merged = merge_meta([{key: value for key, value in meta.items() if key not in names} for meta in metas])
-    radius = {meta["jet_radius"] for meta in metas} - {None}
+    shared = common(metas[0]["name"], metas) | {
+        "name": metas[0]["name"],
+        "window": metas[0]["window"],
+        "counts": {path: count for meta in metas for path, count in meta["counts"].items()},
+    }
+    merged = merge_meta([{key: value for key, value in meta.items() if key not in shared} for meta in metas])
     if "sum_weights_tried" in merged:  # of generated samples; the acceptance of each part has its selection in it
         tried = [meta["sum_weights_tried"] for meta in metas]
         merged["acceptance"] = sum(t * meta["acceptance"] for t, meta in zip(tried, metas, strict=True)) / sum(tried)
-    return merged | {
-        "name": metas[0]["name"],
-        "window": metas[0]["window"],
-        "jet_radius": radius.pop() if radius else None,
-        "present": sorted(set.intersection(*(set(meta["present"]) for meta in metas))),
-        "triggers": sorted({bit for meta in metas for bit in meta["triggers"]}),
-        "readers": sorted({reader for meta in metas for reader in meta["readers"]}),
-        "counts": counts,
+    return merged | shared
+
+
+def common(name: str, parts: list[dict]) -> dict:
+    """``jet_radius``, ``present``, ``triggers`` and ``readers`` of a sample, from those of its files or parts.
+
+    The keys of ``counts`` are the files of a part. InputError if they do not belong together: they differ in the radius
+    of their jets, or in whether they have constituents.
+    """
+    radii = {part["jet_radius"] for part in parts} - {None}
+    for what, values in {
+        "the radius of their jets": radii,
+        "whether they have constituents": {"constituents" in part["present"] for part in parts},
+    }.items():
+        if len(values) > 1:
+            listed = ", ".join(f"{path} ({part['jet_radius']})" for part in parts for path in part["counts"])
+            raise InputError(f"sample '{name}': its files differ in {what}: {listed}. Make two samples of them.")
+    return {
+        "jet_radius": radii.pop() if radii else None,
+        "present": sorted(set.intersection(*(set(part["present"]) for part in parts))),
+        "triggers": sorted({bit for part in parts for bit in part["triggers"]}),
+        "readers": sorted({reader for part in parts for reader in part["readers"]}),
     }

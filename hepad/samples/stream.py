@@ -37,7 +37,7 @@ from hepad.rows import (
     sum_pt,
     window,
 )
-from hepad.samples.meta import merge_meta
+from hepad.samples.meta import common, merge_meta
 
 ROWS = 10_000
 MAX_DAMAGED = 0.01
@@ -105,24 +105,14 @@ def stream(
 
 def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found]) -> dict:
     """What the files of a sample have in common; InputError if they do not belong together."""
-    for what, values in {
-        "the radius of their jets": {found.jet_radius for found in looks} - {None},
-        "whether they have constituents": {"constituents" in found.present for found in looks},
-    }.items():
-        if len(values) > 1:
-            listed = ", ".join(f"{path} ({found.jet_radius})" for (path, _), found in zip(files, looks, strict=True))
-            raise InputError(f"sample '{name}': its files differ in {what}: {listed}. Make two samples of them.")
-    radius = {found.jet_radius for found in looks} - {None}
-    present = frozenset.intersection(*(found.present for found in looks))
-    return merge_meta([found.meta for found in looks]) | {
-        "name": name,
-        "window": None if selection == "any" else dict(selection),
-        "jet_radius": radius.pop() if radius else None,
-        "present": sorted(present),
-        "triggers": sorted({bit for found in looks for bit in found.triggers}),
-        "readers": sorted({type(reader).__name__ for _, reader in files}),
-        "counts": {},
-    }
+    of_files = [
+        {"counts": {path: {}}, "jet_radius": found.jet_radius, "present": found.present, "triggers": found.triggers,
+         "readers": [type(reader).__name__]}
+        for (path, reader), found in zip(files, looks, strict=True)
+    ]  # fmt: skip
+    shared = common(name, of_files)
+    shared |= {"name": name, "window": None if selection == "any" else dict(selection), "counts": {}}
+    return merge_meta([found.meta for found in looks]) | shared
 
 
 class Seen:

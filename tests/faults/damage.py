@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -10,15 +9,14 @@ import numpy as np
 from place import Place
 from small_run import TARGETS, Running, recover, run
 
-# a file of results, and what is made from it: that is removed, so that the file is read again
 DAMAGED = {
-    "event_file": ("events/one/1.h5", ["features/vector/one"]),
-    "event_index": ("events/one.h5", ["features/vector/one"]),
-    "feature_file": ("features/vector/two/0.test.h5", ["scores/jets/two"]),
-    "feature_index": ("features/vector/one.train.h5", ["models/jets/ae"]),
-    "model_file": ("models/jets/nae/1.safetensors", ["scores/jets/two"]),
-    "score_file": ("scores/jets/one/0.h5", ["evaluation"]),
-    "score_index": ("scores/jets/one.h5", ["evaluation"]),
+    "event_file": "events/one/1.h5",
+    "event_index": "events/one.h5",
+    "feature_file": "features/vector/two/0.test.h5",
+    "feature_index": "features/vector/one.train.h5",
+    "model_file": "models/jets/nae/1.safetensors",
+    "score_file": "scores/jets/one/0.h5",
+    "score_index": "scores/jets/one.h5",
 }
 CHECKPOINT = "results/checkpoints/jets/nae/1.safetensors"
 
@@ -40,13 +38,10 @@ def damaged(kind: str):
     """The trials of one kind of file."""
 
     def trial(place: Place, rng: np.random.Generator) -> dict:
-        """The run refuses the file, which is then deleted as it says, or the damage does not reach any result."""
-        file, made = DAMAGED[kind]
-        directory = shutil.copytree(place.reference, place.folder / "run")
+        """The run, which goes on where the file was just made, refuses it; it is then deleted as the message says."""
+        file = DAMAGED[kind]
+        directory = place.after(file)
         done = damage(directory / "results" / file, rng)
-        for name in [*made, "auc.csv"]:
-            path = directory / "results" / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
         first = ended = run(directory)
         named = re.search(r"^ERROR: (\S+): .*(?:[Dd]elete|[Rr]emove)", first.said, re.MULTILINE)
         if first.status:
@@ -75,6 +70,6 @@ def damaged_checkpoint(place: Place, rng: np.random.Generator) -> dict:
     running.kill()
     done = damage(directory / CHECKPOINT, rng)
     found = place.judged(directory, recover(directory))
-    log = (directory / "results/logs/train/jets_nae_1.log").read_text()
+    log = (directory / "results/logs/train/jets/nae/1.log").read_text()
     afresh = re.search(r"starts afresh.*", log)
     return found | {"damage": done, "message": afresh and afresh[0]}

@@ -40,6 +40,8 @@ def full_disk(place: Place, rng: np.random.Generator) -> dict:
         (disk / "filler").unlink()
         found = place.judged(directory, recover(directory))
     message = told(refused, "no space is left on the disk of", str(disk))
+    if "OSError: [Errno 28] No space left on device" in refused.said:  # Snakemake's own, from a file that it writes
+        message = message or "WorkflowError: OSError: [Errno 28] No space left on device"
     said = {"room": room, "alone": alone, "refused": refused.status, "message": message, "said": refused.said[-3000:]}
     return found | said | {"survived": found["survived"] and bool(message or refused.status == 0)}
 

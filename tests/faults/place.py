@@ -56,6 +56,12 @@ class Place:
         directory = rewound(self.reference, folder or self.folder / "run", self.times.start + begin)
         return directory, moment - begin + (self.times.first if begin else 0.0)
 
+    def after(self, file: str) -> Path:
+        """A directory in which a run has just made this file of results, by its path."""
+        made = (self.reference / "results" / file).stat().st_mtime - self.times.start
+        moment = min(t for t in self.times.finished if t >= made)
+        return rewound(self.reference, self.folder / "run", self.times.start + moment)
+
     def some(self, rng: np.random.Generator, folder: Path | None = None) -> tuple[Path, float]:
         """The same at a moment that is drawn uniformly from the duration of the undisturbed run."""
         return self.at(rng.uniform(0, self.times.end), folder)

@@ -22,7 +22,7 @@ from hepad import detectors
 from hepad.errors import InputError, lacking, told_plainly
 from hepad.events import Events, write_chunks
 from hepad.features import Features, read_scores, represent, write_scores
-from hepad.io import append_array, new_hdf5, write_json
+from hepad.io import append_array, new_hdf5
 from hepad.parts import gather
 from hepad.progress import Progress
 from hepad.representations import build
@@ -120,14 +120,6 @@ def test_a_file_that_cannot_be_written_to_its_end_is_an_error_and_no_file(tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert raised.value.errno == errno.EFBIG
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path):
-    left, other = tmp_path / ".a.json.4194303.partial", tmp_path / f".a.json.{os.getppid()}.partial"
-    left.write_text("{")
-    other.write_text("{")  # its process is running
-    write_json(tmp_path / "a.json", {})
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([other.name, "a.json"])
 
 
 def failing(number, text="", name=None):

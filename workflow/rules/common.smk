@@ -24,7 +24,8 @@ with errors.told_plainly():
         from hepad import fixed_point
 
         fixed_point.check(config)
-    ENTRIES = configuration.check_inputs(config, workflow.basedir, admission.known_entries(config))
+    KNOWN = admission.known_entries(config)
+    ENTRIES = configuration.check_inputs(config, workflow.basedir, KNOWN)
     DEVICE = device.resolve(config["device"])
 
 TASKS = config["tasks"]
@@ -100,7 +101,7 @@ def reading_of(sample):
 def admit_user_files():
     """Read the beginning of user files before anything is trained; a bad one ends the run here."""
     with errors.told_plainly():
-        admission.admit(config, ENTRIES)
+        admission.admit(config, ENTRIES, KNOWN)
 
 
 def features_of(sample, part, representations):

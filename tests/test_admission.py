@@ -1,0 +1,50 @@
+"""The user's files are read before a run once, and again when they or the configuration have changed."""
+
+import os
+
+import pytest
+
+from hepad import admission, configuration
+from hepad.samples import write_root
+
+
+@pytest.fixture
+def config(make_events, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_root(make_events(30, 1), tmp_path / "one.root")
+    write_root(make_events(30, 2), tmp_path / "two.root")
+    samples = {name: {"source": {"files": [f"{name}.root"]}} for name in ("one", "two")}
+    return {"samples": samples, "tasks": {"jets": {"background": "one", "signals": ["two"]}}}
+
+
+@pytest.fixture
+def start(config, monkeypatch):
+    """``start()``: what the workflow does at its start; the samples that are read."""
+    read = []
+    monkeypatch.setattr(configuration, "admit", lambda _config, name: read.append(name))
+
+    def start():
+        read.clear()
+        known = admission.known_entries(config)
+        admission.admit(config, {name: {f"{name}.root": 30} for name in config["samples"]}, known)
+        return list(read)
+
+    return start
+
+
+def test_what_was_admitted_is_known(config, start):
+    assert start() == ["one", "two"]
+    assert admission.known_entries(config) == {"one": {"one.root": 30}, "two": {"two.root": 30}}
+    assert start() == []
+
+
+def test_a_file_that_has_changed_is_read_again(start):
+    start()
+    os.utime("two.root", (1, 1))
+    assert start() == ["two"]
+
+
+def test_another_configuration_is_another_admission(config, start):
+    start()
+    config["tasks"]["jets"]["signals"] = []
+    assert start() == ["one", "two"]
