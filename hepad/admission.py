@@ -40,8 +40,12 @@ def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dic
     OSError: results cannot be written
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=FOLDER.parent, prefix=".", suffix=".partial"):
-        pass  # here and not in the middle of a run
+    try:  # here and not in the middle of a run
+        with tempfile.NamedTemporaryFile(dir=FOLDER.parent, prefix=".", suffix=".partial"):
+            pass
+    except OSError as error:
+        error.filename = str(FOLDER.parent)
+        raise
     for name, of_files in entries.items():
         if name not in known:
             configuration.admit(config, name)

@@ -1,10 +1,12 @@
 """The user's files are read before a run once, and again when they or the configuration have changed."""
 
+import errno
 import os
 
 import pytest
 
 from hepad import admission, configuration
+from hepad.errors import lacking
 from hepad.samples import write_root
 
 
@@ -48,3 +50,13 @@ def test_another_configuration_is_another_admission(config, start):
     start()
     config["tasks"]["jets"]["signals"] = []
     assert start() == ["one", "two"]
+
+
+def test_results_that_cannot_be_written_end_the_start_with_their_name(start, monkeypatch):
+    def refused(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "results/.x.partial")
+
+    monkeypatch.setattr(admission.tempfile, "NamedTemporaryFile", refused)
+    with pytest.raises(OSError, match="Read-only") as raised:
+        start()
+    assert lacking(raised.value).startswith("results (mounted at ")
