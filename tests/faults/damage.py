@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from place import Place
-from small_run import TARGETS, Running, recover, run
+from small_run import TARGETS, UNREADABLE, Running, contents, recover, run
 
 DAMAGED = {
     "event_file": "events/one/1.h5",
@@ -51,6 +51,8 @@ def damaged(kind: str):
         found = place.judged(directory, ended)
         if first.status:
             found["survived"] &= bool(named) and named[1] == f"results/{file}"
+        elif found["different"] == [file]:  # in what no job of this run reads: whoever does has to be refused
+            found["results_equal"] = contents(directory)[file].startswith(UNREADABLE)
         message = re.search(r"^ERROR: .*", first.said, re.MULTILINE)
         return found | {"damage": done, "refused": first.status, "message": message and message[0]}
 

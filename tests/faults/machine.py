@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from place import Place, told
-from small_run import TARGETS, Running, recover, run
+from small_run import TARGETS, Running, different, recover, run
 
 DAY = 86_400
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
@@ -36,8 +36,9 @@ def _signalled(place: Place, rng: np.random.Generator, send) -> dict:
     stopped = running.end(timeout=300)
     seconds, behind = time.monotonic() - sent, running.processes()
     running.kill()
+    through = stopped.status == 0 and not different(directory, place.expected)  # nothing was left to stop
     found = place.judged(directory, recover(directory))
-    found["survived"] &= (ended or stopped.status not in (0, None)) and not behind
+    found["survived"] &= (ended or through or stopped.status not in (0, None)) and not behind
     return found | {"after": wait, "jobs": jobs, "stopped": stopped.status, "seconds": seconds, "behind": len(behind),
                     "said": stopped.said[-1500:]}  # fmt: skip
 
@@ -49,7 +50,8 @@ def stop_training(place: Place, rng: np.random.Generator) -> dict:
     os.kill(pid, signal.SIGTERM)
     stopped = running.end()
     found = place.judged(directory, run(directory))
-    message = told(stopped, "stopped by SIGTERM")
+    before = re.search(r"died with <Signals.SIGTERM: 15>", stopped.said)  # while it imported what it needs
+    message = told(stopped, "stopped by SIGTERM") or (before and before[0])
     logs = [path.read_text() for path in (directory / "results/logs/train").rglob("*.log")]
     resumed = re.search("goes on from step .*", "\n".join(logs))
     found["survived"] &= stopped.status == 0 or bool(message)
@@ -79,8 +81,9 @@ def no_memory(place: Place, rng: np.random.Generator) -> dict:
         resource.prlimit(pid, resource.RLIMIT_AS, (size, size))
     ended = running.end()
     found = place.judged(directory, run(directory))
-    # the last two where C++ was refused it, or Python while it imported what the job needs
-    found_line = re.search("^.*(?:not enough memory|bad_alloc|MemoryError).*", ended.said, re.MULTILINE)
+    # the others where C++ was refused it, or Python or the loader while the job imported what it needs
+    words = "not enough memory|bad_alloc|MemoryError|failed to map segment"
+    found_line = re.search(f"^.*(?:{words}).*", ended.said, re.MULTILINE)
     message = found_line and found_line[0].strip()
     found["survived"] &= ended.status == 0 or bool(message)
     return found | {"stopped": ended.status, "message": message, "said": ended.said[-1500:]}

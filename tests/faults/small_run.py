@@ -28,6 +28,7 @@ from hepad.samples import write_root  # noqa: E402
 TARGETS = ("results/auc.csv", "results/efficiency.csv")
 FILES = {"one": (1, 1, (450, 450)), "two": (2, 2, (400,))}  # sample: seed, prongs, events of its files
 CHAIN = {"steps": 3, "step": 0.1, "noise": 0.05}
+UNREADABLE = "unreadable"
 NOT_RESULTS = ("logs", "benchmarks", "checkpoints", "admitted")
 
 
@@ -162,7 +163,7 @@ def contents(directory: Path) -> dict[str, str]:
             try:
                 found[str(name)] = hashlib.sha256(_content(path)).hexdigest()
             except Exception as error:  # whatever a cut file does to its reader
-                found[str(name)] = f"unreadable: {error}"
+                found[str(name)] = f"{UNREADABLE}: {error}"
     return found
 
 
