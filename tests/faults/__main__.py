@@ -36,7 +36,7 @@ TRIALS: dict[str, tuple[Callable, int]] = {
     "damaged_checkpoint": (damaged_checkpoint, 6),
     **{f"damaged_{kind}": (damaged(kind), 6) for kind in DAMAGED},
     "two_runs": (two_runs, 3),
-    "clock_jump": (clock, 4),
+    "clock_jump": (clock, 10),
     "job_killed": (kill_job, 4),
     "memory_refused": (no_memory, 4),
     "sigterm_training": (stop_training, 4),
