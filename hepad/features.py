@@ -183,11 +183,11 @@ class Columns(Mapping):
         if name not in self._names:
             raise KeyError(name)
         first = -(-size // len(self._paths))
-        for turn in ("beginnings", "rests"):
+        for start, end in ((0, first), (first, None)):
             for path in self._paths:
                 with own_hdf5(path, "file of scores") as file:
-                    group, start = file[self._group], 0 if turn == "beginnings" else first
-                    stop = first if turn == "beginnings" else max(len(group[name]), len(file["weight"]))
+                    group = file[self._group]
+                    stop = end or max(len(group[name]), len(file["weight"]))
                     for row in range(start, stop, size):
                         rows = slice(row, min(row + size, stop))
                         yield read_array(group, name, rows), read_array(file, "weight", rows)
