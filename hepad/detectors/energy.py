@@ -102,6 +102,7 @@ class EnergyDetector(Detector):
         self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
     ) -> Fit:
         history, facts = self.prepare(train, valid, generator, progress, checkpoint)
+        self.energy.eval()  # to look must not move the spectral norms
         support, before = self.normalise.support(), in_parts(self.energy, valid)
         law, guard = self.law(support, generator), Guard(type(self).__name__)
         facts |= {f"{name}_temperature": chain.temperature for name, chain in chains_of(law).items()}
