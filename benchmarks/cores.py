@@ -5,7 +5,8 @@
 ``cores.csv``: wall seconds of Snakemake, its own start and its search for jobs included, on one core and on ``cores``,
 in turns, and the ratio; one row per round and part, and the medians. Jets are toys of 20 to 80 constituents, in eight
 files of background and two of signal; ``read and represent`` makes events, images and vectors of them, ``score`` the
-scores of an autoencoder of images, whose training is not timed. Jobs have one thread. It needs an idle machine.
+scores of an autoencoder of images, whose training is not timed; ``together`` is their sum. Jobs have one thread. It
+needs an idle machine.
 """
 
 import argparse
@@ -34,6 +35,7 @@ PARTS = {
     ],
     "score": [f"results/scores/jets/{name}.h5" for name in SAMPLES],
 }
+NAMES = (*PARTS, "together")
 MODEL = "results/models/jets/ae/1.safetensors"
 
 
@@ -87,7 +89,8 @@ def measure(folder: Path, cores: int) -> dict[str, float]:
     first, second = PARTS.values()
     read = run(folder, cores, first)
     run(folder, cores, [MODEL])
-    return dict(zip(PARTS, (read, run(folder, cores, second)), strict=True))
+    score = run(folder, cores, second)
+    return dict(zip(NAMES, (read, score, read + score), strict=True))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -103,9 +106,9 @@ def main(argv: list[str] | None = None) -> None:
         prepare(folder, options.jets)
         for number in range(1, options.rounds + 1):
             one, several = measure(folder, 1), measure(folder, options.cores)
-            rows += [row(part, number, options.cores, one[part], several[part]) for part in PARTS]
-            print(*rows[-2:], sep="\n", flush=True)
-    for part in PARTS:
+            rows += [row(part, number, options.cores, one[part], several[part]) for part in NAMES]
+            print(*rows[-len(NAMES) :], sep="\n", flush=True)
+    for part in NAMES:
         one, several = (statistics.median(r[key] for r in rows if r["part"] == part) for key in COLUMNS[3:5])
         rows.append(row(part, "median", options.cores, one, several))
     write_rows(options.tables / "cores.csv", COLUMNS, rows)

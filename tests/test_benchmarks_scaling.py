@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import scaling  # noqa: E402
 import scaling_document as costs  # noqa: E402
-from cores import PARTS  # noqa: E402
+from cores import NAMES  # noqa: E402
 from cores import main as time_cores  # noqa: E402
 
 START, SLOPE = 1.5, 2e-4
@@ -95,7 +95,7 @@ def test_the_scattered_part_is_timed_on_one_core_and_on_two(tmp_path):
     time_cores(["--rounds", "1", "--jets", "200", "--files", str(tmp_path), "--tables", str(tmp_path)])
     with open(tmp_path / "cores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["part"], row["round"]) for row in rows] == [(p, r) for r in ("1", "median") for p in PARTS]
+    assert [(row["part"], row["round"]) for row in rows] == [(p, r) for r in ("1", "median") for p in NAMES]
     for row in rows:
         one, two = float(row["one_core_s"]), float(row["cores_s"])
         assert float(row["ratio"]) == pytest.approx(one / two, rel=0.05)

@@ -28,7 +28,8 @@ TARGETS = ("results/auc.csv", "results/efficiency.csv", "results/rejection.csv",
 def test_profiles_name_rules_and_groups_that_exist(path):
     profile = yaml.safe_load(path.read_text())
     files = (ROOT / "workflow" / "rules").glob("*.smk")
-    rules = {name for file in files for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)}
+    named = re.compile(r"^(?:use )?rule (?:\w+ as )?(\w+)", re.MULTILINE)
+    rules = {name for file in files for name in named.findall(file.read_text())}
     assert set(profile.get("groups", {})) | set(profile.get("set-resources", {})) <= rules
     assert set(profile.get("group-components", {})) == set(profile.get("groups", {}).values())
 
@@ -75,6 +76,7 @@ def config(make_events, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     content = toy_run(make_events, folder, steps=6000)
     content["detectors"]["mass"] = {"type": "Variable", "representation": "vector", "variable": "mass"}
+    content["detectors"]["ae"]["seeds"] = [1, 2]
     content["tasks"]["jets"]["detectors"].append("mass")
     return written(content, folder)
 
@@ -172,9 +174,7 @@ def test_a_cancelled_training_is_repeated_and_the_results_are_those_of_a_local_r
 def test_trainings_request_a_gpu_and_are_queued_at_once(cancelled):
     trainings = [job for job in cancelled[2] if "train_detector" in job["Comment"]]
     assert {job.get("TresPerJob") for job in trainings} == {"gres:gpu:1"}
-    assert {job["Comment"] for job in trainings} == {
-        f"rule_train_detector_wildcards_jets_{n}_1" for n in ("ae", "mass")
-    }
+    assert {job["Comment"] for job in trainings} == {f"rule_train_detector_wildcards_jets_ae_{n}" for n in (1, 2)}
     assert not [job for job in cancelled[2] if job not in trainings and "TresPerJob" in job]
     first, second = sorted(trainings, key=lambda job: int(job["JobId"]))[:2]
     assert second["SubmitTime"] < first["EndTime"], "gpu=1 is a limit of a machine, not of the cluster"
@@ -187,6 +187,7 @@ def test_small_jobs_are_one_slurm_job_in_one_slot(cancelled):
     steps = len(list((directory / "results/benchmarks").rglob("*.tsv")))
     reading = [job for job in known if "read_events" in job["Comment"]]
     assert [(job["NumCPUs"], job["TimeLimit"]) for job in reading] == [("1", "00:40:00")], "two samples, one slot"
+    assert [job for job in known if "train_baseline" in job["Comment"]], "no training"
     assert len(known) - 1 < steps / 1.5
 
 

@@ -206,6 +206,11 @@ def groups():
     return {name: class_of(name).group for name in config["detectors"]}
 
 
+def one_of(names):
+    """A constraint of a wildcard: one of these names and nothing else."""
+    return "|".join(names) or "(?!)"
+
+
 def score_names():
     """What the score of each detector is called in figures."""
     return {name: class_of(name).score_name for name in config["detectors"]}

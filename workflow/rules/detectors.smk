@@ -19,8 +19,19 @@ rule train_detector:
     conda:
         "../../environment.yml"
     # the costly ones first, so that no core waits for the last of them
-    priority: lambda w: 0 if groups()[w.detector] == "baseline" else 10
+    priority: 10
+    wildcard_constraints:
+        detector=one_of(name for name, group in groups().items() if group != "baseline"),
     resources:
         gpu=lambda w: config["detectors"][w.detector].get("gpus", 1) if DEVICE == "cuda" else 0,
     script:
         "../scripts/train.py"
+
+
+# Seconds on a CPU, without steps: no GPU is kept waiting, and a batch system does several in one job.
+use rule train_detector as train_baseline with:
+    priority: 0
+    wildcard_constraints:
+        detector=one_of(name for name, group in groups().items() if group == "baseline"),
+    resources:
+        gpu=0,
