@@ -33,7 +33,8 @@ include: "workflow/rules/student.smk"
 
 
 onstart:
-    admit_user_files()
+    if workflow.is_main_process:  # each of its jobs starts Snakemake, too
+        admit_user_files()
 
 
 rule all:

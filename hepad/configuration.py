@@ -2,6 +2,7 @@
 
 The schema (workflow/schemas/config.schema.yaml) checks keys and types; here are the checks that relate one part of the
 configuration to another. Each failure is an InputError that names the path of the key.
+The classes are imported where they are checked: a job of a batch system reads the workflow without them.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import NoReturn
 import numpy as np
 import yaml
 
-from hepad import detectors, naming, representations, samples, sweeps
+from hepad import naming
 from hepad.errors import InputError, choose
 from hepad.events import SPLITS
 from hepad.io import refuse_foreign_address
@@ -34,6 +35,8 @@ WHOLE = (
 
 def read_configuration(path: str | Path) -> dict:
     """A configuration file, its grids of detectors expanded; InputError if it is none. Defaults are not filled in."""
+    from hepad import sweeps
+
     refuse_duplicate_keys(path)
     config = yaml.safe_load(Path(path).read_text())
     missing = [key for key in ("samples", "representations", "detectors", "tasks") if key not in config]
@@ -83,6 +86,8 @@ def _at(where: str, *also: type[Exception]):
 
 def check(config: dict) -> None:
     """Raise InputError unless every name, class, argument and phase space in ``config`` fits the others."""
+    from hepad import detectors, representations
+
     naming.check_names(config)
     naming.check_labels(config)
     for where, value in _whole_numbers(config):
@@ -140,6 +145,8 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
 
     Samples whose entries are ``known`` are not looked at again. Returns sample -> {path: entries} of those with files.
     """
+    from hepad import samples
+
     entries = dict(known)
     for name in used_samples(config):
         source = config["samples"][name]["source"]
@@ -161,6 +168,8 @@ def admit(config: dict, name: str) -> None:
 
     Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for.
     """
+    from hepad import representations, samples
+
     entry = config["samples"][name]
     with _at(f"samples.{name}"):
         there = np.zeros(len(SPLITS), int)
@@ -190,12 +199,14 @@ def cut_to_size(config: dict) -> None:
 
 
 def _check_sample(name: str, entry: dict) -> None:
+    from hepad.readers import READERS
+
     source = entry["source"]
     for path in source.get("files", ()):
         with _at(f"samples.{name}.source.files"):
             refuse_foreign_address(path)
     if "reader" in source:
-        choose(f"samples.{name}.source.reader", source["reader"], samples.READERS)
+        choose(f"samples.{name}.source.reader", source["reader"], READERS)
     if "card" in source and source["chunks"] > source["jets"]:
         raise InputError(f"samples.{name}.source: {source['chunks']} chunks are more than {source['jets']} jets.")
     if abs(sum(entry["split"]) - 1) > 1e-9:

@@ -1,33 +1,27 @@
 # Names, paths and checks that the rules share; everything with a formula lives in the package.
 import functools
-import inspect
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import admission, configuration, detectors, device, energies, errors, negatives, parts
-from hepad import representations, samples, sweeps
+from hepad import configuration, errors, parts, plan
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
 with errors.told_plainly():
-    for path in workflow.configfiles:
-        configuration.refuse_duplicate_keys(path)
-    try:
-        validate(config, "../schemas/config.schema.yaml")
-    except WorkflowError as error:
-        configuration.refuse(error.__context__)
-    config.update(sweeps.expand(config))
-    configuration.cut_to_size(config)
-    configuration.check(config)
-    if config["students"]:
-        from hepad import fixed_point
+    PLANNED_FOR = plan.of(config)
+    PLAN = None if workflow.is_main_process else plan.read(PLANNED_FOR)
+    if PLAN is None:
+        for path in workflow.configfiles:
+            configuration.refuse_duplicate_keys(path)
+        try:
+            validate(config, "../schemas/config.schema.yaml")
+        except WorkflowError as error:
+            configuration.refuse(error.__context__)
+        PLAN = plan.make(config, workflow.basedir)
+    config.update(PLAN["config"])
 
-        fixed_point.check(config)
-    KNOWN = admission.known_entries(config)
-    ENTRIES = configuration.check_inputs(config, workflow.basedir, KNOWN)
-    DEVICE = device.resolve(config["device"])
-
+DEVICE = PLAN["device"]
 TASKS = config["tasks"]
 SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
 BELIEFS = ("beliefs", "negatives", "paths")
@@ -62,9 +56,11 @@ def parts_of(sample):
             f"results/samples/{sample}/{chunk}.root": size
             for chunk, size in enumerate(parts.shares(source["jets"], source["chunks"]))
         }
-    elif sample in ENTRIES:
-        sizes = ENTRIES[sample]
+    elif sample in PLAN["entries"]:
+        sizes = PLAN["entries"][sample]
     else:  # no task names it
+        from hepad import samples
+
         sizes = {path: found.entries for path, found in samples.check_files(source).items()}
     return parts.grouped(sizes, config["chunk_events"]["reading"])
 
@@ -100,18 +96,17 @@ def reading_of(sample):
 
 def admit_user_files():
     """Read the beginning of user files before anything is trained; a bad one ends the run here."""
+    from hepad import admission
+
     with errors.told_plainly():
-        admission.admit(config, ENTRIES, KNOWN)
+        admission.admit(config, PLAN["entries"], PLAN["known"])
+        plan.write(PLAN, PLANNED_FOR)
 
 
 def features_of(sample, part, representations):
     return expand(
         "results/features/{r}/{sample}.{part}.h5", r=representations, sample=sample, part=part
     )
-
-
-def class_of(detector):
-    return detectors.DETECTORS[config["detectors"][detector]["type"]]
 
 
 def representation_of(detector):
@@ -157,18 +152,18 @@ def image_detectors_of(task):
     return [
         name
         for name in TASKS[task]["detectors"]
-        if issubclass(class_of(name), detectors.Reconstructing) and representation_of(name) in images
+        if PLAN["detectors"][name]["reconstructing"] and representation_of(name) in images
     ]
 
 
 def energy_detectors_of(task):
     """Detectors of a task whose trainings have candidates to choose from."""
-    return [name for name in TASKS[task]["detectors"] if issubclass(class_of(name), detectors.EnergyDetector)]
+    return [name for name in TASKS[task]["detectors"] if PLAN["detectors"][name]["energy"]]
 
 
 def generating_detectors_of(task):
     """Detectors of a task that can draw events from their model."""
-    return [name for name in TASKS[task]["detectors"] if issubclass(class_of(name), detectors.Generating)]
+    return [name for name in TASKS[task]["detectors"] if PLAN["detectors"][name]["generating"]]
 
 
 def energy_representations_of(task):
@@ -183,27 +178,17 @@ def image_models_of_task(wildcards):
     return first_models_of(wildcards.task, image_detectors_of(wildcards.task))
 
 
-def code_of(*classes):
-    """The package's files that define the classes and their bases: an edit there reruns what was made with them."""
-    bases = [base for cls in classes for base in cls.__mro__ if base.__module__.startswith("hepad.")]
-    return sorted({inspect.getsourcefile(base) for base in bases})
-
-
 def detector_code(wildcards):
-    cls = class_of(wildcards.detector)
-    parts = (energies.Energy, negatives.Law) if issubclass(cls, detectors.EnergyDetector) else ()
-    return code_of(cls, *parts)
+    return PLAN["detectors"][wildcards.detector]["code"]
 
 
 def representation_code(wildcards):
-    entry = config["representations"][wildcards.representation]
-    types = [part["type"] for part in (entry, *entry.get("parts", []))]
-    return code_of(*(representations.REPRESENTATIONS[name] for name in types))
+    return PLAN["representations"][wildcards.representation]["code"]
 
 
 def groups():
     """Where each detector stands in tables and curves."""
-    return {name: class_of(name).group for name in config["detectors"]}
+    return {name: found["group"] for name, found in PLAN["detectors"].items()}
 
 
 def one_of(names):
@@ -213,7 +198,7 @@ def one_of(names):
 
 def score_names():
     """What the score of each detector is called in figures."""
-    return {name: class_of(name).score_name for name in config["detectors"]}
+    return {name: found["score_name"] for name, found in PLAN["detectors"].items()}
 
 
 def labels():
@@ -271,7 +256,7 @@ def figures():
         paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
         paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
         paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
-        if any(representations.build(config["representations"][r]).needs_constituents for r in representations_of(task)):
+        if any(PLAN["representations"][r]["needs_constituents"] for r in representations_of(task)):
             paths.append(f"results/figures/{task}/images.pdf")
         if image_detectors_of(task):
             paths.append(f"results/figures/{task}/reconstructions")

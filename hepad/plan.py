@@ -1,0 +1,104 @@
+"""What the workflow has to know before it has jobs: the checked configuration, its files, and what its classes are.
+
+Finding out takes seconds, since it needs torch, the readers and every class that the configuration names. Snakemake
+begins each job of a batch system, and each one of a group, by reading the workflow anew; so its main process writes the
+plan to ``results/admitted/plan.json``, and jobs read it. It holds for one configuration and one state of the package.
+"""
+
+import copy
+import inspect
+from pathlib import Path
+
+from hepad.io import read_json, write_json
+
+PATH = Path("results/admitted/plan.json")
+
+
+def of(config: dict) -> dict:
+    """What a plan is made from: the configuration as it is given, and the files of the package."""
+    package = Path(__file__).parent
+    stats = {str(path.relative_to(package)): path.stat() for path in sorted(package.rglob("*.py"))}
+    return {"config": copy.deepcopy(config), "package": {name: [s.st_size, s.st_mtime_ns] for name, s in stats.items()}}
+
+
+def read(about: dict) -> dict | None:
+    """The plan that was written for ``of(config)``; None if there is none, or one for something else."""
+    if not PATH.is_file():
+        return None
+    written = read_json(PATH)
+    return written["plan"] if written["of"] == about else None
+
+
+def write(plan: dict, about: dict) -> None:
+    """Leave the plan for the jobs."""
+    write_json(PATH, {"of": about, "plan": plan})
+
+
+def make(config: dict, root: str | Path) -> dict:
+    """Complete and check a configuration that the schema has passed.
+
+    Parameters
+    ----------
+    config: with the schema's defaults
+    root: of the repository, in which the cards are
+
+    Returns
+    -------
+    config: with grids of detectors expanded and the sizes of jobs
+    known: the samples whose files were admitted before
+    entries: sample -> {path: entries} of those with files
+    device: where trainings run
+    detectors, representations: name -> what the workflow asks of its class
+
+    Raises
+    ------
+    InputError: a name, a class, an argument, a phase space or a file does not fit
+    """
+    from hepad import admission, configuration, device, sweeps
+
+    config = config | sweeps.expand(config)
+    configuration.cut_to_size(config)
+    configuration.check(config)
+    if config["students"]:
+        from hepad import fixed_point
+
+        fixed_point.check(config)
+    known = admission.known_entries(config)
+    return {
+        "config": config,
+        "known": known,
+        "entries": configuration.check_inputs(config, root, known),
+        "device": device.resolve(config["device"]),
+        "detectors": {name: _detector(entry) for name, entry in config["detectors"].items()},
+        "representations": {name: _representation(entry) for name, entry in config["representations"].items()},
+    }
+
+
+def _detector(entry: dict) -> dict:
+    from hepad import detectors, energies, negatives
+
+    cls = detectors.DETECTORS[entry["type"]]
+    kinds = {
+        "energy": detectors.EnergyDetector,
+        "generating": detectors.Generating,
+        "reconstructing": detectors.Reconstructing,
+    }
+    found = {kind: issubclass(cls, base) for kind, base in kinds.items()}
+    parts = (energies.Energy, negatives.Law) if found["energy"] else ()
+    return {"group": cls.group, "score_name": cls.score_name, **found, "code": _code_of(cls, *parts)}
+
+
+def _representation(entry: dict) -> dict:
+    from hepad import representations
+
+    types = [part["type"] for part in (entry, *entry.get("parts", []))]
+    return {
+        "needs_constituents": representations.build(entry).needs_constituents,
+        "code": _code_of(*(representations.REPRESENTATIONS[name] for name in types)),
+    }
+
+
+def _code_of(*classes: type) -> list[str]:
+    """The package's files that define the classes and their bases: an edit there reruns what was made with them."""
+    bases = [base for cls in classes for base in cls.__mro__ if base.__module__.startswith("hepad.")]
+    return sorted({inspect.getsourcefile(base) for base in bases})
