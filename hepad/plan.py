@@ -9,6 +9,7 @@ import copy
 import inspect
 from pathlib import Path
 
+from hepad.errors import InputError
 from hepad.io import read_json, write_json
 
 PATH = Path("results/admitted/plan.json")
@@ -22,11 +23,12 @@ def of(config: dict) -> dict:
 
 
 def read(about: dict) -> dict | None:
-    """The plan that was written for ``of(config)``; None if there is none, or one for something else."""
-    if not PATH.is_file():
+    """The plan that was written for ``of(config)``; None if there is none, a damaged one, or one for something else."""
+    try:
+        written = read_json(PATH)
+    except InputError:
         return None
-    written = read_json(PATH)
-    return written["plan"] if written["of"] == about else None
+    return written["plan"] if written.get("of") == about else None
 
 
 def write(plan: dict, about: dict) -> None:

@@ -52,6 +52,10 @@ def test_a_plan_holds_for_one_configuration_and_one_state_of_the_package(planned
     size, time = about["package"]["detectors/nae.py"]
     edited = about | {"package": about["package"] | {"detectors/nae.py": [size, time + 1]}}
     assert plan.read(edited) is None
+    whole = plan.PATH.read_bytes()
+    for damaged in (b"", b"{}", whole[: len(whole) // 2], whole[:-2]):
+        plan.PATH.write_bytes(damaged)
+        assert plan.read(about) is None
 
 
 def test_a_plan_knows_what_the_classes_are(planned):
