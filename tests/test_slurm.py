@@ -28,7 +28,7 @@ TARGETS = ("results/auc.csv", "results/efficiency.csv", "results/rejection.csv",
 def test_profiles_name_rules_and_groups_that_exist(path):
     profile = yaml.safe_load(path.read_text())
     files = (ROOT / "workflow" / "rules").glob("*.smk")
-    named = re.compile(r"^(?:use )?rule (?:\w+ as )?(\w+)", re.MULTILINE)
+    named = re.compile(r"^(?:rule|use rule \w+ as) (\w+)(?: with)?:", re.MULTILINE)
     rules = {name for file in files for name in named.findall(file.read_text())}
     assert set(profile.get("groups", {})) | set(profile.get("set-resources", {})) <= rules
     assert set(profile.get("group-components", {})) == set(profile.get("groups", {}).values())
@@ -187,7 +187,7 @@ def test_small_jobs_are_one_slurm_job_in_one_slot(cancelled):
     steps = len(list((directory / "results/benchmarks").rglob("*.tsv")))
     reading = [job for job in known if "read_events" in job["Comment"]]
     assert [(job["NumCPUs"], job["TimeLimit"]) for job in reading] == [("1", "00:40:00")], "two samples, one slot"
-    assert [job for job in known if "train_baseline" in job["Comment"]], "no training"
+    assert [job for job in known if "train_baseline" in job["Comment"]], "not among the trainings"
     assert len(known) - 1 < steps / 1.5
 
 
