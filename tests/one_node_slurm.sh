@@ -2,6 +2,10 @@
 # A Slurm of one node and one fake GPU for tests, on Debian or Ubuntu: root, no systemd, loopback only, no accounting.
 # one_node_slurm.sh FOLDER starts it, installing slurm-wlm and munge if need be; one_node_slurm.sh FOLDER stop ends it.
 set -euo pipefail
+if [ $# = 0 ] || [ "$1" = stop ] || { [ $# -gt 1 ] && [ "$*" != "$1 stop" ]; }; then
+  echo "usage: $0 FOLDER [stop]" >&2
+  exit 2
+fi
 folder=$(realpath -m "$1")
 host=$(hostname -s)
 

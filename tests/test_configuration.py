@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import uproot
 import yaml
-from command_line import ROOT
+from command_line import GENERATED, ROOT
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
@@ -17,8 +17,6 @@ from hepad import configuration, sweeps
 from hepad.errors import InputError, told_plainly
 from hepad.samples import write_root
 
-# those of generated samples; tests/test_samples_dark_machines.py has the one that reads files
-CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "dark_machines"]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
@@ -43,7 +41,7 @@ def test_config():
     return yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)
 def test_shipped_configurations_are_admitted_and_filled_with_defaults(path):
     configuration.refuse_duplicate_keys(path)
     config = admit(yaml.safe_load(path.read_text()))

@@ -6,14 +6,13 @@ import sys
 
 import pytest
 import yaml
-from command_line import ENVIRONMENT, ROOT, snakemake
+from command_line import ENVIRONMENT, GENERATED, ROOT, snakemake
 from snakemake.utils import validate
 from toy_run import toy_run, written
 
 from hepad import plan
 from hepad.detectors import DETECTORS
 
-CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "dark_machines"]
 # what Snakemake runs on a node for one job
 JOB = """
 import sys
@@ -26,7 +25,7 @@ print("torch" in sys.modules, "uproot" in sys.modules)
 """
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+@pytest.fixture(params=GENERATED, ids=lambda path: path.stem)
 def planned(request, tmp_path, monkeypatch):
     """A shipped configuration as it is given, what a plan of it is for, and the plan."""
     monkeypatch.chdir(tmp_path)

@@ -4,10 +4,7 @@ import re
 
 import pytest
 import yaml
-from command_line import ROOT, planned
-
-# those of generated samples; tests/test_samples_dark_machines.py has the one that reads files
-CONFIGS = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "dark_machines"]
+from command_line import GENERATED, ROOT, planned
 
 
 def ancestors(jobs, files):
@@ -38,7 +35,7 @@ def not_blind(jobs, config, task):
     return {path for path in found if not any(re.fullmatch(pattern, path) for pattern in allowed)}
 
 
-@pytest.fixture(scope="module", params=CONFIGS, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=GENERATED, ids=lambda path: path.stem)
 def graph(request, tmp_path_factory):
     """(configuration as written, all jobs)"""
     directory = tmp_path_factory.mktemp("graph") / "run"

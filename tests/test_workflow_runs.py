@@ -287,6 +287,6 @@ def test_a_killed_training_leaves_nothing_that_a_later_run_takes_for_a_result(co
         run.wait()
     assert not list((copy / model).parent.glob("1.*")), "the training was over before it was killed"
     assert snakemake(copy, finished[1], "--unlock").returncode == 0
-    result = snakemake(copy, finished[1], "--rerun-incomplete", model)
+    result = snakemake(copy, finished[1], model)
     assert result.returncode == 0, result.stdout
     assert (copy / model).read_bytes() == (finished[0] / model).read_bytes()

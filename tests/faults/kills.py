@@ -22,7 +22,7 @@ def kill(place: Place, rng: np.random.Generator) -> dict:
     if rng.random() < 1 / 3:
         Running(directory, "--unlock").end()
         wait = rng.uniform(0, place.times.first + place.times.end - moment)
-        kills.append(_killed(place, Running(directory, *TARGETS, "--rerun-incomplete"), wait, directory))
+        kills.append(_killed(place, Running(directory, *TARGETS), wait, directory))
     found = place.judged(directory, recover(directory))
     taken = [name for killed in kills for name in killed["damaged"]]
     return found | {"survived": found["survived"] and not taken, "moment": moment, "kills": kills}

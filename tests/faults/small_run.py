@@ -149,9 +149,9 @@ def run(directory: Path, *arguments: str, **how) -> Ended:
 
 
 def recover(directory: Path, **how) -> Ended:
-    """What the README says after a crash: --unlock, then the same command with --rerun-incomplete."""
+    """What the README says after a crash: --unlock, then the same command."""
     unlocked = Running(directory, "--unlock", **how).end()
-    return unlocked if unlocked.status else run(directory, "--rerun-incomplete", **how)
+    return unlocked if unlocked.status else run(directory, **how)
 
 
 def contents(directory: Path) -> dict[str, str]:
