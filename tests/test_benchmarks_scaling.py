@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import scaling  # noqa: E402
 import scaling_document as costs  # noqa: E402
+import slurm_overhead  # noqa: E402
 from cores import NAMES  # noqa: E402
 from cores import main as time_cores  # noqa: E402
 
@@ -100,3 +101,24 @@ def test_the_scattered_part_is_timed_on_one_core_and_on_two(tmp_path):
         one, two = float(row["one_core_s"]), float(row["cores_s"])
         assert float(row["ratio"]) == pytest.approx(one / two, rel=0.05)
     assert list(tmp_path.iterdir()) == [tmp_path / "cores.csv"]
+
+
+def test_the_overhead_of_slurm_is_what_its_jobs_hold_beyond_their_work(tmp_path):
+    work = {"read/one/0": 4.5, "read/one/1": 3.5, "score/jets/one/0": 10.0, "gather/events/one": 1.0}
+    for name, seconds in work.items():
+        path = tmp_path / f"results/benchmarks/{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
+    # two jobs read, in a group; the last job belongs to another run
+    jobs = (("reading_read_events", 10, tmp_path), ("rule_score_wildcards_one", 11, tmp_path))
+    jobs += (("rule_gather_events", 3, tmp_path), ("rule_score_wildcards_one", 50, tmp_path.parent))
+    known = "\n\n".join(
+        f"JobId={number} JobName=a\n   Comment={comment} WorkDir={folder}\n"
+        f"   StartTime=2026-01-01T00:59:58 EndTime=2026-01-01T01:00:{seconds - 2:02}"
+        for number, (comment, seconds, folder) in enumerate(jobs)
+    )
+    found = slurm_overhead.rows(tmp_path, slurm_overhead.held(known, tmp_path))
+    rows = {row["stage"]: (row["jobs"], row["slurm_jobs"], row["overhead"]) for row in found}
+    assert rows == {"read": (2, 1, 0.25), "score": (1, 1, 0.1), "gather": (1, 1, 2.0), "all": (4, 3, 0.263)}
+    with pytest.raises(RuntimeError, match="of no stage"):
+        slurm_overhead.rows(tmp_path, [("rule_unknown", 1.0)])
