@@ -171,6 +171,37 @@ def evaluate(folder: Path, number: int, events: int) -> list[Path]:
     return [folder / "evaluation.json"]
 
 
+def rates(folder: Path, number: int, events: int) -> list[Path]:
+    """Thresholds, rates and gains of one detector, the sample being its own signal."""
+    from hepad import trigger
+    from hepad.scored import ScoredSample
+
+    sample = ScoredSample("toys", folder / "scores.h5", folder / "events.h5")
+    found = trigger.rates({"toys": sample, "again": sample}, None, (1e-1, 1e-2, 1e-3))
+    write_json(folder / "rates.json", found)
+    return [folder / "rates.json"]
+
+
+def figures(folder: Path, number: int, events: int) -> list[Path]:
+    """Histogram of the scores, and efficiency against jet variables, of one detector and two samples."""
+    from hepad import diagnostics, style
+    from hepad.features import read_scores
+    from hepad.figures import efficiency_against_variable, score_histograms
+    from hepad.scored import ScoredSample
+    from hepad.top_scores import threshold_of
+
+    sample = ScoredSample("toys", folder / "scores.h5", folder / "events.h5")
+    cut = threshold_of(read_scores(folder / "scores.h5")[0].weighted("ae/1"), 1e-2)
+    seen = {name: diagnostics.seen(sample.beginning()) for name in ("toys", "again")}
+    scores = {name: of.scores["ae/1"] for name, of in seen.items()}
+    with style.style({}):
+        background = scores.pop("toys")
+        style.save(score_histograms(background, scores, {}, background_name="toys"), folder / "scores")
+        binned = diagnostics.turn_ons({n: (of.scores["ae/1"], of.variables) for n, of in seen.items()}, cut)
+        style.save(efficiency_against_variable(binned, {}, background_name="toys"), folder / "turn_ons")
+    return [folder / f"{name}.pdf" for name in ("scores", "turn_ons")]
+
+
 # jobs of their own, whose memory is not that of the jobs that come after them
 PREPARING = {"toys": Stage(write_toys, True), "train": Stage(train, False)}
 STAGES = {
@@ -182,6 +213,8 @@ STAGES = {
     "score": Stage(score, True),
     "gather scores": Stage(gather_scores, False),
     "evaluate": Stage(evaluate, False),
+    "rates": Stage(rates, False),
+    "figures": Stage(figures, False),
     "generate": Stage(generate, True, "generation", "generated"),
 }
 

@@ -21,7 +21,7 @@ Correlation: Spearman's ρ, interval by Fisher's z with variance (1 + ρ²/2) / 
 Weights are used for thresholds only; rows count once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -75,6 +75,23 @@ class Correlation(NamedTuple):
     high: float
 
 
+class Seen(NamedTuple):
+    """Of N events what :func:`variables` says of them, their weights (N,), and {'detector/seed': (N,) scores}."""
+
+    variables: dict[str, np.ndarray]
+    weight: np.ndarray
+    scores: dict[str, np.ndarray]
+
+
+def seen(chunks: Iterable[tuple[Events, dict[str, np.ndarray]]]) -> Seen:
+    """What is looked at of events and scores in chunks; the events themselves do not stay in memory."""
+    found = [(variables(events), {"weight": events.weight}, scores) for events, scores in chunks]
+    of, weight, scores = (
+        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for parts in zip(*found, strict=True)
+    )
+    return Seen(of, weight["weight"], scores)
+
+
 def variables(events: Events) -> dict[str, np.ndarray]:
     """(N,) of what a score may follow without meaning to, named as at an axis; only what the events have."""
     present = set(events.meta.get("present", ("constituents", "jets", "met")))
@@ -89,14 +106,10 @@ def variables(events: Events) -> dict[str, np.ndarray]:
         found["$H_T$ [GeV]"] = np.where(pt > HT_MIN_PT, pt, 0).sum(axis=1)
     if "met" in present:
         found["missing $p_T$ [GeV]"] = events.met[:, 0]
-    if (number := pileup_of(events)) is not None:
-        found["pile-up"] = number
+    # collisions of the crossing, or reconstructed vertices where those are not known
+    if number := [events.facts[name] for name in ("pileup", "n_pv") if name in events.facts]:
+        found["pile-up"] = number[0]
     return {name: np.asarray(values, float) for name, values in found.items()}
-
-
-def pileup_of(events: Events) -> np.ndarray | None:
-    """(N,) collisions of the crossing, or reconstructed vertices where those are not known; None without either."""
-    return next((events.facts[name] for name in ("pileup", "n_pv") if name in events.facts), None)
 
 
 def against_pileup(scores, pileup, threshold: float, bins: int = 8) -> PileupCheck | None:
@@ -218,13 +231,12 @@ def correlation(scores, variable) -> Correlation:
     return Correlation(rho, float(np.tanh(z - width)), float(np.tanh(z + width)))
 
 
-def turn_ons(samples: dict[str, tuple[np.ndarray, Events]], threshold: float, bins: int = 12) -> dict:
+def turn_ons(samples: dict[str, tuple[np.ndarray, dict]], threshold: float, bins: int = 12) -> dict:
     """Efficiency against pT, mass, HT and missing pT in equally populated bins that all samples share.
 
-    ``samples``: name -> (scores (N,), Events); returns variable -> sample -> BinnedEfficiency.
+    ``samples``: name -> (scores (N,), :func:`variables`); returns variable -> sample -> BinnedEfficiency.
     """
-    of = {name: variables(events) for name, (_, events) in samples.items()}
-    results = {}
+    of, results = {name: found for name, (_, found) in samples.items()}, {}
     for variable in next(iter(of.values())):
         if "GeV" not in variable or not all(variable in found for found in of.values()):
             continue
@@ -238,12 +250,13 @@ def turn_ons(samples: dict[str, tuple[np.ndarray, Events]], threshold: float, bi
     return results
 
 
-def diagnose(scores, events: Events, of_copies: dict, eps_b, working_point: float, seed: int = 0) -> dict:
+def diagnose(scores, variables: dict, weights, of_copies: dict, eps_b, working_point: float, seed: int = 0) -> dict:
     """All checks of one detector on background events.
 
     Parameters
     ----------
-    scores: (N,) of ``events``, the test part of the background
+    scores: (N,) of the test part of the background
+    variables, weights: of the same events, as in :class:`Seen`
     of_copies: scores of :func:`copies` of some of them
     eps_b: background efficiencies of the sculpting
     working_point: background efficiency of the threshold for pile-up and for decisions
@@ -252,9 +265,8 @@ def diagnose(scores, events: Events, of_copies: dict, eps_b, working_point: floa
     -------
     JSON: 'pileup' (or None), 'invariance', 'sculpting', 'correlation', 'mass' (densities before and after the cut)
     """
-    rng, weights = np.random.default_rng(seed), events.weight
-    threshold = threshold_at(scores, working_point, weights)
-    pileup, mass = pileup_of(events), events.jet[:, 3].astype(float)
+    rng, threshold = np.random.default_rng(seed), threshold_at(scores, working_point, weights)
+    pileup, mass = variables.get("pile-up"), variables["jet mass [GeV]"]
     check = None if pileup is None else against_pileup(scores, pileup, threshold)
     edges = np.linspace(*np.quantile(mass, [0.0, 0.995]), 31)
     passed = scores > threshold
@@ -262,12 +274,12 @@ def diagnose(scores, events: Events, of_copies: dict, eps_b, working_point: floa
         "pileup": check and check._asdict() | {"binned": {k: v.tolist() for k, v in check.binned._asdict().items()}},
         "invariance": {name: found._asdict() for name, found in invariance(of_copies, threshold).items()},
         "sculpting": [found._asdict() for found in sculpting(scores, mass, eps_b, rng, weights)],
-        "correlation": {name: correlation(scores, x)._asdict() for name, x in variables(events).items()},
+        "correlation": {name: correlation(scores, x)._asdict() for name, x in variables.items()},
         "mass": {
             "edges": edges.tolist(),
             "all": np.histogram(mass, edges)[0].tolist(),
             "passed": np.histogram(mass[passed], edges)[0].tolist(),
         },
         "working_point": float(working_point),
-        "events": len(events),
+        "events": len(scores),
     }

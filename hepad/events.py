@@ -121,25 +121,29 @@ class Events:
         return concatenate(wanted)
 
     @classmethod
-    def chunks(cls, path: str | Path, size: int = 10_000, part: int | None = None) -> Iterator["Events"]:
+    def chunks(
+        cls, path: str | Path, size: int = 10_000, part: int | None = None, constituents: bool = True
+    ) -> Iterator["Events"]:
         """The events of a file, or of the parts that an index lists or of one ``part`` of them, ``size`` at a time.
 
-        At least one chunk is yielded, which may be empty.
+        At least one chunk is yielded, which may be empty. Constituents, most of a file, may be left unread.
         """
         index = read_index(path)
         if index is None:
             with _open(path) as file:
                 for start in range(0, max(len(file["event_id"]), 1), size):
-                    yield cls._of(file, slice(start, start + size))
+                    yield cls._of(file, slice(start, start + size), constituents)
             return
         for chosen in index.parts if part is None else [index.parts[part]]:
             keep, start = np.ones(chosen.rows, bool), 0
             keep[list(chosen.left_out)] = False
-            for chunk in cls.chunks(chosen.path, size):
+            for chunk in cls.chunks(chosen.path, size, constituents=constituents):
                 mine, start = keep[start : start + len(chunk)], start + len(chunk)
                 if start > chosen.rows:
                     break
-                yield (chunk if mine.all() else chunk[mine])._as_in(index.meta)
+                ready = [(chunk if mine.all() else chunk[mine])._as_in(index.meta)]
+                del chunk  # the next one is read without it in memory
+                yield ready.pop()
             check_rows(path, chosen, start)
 
     def _as_in(self, meta: dict) -> "Events":
@@ -169,8 +173,10 @@ class Events:
         return index.meta, of
 
     @classmethod
-    def _of(cls, file: h5py.File, rows: slice) -> "Events":
-        arrays = {name: read_array(file, name, rows) for name in ARRAYS}
+    def _of(cls, file: h5py.File, rows: slice, constituents: bool = True) -> "Events":
+        arrays = {name: read_array(file, name, rows) for name in ARRAYS if constituents or name != "constituents"}
+        if not constituents:
+            arrays["constituents"] = np.zeros((len(arrays["event_id"]), 0, 4), np.float32)
         groups = {name: {key: read_array(file[name], key, rows) for key in file[name]} for name in GROUPS}
         try:
             return cls(**arrays, **groups, meta=_meta(file))

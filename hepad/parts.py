@@ -109,6 +109,12 @@ def repeated(parts: list[np.ndarray]) -> list[np.ndarray]:
     return [np.sort(np.concatenate(of_part)) for of_part in found]
 
 
+def beginnings(sizes: list[int], most: int) -> list[int]:
+    """How many rows of each part to take from its beginning for at most ``most`` of all, mixed as the whole is."""
+    total = sum(sizes)
+    return sizes if total <= most else [most * size // total for size in sizes]
+
+
 def within(rows: slice, sizes: list[int]) -> Iterator[tuple[int, slice]]:
     """(number of the part, rows in it) of a slice of consecutive rows of the whole; at least one, maybe empty."""
     start, stop, _ = rows.indices(sum(sizes))

@@ -11,8 +11,8 @@ from hepad import detectors, representations, samples
 from hepad.configuration import read_configuration, trainings
 from hepad.efficiency import Efficiency, tail
 from hepad.errors import InputError, choose
-from hepad.evaluation import threshold_at
 from hepad.features import read_scores
+from hepad.top_scores import threshold_of
 
 
 class Scored(NamedTuple):
@@ -64,9 +64,8 @@ def score_files(
     models = {f"{n}/{s}": detectors.load(Path(results) / "models" / task / n / f"{s}.safetensors") for n, s in runs}
     seen_as = {f"{n}/{s}": config["detectors"][n]["representation"] for n, s in runs}
     built = {name: representations.build(config["representations"][name]) for name in dict.fromkeys(seen_as.values())}
-    background, about = read_scores(Path(results) / "scores" / task / f"{entry['background']}.h5")
-    weight = about["weight"]
-    thresholds = {key: threshold_at(background[key], eps_b, weight) for key in models}
+    background, _ = read_scores(Path(results) / "scores" / task / f"{entry['background']}.h5")
+    thresholds = {key: threshold_of(background.weighted(key), eps_b) for key in models}
     for path in samples.find_files(files):
         start = time.perf_counter()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in models}

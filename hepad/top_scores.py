@@ -194,6 +194,11 @@ def collected(name: str, chunks: Iterable[tuple], groups: float = GROUPS) -> Sam
     return top.sample()
 
 
+def threshold_of(background: Iterable[tuple], eps_b: float) -> float:
+    """:func:`hepad.evaluation.threshold_at` of a background in chunks, arguments of :meth:`Top.add`."""
+    return float(collected("background", background).total.at_most(eps_b))
+
+
 def per_event(event_id, scores) -> tuple[np.ndarray, np.ndarray]:
     """The highest score of each event, which is what a trigger sees of events with several probe jets.
 

@@ -8,18 +8,18 @@ Records hold fractions of the background, which every sample has; a background t
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hepad.errors import InputError, choose
-from hepad.events import Events, concatenate
+from hepad.events import Events
 from hepad.menu import Acceptance, Menu, acceptance, read_menu, unprescaled
 from hepad.rate import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
+from hepad.scored import Rows
 from hepad.simulation.pileup import independent
 from hepad.tables import write_rows
-from hepad.top_scores import Sample, per_event, sample
+from hepad.top_scores import Sample, Top, per_event
 
 FIRST_IDS = 10**10  # identifiers of generated events count from multiples of this, one for each chunk
 ENDS = ("", "_low", "_high")
@@ -29,12 +29,6 @@ COLUMNS = (
     "passed", "independent", "resolved", *(f"{name}{end}" for name in ("eps_s", "gain") for end in ENDS), "menu",
     "remark",
 )  # fmt: skip
-
-
-def tested(path: str | Path) -> Events:
-    """The test events of a file, without their constituents, in the order of the score file."""
-    parts = (chunk.of_split("test") for chunk in Events.chunks(path))
-    return concatenate([replace(part, constituents=part.constituents[:, :0]) for part in parts])
 
 
 def declared_scale(name: str, entry: dict, meta: dict) -> Scale | None:
@@ -74,8 +68,7 @@ def digests(models: Iterable[str | Path]) -> dict[str, str]:
 
 
 def rates(
-    scores: dict[str, tuple[dict, dict]],
-    events: dict[str, Events],
+    samples: dict[str, Iterable[Rows]],
     scale: Scale | None,
     budgets: Iterable[float],
     menu: Menu | None = None,
@@ -86,8 +79,7 @@ def rates(
 
     Parameters
     ----------
-    scores: sample -> what :func:`hepad.features.read_scores` returns
-    events: sample -> :func:`tested`, row by row the same events
+    samples: name -> chunks of events and scores (:class:`hepad.scored.ScoredSample`), which can be gone through twice
     scale: of the background; None: it declares none
     budgets: in kHz; without a scale background efficiencies
     menu: of the other seeds; None: there is no pure rate
@@ -99,34 +91,49 @@ def rates(
     JSON, one per 'detector/seed': detector, seed, model_sha256, of, scale_khz, remarks (sample -> of its menu bits),
     'points' with fractions, thresholds and what is found of each signal, and 'curve'
     """
-    background, *signals = scores
-    for name, (_, about) in scores.items():
-        if not np.array_equal(about["event_id"], events[name].event_id):
-            raise InputError(f"trigger: scores and events of '{name}' differ. Delete its score file and run again.")
-    accepted = {name: _accepted(menu, name, e) for name, e in events.items()}
-    remarks = {name: found.remark for name, found in accepted.items() if found and found.remark}
-    used = scale or FRACTION
+    background, *signals = samples
+    counted, remarks = {}, {}
+    for name, chunks in samples.items():
+        counted[name], remark = _counted(name, chunks, menu)
+        remarks |= {name: remark} if remark else {}
+    used, budgets = scale or FRACTION, list(budgets)
+    hertz = [budget if scale is None else 1000 * budget for budget in budgets]
+    points = {
+        key: [at_budget(sample, used, budget, of) for budget in hertz] for key, sample in counted[background].items()
+    }
+    different = _independent(samples[background], {key: [p.threshold for p in of] for key, of in points.items()})
     found = []
-    for key in scores[background][0]:
-        values = {name: of[key] for name, (of, _) in scores.items()}  # read from the file: once, not for every budget
-        samples = {name: _sample(name, of, events[name], accepted[name]) for name, of in values.items()}
-        points = []
-        for budget in budgets:
-            point = at_budget(samples[background], used, budget if scale is None else 1000 * budget, of)
-            passing = events[background][values[background] > point.threshold]
+    for key, of_key in points.items():
+        described = []
+        for budget, point, number in zip(budgets, of_key, different[key], strict=True):
             known = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
             known |= {name: _fraction(getattr(point, name), used) for name in RATES}
-            known |= {"budget_khz": None if scale is None else budget, "independent": _independent(passing)}
-            gains = {name: gain(point, samples[background], samples[name]) for name in signals}
+            known |= {"budget_khz": None if scale is None else budget, "independent": number}
+            gains = {name: gain(point, counted[background][key], counted[name][key]) for name in signals}
             in_signals = {name: {of: x and x._asdict() for of, x in g._asdict().items()} for name, g in gains.items()}
-            points.append(known | {"signals": in_signals})
+            described.append(known | {"signals": in_signals})
         detector, seed = key.split("/")
         found.append(
             {"detector": detector, "seed": int(seed), "model_sha256": (models or {}).get(key), "of": of,
-             "scale_khz": scale and scale.hz / 1000, "remarks": remarks, "points": points,
-             "curve": _curve(samples[background])}
+             "scale_khz": scale and scale.hz / 1000, "remarks": remarks, "points": described,
+             "curve": _curve(counted[background][key])}
         )  # fmt: skip
     return found
+
+
+def _counted(name: str, chunks: Iterable[Rows], menu: Menu | None) -> tuple[dict[str, Sample], str]:
+    """{'detector/seed': crossings by their highest score} of a sample, and the remark on its menu bits."""
+    tops, remark = {}, ""
+    for events, scores in chunks:
+        accepted = _accepted(menu, name, events)
+        remark = accepted.remark if accepted else ""
+        for key, values in scores.items():
+            first, highest = per_event(events.event_id, values)
+            bits = None if accepted is None else accepted.probability[first]
+            tops.setdefault(key, Top(name)).add(highest, events.weight[first], bits)
+    if not tops:
+        raise InputError(f"rate: the sample '{name}' is empty. Check its selection and its split.")
+    return {key: top.sample() for key, top in tops.items()}, remark
 
 
 def _accepted(menu: Menu | None, name: str, events: Events) -> Acceptance | None:
@@ -152,16 +159,20 @@ def _fraction(rate: Rate | None, scale: Scale) -> dict | None:
     return {"value": value, "low": low, "high": high, "passed": rate.passed, "effective": rate.effective}
 
 
-def _sample(name: str, scores, events: Events, accepted: Acceptance | None) -> Sample:
-    first, highest = per_event(events.event_id, scores)
-    return sample(name, highest, events.weight[first], None if accepted is None else accepted.probability[first])
+def _independent(background: Iterable[Rows], thresholds: dict[str, list[float]]) -> dict[str, list[float | None]]:
+    """Effective numbers of different hardest collisions above thresholds, for crossings overlaid from a pool.
 
-
-def _independent(passing: Events) -> float | None:
-    """Effective number of different hardest collisions, for crossings overlaid from a pool (None for other samples)."""
-    if passing.meta.get("rate", {}).get("kind") != "zero_bias" or "hardest_pileup" not in passing.truth:
-        return None
-    return independent(passing.event_id // FIRST_IDS, passing.truth["hardest_pileup"])
+    None for other samples.
+    """
+    passing = {key: [[] for _ in of] for key, of in thresholds.items()}
+    for events, scores in background:
+        if events.meta.get("rate", {}).get("kind") != "zero_bias" or "hardest_pileup" not in events.truth:
+            return {key: [None] * len(of) for key, of in thresholds.items()}
+        hardest = np.stack([events.event_id // FIRST_IDS, events.truth["hardest_pileup"]])
+        for key, of in thresholds.items():
+            for held, threshold in zip(passing[key], of, strict=True):
+                held.append(hardest[:, scores[key] > threshold])
+    return {key: [independent(*np.concatenate(held, axis=1)) for held in of] for key, of in passing.items()}
 
 
 def rows(task: str, records: list[dict]) -> list[dict]:

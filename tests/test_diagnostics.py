@@ -17,6 +17,7 @@ from hepad.diagnostics import (
     rotated,
     sculpting,
     turn_ons,
+    variables,
 )
 from hepad.errors import InputError
 from hepad.evaluation import evaluate, threshold_at
@@ -144,8 +145,11 @@ def test_correlation_and_its_interval():
 
 
 def test_turn_ons_share_bins(events):
-    samples = {"one": (events.jet[:, 0].astype(float), events), "two": (events.met[:, 0].astype(float), events[:2000])}
-    samples["two"] = (samples["two"][0][:2000], samples["two"][1])
+    some = events[:2000]
+    samples = {
+        "one": (events.jet[:, 0].astype(float), variables(events)),
+        "two": (some.met[:, 0].astype(float), variables(some)),
+    }
     found = turn_ons(samples, 60.0)
     assert list(found) == ["jet $p_T$ [GeV]", "jet mass [GeV]", "$H_T$ [GeV]", "missing $p_T$ [GeV]"]
     step = found["jet $p_T$ [GeV]"]["one"]
@@ -160,7 +164,7 @@ def test_all_checks_of_a_score(events):
         return e.jet[:, 3].astype(float)
 
     of_copies = {name: score(e) for name, e in copies(events, np.random.default_rng(1)).items()}
-    found = diagnose(score(events), events, of_copies, (0.1, 0.01), 0.1)
+    found = diagnose(score(events), variables(events), events.weight, of_copies, (0.1, 0.01), 0.1)
     record = {"task": "t", "detector": "mass", "seed": 1, **found}
     assert found["correlation"]["jet mass [GeV]"]["rho"] == pytest.approx(1)
     assert found["sculpting"][0]["jsd"] > found["sculpting"][0]["null_high"]
@@ -191,5 +195,5 @@ def test_all_checks_of_a_score(events):
     (other,) = checks.joined([record | {"seed": 2}], evaluations, [dirty | {"task": "u"}], {"t": "b", "u": "s"})
     assert {row["check"] for row in checks.rows(other)} == stability
     bare = dataclasses.replace(events, facts={})
-    assert diagnose(score(bare), bare, of_copies, (0.1,), 0.1)["pileup"] is None
+    assert diagnose(score(bare), variables(bare), bare.weight, of_copies, (0.1,), 0.1)["pileup"] is None
     assert threshold_at(score(bare), 0.1) > 0

@@ -9,10 +9,9 @@ import torch
 
 from hepad import bands, checks, figures, trigger
 from hepad.contamination import auc_against_contamination, contaminated
-from hepad.diagnostics import copies, diagnose
+from hepad.diagnostics import copies, diagnose, seen
 from hepad.errors import InputError
 from hepad.evaluation import evaluate
-from hepad.events import Events
 from hepad.features import Features
 from hepad.rate import zero_bias
 from hepad.representations import Space
@@ -53,29 +52,31 @@ def events():
     return {"zero_bias": sample("zero_bias", N, 0, 1), "top": sample("top", 500, 60, 2)}
 
 
-@pytest.fixture(scope="module")
-def scores(events):
-    def of(e):
-        about = {"event_id": e.event_id, "weight": e.weight}
-        return {"ae/1": e.jet[:, 0].astype(float), "ae/2": e.jet[:, 0] + 0.1 * e.jet[:, 3].astype(float)}, about
-
-    return {name: of(e) for name, e in events.items()}
+def scores_of(e):
+    return {"ae/1": e.jet[:, 0].astype(float), "ae/2": e.jet[:, 0] + 0.1 * e.jet[:, 3].astype(float)}
 
 
 @pytest.fixture(scope="module")
-def records(scores, events):
+def samples(events):
+    """Of every sample two chunks of events and their scores."""
+    cut = {name: (e[: len(e) // 3], e[len(e) // 3 :]) for name, e in events.items()}
+    return {name: [(e, scores_of(e)) for e in chunks] for name, chunks in cut.items()}
+
+
+@pytest.fixture(scope="module")
+def records(samples):
     menu, of = trigger.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
-    return trigger.rates(scores, events, SCALE, (10, 1000), menu, of, {"ae/1": "5eed"})
+    return trigger.rates(samples, SCALE, (10, 1000), menu, of, {"ae/1": "5eed"})
 
 
 def gids(ax):
     return [artist.get_gid() for artist in ax.get_children() if artist.get_gid()]
 
 
-def test_rates_are_counts(records, scores, events):
+def test_rates_are_counts(records, events):
     record, point = records[0], records[0]["points"][1]
     assert [(r["detector"], r["seed"], r["of"]) for r in records] == [("ae", 1, "pure"), ("ae", 2, "pure")]
-    passes = scores["zero_bias"][0]["ae/1"] > point["threshold"]
+    passes = scores_of(events["zero_bias"])["ae/1"] > point["threshold"]
     fired = events["zero_bias"].triggers[:, 0]
     assert point["total"]["value"] == pytest.approx(passes.mean())
     assert point["pure"]["value"] == pytest.approx((passes & ~fired).mean())
@@ -83,7 +84,7 @@ def test_rates_are_counts(records, scores, events):
     assert point["pure"]["value"] * record["scale_khz"] <= 1000 < point["total"]["value"] * record["scale_khz"]
     assert [r["model_sha256"] for r in records] == ["5eed", None]
     found = point["signals"]["top"]
-    passes, fired = scores["top"][0]["ae/1"] > point["threshold"], events["top"].triggers[:, 0]
+    passes, fired = scores_of(events["top"])["ae/1"] > point["threshold"], events["top"].triggers[:, 0]
     assert found["eps_s"]["value"] == pytest.approx(passes.mean())
     assert found["gain"]["value"] == pytest.approx((passes & ~fired).mean())
     assert found["menu"]["value"] == pytest.approx(fired.mean())
@@ -92,9 +93,9 @@ def test_rates_are_counts(records, scores, events):
     assert record["scale_khz"] == pytest.approx(28608.8, rel=1e-4)
 
 
-def test_budgets_count_the_total_or_the_pure_rate(scores, events):
+def test_budgets_count_the_total_or_the_pure_rate(samples):
     menu, of = trigger.menu_of({"bits": ["L1_*"], "budget": "total"}, ["L1_Jet"])
-    record = trigger.rates(scores, events, SCALE, (1000,), menu, of)[0]
+    record = trigger.rates(samples, SCALE, (1000,), menu, of)[0]
     (point,) = record["points"]
     assert record["of"] == "total"
     assert point["pure"]["value"] < point["total"]["value"] <= 1000 / record["scale_khz"]
@@ -129,8 +130,8 @@ def test_table_of_rates(records, tmp_path):
     assert row["remark"] == ""
 
 
-def test_without_a_declared_rate_budgets_are_fractions(scores, events):
-    record = trigger.rates(scores, events, None, (0.1, 1e-4))[0]
+def test_without_a_declared_rate_budgets_are_fractions(samples):
+    record = trigger.rates(samples, None, (0.1, 1e-4))[0]
     point = record["points"][0]
     assert (record["scale_khz"], point["budget_khz"], point["eps_b"]) == (None, None, 0.1)
     assert point["total"]["value"] == pytest.approx(0.1)
@@ -145,19 +146,19 @@ def test_without_a_declared_rate_budgets_are_fractions(scores, events):
     assert "background efficiency" in right.get_xlabel()
     assert "Hz" not in left.get_ylabel() + right.get_xlabel()
     with pytest.raises(InputError, match=r"efficiency of 3 is not in \(0, 1\]"):
-        trigger.rates(scores, events, None, (3,))
+        trigger.rates(samples, None, (3,))
 
 
-def test_seeds_without_a_bit_are_said_in_the_table_and_in_the_figure(scores, events, tmp_path):
+def test_seeds_without_a_bit_are_said_in_the_table_and_in_the_figure(samples, events, tmp_path):
     (tmp_path / "menu.csv").write_text("Index,Name,now\n0,L1_Jet,1\n1,L1_Mu,1\n")
     menu, of = trigger.menu_of({"table": str(tmp_path / "menu.csv"), "column": "now"}, ["L1_Jet"])
-    record = trigger.rates(scores, events, SCALE, (1000,), menu, of)[0]
+    record = trigger.rates(samples, SCALE, (1000,), menu, of)[0]
     (row,) = trigger.rows("level1", [record])
     assert row["remark"].count("1 of 2 seeds of the menu have no bit in the events (L1_Mu)") == 1
     assert "L1_Mu" in figures.rate_curves(record, {"top": "top pairs"}, CONFIG).get_supxlabel()
     blind = dataclasses.replace(events["top"], triggers=None, meta=events["top"].meta | {"triggers": []})
     with pytest.raises(InputError, match=r"samples\.top: .*none of the 2 seeds"):
-        trigger.rates(scores, events | {"top": blind}, SCALE, (1000,), menu, of)
+        trigger.rates(samples | {"top": [(blind, scores_of(blind))]}, SCALE, (1000,), menu, of)
 
 
 def test_digests_are_of_the_files(tmp_path):
@@ -166,11 +167,6 @@ def test_digests_are_of_the_files(tmp_path):
         (tmp_path / f"{name}.safetensors").write_text(name)
     found = trigger.digests(sorted(tmp_path.glob("*/*.safetensors")))
     assert found == {name: hashlib.sha256(name.encode()).hexdigest() for name in ("ae/1", "ae/2")}
-
-
-def test_scores_of_other_events_are_refused(scores, events):
-    with pytest.raises(InputError, match="scores and events of 'top' differ"):
-        trigger.rates(scores, events | {"top": events["top"][::-1]}, SCALE, (10,))
 
 
 def test_no_rate_without_a_declaration():
@@ -199,10 +195,10 @@ def test_median_and_range_of_trainings():
         bands.band([])
 
 
-def test_trigger_curves(scores):
+def test_trigger_curves(events):
     def of(shift):
-        of_signal = scores["top"][0]["ae/1"] + shift
-        return evaluate(scores["zero_bias"][0]["ae/1"], of_signal)
+        of_signal = scores_of(events["top"])["ae/1"] + shift
+        return evaluate(scores_of(events["zero_bias"])["ae/1"], of_signal)
 
     bands_of = {
         "AE": bands.band([of(0), of(5), of(9)]),
@@ -235,12 +231,13 @@ def test_rate_curves_say_what_is_not_resolved(records):
     assert faces[0] == UNRESOLVED != faces[1]
 
 
-def test_the_page_of_diagnostics(events, scores):
+def test_the_page_of_diagnostics(events):
     zero_bias_events = events["zero_bias"]
     of_copies = {
         name: e.jet[:, 0].astype(float) for name, e in copies(zero_bias_events[:300], np.random.default_rng(1)).items()
     }
-    record = diagnose(scores["zero_bias"][0]["ae/1"], zero_bias_events, of_copies, (0.1, 0.03), 0.1)
+    of, weight, scores = seen([(zero_bias_events, scores_of(zero_bias_events))])
+    record = diagnose(scores["ae/1"], of, weight, of_copies, (0.1, 0.03), 0.1)
     area = {"auc": {"top": (0.9, 0.89, 0.91)}, "swapped": {"top": (0.3, 0.29, 0.31)}, "contamination": None}
     dirty = {"signal": "top", "trainings": [{"fraction": 0.01, "value": 0.8, "low": 0.79, "high": 0.81}]}
     records = {"AE": record | area | {"contamination": dirty}, "HT": record | area}
@@ -283,12 +280,3 @@ def test_contamination_replaces_what_it_says_and_costs():
     assert found[0]["value"] > found[1]["value"] + 0.01
     with pytest.raises(InputError, match="there are 900"):
         contaminated(background, signal, 0.9, 1)
-
-
-def test_tested_events_are_those_of_the_test_part(events, tmp_path):
-    whole = dataclasses.replace(events["zero_bias"], split=(np.arange(N) % 3).astype(np.int8))
-    whole.write(tmp_path / "e.h5")
-    found = trigger.tested(tmp_path / "e.h5")
-    np.testing.assert_array_equal(found.event_id, whole.event_id[2::3])
-    np.testing.assert_array_equal(found.jet, whole.jet[2::3])
-    assert isinstance(found, Events)

@@ -124,6 +124,7 @@ rule diagnose:
     conda:
         "../../environment.yml"
     params:
+        sample=lambda w: TASKS[w.task]["background"],
         representations=lambda w: {
             r: config["representations"][r] for r in representations_of(w.task)
         },

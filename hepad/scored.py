@@ -1,0 +1,91 @@
+"""The test part of a sample, which all figures of merit are of: events and their scores, row by row the same.
+
+A sample may be of any size, so it is read in chunks, or from the beginning of every part: ``LOOK`` rows are enough for
+a figure, and so they have the mixture of the whole.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.events import Events, concatenate
+from hepad.features import read_scores
+from hepad.parts import beginnings, read_index
+
+LOOK = 200_000
+Rows = tuple[Events, dict[str, np.ndarray]]  # n events and {'detector/seed': (n,) scores}
+
+
+class ScoredSample:
+    """Test events without their constituents and the scores of all trainings, in chunks of whole crossings.
+
+    Parameters
+    ----------
+    name: of the sample, for messages
+    scores: file of scores, or the index of its parts
+    events: file of events, or the index of its parts
+
+    Raises
+    ------
+    InputError: while they are read, if the files are not of the same events
+    """
+
+    def __init__(self, name: str, scores: str | Path, events: str | Path):
+        self.name, self.events = name, events
+        self.scores, self.beside = read_scores(scores)
+        self.sizes = self.scores.sizes()
+        index = read_index(events)
+        if len(self.sizes) != (len(index.parts) if index else 1):
+            raise self._differ()
+
+    def __iter__(self) -> Iterator[Rows]:
+        """All rows; those of one crossing, several probe jets, lie beside each other, as all readers write them."""
+        held: Rows | None = None
+        for part in range(len(self.sizes)):
+            for rows in self._of_part(part):
+                events, scores = rows if held is None else _joined([held, rows])
+                ids = events.event_id
+                end = len(ids) - np.argmax(np.append(ids[::-1] != ids[-1:], True))  # where the last crossing begins
+                held = _taken((events, scores), np.arange(end, len(ids)))  # copies: a view would keep the chunk
+                if end:
+                    yield _taken((events, scores), slice(end))
+                del rows, events, scores, ids
+        if held is not None and len(held[0]):
+            yield held
+
+    def beginning(self, most: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
+        """At most so many rows in chunks, of every part its share; the events' constituents, too, if asked."""
+        for part, wanted in enumerate(beginnings(self.sizes, most)):
+            for events, scores in self._of_part(part, constituents):
+                n = min(wanted, len(events))
+                yield _taken((events, scores), slice(n))
+                wanted -= n
+                if not wanted:
+                    break
+
+    def _of_part(self, part: int, constituents: bool = False) -> Iterator[Rows]:
+        first = 0
+        for chunk in Events.chunks(self.events, part=part, constituents=constituents):
+            events = chunk.of_split("test")
+            rows = slice(first, first + len(events))
+            if not np.array_equal(self.beside.of_part(part, rows, ["event_id"])["event_id"], events.event_id):
+                raise self._differ()
+            yield events, self.scores.of_part(part, rows)
+            first = rows.stop
+        if first != self.sizes[part]:
+            raise self._differ()
+
+    def _differ(self) -> InputError:
+        return InputError(f"scores and events of '{self.name}' differ. Delete its files of scores and run again.")
+
+
+def _taken(rows: Rows, which: slice | np.ndarray) -> Rows:
+    events, scores = rows
+    return events[which], {key: values[which] for key, values in scores.items()}
+
+
+def _joined(rows: list[Rows]) -> Rows:
+    events, scores = zip(*rows, strict=True)
+    return concatenate(list(events)), {key: np.concatenate([of[key] for of in scores]) for key in scores[0]}
