@@ -145,7 +145,7 @@ def _accepted(menu: Menu | None, name: str, events: Events) -> Acceptance | None
 
 def _curve(background: Sample) -> dict:
     tail = background.total
-    thresholds = np.unique(tail.at_most(np.geomspace(1 / len(tail.scores), 1, 60)))
+    thresholds = np.unique(tail.at_most(np.geomspace(1 / tail.whole.n, 1, 60)))
     curve = [at_threshold(background, FRACTION, float(t)) for t in thresholds]
     curve = [{of: _fraction(rate, FRACTION) for of, rate in at.items()} for at in curve]
     return {"threshold": thresholds.tolist(), "fractions": curve}
