@@ -11,7 +11,7 @@
     overhead              slots_s / work_s - 1
 
 The run is that of ``cores.py``, ten files with so many toy jets each, with Pythia's QCD jets of the default card and
-two trainings as long as the default's, through ``profiles/slurm`` as it is, but for shorter waits between looks at the
+a training as long as the default's, through ``profiles/slurm`` as it is, but for shorter waits between looks at the
 queue. It needs a Slurm, such as ``tests/one_node_slurm.sh FOLDER`` starts, and a node without other work.
 """
 
@@ -33,16 +33,16 @@ from hepad.tables import write_rows
 HERE = Path(__file__).parent
 COLUMNS = ("reading", "generation", "stage", "jobs", "slurm_jobs", "work_s", "slots_s", "overhead")
 DEFAULT = {"reading": 100_000, "generation": 4000}
-GENERATED = 20_000
-# rule -> the folder of its benchmarks under results/benchmarks
+GENERATED = 16_000
+# what a rule's name has -> the folder of its benchmarks under results/benchmarks
 RULES = {
+    "gather_": "gather",
     "generate_chunk": "generate",
     "read_events": "read",
     "represent": "represent",
     "train_detector": "train",
     "score": "score",
 }
-GATHERING = ("gather_events", "gather_features", "gather_scores")
 
 
 def configured(folder: Path, times: int) -> tuple[Path, dict[str, int]]:
@@ -51,20 +51,22 @@ def configured(folder: Path, times: int) -> tuple[Path, dict[str, int]]:
     chunks = {name: size * times for name, size in DEFAULT.items()}
     config["chunk_events"] = chunks
     selection = {"pt": [550, 650], "abs_eta": 2.0}
-    source = {"card": "config/cards/qcd.cmnd", "jets": GENERATED, "leading": 2}
+    source = {"card": "config/cards/qcd.cmnd", "jets": GENERATED, "leading": 2, "seed": 1}
     config["samples"]["generated"] = {"source": source, "selection": selection}
-    config["detectors"]["ae"] |= {"seeds": [1, 2], "training": {"steps": 2500}}
+    config["detectors"]["ae"] |= {"training": {"steps": 2500}}
     path = folder / f"config_{times}.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     return path, chunks
 
 
-def run(config: Path, directory: Path) -> None:
-    """Everything through Slurm."""
+def run(config: Path, directory: Path, generated: int) -> None:
+    """Everything through Slurm, ``generated`` files of jets included."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", HERE.parent / "Snakefile", "--directory", directory]
     command += ["--configfile", config, "--workflow-profile", HERE.parent / "profiles/slurm"]
     command += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
-    targets = [path for part in PARTS.values() for path in part] + ["results/events/generated.h5"]
+    targets = [path for part in PARTS.values() for path in part] + [
+        f"results/samples/generated/{number}.root" for number in range(generated)
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*map(str, command), *targets], env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -90,10 +92,12 @@ def worked(directory: Path, stage: str) -> list[float]:
 
 def rows(directory: Path, found: list[tuple[str, float]]) -> list[dict]:
     """A row per stage, and one of all."""
-    stages = {stage: [s for comment, s in found if rule in comment] for rule, stage in RULES.items()}
-    stages["gather"] = [s for comment, s in found if any(rule in comment for rule in GATHERING)]
-    if sum(map(len, stages.values())) != len(found):
-        raise RuntimeError(f"Slurm jobs of no stage, or of two: {found}")
+    stages = {stage: [] for stage in RULES.values()}
+    for comment, seconds in found:
+        stage = next((stage for rule, stage in RULES.items() if rule in comment), None)
+        if stage is None:
+            raise RuntimeError(f"a Slurm job of no stage: {comment}")
+        stages[stage].append(seconds)
     work = {stage: worked(directory, stage) for stage in stages}
     stages["all"], work["all"] = [s for _, s in found], [s for part in work.values() for s in part]
     return [row(stage, work[stage], seconds) for stage, seconds in stages.items() if seconds]
@@ -119,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
         for times in options.times:
             config, chunks = configured(folder, times)
             directory = folder / f"run_{times}"
-            run(config, directory)
+            run(config, directory, -(-GENERATED // chunks["generation"]))
             known = subprocess.run(["scontrol", "show", "jobs"], capture_output=True, text=True, check=True).stdout
             table += [chunks | found for found in rows(directory, held(known, directory))]
             print(*(r for r in table if r["reading"] == chunks["reading"]), sep="\n", flush=True)

@@ -68,6 +68,11 @@ class Features:
         return _joined([cls.read(index.parts[number].path, of_part) for number, of_part in parts])
 
     @classmethod
+    def read_split(cls, path: str | Path, name: str) -> "Features":
+        """The rows of one split, without the others in memory."""
+        return _joined([chunk.of_split(name) for chunk in cls.chunks(path)])
+
+    @classmethod
     def chunks(cls, path: str | Path, size: int = 10_000) -> Iterator["Features"]:
         """The rows of a file, or of the parts of an index, ``size`` at a time; at least one chunk, maybe empty."""
         if index := read_index(path):
@@ -95,7 +100,11 @@ def _joined(parts: list[Features]) -> Features:
     import torch
 
     beside = {name: np.concatenate([getattr(part, name) for part in parts]) for name in BESIDE}
-    return Features(torch.cat([part.x for part in parts]), parts[0].space, **beside)
+    x, space, first = torch.empty(len(beside["split"]), *parts[0].x.shape[1:]), parts[0].space, 0
+    for number, part in enumerate(parts):
+        x[first : first + len(part.x)] = part.x
+        first, parts[number] = first + len(part.x), None  # two copies of a large sample are one too many
+    return Features(x, space, **beside)
 
 
 @contextmanager

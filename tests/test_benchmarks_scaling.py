@@ -111,7 +111,7 @@ def test_the_overhead_of_slurm_is_what_its_jobs_hold_beyond_their_work(tmp_path)
         path.write_text(f"s\th:m:s\n{seconds}\t0:00:00\n")
     # two jobs read, in a group; the last job belongs to another run
     jobs = (("reading_read_events", 10, tmp_path), ("rule_score_wildcards_one", 11, tmp_path))
-    jobs += (("rule_gather_events", 3, tmp_path), ("rule_score_wildcards_one", 50, tmp_path.parent))
+    jobs += (("rule_evaluation_gather_scores", 3, tmp_path), ("rule_score_wildcards_one", 50, tmp_path.parent))
     known = "\n\n".join(
         f"JobId={number} JobName=a\n   Comment={comment} WorkDir={folder}\n"
         f"   StartTime=2026-01-01T00:59:58 EndTime=2026-01-01T01:00:{seconds - 2:02}"

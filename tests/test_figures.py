@@ -243,6 +243,8 @@ def test_auc_summary(evaluations):
     assert "supervised, not blind" in texts(figure)
     best = [line for line in ax.lines if line.get_gid() == "best baseline"]
     assert [line.get_xdata()[0] for line in best] == [evaluations["mass"].auc.value] * 2
+    colors = {line.get_label(): line.get_color() for line in ax.lines if line.get_label() in ("top", "svj")}
+    assert colors == palette(["top", "svj"], CONFIG), "a signal has one colour in all figures"
     with pytest.raises(InputError, match="no result of the task 'tops'"):
         figures.auc_summary(records, "tops", CONFIG)
 

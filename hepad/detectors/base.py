@@ -80,7 +80,7 @@ class Detector(nn.Module, ABC):
         start = time.perf_counter()
         with checkpoint.of((train, valid), progress):
             self.normalise.fit(train, generator)
-            normal = self.normalise(train), self.normalise(valid)
+            normal = self.normalise.of_sample(train), self.normalise.of_sample(valid)
             history, facts, trail = self._fit(*normal, generator, progress, checkpoint)
         self.eval()
         self._refuse_constant(self.score(valid))
@@ -163,11 +163,12 @@ def build(spec: dict, space: Space, seed: int) -> Detector:
         return cls(space, **arguments)
 
 
-def train(spec: dict, background: "Features", seed: int, device: str = "cpu", **how) -> tuple[Detector, Fit]:
+def train(
+    spec: dict, training: "Features", validation: "Features", seed: int, device: str = "cpu", **how
+) -> tuple[Detector, Fit]:
     """Build a detector, fit it to the background's training and validation events; ``how`` as for ``Detector.fit``."""
-    detector = build(spec, background.space, seed).to(device)
-    data = (background.of_split(name).x.to(device) for name in ("train", "valid"))
-    return detector, detector.fit(*data, generator=torch.Generator(device).manual_seed(seed), **how)
+    detector, generator = build(spec, training.space, seed).to(device), torch.Generator(device).manual_seed(seed)
+    return detector, detector.fit(training.x.to(device), validation.x.to(device), generator=generator, **how)
 
 
 def parameters_of(cls: type) -> list[str]:

@@ -7,6 +7,8 @@ from hepad.errors import InputError
 from hepad.representations import Space, occupied
 from hepad.sampling import Support
 
+BLOCK = 4096  # events
+
 
 class Normaliser(nn.Module):
     """x -> (x - mean) / scale, fitted on background training events and stored in the model.
@@ -38,9 +40,9 @@ class Normaliser(nn.Module):
         shape = self.mean.shape
         self.mean.copy_(mean.view(shape))
         self.scale.copy_(scale.view(shape))
-        z = self(x)
-        self.low.copy_(z.amin(0))
-        self.high.copy_(z.amax(0))
+        low, high = zip(*[(z.amin(0), z.amax(0)) for z in map(self, x.split(BLOCK))], strict=True)
+        self.low.copy_(torch.stack(low).amin(0))
+        self.high.copy_(torch.stack(high).amax(0))
 
     def _there(self, x: Tensor) -> Tensor | float:
         """(N, 1, R, 1) true for the objects that are there; 1 if events are not made of objects."""
@@ -48,6 +50,13 @@ class Normaliser(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.scale * self._there(x)
+
+    def of_sample(self, x: Tensor) -> Tensor:
+        """The same of a whole sample: block by block, as what is in between would be as large as the sample."""
+        z = torch.empty_like(x)
+        for block, of_block in zip(x.split(BLOCK), z.split(BLOCK), strict=True):
+            of_block.copy_(self(block))
+        return z
 
     def invert(self, z: Tensor) -> Tensor:
         """From normalised to physical units."""
@@ -124,6 +133,10 @@ class Compression(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.standardise(self._compress(x))
+
+    def of_sample(self, x: Tensor) -> Tensor:
+        """The same; at once, since a product of matrices may differ in its last digit from that of some of its rows."""
+        return self(x)
 
     def invert(self, z: Tensor) -> Tensor:
         """From normalised to physical units."""

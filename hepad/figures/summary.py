@@ -18,14 +18,14 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
 
     Parameters
     ----------
-    records: as in :mod:`hepad.tables`
+    records: as in :mod:`hepad.tables`; the order of their signals is that of the colours, as in all figures of a task
     task: its name
     config: style config
     """
-    records = [record for record in ordered(records) if record["task"] == task]
+    records = [record for record in records if record["task"] == task]
     if not records:
         raise InputError(f"figures: there is no result of the task '{task}'. Check its name in the config.")
-    signals = sorted({record["signal"] for record in records})
+    signals, records = list(dict.fromkeys(record["signal"] for record in records)), ordered(records)
     heights, y, heads = {}, 0, []
     for group, title in GROUPS.items():
         names = _by_auc([record for record in records if record["group"] == group])

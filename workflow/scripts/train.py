@@ -13,11 +13,11 @@ from hepad.selection import save_trail
 config, log = snakemake.config, snakemake.log[0]
 with told_plainly(log), distributed.processes(config["device"], snakemake.resources.gpu) as device:
     torch.set_num_threads(snakemake.threads)
-    background = Features.read(snakemake.input.background[0])
+    background = [Features.read_split(snakemake.input.background[0], name) for name in ("train", "valid")]
     seed, spec = int(snakemake.wildcards.seed), snakemake.params.spec
     progress = Progress(f"{snakemake.wildcards.task} {snakemake.wildcards.detector}", log)
     checkpoint = Checkpoint(snakemake.params.checkpoint, {"spec": spec, "seed": seed}, config["checkpoint_seconds"])
-    detector, fit = detectors.train(spec, background, seed, device, progress=progress, checkpoint=checkpoint)
+    detector, fit = detectors.train(spec, *background, seed, device, progress=progress, checkpoint=checkpoint)
     if distributed.rank() == 0:
         save_trail(fit.trail, snakemake.output.trail)
         detectors.save(detector, snakemake.output.model, spec)
