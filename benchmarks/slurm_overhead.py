@@ -64,9 +64,8 @@ def run(config: Path, directory: Path, generated: int) -> None:
     command = [sys.executable, "-m", "snakemake", "--snakefile", HERE.parent / "Snakefile", "--directory", directory]
     command += ["--configfile", config, "--workflow-profile", HERE.parent / "profiles/slurm"]
     command += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
-    targets = [path for part in PARTS.values() for path in part] + [
-        f"results/samples/generated/{number}.root" for number in range(generated)
-    ]
+    targets = [path for part in PARTS.values() for path in part]
+    targets += [f"results/samples/generated/{number}.root" for number in range(generated)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([*map(str, command), *targets], env=environment, capture_output=True, text=True)
     if done.returncode:
