@@ -131,6 +131,13 @@ def test_features_and_scores_of_parts_are_those_of_the_whole(files, tmp_path):
         assert torch.equal(found.x, expected.x[rows])
         np.testing.assert_array_equal(found.event_id, expected.event_id[rows])
     assert torch.equal(torch.cat([f.x for f in Features.chunks(tmp_path / "features.test.h5", 4)]), expected.x)
+    path = tmp_path / "all.h5"
+    represent(vector, Events.chunks(index, 11), {path: ("train", "valid", "test")})
+    for split in ("train", "valid", "test"):
+        found, of_split = Features.read_split(path, split), whole.of_split(split)
+        assert torch.equal(found.x, of_split.x)
+        for name in ("split", "weight", "event_id", "jet"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(of_split, name))
     scores, about = read_scores(tmp_path / "scores.h5")
     np.testing.assert_array_equal(scores["mass/1"], detector.score(expected.x).numpy())
     np.testing.assert_array_equal(about["event_id"], expected.event_id)
