@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 COLUMNS = ("stage", "events", "jobs", "seconds", "peak_mb", "bytes_out")
 SCALES = {
     "smoke": {"events": (200, 400), "generated": (20, 40), "chunk": 200, "generation": 20},
-    "laptop": {"events": (10**4, 10**5, 10**6), "generated": (10**4,), "chunk": 10**5, "generation": 4000},
+    "laptop": {"events": (10**4, 10**5, 10**6), "generated": (10**4, 10**5), "chunk": 10**5, "generation": 4000},
 }
 VARIABLES = ("mass", "multiplicity", "pt_dispersion", "girth", "tau21", "tau32", "met", "n_jets")
 QCD = HERE.parent / "config/cards/qcd.cmnd"
