@@ -17,6 +17,17 @@ resource_scopes:
     slots="local",
 
 
+# what takes a second stays with Snakemake, where others become jobs of a batch system
+localrules:
+    gather_features,
+    gather_scores,
+    tabulate,
+    tabulate_diagnostics,
+    tabulate_quality,
+    tabulate_rates,
+    tabulate_selection,
+
+
 report: "workflow/report/workflow.rst"
 
 

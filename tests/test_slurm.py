@@ -32,6 +32,8 @@ def test_profiles_name_rules_and_groups_that_exist(path):
     rules = {name for file in files for name in named.findall(file.read_text())}
     assert set(profile.get("groups", {})) | set(profile.get("set-resources", {})) <= rules
     assert set(profile.get("group-components", {})) == set(profile.get("groups", {}).values())
+    local = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1].split(",")
+    assert {name.strip() for name in local} - {""} <= rules - set(profile.get("groups", {}))
 
 
 def test_profiles_of_batch_systems_repeat_the_default_one_and_group_alike():
