@@ -7,6 +7,7 @@ of a part are left out since another part has them, too, and the ``meta`` of the
 import json
 import math
 from collections.abc import Iterator, Mapping
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,8 +112,9 @@ def repeated(parts: list[np.ndarray]) -> list[np.ndarray]:
 
 def beginnings(sizes: list[int], most: int) -> list[int]:
     """How many rows of each part to take from its beginning for at most ``most`` of all, mixed as the whole is."""
-    total = sum(sizes)
-    return sizes if total <= most else [most * size // total for size in sizes]
+    ends = [0, *accumulate(sizes)]
+    most = min(most, ends[-1])
+    return [most * end // ends[-1] - most * start // ends[-1] if end > start else 0 for start, end in pairwise(ends)]
 
 
 def within(rows: slice, sizes: list[int]) -> Iterator[tuple[int, slice]]:

@@ -114,6 +114,8 @@ def test_a_look_takes_its_share_of_every_part(files):
     assert {e.constituents.shape[1] for e in everything} == {0}
     assert beginnings([3, 0, 5], 8) == [3, 0, 5]
     assert beginnings([30, 0, 50], 8) == [3, 0, 5]
+    assert beginnings([0, 0], 8) == [0, 0]
+    assert sum(beginnings([1] * 1000, 30)) == 30, "of many small parts, too"
 
 
 def test_thresholds_of_files_are_those_of_the_arrays(files):
