@@ -12,7 +12,7 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
-from hepad.io import append_array, describe, described, new_hdf5, own_hdf5, provenance, read_array
+from hepad.io import append_array, describe, described, new_hdf5, own_hdf5, provenance, read_array, rows_of
 from hepad.parts import beginnings, read_index, within
 
 if TYPE_CHECKING:  # importing them takes seconds and 200 MB, in every job that only reads scores
@@ -176,28 +176,36 @@ class Columns(Mapping):
         self._paths, self._group, self._names = paths, group, tuple(names)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.beginning(name, sum(self.sizes()))
+        return self._joined(name, [slice(None)] * len(self._paths))
 
     def beginning(self, name: str, most: int) -> np.ndarray:
         """At most so many rows of an array, from the beginning of every file its share."""
-        if name not in self._names:
-            raise KeyError(name)
-        shares = beginnings(self.sizes(), most)
-        return np.concatenate([self.of_part(n, slice(rows), [name])[name] for n, rows in enumerate(shares)])
+        return self._joined(name, map(slice, beginnings(self.sizes(), most)))
 
     def sizes(self) -> list[int]:
         """Rows of every file."""
         sizes = []
         for path in self._paths:
             with own_hdf5(path, "file of scores") as file:
-                sizes.append(len(file["event_id"]))
+                sizes.append(rows_of(file, "event_id"))
         return sizes
 
     def of_part(self, part: int, rows: slice, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """Rows of one of the files, of all arrays or of some."""
         with own_hdf5(self._paths[part], "file of scores") as file:
-            group = file[self._group]
-            return {name: read_array(group, name, rows) for name in (self._names if names is None else names)}
+            found = {name: read_array(file[self._group], name, rows) for name in (names or self._names)}
+            n = len(range(*rows.indices(rows_of(file, "event_id"))))
+        if other := [name for name, values in found.items() if len(values) != n]:
+            raise InputError(
+                f"{self._paths[part]}: '{other[0]}' and 'event_id' have different numbers of rows. "
+                "Delete it and run again."
+            )
+        return found
+
+    def _joined(self, name: str, rows: Iterable[slice]) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        return np.concatenate([self.of_part(n, of_part, [name])[name] for n, of_part in enumerate(rows)])
 
     def weighted(self, name: str, size: int = 2**14) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """An array and the weights beside it, both (n,), at most ``size`` rows at a time.

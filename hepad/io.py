@@ -193,9 +193,6 @@ def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
 
 def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
     """Read rows of a dataset of hepad's own; InputError if it is missing, damaged or anything but stored numbers."""
-    if name not in group:
-        present = ", ".join(sorted(group)) or "nothing"
-        raise InputError(f"{group.file.filename}: dataset '{name}' is missing; present: {present}.")
     try:
         dataset = _stored_numbers(group, name)
         if isinstance(rows, slice) and dataset.ndim:
@@ -209,7 +206,15 @@ def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(No
         ) from None
 
 
+def rows_of(group: h5py.Group, name: str) -> int:
+    """How many rows a dataset of hepad's own has; errors as those of :func:`read_array`."""
+    return len(_stored_numbers(group, name))
+
+
 def _stored_numbers(group: h5py.Group, name: str) -> h5py.Dataset:
+    if name not in group:
+        present = ", ".join(sorted(group)) or "nothing"
+        raise InputError(f"{group.file.filename}: dataset '{name}' is missing; present: {present}.")
     dataset = None if group.get(name, getlink=True).__class__ is not h5py.HardLink else group[name]
     if not isinstance(dataset, h5py.Dataset):
         raise InputError(f"{group.file.filename}: '{name}' is no dataset of its own. Delete the file and run again.")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import h5py
 import numpy as np
 import pytest
 from test_figures_trigger import SCALE, sample, scores_of
@@ -133,3 +134,19 @@ def test_scores_of_other_events_are_refused(files, tmp_path, change):
     scores = files[0] if change == "fewer parts" else tmp_path / "scores.h5"
     with pytest.raises(InputError, match="scores and events of 'data' differ"):
         list(ScoredSample("data", scores, tmp_path / "events.h5"))
+
+
+@pytest.mark.parametrize("rows", [5, 20])
+def test_scores_of_another_length_than_the_events_are_refused(files, tmp_path, rows):
+    whole = files[2][:10]
+    write_scores(tmp_path / "scores.h5", [(scores_of(whole), Features.of(EventVector(("met",)), whole))])
+    with h5py.File(tmp_path / "scores.h5", "a") as file:
+        del file["scores/ae/1"]
+        file["scores/ae/1"] = np.zeros(rows)
+    scores, _ = read_scores(tmp_path / "scores.h5")
+    reads = [lambda: scores["ae/1"], lambda: scores.of_part(0, slice(3, 12))]
+    if rows < 8:  # else what is asked for is there
+        reads.append(lambda: scores.beginning("ae/1", 8))
+    for read in reads:
+        with pytest.raises(InputError, match="different numbers of rows"):
+            read()
