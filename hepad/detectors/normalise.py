@@ -40,9 +40,12 @@ class Normaliser(nn.Module):
         shape = self.mean.shape
         self.mean.copy_(mean.view(shape))
         self.scale.copy_(scale.view(shape))
-        low, high = zip(*[(z.amin(0), z.amax(0)) for z in map(self, x.split(BLOCK))], strict=True)
-        self.low.copy_(torch.stack(low).amin(0))
-        self.high.copy_(torch.stack(high).amax(0))
+        self.low.fill_(torch.inf)
+        self.high.fill_(-torch.inf)
+        for block in x.split(BLOCK):
+            z = self(block)
+            self.low.copy_(torch.minimum(self.low, z.amin(0)))
+            self.high.copy_(torch.maximum(self.high, z.amax(0)))
 
     def _there(self, x: Tensor) -> Tensor | float:
         """(N, 1, R, 1) true for the objects that are there; 1 if events are not made of objects."""
