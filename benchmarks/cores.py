@@ -62,22 +62,12 @@ def prepare(folder: Path, jets: int) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def run(folder: Path, cores: int, targets: list[str]) -> float:
-    """Seconds that Snakemake takes to make ``targets``."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        HERE.parent / "Snakefile",
-        "--directory",
-        folder / "run",
-    ]
-    command += ["--configfile", folder / "config.yaml", "--cores", cores, *targets]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [*map(str, command)], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
-    )
+def run(config: Path, directory: Path, *arguments) -> float:
+    """Seconds that Snakemake takes with ``arguments``, targets among them."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", HERE.parent / "Snakefile", "--directory", directory]
+    command += ["--configfile", config, *arguments]
+    environment, start = os.environ | {"OMP_NUM_THREADS": "1"}, time.perf_counter()
+    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
     return time.perf_counter() - start
@@ -87,9 +77,10 @@ def measure(folder: Path, cores: int) -> dict[str, float]:
     """Seconds of each part, from nothing."""
     shutil.rmtree(folder / "run", ignore_errors=True)
     first, second = PARTS.values()
-    read = run(folder, cores, first)
-    run(folder, cores, [MODEL])
-    score = run(folder, cores, second)
+    here = (folder / "config.yaml", folder / "run", "--cores", cores)
+    read = run(*here, *first)
+    run(*here, MODEL)
+    score = run(*here, *second)
     return dict(zip(NAMES, (read, score, read + score), strict=True))
 
 

@@ -185,13 +185,12 @@ def rates(folder: Path, number: int, events: int) -> list[Path]:
 def figures(folder: Path, number: int, events: int) -> list[Path]:
     """Histogram of the scores, and efficiency against jet variables, of one detector and two samples."""
     from hepad import diagnostics, style
-    from hepad.features import read_scores
     from hepad.figures import efficiency_against_variable, score_histograms
     from hepad.scored import ScoredSample
     from hepad.top_scores import threshold_of
 
     sample = ScoredSample("toys", folder / "scores.h5", folder / "events.h5")
-    cut = threshold_of(read_scores(folder / "scores.h5")[0].weighted("ae/1"), 1e-2)
+    cut = threshold_of(sample.scores.weighted("ae/1"), 1e-2)
     seen = {name: diagnostics.seen(sample.beginning()) for name in ("toys", "again")}
     scores = {name: of.scores["ae/1"] for name, of in seen.items()}
     with style.style({}):

@@ -16,16 +16,15 @@ queue. It needs a Slurm, such as ``tests/one_node_slurm.sh FOLDER`` starts, and 
 """
 
 import argparse
-import os
 import re
 import subprocess
-import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
 
 import yaml
-from cores import PARTS, prepare
+from cores import PARTS, prepare, run
+from scaling import WINDOW
 
 from hepad.errors import told_plainly
 from hepad.tables import write_rows
@@ -50,26 +49,21 @@ def configured(folder: Path, times: int) -> tuple[Path, dict[str, int]]:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     chunks = {name: size * times for name, size in DEFAULT.items()}
     config["chunk_events"] = chunks
-    selection = {"pt": [550, 650], "abs_eta": 2.0}
     source = {"card": "config/cards/qcd.cmnd", "jets": GENERATED, "leading": 2, "seed": 1}
-    config["samples"]["generated"] = {"source": source, "selection": selection}
+    config["samples"]["generated"] = {"source": source, "selection": WINDOW}
     config["detectors"]["ae"] |= {"training": {"steps": 2500}}
     path = folder / f"config_{times}.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     return path, chunks
 
 
-def run(config: Path, directory: Path, generated: int) -> None:
-    """Everything through Slurm, ``generated`` files of jets included."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", HERE.parent / "Snakefile", "--directory", directory]
-    command += ["--configfile", config, "--workflow-profile", HERE.parent / "profiles/slurm"]
-    command += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
+def through_slurm(config: Path, directory: Path, generated: int) -> None:
+    """Everything, ``generated`` files of jets included."""
+    profile = ["--workflow-profile", HERE.parent / "profiles/slurm"]
+    profile += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "10"]
     targets = [path for part in PARTS.values() for path in part]
     targets += [f"results/samples/generated/{number}.root" for number in range(generated)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*map(str, command), *targets], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr)
+    run(config, directory, *profile, *targets)
 
 
 def held(known: str, directory: Path) -> list[tuple[str, float]]:
@@ -122,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
         for times in options.times:
             config, chunks = configured(folder, times)
             directory = folder / f"run_{times}"
-            run(config, directory, -(-GENERATED // chunks["generation"]))
+            through_slurm(config, directory, -(-GENERATED // chunks["generation"]))
             known = subprocess.run(["scontrol", "show", "jobs"], capture_output=True, text=True, check=True).stdout
             table += [chunks | found for found in rows(directory, held(known, directory))]
             print(*(r for r in table if r["reading"] == chunks["reading"]), sep="\n", flush=True)

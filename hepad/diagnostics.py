@@ -32,6 +32,7 @@ from hepad.efficiency import LEVEL
 from hepad.errors import InputError
 from hepad.evaluation import BinnedEfficiency, efficiency_against, spearman, threshold_at
 from hepad.events import Events
+from hepad.scored import Rows, joined
 
 COLLECTIONS = ("constituents", "jets", "electrons", "muons", "photons")
 BINS, DRAWS, HT_MIN_PT = 20, 200, 30.0
@@ -83,13 +84,11 @@ class Seen(NamedTuple):
     scores: dict[str, np.ndarray]
 
 
-def seen(chunks: Iterable[tuple[Events, dict[str, np.ndarray]]]) -> Seen:
+def seen(chunks: Iterable[Rows]) -> Seen:
     """What is looked at of events and scores in chunks; the events themselves do not stay in memory."""
-    found = [(variables(events), {"weight": events.weight}, scores) for events, scores in chunks]
-    of, weight, scores = (
-        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]} for parts in zip(*found, strict=True)
-    )
-    return Seen(of, weight["weight"], scores)
+    found = [(variables(events), events.weight, scores) for events, scores in chunks]
+    of, weight, scores = zip(*found, strict=True)
+    return Seen(joined(of), np.concatenate(weight), joined(scores))
 
 
 def variables(events: Events) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ A sample may be of any size, so it is read in chunks, or from the beginning of e
 a figure, and so they have the mixture of the whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,4 +88,9 @@ def _taken(rows: Rows, which: slice | np.ndarray) -> Rows:
 
 def _joined(rows: list[Rows]) -> Rows:
     events, scores = zip(*rows, strict=True)
-    return concatenate(list(events)), {key: np.concatenate([of[key] for of in scores]) for key in scores[0]}
+    return concatenate(list(events)), joined(scores)
+
+
+def joined(columns: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays with the same names, such as scores, one behind the other."""
+    return {key: np.concatenate([of[key] for of in columns]) for key in columns[0]}

@@ -205,13 +205,15 @@ def per_event(event_id, scores) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     event_id: (n,), the rows of one event share it
-    scores: (n,)
+    scores: (n,), or (k, n) of k detectors
 
     Returns
     -------
-    first: (m,) index of each event's first row, for its weight and bits; scores: (m,) highest score of each event
+    first: (m,) index of each event's first row, for its weight and bits; scores: (m,) or (k, m), the highest of each
     """
     _, first, event = np.unique(event_id, return_index=True, return_inverse=True)
-    highest = np.full(len(first), -np.inf)
-    np.maximum.at(highest, event, np.asarray(scores, float))
+    scores = np.asarray(scores, float)
+    highest = np.full((*scores.shape[:-1], len(first)), -np.inf)
+    for of_detector, values in zip(np.atleast_2d(highest), np.atleast_2d(scores), strict=True):
+        np.maximum.at(of_detector, event, values)
     return first, highest

@@ -127,12 +127,12 @@ def _counted(name: str, chunks: Iterable[Rows], menu: Menu | None) -> tuple[dict
     for events, scores in chunks:
         accepted = _accepted(menu, name, events)
         remark = accepted.remark if accepted else ""
-        for key, values in scores.items():
-            first, highest = per_event(events.event_id, values)
-            bits = None if accepted is None else accepted.probability[first]
-            tops.setdefault(key, Top(name)).add(highest, events.weight[first], bits)
+        first, highest = per_event(events.event_id, list(scores.values()))
+        bits = None if accepted is None else accepted.probability[first]
+        for key, of_key in zip(scores, highest, strict=True):
+            tops.setdefault(key, Top(name)).add(of_key, events.weight[first], bits)
     if not tops:
-        raise InputError(f"rate: the sample '{name}' is empty. Check its selection and its split.")
+        Top(name).sample()  # says that the sample is empty
     return {key: top.sample() for key, top in tops.items()}, remark
 
 

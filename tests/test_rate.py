@@ -160,6 +160,10 @@ def test_highest_score_of_an_event():
     first, highest = per_event([7, 3, 7, 5, 3], [1.0, 5.0, 2.0, 0.5, 4.0])
     assert first.tolist() == [1, 3, 0]
     assert highest.tolist() == [5, 0.5, 2]
+    first, highest = per_event([7, 3, 7, 5, 3], [[1.0, 5.0, 2.0, 0.5, 4.0], [-1.0, -5.0, -2.0, -0.5, -4.0]])
+    assert first.tolist() == [1, 3, 0]
+    assert highest.tolist() == [[5, 0.5, 2], [-4, -0.5, -1]], "of two detectors"
+    assert [found.shape for found in per_event([], [[], []])] == [(0,), (2, 0)]
 
 
 # ---------------------------------------------------------------------------------------- how well a threshold is known

@@ -5,8 +5,8 @@ from hepad.errors import told_plainly
 from hepad.features import Features, write_scores
 
 with told_plainly(snakemake.log[0]):
-    background, signal = (Features.read(path[0]) for path in (snakemake.input.background, snakemake.input.signal))
+    fitted = [Features.read_split(path[0], "train") for path in (snakemake.input.background, snakemake.input.signal)]
     tests = [Features.read(path) for path in snakemake.input.tests]
-    scores = supervised_scores(background.of_split("train"), signal.of_split("train"), tests)
+    scores = supervised_scores(*fitted, tests)
     for path, score, test in zip(snakemake.output, scores, tests, strict=True):
         write_scores(path, [({"ceiling/1": score}, test)])

@@ -13,12 +13,11 @@ from hepad.training import Schedule
 with told_plainly(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, name = snakemake.params, snakemake.wildcards.student
-    background = Features.read(snakemake.input.background[0])
-    train, valid = (background.of_split(part).x for part in ("train", "valid"))
+    train, valid = (Features.read_split(snakemake.input.background[0], part) for part in ("train", "valid"))
     teacher = detectors.load(snakemake.input.teacher)
-    pupil = student.build(params.network, background.space, params.seed)
+    pupil = student.build(params.network, train.space, params.seed)
     schedule = settings(Schedule, params.training, f"students.{name}.training")
     how = {"generator": torch.Generator().manual_seed(params.seed), "progress": Progress(name, snakemake.log[0])}
-    fit = student.distil(pupil, teacher.score, train, valid, schedule, share=params.outliers, **how)
+    fit = student.distil(pupil, teacher.score, train.x, valid.x, schedule, share=params.outliers, **how)
     student.save(pupil, snakemake.output.model, params.network)
     write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})
