@@ -21,7 +21,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from records import arguments, carry_out, data_file, table_path, write_table
+from records import arguments, carry_out, data_file, table_path, with_kept, write_table
 from scipy.stats import rankdata
 from sklearn.covariance import EllipticEnvelope
 from sklearn.decomposition import PCA
@@ -185,10 +185,12 @@ def main(argv: list[str] | None = None) -> None:
     args = arguments(__doc__.splitlines()[0], argv)
     records = carry_out(NAME, args, jobs_at, partial(evaluate, device=args.device))
     rows = [{**r["run"], "auroc": r["result"].get("auroc"), "scale": r["scale"]} for r in records]
+    how = {"over": "split", "measures": ["auroc"]}
+    rows = with_kept(table_path(NAME, args), rows, **how)
     rows.sort(key=lambda row: (row["scale"], int(row["dataset"].split("_")[0]), row["detector"]))
     last = [line for scale in SCALES for line in summary([row for row in rows if row["scale"] == scale], scale)]
     columns = ["dataset", "detector", "split", "auroc", "scale"]
-    write_table(table_path(NAME, args), columns, rows, over="split", measures=["auroc"], last=last)
+    write_table(table_path(NAME, args), columns, rows, **how, last=last)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import yaml
 from authors import authors_module
-from records import arguments, carry_out, table_path, write_table
+from records import arguments, carry_out, table_path, with_kept, write_table
 from torch import nn
 
 from hepad import detectors
@@ -143,9 +143,11 @@ def main(argv: list[str] | None = None) -> None:
     args = arguments(__doc__.splitlines()[0], argv, paths)
     work_on = partial(evaluate, results=args.results or Path("results"), repository=args.nae_repo)
     rows = [row for record in carry_out(NAME, args, jobs_at, work_on) for row in rows_of(record)]
+    how = {"over": "seed", "measures": ["auc", "eps_s_at_1e-2"]}
+    rows = with_kept(table_path(NAME, args), rows, **how)
     rows.sort(key=lambda row: (row["task"], row["signal"], row["detector"]))
     columns = ["task", "signal", "detector", "seed", "auc", "eps_s_at_1e-2", "selection", "scale"]
-    write_table(table_path(NAME, args), columns, rows, over="seed", measures=["auc", "eps_s_at_1e-2"])
+    write_table(table_path(NAME, args), columns, rows, **how)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from hepad.checkpoint import Checkpoint, Stopped
 from hepad.device import resolve
 from hepad.errors import InputError, choose
 from hepad.io import atomic_path, provenance, read_json, write_json
@@ -113,19 +114,46 @@ def make(folder: Path, jobs: Jobs, work_on: Callable[[dict, dict], dict]) -> Non
             start, error = time.perf_counter(), None
             try:
                 result = work_on(run, settings)
+            except Stopped:
+                raise  # it goes on from its checkpoint
             except InputError as problem:
                 result, error = {}, str(problem)
             seconds = time.perf_counter() - start
             record = {"run": run, "settings": settings, "result": result, "error": error, "seconds": seconds}
             write_json(path, {**record, "threads": torch.get_num_threads(), "provenance": provenance()})
+            checkpoint_of(folder, run, settings).delete()
             said = error or ", ".join(f"{k} {v:.4g}" for k, v in result.items() if isinstance(v, (int, float)))
             print(f"{title}: {said} ({seconds:.0f} s)", flush=True)
+
+
+def checkpoint_of(folder: Path, run: dict, settings: dict) -> Checkpoint:
+    """For trainings of hours: where one is kept until its record is written."""
+    return Checkpoint(_path(folder, run).with_suffix(".checkpoint"), {"run": run, "settings": settings})
 
 
 def finished(folder: Path, jobs: Jobs) -> list[dict]:
     """The records of ``jobs`` that are there and were made with these settings, in their order."""
     paths = [(_path(folder, run), run, settings) for run, settings in jobs]
     return [read_json(path) for path, run, settings in paths if _valid(path, run, settings)]
+
+
+def with_kept(path: Path, rows: list[dict], *, over: str, measures: list[str]) -> list[dict]:
+    """``rows`` and those of the table at ``path`` of other runs, whose records are on another machine, say.
+
+    over: the column that counts the seeds; measures: the columns with figures, rounded as they stand there
+    """
+    if not path.exists():
+        return rows
+    with open(path, newline="") as file:
+        before = [row for row in csv.DictReader(file) if row[over].isdigit()]  # not means and published figures
+    keys = [key for key in (before[0] if before else ()) if key not in measures]
+    here = {tuple(str(row.get(key)) for key in keys) for row in rows}
+    missing = [row for row in before if tuple(row[key] for key in keys) not in here]
+    figures = [{m: float(row[m]) if row[m] else None for m in measures} for row in missing]
+    return rows + [
+        {key: int(value) if value.isdigit() else value for key, value in row.items()} | values
+        for row, values in zip(missing, figures, strict=True)
+    ]
 
 
 def write_table(

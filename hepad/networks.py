@@ -40,20 +40,20 @@ def dense_decoder(latent: int, shape: tuple[int, ...], hidden: list[int]) -> nn.
 
 
 class Doubling(nn.Module):
-    """(B, C, h, h) -> (B, C, 2h, 2h), bilinear with aligned corners, as a product with a fixed matrix: the same numbers
-    as nn.Upsample, whose gradient takes a GPU two thirds of an autoencoder's time when channels are last."""
+    """(B, C, h, h) -> (B, C, 2h, 2h), bilinear with aligned corners, as two products with a fixed matrix (2h, h), along
+    rows and along columns: the same numbers as nn.Upsample, whose gradient takes a GPU two thirds of an autoencoder's
+    time when channels are last."""
 
     def __init__(self, size: int):
         super().__init__()
-        self.size = size
         units = torch.eye(size).unsqueeze(1)
         line = nn.functional.interpolate(units, scale_factor=2, mode="linear", align_corners=True)
-        line = line.squeeze(1).T.contiguous()  # (2h, h)
-        self.register_buffer("matrix", torch.kron(line, line), persistent=False)
+        self.register_buffer("line", line.squeeze(1).T.contiguous(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.permute(0, 2, 3, 1).flatten(1, 2)
-        return (self.matrix @ rows).unflatten(1, (2 * self.size, 2 * self.size)).permute(0, 3, 1, 2)
+        x = x.permute(0, 2, 3, 1)  # (B, h, h, C), as the memory has it
+        x = (self.line @ x.flatten(2)).unflatten(2, x.shape[2:])
+        return (self.line @ x).permute(0, 3, 1, 2)
 
 
 class PReLU(nn.PReLU):

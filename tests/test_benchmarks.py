@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hepad.checkpoint import Stopped
 from hepad.errors import InputError
 from hepad.io import read_json, write_json
 from hepad.tables import write_rows
@@ -84,6 +85,26 @@ def test_a_failed_training_is_a_result_and_a_bug_is_not(tmp_path):
     assert records.finished(tmp_path, jobs(1, (1,))) == []
 
 
+def test_a_stopped_training_leaves_a_checkpoint_and_no_record(tmp_path):
+    job = jobs(1, (0,))
+    path = records.checkpoint_of(tmp_path, *job[0]).path
+
+    def stopped(run, settings):
+        path.write_text("half of it")
+        raise Stopped("by SIGTERM")
+
+    def goes_on(run, settings):
+        assert path.exists()
+        return {"value": 1}
+
+    with pytest.raises(Stopped):
+        records.make(tmp_path, job, stopped)
+    assert records.finished(tmp_path, job) == []
+    records.make(tmp_path, job, goes_on)
+    assert len(records.finished(tmp_path, job)) == 1
+    assert not path.exists()
+
+
 def test_a_benchmark_is_asked_for_no_scale_but_its_own(tmp_path):
     work_on, _ = counted()
     sizes = {"smoke": 1, "laptop": 2, "paper": 3}
@@ -134,6 +155,18 @@ def test_table_has_mean_deviation_and_published_figure_of_each_group(tmp_path):
         ["b", "mean", "0.2500", "x"],
         ["b", "std", "", "x"],
     ]
+
+
+def test_a_table_keeps_the_runs_of_other_machines_and_takes_new_figures(tmp_path):
+    path, columns, how = tmp_path / "t.csv", ["detector", "seed", "auroc"], {"over": "seed", "measures": ["auroc"]}
+    first = [{"detector": "a", "seed": s, "auroc": v} for s, v in enumerate((0.5, None, 0.9))]
+    published = [{"detector": "a", "auroc": 0.8}]
+    records.write_table(path, columns, first, **how, published=published, last=[{"detector": "a", "seed": "rank"}])
+    new = [{"detector": "a", "seed": 1, "auroc": 0.4}, {"detector": "b", "seed": 0, "auroc": 0.1}]
+    found = records.with_kept(path, new, **how)
+    assert found == [*new, first[0], first[2]]
+    assert records.with_kept(path, [], **how) == first  # a failed run stays one
+    assert records.with_kept(tmp_path / "none.csv", new, **how) == new
 
 
 def test_l1_of_the_truth_is_zero_of_disjoint_densities_two_and_of_a_shift_known():
