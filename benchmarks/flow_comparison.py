@@ -33,7 +33,7 @@ WORKING_POINT = 0.01
 
 def read_csv(path: Path) -> list[dict]:
     if not path.exists():
-        raise InputError(f"{path}: it is not there; run the workflow with config/flows.yaml first.")
+        raise InputError(f"{path}: it is not there; run the workflow first, as the script says at its top.")
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
 

@@ -23,6 +23,7 @@ import eight_gaussians as gaussians  # noqa: E402
 import flow_comparison  # noqa: E402
 import mnist_holdout as mnist  # noqa: E402
 import records  # noqa: E402
+import sensitivity  # noqa: E402
 import throughput  # noqa: E402
 
 with_data = pytest.mark.skipif(not os.environ.get("HEPAD_DATA"), reason="HEPAD_DATA is not set")
@@ -290,6 +291,23 @@ def test_a_flow_improves_if_it_gains_more_than_the_spread_of_the_trainings(tmp_p
     assert (row["flow"], row["representation"], row["improves"]) == ("planar", "image", verdict)
     assert row["spread"] == pytest.approx(0.04, rel=1e-3)
     assert row["objective"] == 5
+
+
+def test_sensitivity_joins_the_three_sweeps(tmp_path):
+    for name, auc in (("sigma", 0.9), ("latent", 0.8), ("gamma", 0.7)):
+        key = {"task": "qcd", "signal": "top", "detector": f"mpdr_s_{name}_1", "seed": 1}
+        point = {"eps_b": 0.01, "n_background_passed": 80, "eps_s": 0.2, "eps_s_low": 0.1, "eps_s_high": 0.3}
+        write_rows(tmp_path / name / "results" / "auc.csv", [*key, "auc"], [key | {"auc": auc}])
+        write_rows(tmp_path / name / "results" / "efficiency.csv", [*key, *point], [key | point])
+    sensitivity.main(["--sweeps", str(tmp_path), "--tables", str(tmp_path)])
+    rows = list(csv.DictReader((tmp_path / "sensitivity.csv").open()))
+    assert [(row["sweep"], row["detector"], float(row["auc"]), float(row["eps_s"])) for row in rows] == [
+        ("sigma", "mpdr_s_sigma_1", 0.9, 0.2),
+        ("latent", "mpdr_s_latent_1", 0.8, 0.2),
+        ("gamma", "mpdr_s_gamma_1", 0.7, 0.2),
+    ]
+    with pytest.raises(InputError, match=r"sigma/results/auc\.csv"):
+        sensitivity.main(["--sweeps", str(tmp_path / "none")])
 
 
 def test_throughput_compares_what_agrees_and_writes_its_table(tmp_path):
