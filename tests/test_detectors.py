@@ -287,6 +287,21 @@ def test_untrained_reconstruction_is_refused():
         fitted("AE", IMAGE, {"autoencoder": SMALL, "training": {"steps": 1, "rate": 1e-9}})
 
 
+def test_a_reconstruction_that_the_energy_phase_ruined_is_refused_with_what_helps():
+    chains = {
+        "latent_chain": {"steps": 1, "step": 0.1, "noise": 0.1},
+        "visible_chain": {"steps": 1, "step": 1, "noise": 0},
+    }
+    nae = detectors.build(
+        {"type": "NAE", "arguments": {**chains, "pretraining": {"steps": 1}, "training": {"steps": 1}}}, VECTOR, 0
+    )
+    valid = torch.randn(1000, *VECTOR.shape, generator=torch.Generator().manual_seed(0))  # of mean square one
+    nae.energy.scale.fill_(0.25)
+    assert nae.final_facts(valid, torch.full((1000,), 2.0))["r2"] == pytest.approx(0.5, abs=0.03)
+    with pytest.raises(CollapseError, match=r"\(R\^2 = -0\.0.*the energy phase has ruined it.*'training: rate'"):
+        nae.final_facts(valid, torch.full((1000,), 4.2))
+
+
 def test_constant_score_is_refused():
     detector = detectors.build({"type": "Variable", "arguments": {"variable": "mass"}}, VECTOR, 0)
     x = events(VECTOR, 100, False, 1)

@@ -27,6 +27,11 @@ from hepad.training import CollapseError, Fit, in_parts
 if TYPE_CHECKING:
     from hepad.features import Features
 
+COLLAPSED = (
+    "the autoencoder has collapsed. Smear sparse images (sigma >= 1), avoid a sigmoid output, train longer, or lower "
+    "the rate."
+)
+
 
 class Detector(nn.Module, ABC):
     """Base of all detectors; subclasses are final and implement ``_fit`` and ``anomaly`` in normalised units.
@@ -106,18 +111,20 @@ class Detector(nn.Module, ABC):
     def anomaly(self, x: Tensor) -> Tensor:
         """Score (B,) of normalised events (B, *space.shape)."""
 
-    def _refuse_poor(self, valid: Tensor, error: float, baseline: float | None = None) -> float:
+    def _refuse_poor(
+        self, valid: Tensor, error: float, baseline: float | None = None, because: str = COLLAPSED
+    ) -> float:
         """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better.
 
-        ``error`` and ``baseline``, that of the mean event, are mean squared errors unless a baseline is given."""
+        ``error`` and ``baseline``, that of the mean event, are mean squared errors unless a baseline is given;
+        ``because`` says what has happened and what to do."""
         if baseline is None:
             baseline = (valid - valid.mean(0)).square().mean().item()
         r2 = 1 - error / baseline
         if not r2 > 0.02:
             raise CollapseError(
                 f"{type(self).__name__}: the reconstruction of background is no better than its mean event "
-                f"(R^2 = {r2:.3f}); the autoencoder has collapsed. Smear sparse images (sigma >= 1), avoid a sigmoid "
-                "output, train longer, or lower the rate."
+                f"(R^2 = {r2:.3f}); {because}"
             )
         return r2
 

@@ -32,6 +32,10 @@ from hepad.selection import CRITERIA, separation, wasserstein
 from hepad.training import Fit, History, Schedule, fit_loop, in_parts
 
 RUNAWAY = 100.0  # |E-| in units of its value at the first step (at least one) beyond which a training is lost
+RUINED = (
+    "the energy phase has ruined it. Lower 'training: rate' or its 'steps', raise 'objective: gamma', or give the "
+    "autoencoder more latents."
+)
 WINDOW = 1000  # steps over which a sudden rise of E- is looked for
 
 
@@ -138,7 +142,7 @@ class EnergyDetector(Detector):
         """What is known of the finished energy (N,) on background; a reconstruction that was ruined is refused."""
         facts = {"energy": energy.mean().item()}
         if isinstance(self.energy, Reconstruction):
-            facts["r2"] = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item())
+            facts["r2"] = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item(), because=RUINED)
         return facts
 
     def _measures(self, train: Tensor, valid: Tensor, law: Law, support: Support, generator: torch.Generator):
