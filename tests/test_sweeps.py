@@ -239,10 +239,15 @@ def test_200_detectors_are_a_grid_that_is_allowed():
     assert len(points(gamma=list(range(100)), wild=[False, True])) == 200
 
 
+SIGMAS = [f"sigma_{sigma}" for sigma in ("0p01", "0p1", "0p2", "0p3", "0p05_to_0p3", "0p05_to_2")]
+WEIGHTS = [f"weight_{c}" for c in ("0", "1em4", "0p001", "0p01", "0p1")]
 GRIDS = {
-    "sigma": [f"sigma_{sigma}" for sigma in ("0p01", "0p1", "0p2", "0p3", "0p05_to_0p3", "0p05_to_2")],
-    "latent": [f"latent_{size}" for size in (4, 8, 16, 32, 64)],
-    "gamma": [f"weight_{c}" for c in ("0", "1em4", "0p001", "0p01", "0p1")],
+    "sigma": {"mpdr_s": SIGMAS, "mpdr_r": SIGMAS},
+    "latent": {
+        "mpdr_s": [f"latent_{size}" for size in (2, 4, 8, 12, 16)],
+        "mpdr_r": [f"latent_{size}" for size in (8, 12, 16, 32, 64)],
+    },
+    "gamma": {"mpdr_s": WEIGHTS, "mpdr_r": WEIGHTS},
 }
 
 
@@ -258,7 +263,7 @@ def test_shipped_sweeps_are_admitted_and_run_both_ways(path):
     config = sweeps.expand(config)
     configuration.check(config)
     configuration.check_inputs(config, ROOT, {})
-    expected = [f"{mpdr}_{point}" for mpdr in ("mpdr_s", "mpdr_r") for point in GRIDS[path.stem]]
+    expected = [f"{mpdr}_{point}" for mpdr, points_ in GRIDS[path.stem].items() for point in points_]
     tasks = config["tasks"]
     assert {(task["background"], *task["signals"]) for task in tasks.values()} == {("qcd", "top"), ("top", "qcd")}
     for task in tasks.values():
