@@ -79,7 +79,7 @@ class Stage:
 
     def __init__(self, progress: Progress, title: str, total: int, unit: str):
         self.progress, self.title, self.total, self.unit = progress, title, total, unit
-        self.done, self.values, self.task = 0, {}, None
+        self.done, self.earlier, self.values, self.task = 0, 0, {}, None
         self.start = self.shown = time.monotonic()
 
     def advance(self, count: int = 1, **values) -> None:
@@ -92,9 +92,9 @@ class Stage:
         if time.monotonic() - self.shown > self.progress.interval:
             self.line()
 
-    def reach(self, done: int, total: int) -> None:
-        """Say that ``done`` of ``total`` units are there."""
-        self.total = total
+    def go_on_from(self, done: int) -> None:
+        """Say that ``done`` units are there from an earlier run; they do not count for the rate."""
+        self.earlier = done
         self.advance(done - self.done)
 
     def line(self) -> None:
@@ -107,7 +107,7 @@ class Stage:
         )
 
     def _rate(self) -> float:
-        return self.done / max(time.monotonic() - self.start, 1e-9)
+        return (self.done - self.earlier) / max(time.monotonic() - self.start, 1e-9)
 
     def _values(self) -> str:
         parts = [f"{key} {value:.4g}" for key, value in self.values.items() if value is not None]

@@ -128,7 +128,7 @@ def fit_loop(
         loop.load_state_dict(found)
     every = max(1, schedule.steps // records)
     with progress.stage(phase, schedule.steps) as stage:
-        stage.reach(loop.step, schedule.steps)
+        stage.go_on_from(loop.step)
         try:
             while not loop.finished:
                 rate = loop.update(loss, phase)

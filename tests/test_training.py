@@ -137,6 +137,16 @@ def test_bad_schedules_are_refused(bad):
         Schedule(**{"steps": 1, **bad})
 
 
+def test_the_rate_of_a_training_that_goes_on_is_that_of_its_own_steps(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("hepad.progress.time.monotonic", lambda: clock[0])
+    with Progress("job", tmp_path / "log").stage("energy", 1000) as stage:
+        stage.go_on_from(900)
+        clock[0] = 4.0
+        stage.advance(20)
+    assert "energy 920/1000  5.0 steps/s, 16 s left" in (tmp_path / "log").read_text()
+
+
 def test_the_log_has_plain_lines_with_epoch_loss_rate_and_time_left(tmp_path):
     progress = Progress("qcd nae", tmp_path / "log", interval=0.0)
     with progress.stage("energy", 40) as stage:
