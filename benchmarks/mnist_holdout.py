@@ -40,22 +40,22 @@ SCALES = {
         "network": {"network": "dense", "hidden": [64]}, "train": 600, "test": 300, "events": 32, "rate": 3e-3,
         "energy_rate": 1e-4, "scalar_rate": 1e-3, "average": 0.0,
         "steps": {"autoencoder": 300, "vae": 300, "mpdr": 5, "scalar": 5, "nae": 5, "igebm": 5, "drl": 5},
-        "nae_visible": (5, 10, 0.05), "igebm_visible": 5, "gamma": 0.005, "nae_gamma": 0.005, "l2": 0.0, "decay": True,
-        "bfloat16": False,
+        "nae_visible": {"steps": 5, "step": 10}, "igebm_visible": 5, "gamma": 0.005, "nae_gamma": 0.005, "l2": 0.0,
+        "decay": True, "bfloat16": False,
     },
     "laptop": {
         "network": {"network": "mnist", "hidden": [512]}, "train": None, "test": None, "events": 128,
         "rate": 1e-3, "energy_rate": 5e-4, "scalar_rate": 1e-3, "average": 0.99,
         "steps": {"autoencoder": 2000, "vae": 2000, "mpdr": 700, "scalar": 1200, "nae": 750, "igebm": 800, "drl": 800},
-        "nae_visible": (10, 10, 0.05), "igebm_visible": 20, "gamma": 0.03, "nae_gamma": 0.03, "l2": 0.0, "decay": True,
-        "bfloat16": False,
+        "nae_visible": {"steps": 10, "step": 10}, "igebm_visible": 20, "gamma": 0.03, "nae_gamma": 0.03, "l2": 0.0,
+        "decay": True, "bfloat16": False,
     },
     "paper": {
         "network": {"network": "mnist", "hidden": [1024]}, "train": None, "test": None, "events": 500,
         "rate": 1e-4, "energy_rate": 1e-5, "scalar_rate": 1e-4, "average": 0.0,
         "steps": {"autoencoder": 11400, "vae": 38000, "mpdr": 19000, "scalar": 19000, "nae": 19000, "igebm": 38000,
                   "drl": 19000},
-        "nae_visible": (50, 10, 0.05), "igebm_visible": 60, "gamma": 0.005, "nae_gamma": 0.005, "l2": 1e-4,
+        "nae_visible": {"steps": 50, "step": 10}, "igebm_visible": 60, "gamma": 0.005, "nae_gamma": 0.005, "l2": 1e-4,
         "decay": False, "bfloat16": False,
     },
 }  # fmt: skip
@@ -67,7 +67,7 @@ SCALES["gpu"] = {
 # fewer steps of the same total length, which end at the same energies.
 SCALES["half"] = {
     **SCALES["paper"], "network": {"network": "mnist", "hidden": [512]}, "rate": 2e-4, "energy_rate": 2e-5,
-    "scalar_rate": 2e-4, "nae_visible": (13, 40, 0.05), "bfloat16": True,
+    "scalar_rate": 2e-4, "nae_visible": {"steps": 13, "step": 40}, "bfloat16": True,
     "steps": {**SCALES["paper"]["steps"], "autoencoder": 6000},
 }  # fmt: skip
 NAME = "mnist_holdout"
@@ -119,12 +119,11 @@ def specs(size: dict) -> dict[str, dict]:
     energy = {steps: schedule(steps, "energy_rate", size["average"]) for steps in ("mpdr", "nae")}
     scalar = {steps: schedule(steps, "scalar_rate", size["average"]) for steps in ("scalar", "igebm", "drl")}
     start = {"autoencoder": autoencoder, "pretraining": alone}
-    visible_steps, visible_step, clip = size["nae_visible"]
     nae = {
         **start,
         "training": energy["nae"],
         "objective": objective(size["nae_gamma"]),
-        "visible_chain": chain(visible_steps, visible_step, 0.05, clip=clip, anneal=True),
+        "visible_chain": chain(**size["nae_visible"], noise=0.05, clip=0.05, anneal=True),
     }
     mpdr = {
         **start,

@@ -144,16 +144,18 @@ def with_kept(path: Path, rows: list[dict], *, over: str, measures: list[str]) -
     """
     if not path.exists():
         return rows
+
+    def value(key: str, text: str) -> float | int | str | None:
+        if key in measures:
+            return float(text) if text else None
+        return int(text) if text.isdigit() else text
+
     with open(path, newline="") as file:
         before = [row for row in csv.DictReader(file) if row[over].isdigit()]  # not means and published figures
     keys = [key for key in (before[0] if before else ()) if key not in measures]
     here = {tuple(str(row.get(key)) for key in keys) for row in rows}
     missing = [row for row in before if tuple(row[key] for key in keys) not in here]
-    figures = [{m: float(row[m]) if row[m] else None for m in measures} for row in missing]
-    return rows + [
-        {key: int(value) if value.isdigit() else value for key, value in row.items()} | values
-        for row, values in zip(missing, figures, strict=True)
-    ]
+    return rows + [{key: value(key, text) for key, text in row.items()} for row in missing]
 
 
 def write_table(
