@@ -92,6 +92,11 @@ class Stage:
         if time.monotonic() - self.shown > self.progress.interval:
             self.line()
 
+    def reach(self, done: int, total: int) -> None:
+        """Say that ``done`` of ``total`` units are there."""
+        self.total = total
+        self.advance(done - self.done)
+
     def go_on_from(self, done: int) -> None:
         """Say that ``done`` units are there from an earlier run; they do not count for the rate."""
         self.earlier = done

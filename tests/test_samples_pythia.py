@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from command_line import snakemake
 
 from hepad.errors import InputError
 from hepad.events import ARRAYS, concatenate
@@ -163,6 +165,28 @@ def test_chunks_have_unique_events_and_read_back_as_one_sample(tmp_path):
     assert events.meta["n_tried"] == sum(c.meta["n_tried"] for c in chunks)
     for i in np.unique(events.event_id):
         assert len(set(events.split[events.event_id == i])) == 1
+
+
+def test_a_chunk_of_the_workflow_has_the_events_of_its_seed_and_a_log_that_counts_them(tmp_path):
+    card, vector = CARDS / "qcd_low.cmnd", {"type": "EventVector", "variables": ["mass", "multiplicity"]}
+    source = {"card": str(card), "jets": 60, "chunks": 2, "seed": 7, "leading": 2}
+    config = {
+        "device": "cpu",
+        "samples": {"low": {"source": source, "selection": LOW}, "other": {"source": source, "selection": LOW}},
+        "representations": {"vector": vector},
+        "detectors": {"mass": {"type": "Variable", "representation": "vector", "variable": "mass"}},
+        "tasks": {"jets": {"background": "low", "signals": ["other"], "detectors": ["mass"]}},
+        "evaluation": {"ceiling": "vector"},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    result = snakemake(tmp_path / "run", tmp_path / "config.yaml", "results/samples/low/1.root")
+    assert result.returncode == 0, result.stdout
+    files = [str(tmp_path / "run/results/samples/low/1.root")]
+    made = read({"files": files}, name="low", selection=LOW, split=(1.0, 0.0, 0.0))
+    expected = generate(card, 30, 7001, selection=LOW, leading=2, response=True, first_event_id=10**10)
+    for name in ("event_id", "jet", "constituents"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(expected, name), err_msg=name)
+    assert "low 1: generate 30/30 " in (tmp_path / "run/results/logs/generate/low/1.log").read_text()
 
 
 @pytest.mark.parametrize(
