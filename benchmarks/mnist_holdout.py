@@ -196,7 +196,8 @@ def shared_autoencoder(run: dict, settings: dict, x: dict, folder: Path, device:
         autoencoder = detectors.build(spec, SPACE, run["seed"]).to(device)
         generator = torch.Generator(device).manual_seed(run["seed"])
         checkpoint = Checkpoint(path.with_suffix(".checkpoint"), {"spec": spec, "seed": run["seed"]})
-        autoencoder.fit(x["train"], x["valid"], generator=generator, checkpoint=checkpoint)
+        with contextlib.closing(Progress(name, path.with_suffix(".log"))) as progress:
+            autoencoder.fit(x["train"], x["valid"], generator=generator, progress=progress, checkpoint=checkpoint)
         detectors.save(autoencoder, path, spec)
         checkpoint.delete()
         return autoencoder
