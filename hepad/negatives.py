@@ -60,6 +60,16 @@ def sphere_start(latent: int, generator: torch.Generator) -> Callable[[int], Ten
     return lambda n: Sphere().project(torch.randn(n, latent, generator=generator, device=generator.device))
 
 
+def buffer_settings(start: str, replay: float | None, buffer: int | None) -> tuple[float, int]:
+    """Probability of a start from a buffer and its size; None stands for the defaults, 0.95 and 10,000. InputError if
+    they cannot be, or chains that start from the data are given any."""
+    if start == "data" and (replay, buffer) != (None, None):
+        raise InputError("replay, buffer: chains with start 'data' have no buffer; leave them out.")
+    replay, buffer = 0.95 if replay is None else replay, 10_000 if buffer is None else buffer
+    ReplayBuffer.refuse(buffer, replay)
+    return replay, buffer
+
+
 class Law(Protocol):
     """Draws negative samples for a batch of normalised background events."""
 

@@ -71,7 +71,9 @@ class Chain:
 
 
 class Domain(Protocol):
-    """Where a chain may go."""
+    """Where a chain may go; ``chain`` is the setting of the chains that go there."""
+
+    chain: str
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest allowed point, per sample."""
@@ -82,6 +84,8 @@ class Domain(Protocol):
 
 class Sphere:
     """Unit vectors in the last dimension."""
+
+    chain = "latent_chain"
 
     def project(self, x: Tensor) -> Tensor:
         return nn.functional.normalize(x, dim=-1)
@@ -95,6 +99,7 @@ class Support:
     """Where events live: the first ``pixels`` entries of a flattened event are a non-negative image of sum ``total``,
     the others lie between ``low`` and ``high`` (tensors or numbers; None is unbounded)."""
 
+    chain = "visible_chain"
     pixels: int = 0
     total: Tensor | float = 1.0
     low: Tensor | float | None = None
@@ -157,7 +162,7 @@ def langevin(
 
     Raises
     ------
-    DivergenceError: the chain left the finite numbers
+    DivergenceError: the chain left the finite numbers, or a Metropolis chain met an energy that is none
     """
     if chain.metropolis:
         x = _metropolis(energy, x0.detach(), chain, domain=domain, generator=generator)
@@ -172,9 +177,10 @@ def langevin(
                 x = x + noise * _normal(x, generator)
             x = domain.project(x)
     if not torch.isfinite(x).all():
+        remedy = "'step'" if chain.unit or chain.metropolis or chain.clip is not None else "'step', or 'clip'"
         raise DivergenceError(
-            f"a Langevin chain left the finite numbers (steps {chain.steps}, step {chain.step}, noise {chain.noise}). "
-            "Use a smaller 'step', or set 'clip'."
+            f"{domain.chain}: a Langevin chain left the finite numbers (steps {chain.steps}, step {chain.step}, noise "
+            f"{chain.noise}). Use a smaller {remedy} there, or a lower 'training: rate'."
         )
     return x if differentiable else x.detach()
 
@@ -203,11 +209,13 @@ def _normal(x: Tensor, generator: torch.Generator) -> Tensor:
 def _metropolis(energy, x: Tensor, chain: Chain, *, domain: Domain, generator: torch.Generator) -> Tensor:
     """The Metropolis-adjusted chain; every sample is accepted or rejected by its own energies alone."""
     e_x, g_x = _gradient(energy, x)
+    lost = ~e_x.isfinite().all()  # such a chain would reject for ever
     for _ in range(chain.steps):
         x, xi = x.detach(), _normal(x, generator)
         y = x - chain.step * g_x + chain.noise * xi
         inside = (domain.project(y) - y).abs().flatten(1).amax(1) == 0
         e_y, g_y = _gradient(energy, y)
+        lost |= e_y.isnan().any()
         y = y.detach()
         back = (x - y + chain.step * g_y) / chain.noise  # the noise that would lead back
         log_q = 0.5 * (xi.square() - back.square()).flatten(1).sum(1)  # log q(x|y) - log q(y|x)
@@ -215,7 +223,7 @@ def _metropolis(energy, x: Tensor, chain: Chain, *, domain: Domain, generator: t
         accept = inside & (uniform.log() < (e_x - e_y) / chain.temperature + log_q)
         wide = accept.view(-1, *[1] * (x.dim() - 1))
         x, g_x, e_x = torch.where(wide, y, x), torch.where(wide, g_y, g_x), torch.where(accept, e_y, e_x)
-    return x
+    return torch.full_like(x, torch.nan) if lost else x
 
 
 class ReplayBuffer:

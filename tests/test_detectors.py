@@ -9,11 +9,13 @@ from sklearn.metrics import roc_auc_score
 from hepad import detectors
 from hepad.chamfer import chamfer
 from hepad.detectors import DETECTORS, NAE, Detector, Generating, Reconstructing
+from hepad.detectors.base import LEAST_R2
 from hepad.detectors.energy import Guard
 from hepad.errors import InputError
 from hepad.evaluation import spearman
 from hepad.representations import Space
 from hepad.sampling import DivergenceError
+from hepad.selection import wasserstein
 from hepad.training import CollapseError, in_parts
 
 IMAGE = Space((1, 12, 12), (), 144)
@@ -33,6 +35,7 @@ ENERGY = {
     "latent_chain": LATENT_CHAIN,
     "visible_chain": VISIBLE_CHAIN,
 }
+METROPOLIS = VISIBLE_CHAIN | {"metropolis": True}
 VECTOR_CHAIN = {"steps": 4, "step": 0.1, "noise": 0.01}
 NO_LATENT = {key: value for key, value in ENERGY.items() if key != "latent_chain"}
 SCALAR = {
@@ -100,8 +103,8 @@ CASES = [
     ("IGEBM", VECTOR, PLAIN_SCALAR),
     ("IGEBM", VECTOR, PLAIN_SCALAR | {"start": "data"}),
     ("IGEBM", IMAGE, PLAIN_SCALAR),
-    ("DRL", VECTOR, PLAIN_SCALAR | {"sigma": [0.3, 2.0]}),
-    ("DRL", IMAGE, PLAIN_SCALAR | {"sigma": [0.3, 2.0]}),
+    ("DRL", VECTOR, PLAIN_SCALAR | {"sigma": [0.6, 2.0]}),
+    ("DRL", IMAGE, PLAIN_SCALAR | {"sigma": [0.6, 2.0]}),
     ("Variable", VECTOR, {"variable": "mass", "sign": 1}),
     ("Mixture", VECTOR, {"components": 2}),
     ("Mixture", IMAGE, {"components": 2, "compress": 4}),
@@ -287,19 +290,61 @@ def test_untrained_reconstruction_is_refused():
         fitted("AE", IMAGE, {"autoencoder": SMALL, "training": {"steps": 1, "rate": 1e-9}})
 
 
-def test_a_reconstruction_that_the_energy_phase_ruined_is_refused_with_what_helps():
-    chains = {
-        "latent_chain": {"steps": 1, "step": 0.1, "noise": 0.1},
-        "visible_chain": {"steps": 1, "step": 1, "noise": 0},
-    }
-    nae = detectors.build(
-        {"type": "NAE", "arguments": {**chains, "pretraining": {"steps": 1}, "training": {"steps": 1}}}, VECTOR, 0
+def test_a_training_that_ruins_the_reconstruction_goes_back_to_the_last_good_state():
+    # from the 31st update on the loss pulls the energy of background up, which spoils the reconstruction and no number
+    detector = detectors.build(
+        {"type": "NAE", "arguments": ENERGY | {"training": {"steps": 80, "rate": 3e-3}}}, VECTOR, 0
     )
-    valid = torch.randn(1000, *VECTOR.shape, generator=torch.Generator().manual_seed(0))  # of mean square one
+    energy, calls = detector.loss, []
+
+    def loss(positive, negative, x, sample):
+        calls.append(1)
+        return energy(positive, negative, x, sample) if len(calls) <= 30 else -positive.mean()
+
+    detector.loss = loss
+    train, valid = events(VECTOR, 300, False, 1), events(VECTOR, 100, False, 2)
+    fit = detector.fit(train, valid, generator=torch.Generator().manual_seed(0))
+    reason = fit.history[-1]["diverged"]
+    assert "the energy phase has ruined the reconstruction" in reason
+    assert "Lower 'training: rate'" in reason
+    assert 30 < fit.facts["diverged_at_step"] < 80
+    assert 30 <= fit.facts["chosen_step"] == max(fit.trail) < fit.facts["diverged_at_step"]
+    x = detector.normalise(valid)
+    error = (x - detector.normalise(detector.reconstruct(valid))).square().mean().item()
+    assert fit.facts["r2"] == pytest.approx(1 - error / (x - x.mean(0)).square().mean().item(), rel=1e-3)
+    assert fit.facts["r2"] > LEAST_R2
+    assert fit.facts["visible_temperature"] == pytest.approx(0.01**2 / (2 * 1.0))
+    assert fit.facts["latent_temperature"] is None  # its gradients have unit length
+
+
+def test_ruin_is_an_error_as_large_as_that_of_the_mean_event():
+    nae = detectors.build({"type": "NAE", "arguments": ENERGY}, VECTOR, 0)
+    x = torch.randn(1000, *VECTOR.shape, generator=torch.Generator().manual_seed(0))  # of mean square one
     nae.energy.scale.fill_(0.25)
-    assert nae.final_facts(valid, torch.full((1000,), 2.0))["r2"] == pytest.approx(0.5, abs=0.03)
-    with pytest.raises(CollapseError, match=r"\(R\^2 = -0\.0.*the energy phase has ruined it.*'training: rate'"):
-        nae.final_facts(valid, torch.full((1000,), 4.2))
+    nae.refuse_ruin(x, 2.0)
+    with pytest.raises(DivergenceError, match=r"\(R\^2 = -0\.0"):
+        nae.refuse_ruin(x, 4.2)
+
+
+def test_the_distance_of_chains_that_do_not_move_is_that_of_two_sets_of_background():
+    # contrastive divergence that started from the events it is compared with would have distance zero here
+    still = {"steps": 0, "step": 1.0, "noise": 0.0}
+    arguments = PLAIN_SCALAR | {"start": "data", "visible_chain": still, "objective": {"events": 80}}
+    detector = detectors.build({"type": "IGEBM", "arguments": arguments}, VECTOR, 0)
+    train, valid = events(VECTOR, 300, False, 1), events(VECTOR, 200, False, 2)
+    fit = detector.fit(train, valid, generator=torch.Generator().manual_seed(0))
+    expected = wasserstein(detector.normalise(valid[:80]), detector.normalise(train[:80])).item()
+    assert fit.history[-1]["wasserstein"] == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.01
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("reconstruction", 2 - 3 + 0.1 * 9), ("scalar", 2 - 3 + 0.1 * (9 + 4))])
+def test_gamma_acts_on_background_where_the_energy_is_a_scalar_alone(kind, expected):
+    detector = detectors.build(
+        {"type": "MPDR", "arguments": ENERGY | {"kind": kind, "objective": {"gamma": 0.1}}}, VECTOR, 0
+    )
+    two, three = torch.full((5,), 2.0), torch.full((5,), 3.0)
+    assert detector.loss(two, three, None, None).item() == pytest.approx(expected)
 
 
 def test_constant_score_is_refused():
@@ -312,12 +357,12 @@ def test_constant_score_is_refused():
 
 def test_runaway_is_named_as_such():
     for level in (101.0, -101.0, float("nan")):
-        with pytest.raises(DivergenceError, match=r"NAE: .* has run away .* at step 7"):
-            Guard("NAE").watch(level, 7)
+        with pytest.raises(DivergenceError, match=r"NAE: .* has run away .* at step 7 .* Lower it"):
+            Guard("NAE", "Lower it").watch(level, 7)
 
 
 def test_a_sudden_rise_is_a_runaway_and_a_steady_one_is_not():
-    guard = Guard("NAE")
+    guard = Guard("NAE", "Lower it")
     for step in range(2000):
         guard.watch(1 + step / 1000, step)
     with pytest.raises(DivergenceError, match="at step 2000"):
@@ -405,6 +450,25 @@ def test_the_wasserstein_loss_reaches_the_energy_through_the_chain():
         ),
         ({"type": "AE", "arguments": {"autoencoder": {"latent": 1}, "training": SHORT}}, "too small"),
         ({"type": "MPDR", "arguments": ENERGY | {"recovery": {"sigma": [0.3, 0.1]}}}, "sigma"),
+        ({"type": "MPDR", "arguments": ENERGY | {"autoencoder": {"sphere": False}}}, "autoencoder: sphere"),
+        ({"type": "MPDR", "arguments": ENERGY | {"manifolds": 4}}, "manifolds: 4 .* list of whole numbers"),
+        (
+            {"type": "MPDR", "arguments": ENERGY | {"objective": {"events": 2}, "manifolds": [2, 3, 4]}},
+            "objective: events",
+        ),
+        (
+            {"type": "MPDR", "arguments": ENERGY | {"visible_chain": METROPOLIS}},
+            "'metropolis' accepts nothing on images",
+        ),
+        (
+            {"type": "NAE", "arguments": NO_LATENT | {"start": "data", "replay": 0.5}},
+            "replay, buffer: .* leave them out",
+        ),
+        (
+            {"type": "IGEBM", "arguments": PLAIN_SCALAR | {"start": "data", "buffer": 10}},
+            "replay, buffer: .* leave them",
+        ),
+        ({"type": "DRL", "arguments": PLAIN_SCALAR}, r"visible_chain: step: 0\.5 .* 2 sigma\^2 / weight = 0\.005"),
         ({"type": "MPDR", "arguments": ENERGY | {"kind": "vector"}}, "Allowed: reconstruction, scalar"),
         ({"type": "ConvVAE", "arguments": {"training": SHORT, "flow": {"type": "planar"}}}, "Did you mean 'Planar'"),
         ({"type": "Variable", "arguments": {"variable": "mass"}}, "mass"),

@@ -121,6 +121,19 @@ def test_the_tie_gives_each_chain_the_width_of_its_perturbation():
         assert angle.square().mean().sqrt().item() == pytest.approx(expected, rel=0.08)
 
 
+def test_the_visible_chain_has_a_weight_of_its_own():
+    # flat energy and no noise: the visible chain goes down the tie, if it has one
+    x = torch.nn.functional.normalize(torch.randn(50, 2, generator=generator()), dim=1)
+    for weight, visible_weight in ((0.7, 0.0), (0.0, 0.7)):
+        recovery = Recovery((0.5, 0.5), weight, visible_weight)
+        law = ManifoldDiffusion((Radial(),), recovery, Chain(1, 0.1, 0.3), Chain(1, 0.1, 0.0))
+        z, middle, end = law.draw(Flat(), x, Support(), generator(3))
+        y = middle.clone().requires_grad_(True)
+        tie = visible_weight * (Radial().encode(y) - z).square().sum() / (2 * 0.5**2)
+        torch.testing.assert_close(end, middle - 0.1 * torch.autograd.grad(tie, y)[0])
+        assert torch.equal(end, middle) == (visible_weight == 0)
+
+
 def test_geodesic_and_chord_agree_for_small_distances_and_differ_for_large_ones():
     model = autoencoder(latent=2)
     x = torch.randn(200, 4, generator=generator())

@@ -179,6 +179,28 @@ def test_divergence_names_the_setting():
         langevin(lambda x: x.pow(4).sum(1), torch.ones(2, 2), chain, domain=Support(), generator=generator())
 
 
+@pytest.mark.parametrize("domain", [Support(), Sphere()])
+@pytest.mark.parametrize("extra", [{}, {"clip": 1.0}, {"unit": True}])
+def test_divergence_names_the_chain_and_a_remedy_that_it_takes(domain, extra):
+    start = torch.nn.functional.normalize(torch.ones(2, 2), dim=-1)
+    with pytest.raises(DivergenceError) as caught:
+        langevin(
+            lambda x: x.sum(1) * torch.nan, start, Chain(1, 0.1, 0.1, **extra), domain=domain, generator=generator()
+        )
+    assert str(caught.value).startswith(("visible" if isinstance(domain, Support) else "latent") + "_chain: ")
+    assert ("'clip'" in str(caught.value)) == (not extra)
+
+
+@pytest.mark.parametrize(
+    "energy", [lambda x: x.sum(1) * torch.nan, lambda x: x.sum(1) + torch.inf, lambda x: (x - 1).sum(1).sqrt()]
+)
+def test_a_metropolis_chain_does_not_stand_still_on_an_energy_that_is_no_number(energy):
+    # the last one is a number at the start alone
+    chain = Chain(steps=5, step=0.1, noise=0.3, metropolis=True)
+    with pytest.raises(DivergenceError, match="visible_chain"):
+        langevin(energy, torch.full((50, 2), 1.5), chain, domain=Support(), generator=generator())
+
+
 BAD = [{"steps": -1}, {"step": 0.0}, {"noise": -1.0}, {"clip": 0.0}, {"clip": 1.0, "unit": True}]
 BAD += [{"metropolis": True, "bfloat16": True}]
 BAD += [{"metropolis": True, "unit": True}, {"metropolis": True, "anneal": True}, {"metropolis": True, "noise": 0.0}]

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hepad.annotations import refuse_misfits
 from hepad.bounded import Bounded, TooLargeError
 from hepad.checkpoint import Checkpoint, digest
 from hepad.detectors.normalise import Compression, Normaliser
@@ -27,10 +28,7 @@ from hepad.training import CollapseError, Fit, in_parts
 if TYPE_CHECKING:
     from hepad.features import Features
 
-COLLAPSED = (
-    "the autoencoder has collapsed. Smear sparse images (sigma >= 1), avoid a sigmoid output, train longer, or lower "
-    "the rate."
-)
+LEAST_R2 = 0.02  # a reconstruction that explains no more of the background has learned nothing
 
 
 class Detector(nn.Module, ABC):
@@ -111,20 +109,16 @@ class Detector(nn.Module, ABC):
     def anomaly(self, x: Tensor) -> Tensor:
         """Score (B,) of normalised events (B, *space.shape)."""
 
-    def _refuse_poor(
-        self, valid: Tensor, error: float, baseline: float | None = None, because: str = COLLAPSED
-    ) -> float:
+    def _refuse_poor(self, valid: Tensor, error: float, baseline: float | None = None) -> float:
         """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better.
 
-        ``error`` and ``baseline``, that of the mean event, are mean squared errors unless a baseline is given;
-        ``because`` says what has happened and what to do."""
-        if baseline is None:
-            baseline = (valid - valid.mean(0)).square().mean().item()
-        r2 = 1 - error / baseline
-        if not r2 > 0.02:
+        ``error`` and ``baseline``, that of the mean event, are mean squared errors unless a baseline is given."""
+        r2 = r_squared(valid, error) if baseline is None else 1 - error / baseline
+        if not r2 > LEAST_R2:
             raise CollapseError(
                 f"{type(self).__name__}: the reconstruction of background is no better than its mean event "
-                f"(R^2 = {r2:.3f}); {because}"
+                f"(R^2 = {r2:.3f}); the autoencoder has collapsed. Smear sparse images (sigma >= 1), avoid a sigmoid "
+                "output, train longer, or lower the rate."
             )
         return r2
 
@@ -154,10 +148,15 @@ class Generating(Detector):
         """Events (count, *space.shape) drawn from the model, in the units of x; ``generator`` on the model's device."""
 
 
+def r_squared(x: Tensor, error: float) -> float:
+    """1 - ``error`` / that of the mean event, for a mean squared error of the reconstruction of normalised events."""
+    return 1 - error / (x - x.mean(0)).square().mean().item()
+
+
 def build(spec: dict, space: Space, seed: int) -> Detector:
     """A new detector from ``{"type": "AE", "arguments": {...}}``, its weights drawn with ``seed``.
 
-    Raises InputError for an unknown type or argument, naming those that are allowed.
+    Raises InputError for an unknown type or argument, naming those that are allowed, and for a value of another kind.
     """
     from hepad.detectors import DETECTORS
 
@@ -165,6 +164,7 @@ def build(spec: dict, space: Space, seed: int) -> Detector:
     arguments = spec.get("arguments") or {}
     for name in arguments:
         choose(f"argument of {spec['type']}", name, parameters_of(cls))
+    refuse_misfits(cls, arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return cls(space, **arguments)
@@ -184,9 +184,10 @@ def parameters_of(cls: type) -> list[str]:
 
 
 def settings(cls: type, values: dict, where: str):
-    """A Schedule or Chain from a mapping; InputError for an unknown or missing key."""
+    """A Schedule or Chain from a mapping; InputError for an unknown or missing key or a value of another kind."""
     for name in values:
         choose(where, name, parameters_of(cls))
+    refuse_misfits(cls, values, where)
     try:
         return cls(**values)
     except TypeError as error:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from hepad.checkpoint import Checkpoint
-from hepad.detectors.base import Detector, settings
+from hepad.detectors.base import LEAST_R2, Detector, r_squared, settings
 from hepad.energies import Energy, Reconstruction
 from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
@@ -27,15 +27,11 @@ from hepad.negatives import Law, buffers_of, chains_of, sphere_start
 from hepad.networks import Autoencoder
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.sampling import DivergenceError, Support
+from hepad.sampling import Chain, DivergenceError, Support
 from hepad.selection import CRITERIA, separation, wasserstein
 from hepad.training import Fit, History, Schedule, fit_loop, in_parts
 
 RUNAWAY = 100.0  # |E-| in units of its value at the first step (at least one) beyond which a training is lost
-RUINED = (
-    "the energy phase has ruined it. Lower 'training: rate' or its 'steps', raise 'objective: gamma', or give the "
-    "autoencoder more latents."
-)
 WINDOW = 1000  # steps over which a sudden rise of E- is looked for
 
 
@@ -64,11 +60,22 @@ class EnergyDetector(Detector):
 
     score_name = "energy $E$"
     squares_of_background = False  # whether gamma acts on E(x)^2, too
+    remedy = "Lower 'training: rate' or 'visible_chain: step', or raise 'objective: gamma'"  # of a lost training
 
     def __init__(self, space: Space, training: dict, objective: dict | None, compress: int):
         super().__init__(space, compress)
         self.training_schedule = settings(Schedule, training, "training")
         self.objective = settings(Objective, objective or {}, "objective")
+
+    def visible(self, values: dict) -> Chain:
+        """The visible chain of these settings; InputError if it could not move."""
+        chain = settings(Chain, values, "visible_chain")
+        if chain.metropolis and self.inner.pixels:
+            raise InputError(
+                "visible_chain: 'metropolis' accepts nothing on images, whose dark pixels lie on the edge of what is "
+                "allowed. Leave it out, or replace the pixels by principal components ('compress')."
+            )
+        return chain
 
     @abstractmethod
     def law(self, support: Support, generator: torch.Generator) -> Law:
@@ -108,7 +115,7 @@ class EnergyDetector(Detector):
         history, facts = self.prepare(train, valid, generator, progress, checkpoint)
         self.energy.eval()  # to look must not move the spectral norms
         support, before = self.normalise.support(), in_parts(self.energy, valid)
-        law, guard = self.law(support, generator), Guard(type(self).__name__)
+        law, guard = self.law(support, generator), Guard(type(self).__name__, self.remedy)
         facts |= {f"{name}_temperature": chain.temperature for name, chain in chains_of(law).items()}
 
         def loss(x: Tensor, step: int):
@@ -133,21 +140,31 @@ class EnergyDetector(Detector):
             carried=buffers_of(law) | {"guard": guard},
         )
         after = in_parts(self.energy, valid)
-        facts |= self.final_facts(valid, after) | chosen(energy_history, self.objective.criterion)
+        facts |= {"energy": after.mean().item()} | chosen(energy_history, self.objective.criterion)
+        if isinstance(self.energy, Reconstruction):
+            facts["r2"] = r_squared(valid, (after.mean() * self.energy.scale).item())
         facts["spearman_with_start"] = spearman(before.cpu().numpy(), after.cpu().numpy())
         trail = {step: {f"energy.{k}": v for k, v in state.items()} for step, state in trail.items()}
         return Fit(history + energy_history, facts, trail)
 
-    def final_facts(self, valid: Tensor, energy: Tensor) -> dict:
-        """What is known of the finished energy (N,) on background; a reconstruction that was ruined is refused."""
-        facts = {"energy": energy.mean().item()}
-        if isinstance(self.energy, Reconstruction):
-            facts["r2"] = self._refuse_poor(valid, (energy.mean() * self.energy.scale).item(), because=RUINED)
-        return facts
+    def refuse_ruin(self, x: Tensor, energy: float) -> None:
+        """DivergenceError if the mean ``energy`` of background x says that its reconstruction has been ruined."""
+        if not isinstance(self.energy, Reconstruction):
+            return
+        r2 = r_squared(x, energy * self.energy.scale.item())
+        if not r2 > LEAST_R2:
+            raise DivergenceError(
+                f"{type(self).__name__}: the energy phase has ruined the reconstruction of background, which is no "
+                f"better than its mean event (R^2 = {r2:.3f}). {self.remedy}, or give the autoencoder more latents."
+            )
 
     def _measures(self, train: Tensor, valid: Tensor, law: Law, support: Support, generator: torch.Generator):
-        """The function that the training calls at each record: the values of hepad.selection, on background alone."""
+        """The function that the training calls at each record: the values of hepad.selection, on background alone.
+
+        Chains that start from events start from training events: from those that they are compared with, W^2 would
+        be the smaller the less they move."""
         probe = valid[: self.objective.events]
+        starts = train[: len(probe)]
         models = self.manifolds()
         codes = [sphere_start(m.latent, generator)(len(probe)) for m in models]
 
@@ -159,10 +176,11 @@ class EnergyDetector(Detector):
                 self.energy.eval()
                 on_background = in_parts(self.energy, probe)
                 values = {"valid_energy": on_background.mean().item()}
+                self.refuse_ruin(probe, values["valid_energy"])
                 if models:
                     spread = [support.project(m.decode(z)) for m, z in zip(models, codes, strict=True)]
                     values["manifold_auc"] = separation(on_background, in_parts(self.energy, torch.cat(spread)))
-            sample = law.draw(self.energy, probe, support, generator).x.detach()
+            sample = law.draw(self.energy, starts, support, generator).x.detach()
             values["wasserstein"] = wasserstein(probe, sample).item()
             return values
 
@@ -174,8 +192,8 @@ class Guard:
     that they have seen (more than six standard deviations and twice the mean's size above their mean, as MPDR's
     detector of divergence, which has 0.2 in the place of the mean)."""
 
-    def __init__(self, name: str):
-        self.name, self.recent, self.limit = name, deque(maxlen=WINDOW), RUNAWAY
+    def __init__(self, name: str, remedy: str):
+        self.name, self.remedy, self.recent, self.limit = name, remedy, deque(maxlen=WINDOW), RUNAWAY
 
     def watch(self, level: float, step: int) -> None:
         """DivergenceError if ``level``, the mean energy of the negative samples at ``step``, has run away."""
@@ -188,7 +206,7 @@ class Guard:
         if not abs(level) < self.limit or sudden:
             raise DivergenceError(
                 f"{self.name}: the energy of the negative samples has run away (E- = {level:.3g} at step "
-                f"{step} of the energy phase). Lower 'rate' or 'visible_chain: step', or raise 'gamma'."
+                f"{step} of the energy phase). {self.remedy}."
             )
         self.recent.append(level)
 

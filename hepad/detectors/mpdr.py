@@ -67,7 +67,9 @@ class MPDR(EnergyDetector, Reconstructing):
     ):
         super().__init__(space, training, objective, compress)
         scalar = choose("kind", kind, ENERGIES) == "scalar"
-        about = settings(AutoencoderSettings, {**(autoencoder or {}), "sphere": True}, "autoencoder")
+        about = settings(AutoencoderSettings, autoencoder or {}, "autoencoder")
+        if not about.sphere:
+            raise InputError("autoencoder: sphere: MPDR's codes are unit vectors; leave it out.")
         latents = [about.latent] if manifolds is None else list(manifolds)
         if not latents or len(set(latents)) < len(latents):
             raise InputError(f"manifolds: {latents} must be different latent sizes, at least one.")
@@ -79,11 +81,15 @@ class MPDR(EnergyDetector, Reconstructing):
         self.squares_of_background = scalar
         self.pretraining = settings(Schedule, pretraining, "pretraining")
         self.latent_chain = settings(Chain, latent_chain, "latent_chain")
-        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.visible_chain = self.visible(visible_chain)
         self.recovery = settings(Recovery, recovery or {}, "recovery")
         if self.latent_chain.metropolis:
             raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'.")
         ManifoldDiffusion.refuse(self.training_schedule.batch, len(latents))
+        if self.objective.events < len(latents):
+            raise InputError(
+                f"objective: events: {self.objective.events} cannot be divided among {len(latents)} manifolds."
+            )
 
     def prepare(
         self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint

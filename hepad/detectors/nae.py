@@ -17,7 +17,7 @@ from hepad.detectors.base import Reconstructing, settings
 from hepad.detectors.energy import EnergyDetector
 from hepad.energies import Reconstruction
 from hepad.errors import InputError, choose
-from hepad.negatives import FromData, Law, OnManifold, Persistent, noise_start, sphere_start
+from hepad.negatives import FromData, Law, OnManifold, Persistent, buffer_settings, noise_start, sphere_start
 from hepad.networks import Autoencoder, AutoencoderSettings
 from hepad.progress import Progress
 from hepad.representations import Space
@@ -74,7 +74,8 @@ class NAE(ReconstructionDetector):
         alone has a latent chain
     start: where the chains start: 'on_manifold', 'data' (CD) or 'persistent' (PCD)
     objective: an Objective (gamma, criterion, events)
-    replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
+    replay, buffer: of a ``start`` that is not the data: probability of a start from the buffer of earlier ends, by
+        default 0.95, and the buffer's size, by default 10,000
     compress: as for Detector
     """
 
@@ -89,14 +90,14 @@ class NAE(ReconstructionDetector):
         visible_chain: dict,
         start: str = "on_manifold",
         objective: dict | None = None,
-        replay: float = 0.95,
-        buffer: int = 10_000,
+        replay: float | None = None,
+        buffer: int | None = None,
         compress: int = 0,
     ):
         super().__init__(space, autoencoder, pretraining, training, objective, compress)
-        ReplayBuffer.refuse(buffer, replay)
-        self.start, self.replay, self.buffer = choose("start", start, STARTS), replay, buffer
-        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.start = choose("start", start, STARTS)
+        self.replay, self.buffer = buffer_settings(start, replay, buffer)
+        self.visible_chain = self.visible(visible_chain)
         if (latent_chain is not None) != (start == "on_manifold"):
             raise InputError(f"latent_chain: it is needed with start 'on_manifold' and only there, not with '{start}'.")
         if start == "on_manifold":

@@ -8,13 +8,12 @@ L = < E(x) > - < E(x-) > + gamma < E(x)^2 + E(x-)^2 >
 
 import torch
 
-from hepad.detectors.base import settings
 from hepad.detectors.energy import EnergyDetector
 from hepad.energies import Scalar
-from hepad.errors import choose
-from hepad.negatives import FromData, GaussianDiffusion, Law, Persistent, Recovery, noise_start
+from hepad.errors import InputError, choose
+from hepad.negatives import FromData, GaussianDiffusion, Law, Persistent, Recovery, buffer_settings, noise_start
 from hepad.representations import Space
-from hepad.sampling import Chain, ReplayBuffer, Support
+from hepad.sampling import ReplayBuffer, Support
 
 
 class ScalarDetector(EnergyDetector):
@@ -34,7 +33,7 @@ class ScalarDetector(EnergyDetector):
     ):
         super().__init__(space, training, objective, compress)
         self.energy = Scalar(self.inner, network, hidden)
-        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.visible_chain = self.visible(visible_chain)
         self.refuse_criterion_without_manifold()
 
 
@@ -49,7 +48,8 @@ class IGEBM(ScalarDetector):
     visible_chain: a Chain
     start: 'persistent' or 'data'
     objective: an Objective (gamma, criterion, events)
-    replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
+    replay, buffer: of ``start`` persistent: probability of a start from the buffer of earlier ends, by default 0.95,
+        and the buffer's size, by default 10,000
     compress: as for Detector
     """
 
@@ -63,14 +63,13 @@ class IGEBM(ScalarDetector):
         visible_chain: dict,
         start: str = "persistent",
         objective: dict | None = None,
-        replay: float = 0.95,
-        buffer: int = 10_000,
+        replay: float | None = None,
+        buffer: int | None = None,
         compress: int = 0,
     ):
         super().__init__(space, network, hidden, training, visible_chain, objective, compress)
         self.start = choose("start", start, ("persistent", "data"))
-        ReplayBuffer.refuse(buffer, replay)
-        self.replay, self.buffer = replay, buffer
+        self.replay, self.buffer = buffer_settings(start, replay, buffer)
 
     def law(self, support: Support, generator: torch.Generator) -> Law:
         if self.start == "data":
@@ -87,7 +86,7 @@ class DRL(ScalarDetector):
     space: what the representation yields
     network, hidden: the encoder of that name with one output, and widths of its dense layers
     training: a Schedule
-    visible_chain: a Chain
+    visible_chain: a Chain; without 'metropolis', 'unit' or 'clip' its step must be below 2 sigma^2 / weight
     sigma: smallest and largest standard deviation of the noise, in normalised units
     weight: of the tie of a chain to its perturbed event; 1 stands for chains of temperature one
     objective: an Objective (gamma, criterion, events)
@@ -108,7 +107,14 @@ class DRL(ScalarDetector):
         compress: int = 0,
     ):
         super().__init__(space, network, hidden, training, visible_chain, objective, compress)
-        self.recovery = Recovery(sigma=tuple(sigma), weight=weight)
+        self.recovery, chain = Recovery(sigma=tuple(sigma), weight=weight), self.visible_chain
+        # a step takes x' - x~ to (1 - step c / sigma^2) (x' - x~)
+        if chain.temperature is not None and not chain.metropolis and chain.step * weight >= 2 * sigma[0] ** 2:
+            raise InputError(
+                f"visible_chain: step: {chain.step} overshoots where the noise is {sigma[0]}; it must be below "
+                f"2 sigma^2 / weight = {2 * sigma[0] ** 2 / weight:.3g}. Lower it or 'weight', or raise the smallest "
+                "'sigma'."
+            )
 
     def law(self, support: Support, generator: torch.Generator) -> Law:
         return GaussianDiffusion(self.recovery, self.visible_chain)

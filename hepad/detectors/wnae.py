@@ -4,18 +4,18 @@ r"""Wasserstein normalized autoencoder (CMS, CMS-MLG-24-002, arXiv:2510.02168).
 
 W^2 is the squared Wasserstein distance between the batch and negative samples in the space of normalised events. Its
 gradient reaches the parameters through every step of the chain that found the x-, from earlier samples or from noise;
-there is no E+ - E- and nothing that can run away, and the loss itself measures how well the model samples background.
+there is no E+ - E-, and the loss itself measures how well the model samples background, down to what two batches of
+background differ by.
 """
 
 import torch
 from torch import Tensor
 
-from hepad.detectors.base import settings
 from hepad.detectors.nae import ReconstructionDetector
 from hepad.errors import InputError
 from hepad.negatives import Law, Persistent, noise_start
 from hepad.representations import Space
-from hepad.sampling import Chain, ReplayBuffer, Support
+from hepad.sampling import ReplayBuffer, Support
 from hepad.selection import wasserstein
 
 
@@ -33,6 +33,8 @@ class WNAE(ReconstructionDetector):
     compress: as for Detector
     """
 
+    remedy = "Lower 'training: rate' or 'visible_chain: step'"
+
     def __init__(
         self,
         space: Space,
@@ -49,7 +51,7 @@ class WNAE(ReconstructionDetector):
         if "gamma" in (objective or {}):
             raise InputError("objective: the Wasserstein loss has no gamma; leave it out.")
         super().__init__(space, autoencoder, pretraining, training, objective, compress)
-        self.visible_chain = settings(Chain, visible_chain, "visible_chain")
+        self.visible_chain = self.visible(visible_chain)
         if self.visible_chain.metropolis:
             raise InputError("visible_chain: the Wasserstein loss needs a chain without 'metropolis'.")
         ReplayBuffer.refuse(buffer, replay)
