@@ -9,12 +9,13 @@ radius 4/sqrt(2), width 0.5/sqrt(2). On the paper's grid of 100 x 100 points ove
 
 `l1_ring` is the same on the grid points within three widths of the circle, where both are normalised anew. T is
 noise^2 / (2 step) of the chains; `l1_best_t` is l1_grid at the temperature of largest likelihood of held-out data, the
-only fair reading of an autoencoder, which has no temperature (its other figures are at that of nae_omi). The paper
-gives the mean of |p - q| over the grid, 0.018 (scalar) and 0.012 (reconstruction), which the densities stored
-with its code confirm: times the area of 64, an l1 of 1.156 and 0.773.
+only fair reading of an autoencoder, which has no temperature (its other figures are at that of its setting, and mean
+little). The paper gives the mean of |p - q| over the grid, 0.018 (scalar) and 0.012 (reconstruction), which the
+densities stored with its code confirm: times the area of 64, an l1 of 1.156 and 0.773.
 
 Each detector is tuned over the same number of settings, on a seed of its own and by the likelihood of held-out data on
-the grid. cd_r and cd_s are MPDR's energies trained by contrastive divergence.
+the grid; of those of an autoencoder, which has no chains, two and two are the same. cd_r and cd_s are MPDR's energies
+trained by contrastive divergence.
 """
 
 import math

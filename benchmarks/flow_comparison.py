@@ -10,7 +10,6 @@ by more than the spread of the trainings, sqrt(s1^2 + s2^2) of the two standard 
 """
 
 import argparse
-import csv
 import json
 import math
 import statistics
@@ -18,32 +17,14 @@ from collections import defaultdict
 from pathlib import Path
 
 from records import write_table
+from workflow_tables import COLUMNS, EFFICIENCY, TABLES, joined
 
-from hepad.errors import InputError, told_plainly
+from hepad.errors import told_plainly
 from hepad.tables import write_rows
 
-TABLES = Path(__file__).parent / "tables"
-KEYS = ("task", "signal", "detector", "seed")
-EFFICIENCY = ("eps_s", "eps_s_low", "eps_s_high")
-COLUMNS = ["task", "signal", "detector", "seed", "auc", "eps_b", "n_background_passed", *EFFICIENCY]
 VERDICT = ["task", "signal", "representation", "flow", "objective", "objective_plain", "eps_s", "eps_s_plain"]
 VERDICT += ["spread", "improves"]
 WORKING_POINT = 0.01
-
-
-def read_csv(path: Path) -> list[dict]:
-    if not path.exists():
-        raise InputError(f"{path}: it is not there; run the workflow first, as the script says at its top.")
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def joined(results: Path) -> list[dict]:
-    """Rows of `efficiency.csv` with the AUC beside them; numbers are numbers, unresolved ones None."""
-    auc = {tuple(row[key] for key in KEYS): float(row["auc"]) for row in read_csv(results / "auc.csv")}
-    rows = read_csv(results / "efficiency.csv")
-    numbers = [{name: float(row[name]) if row[name] else None for name in EFFICIENCY} for row in rows]
-    return [{**row, **n, "auc": auc[tuple(row[key] for key in KEYS)]} for row, n in zip(rows, numbers, strict=True)]
 
 
 def smallest_loss(results: Path, row: dict) -> float:

@@ -13,7 +13,7 @@ Each point is one training, so that differences smaller than those between seeds
 import argparse
 from pathlib import Path
 
-from flow_comparison import COLUMNS, TABLES, joined
+from workflow_tables import COLUMNS, TABLES, joined
 
 from hepad.errors import told_plainly
 from hepad.tables import write_rows

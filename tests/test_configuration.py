@@ -36,6 +36,15 @@ def admit(config, *, values=False):
     return config
 
 
+def test_the_entries_in_the_reference_are_admitted(test_config):
+    entries = {}
+    for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "config" / "README.md").read_text(), re.DOTALL):
+        entries |= {k: v for k, v in yaml.safe_load(block).items() if v.get("representation") == "vector"}
+    assert set(entries) == {"wnae", "drl"}
+    test_config["detectors"] |= entries
+    admit(test_config)
+
+
 @pytest.fixture
 def test_config():
     return yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
