@@ -62,7 +62,7 @@ CASES = [
     ("MPDR", VECTOR, PHASES | CHAINS | {"kind": "scalar"}),
     ("WNAE", VECTOR, PHASES | VISIBLE),
     ("IGEBM", IMAGE, VISIBLE | {"network": "strided", "hidden": [16]}),
-    ("DRL", VECTOR, VISIBLE),
+    ("DRL", VECTOR, VISIBLE | {"sigma": [0.8, 1.0]}),
     ("FlowDensity", VECTOR, FLOW | {"kind": "NSF"}),
     ("FlowDensity", VECTOR, FLOW | {"kind": "MAF"}),
     ("FlowDensity", BOTH, FLOW | {"kind": "RealNVP", "compress": 4}),
