@@ -60,10 +60,14 @@ def _hint(value) -> str:
     """What may have happened, in YAML."""
     if isinstance(value, float) and value.is_integer():
         return f" Write {value:.0f}."
-    if isinstance(value, str):
-        try:
-            number = repr(float(value))
-        except ValueError:
-            return ""
-        return f" YAML reads it as text; write {number if '.' in number else number.replace('e', '.0e')}."
+    if isinstance(value, str) and _is_number(value):
+        exponent = "e" in value.lower() and "." not in value
+        return f" It is text to YAML; {'write ' + value.lower().replace('e', '.0e') if exponent else 'leave the quotes out'}."
     return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

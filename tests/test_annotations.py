@@ -16,8 +16,10 @@ from hepad.sampling import Chain
 from hepad.training import Schedule
 
 MISFITS = [
-    (Chain, {"step": "1e-4"}, "step: '1e-4' .* a finite number. YAML reads it as text; write 0.0001"),
-    (Chain, {"step": "1e-5"}, r"write 1\.0e-05"),
+    (Chain, {"step": "1e-4"}, r"step: '1e-4' .* a finite number. It is text to YAML; write 1\.0e-4"),
+    (Chain, {"step": "0.1"}, "step: '0.1' .* leave the quotes out"),
+    (Chain, {"steps": "64"}, "steps: '64' .* a whole number. .* leave the quotes out"),
+    (Chain, {"step": "nan"}, "a finite number.$"),
     (Chain, {"step": "far"}, "step: 'far' is not what it takes: a finite number.$"),
     (Chain, {"step": math.nan}, "step: nan"),
     (Chain, {"noise": math.inf}, "noise: inf"),
