@@ -61,8 +61,9 @@ def _hint(value) -> str:
     if isinstance(value, float) and value.is_integer():
         return f" Write {value:.0f}."
     if isinstance(value, str) and _is_number(value):
-        exponent = "e" in value.lower() and "." not in value
-        return f" It is text to YAML; {'write ' + value.lower().replace('e', '.0e') if exponent else 'leave the quotes out'}."
+        with_point = value.lower().replace("e", ".0e")
+        remedy = f"write {with_point}" if with_point != value.lower() and "." not in value else "leave the quotes out"
+        return f" It is text to YAML; {remedy}."
     return ""
 
 
