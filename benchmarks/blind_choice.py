@@ -13,7 +13,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from workflow_tables import TABLES, read_csv
+from workflow_tables import KEYS, TABLES, read_csv
 
 from hepad.errors import told_plainly
 from hepad.selection import CRITERIA
@@ -26,7 +26,7 @@ def summary(rows: list[dict]) -> list[dict]:
     """Mean and largest price of each criterion over the trainings and signals that have values of all of them."""
     prices: dict[tuple, dict[str, float]] = {}
     for row in rows:
-        key = tuple(row[column] for column in ("task", "detector", "signal", "seed"))
+        key = tuple(row[column] for column in KEYS)
         prices.setdefault(key, {})[row["criterion"]] = float(row["price"])
     whole = [found for found in prices.values() if len(found) == len(CRITERIA)]
     return [

@@ -273,7 +273,7 @@ def jobs_at(scale: str) -> list[tuple[dict, dict]]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = arguments(__doc__.splitlines()[0], argv, scales=("smoke", "laptop", "hour", "half", "gpu", "paper"))
+    args = arguments(__doc__.splitlines()[0], argv, scales=tuple(SCALES))
     folder = args.runs / f"{NAME}-{args.scale}"
     records = carry_out(NAME, args, jobs_at, partial(evaluate, folder=folder, device=args.device))
     rows = [row for record in records for row in rows_of(record)]

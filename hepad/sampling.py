@@ -69,6 +69,11 @@ class Chain:
         changed = self.unit or self.anneal or self.clip is not None
         return None if changed else self.noise**2 / (2 * self.step)
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether a step may be as long as the gradient makes it, unchecked."""
+        return not (self.unit or self.metropolis or self.clip is not None)
+
 
 class Domain(Protocol):
     """Where a chain may go; ``chain`` is the setting of the chains that go there."""
@@ -177,7 +182,7 @@ def langevin(
                 x = x + noise * _normal(x, generator)
             x = domain.project(x)
     if not torch.isfinite(x).all():
-        remedy = "'step'" if chain.unit or chain.metropolis or chain.clip is not None else "'step', or 'clip'"
+        remedy = "'step', or 'clip'" if chain.unlimited else "'step'"
         raise DivergenceError(
             f"{domain.chain}: a Langevin chain left the finite numbers (steps {chain.steps}, step {chain.step}, noise "
             f"{chain.noise}). Use a smaller {remedy} there, or a lower 'training: rate'."

@@ -468,6 +468,10 @@ def test_the_wasserstein_loss_reaches_the_energy_through_the_chain():
             {"type": "IGEBM", "arguments": PLAIN_SCALAR | {"start": "data", "buffer": 10}},
             "replay, buffer: .* leave them",
         ),
+        (
+            {"type": "DRL", "arguments": PLAIN_SCALAR | {"visible_chain": VISIBLE_CHAIN | {"anneal": True}}},
+            r"visible_chain: step: 1\.0 overshoots",
+        ),
         ({"type": "DRL", "arguments": PLAIN_SCALAR}, r"visible_chain: step: 0\.5 .* 2 sigma\^2 / weight = 0\.005"),
         ({"type": "MPDR", "arguments": ENERGY | {"kind": "vector"}}, "Allowed: reconstruction, scalar"),
         ({"type": "ConvVAE", "arguments": {"training": SHORT, "flow": {"type": "planar"}}}, "Did you mean 'Planar'"),

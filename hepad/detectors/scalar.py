@@ -109,7 +109,7 @@ class DRL(ScalarDetector):
         super().__init__(space, network, hidden, training, visible_chain, objective, compress)
         self.recovery, chain = Recovery(sigma=tuple(sigma), weight=weight), self.visible_chain
         # a step takes x' - x~ to (1 - step c / sigma^2) (x' - x~)
-        if chain.temperature is not None and not chain.metropolis and chain.step * weight >= 2 * sigma[0] ** 2:
+        if chain.unlimited and chain.step * weight >= 2 * sigma[0] ** 2:
             raise InputError(
                 f"visible_chain: step: {chain.step} overshoots where the noise is {sigma[0]}; it must be below "
                 f"2 sigma^2 / weight = {2 * sigma[0] ** 2 / weight:.3g}. Lower it or 'weight', or raise the smallest "
