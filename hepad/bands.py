@@ -1,9 +1,15 @@
-"""What several trainings of one detector have in common: the median, and the range of the middle 68 % of them.
+"""What several trainings of one detector say together: the median, and where the next one is expected.
 
-    median = Q(1/2),    low = Q(0.16),    high = Q(0.84)        Q: quantiles over trainings, interpolated linearly
+n trainings that differ by their seed alone have the values x_i on the same test events. Their scatter is that of the
+trainings; the test events move all of them together and have an uncertainty of their own, the interval
+[x_i - d_i, x_i + u_i] of each evaluation. Of the true value of one more training the median is off by
 
-The range is the scatter of trainings that differ by their seed alone. The statistical intervals of the evaluations,
-which the samples have, do not enter: all trainings see the same test events.
+    m - low = sqrt( T² s² (1 + 1/n) + d² ),    high - m = sqrt( T² s² (1 + 1/n) + u² )
+
+s the standard deviation of the x_i, T the quantile of Student's t with n - 1 degrees of freedom at the level of all
+intervals (1.84 for two trainings, 1.32 for three), d and u the means of d_i and u_i. The true value of one more
+training lies in [low, high] with 68 %; the band of one training is the interval of its counts, and says nothing of the
+scatter of trainings. 1/ε_B is positive and skewed: of it, the logarithms are taken.
 """
 
 from collections.abc import Iterable
@@ -11,20 +17,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
+from hepad.efficiency import LEVEL
 from hepad.errors import InputError
 from hepad.evaluation import Evaluation
 from hepad.tables import ordered, write_rows
 
-BAND = (0.16, 0.84)
 COLUMNS = ("task", "detector", "signal", "trainings", "quantity", "at", "median", "low", "high")
 
 
 class Band(NamedTuple):
     """ε_S against ε_B of the trainings of one detector: the median and the range [low, high].
 
-    Of one training, the range is the interval of the signal's counts. ``n_background_passed``: of the training with the
-    fewest. ``auc``: (value, low, high), median and range alike.
+    ``n_background_passed``: of the training with the fewest. ``auc``: (value, low, high), median and range alike.
     """
 
     eps_b: np.ndarray
@@ -36,48 +42,60 @@ class Band(NamedTuple):
     trainings: int
 
 
-def band(evaluations: list[Evaluation], points: int = 200) -> Band:
-    """The trainings of one detector on the same samples as one curve, at ε_B that all of them reach."""
+def band(evaluations: list[Evaluation], of: str = "curve", points: int = 200) -> Band:
+    """The trainings of one detector on the same samples as one curve, at ε_B that all of them reach.
+
+    ``of``: 'curve' of jets, or 'events' as a trigger counts them.
+    """
     if not evaluations:
         raise InputError("trainings: there is none to draw. Give the task a seed.")
-    curves = [evaluation.curve for evaluation in evaluations]
+    curves, auc = [getattr(e, of) for e in evaluations], _joined([e.auc for e in evaluations])
     if len(curves) == 1:
-        return Band(*curves[0], auc=tuple(evaluations[0].auc), trainings=1)
+        return Band(*curves[0], auc=auc, trainings=1)
     grid = np.geomspace(max(curve.eps_b[0] for curve in curves), 1, points)
-    of = np.stack([np.interp(np.log(grid), np.log(curve.eps_b), curve.eps_s) for curve in curves])
-    passed = [np.interp(np.log(grid), np.log(curve.eps_b), curve.n_background_passed) for curve in curves]
-    low, high = np.quantile(of, BAND, axis=0)
-    auc = _range([evaluation.auc.value for evaluation in evaluations])
-    return Band(grid, np.median(of, axis=0), low, high, np.min(passed, axis=0), auc, len(curves))
+    names = ("eps_s", "low", "high", "n_background_passed")
+    found = [[np.interp(np.log(grid), np.log(c.eps_b), getattr(c, name)) for c in curves] for name in names]
+    return Band(grid, *together(*found[:3]), np.min(found[3], axis=0), auc=auc, trainings=len(curves))
 
 
-def bands(records: Iterable[dict]) -> tuple[dict[str, Band], dict[str, str]]:
+def together(values, low, high, most: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median and range of n trainings, from their values and intervals (n,) or (n, P); within [0, most]."""
+    values, low, high = (np.asarray(x, float) for x in (values, low, high))
+    n, middle = len(values), np.median(values, axis=0)
+    spread = 0.0
+    if n > 1:
+        spread = stdtrit(n - 1, 0.5 + LEVEL / 2) ** 2 * values.var(axis=0, ddof=1) * (1 + 1 / n)
+    down, up = (np.sqrt(spread + np.mean(x, axis=0) ** 2) for x in (values - low, high - values))
+    return middle, np.maximum(middle - down, 0), np.minimum(middle + up, most)
+
+
+def bands(records: Iterable[dict], of: str = "curve") -> tuple[dict[str, Band], dict[str, str]]:
     """Bands and groups of the detectors of one task and signal, by label; records as in :mod:`hepad.tables`."""
     trainings, groups = {}, {}
     for record in records:
         trainings.setdefault(record["label"], []).append(record["evaluation"])
         groups[record["label"]] = record["group"]
-    return {label: band(of) for label, of in trainings.items()}, groups
+    return {label: band(evaluations, of) for label, evaluations in trainings.items()}, groups
 
 
 def rows(records: Iterable[dict]) -> list[dict]:
     """Rows with the keys ``COLUMNS``, one per detector, signal and quantity: 'auc', 'eps_s' at ε_B, '1/eps_b' at ε_S.
 
-    Of one training there is no range. What one of the trainings does not resolve has no median.
+    What one of the trainings does not resolve has no median.
     """
     of: dict[tuple, list[Evaluation]] = {}
     for record in ordered(records):
         of.setdefault((record["task"], record["detector"], record["signal"]), []).append(record["evaluation"])
     found = []
     for key, evaluations in of.items():
-        points = [("auc", None, [e.auc.value for e in evaluations])]
+        points = [("auc", None, _joined([e.auc for e in evaluations]))]
         for same in zip(*(e.working_points for e in evaluations), strict=True):
-            points.append(("eps_s", same[0].eps_b, [p.eps_s.value for p in same if p.resolved]))
+            known = [p.eps_s[:3] for p in same] if all(p.resolved for p in same) else None
+            points.append(("eps_s", same[0].eps_b, _joined(known)))
         for same in zip(*(e.rejections for e in evaluations), strict=True):
-            points.append(("1/eps_b", same[0].eps_s, [r.inverse_eps_b for r in same if r.resolved]))
-        for quantity, at, values in points:
-            known = _range(values) if len(values) == len(evaluations) else (None, None, None)
-            known = known if len(evaluations) > 1 else (known[0], None, None)
+            known = [(r.inverse_eps_b, r.low, r.high) for r in same] if all(r.resolved for r in same) else None
+            points.append(("1/eps_b", same[0].eps_s, _joined(known, logarithms=True)))
+        for quantity, at, known in points:
             found.append(dict(zip(COLUMNS, (*key, len(evaluations), quantity, at, *known), strict=True)))
     return found
 
@@ -87,5 +105,10 @@ def write_bands(path: str | Path, records: Iterable[dict]) -> None:
     write_rows(path, COLUMNS, rows(records))
 
 
-def _range(values: list[float]) -> tuple[float, float, float]:
-    return (float(np.median(values)), *(float(x) for x in np.quantile(values, BAND)))
+def _joined(values: list[tuple] | None, logarithms: bool = False) -> tuple[float | None, float | None, float | None]:
+    """:func:`together` of (value, low, high) of each training; of their logarithms, if asked; None if not known."""
+    if values is None:
+        return (None, None, None)
+    columns = np.array(values, float).T
+    found = np.exp(together(*np.log(columns), most=np.inf)) if logarithms else together(*columns)
+    return tuple(float(x) for x in found)

@@ -16,6 +16,8 @@ Weights of both signs need no other formula. Then the Clopper-Pearson interval a
     low  = BetaQuantile(α/2;     k,     n - k + 1),  0 if k = 0
     high = BetaQuantile(1 - α/2; k + 1, n - k),      1 if k = n
 
+Where rows are not independent, sums of squares are sums over clusters of them: :mod:`hepad.clusters`.
+
 Events may stand in groups of neighbouring scores, [l_g, h_g], which do not overlap (:mod:`hepad.top_scores`); an event
 of its own is a group with l = h. A group counts if l_g > t, and half if l_g <= t < h_g. A threshold that is found for
 a sample, h_g of a group or just below an l_g, is in no group of it: what passes there is exact.
@@ -26,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betaincinv  # not scipy.stats.beta: importing that takes a second in every job
 
+from hepad.clusters import Clusters, Shared
 from hepad.errors import InputError
 
 LEVEL = 0.683
@@ -89,7 +92,7 @@ def binomial(w, w2, cross, whole: "Whole", plain: bool) -> tuple[np.ndarray, np.
 
 
 class Whole(NamedTuple):
-    """A whole sample: the number of its events, Σ w, Σ w² and max |w|."""
+    """A whole sample: the number of its events, Σ w, Σ_c W_c² and max |w|."""
 
     n: int
     w: float
@@ -103,11 +106,12 @@ class Tail(NamedTuple):
     Attributes
     ----------
     lowest, scores: (m,), rising, the lowest and the highest score of each group; one array if all are single events
-    n, w, w2, cross: (m+1,), events, Σ w y, Σ w² y² and Σ w² y from each index upwards; the last is 0; those that are
-        equal are one array
+    n, w, w2, cross: (m+1,), events, Σ w y, Σ w² y² and Σ w² y, of clusters as above, from each index upwards; the last
+        is 0; those that are equal are one array
     cuts, climb: (c,), indices at which a threshold can cut, which is not within ties, falling from m, and the largest
         Σ w y from there or from a higher cut upwards
     whole: the sample, whatever y is
+    shared: rows that share a cluster with others, for what is more than a sum over rows; None if there are none
     """
 
     lowest: np.ndarray
@@ -119,6 +123,7 @@ class Tail(NamedTuple):
     cuts: np.ndarray
     climb: np.ndarray
     whole: Whole
+    shared: Shared | None = None
 
     @property
     def n_eff(self) -> float:
@@ -152,18 +157,38 @@ class Tail(NamedTuple):
         value, low, high = (float(x) for x in self.intervals(threshold))
         return Efficiency(value, low, high, int(self.count(threshold)), self.whole.n)
 
-    def resolved(self, threshold: float) -> bool:
-        """Whether at least MIN_COUNT events pass; weighted events count by their effective number."""
+    def independent(self, threshold: float) -> float:
+        """Effective number of independent events that pass, (Σ w)² / Σ w² of what is above; 0 if nothing is."""
         w, w2 = self.above(threshold, self.w, self.w2)
-        return bool(w > 0 and w**2 >= MIN_COUNT * w2 * (1 - ROUNDING))
+        return float(w**2 / w2) if w > 0 and w2 > 0 else 0.0
+
+    def resolved(self, threshold: float) -> bool:
+        """Whether at least MIN_COUNT independent events pass."""
+        return self.independent(threshold) >= MIN_COUNT * (1 - ROUNDING)
+
+    def exceeding(self, eps) -> np.ndarray:
+        """The largest score that with all above it makes more than ``eps`` > 0; below all if none does."""
+        first = self._budget(eps)
+        return np.where(first == 0, np.nextafter(self.lowest[0], -np.inf), self.scores[first - 1])
 
     def at_most(self, eps) -> np.ndarray:
-        """The smallest threshold that it and all above it pass at most the fraction ``eps``, for each eps > 0."""
-        # the events from index ``first`` upwards fit the budget; the score just below them is the smallest threshold
-        first = self.cuts[
-            np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 + ROUNDING), side="right") - 1
-        ]
-        return np.where(first == 0, np.nextafter(self.lowest[0], -np.inf), self.scores[first - 1])
+        """The threshold, for each eps > 0, that passes as much as fits into ``eps``, and so do all above it.
+
+        Any number from the highest score that fails to below the lowest that passes is one: it is the middle, which
+        rounding does not reach, as a float32 if there is one in between. If nothing passes it is the highest score.
+        """
+        first = self._budget(eps)
+        fails = np.where(first == 0, np.nextafter(self.lowest[0], -np.inf), self.scores[first - 1])
+        passes = np.where(first == len(self.scores), fails, self.lowest[np.minimum(first, len(self.scores) - 1)])
+        middle = np.where(first == 0, fails, fails + (passes - fails) / 2)
+        with np.errstate(over="ignore"):
+            short = middle.astype(np.float32).astype(float)
+        middle = np.where((fails <= short) & (short < passes), short, middle)
+        return np.where((first > 0) & (middle < passes), middle, fails)
+
+    def _budget(self, eps) -> np.ndarray:
+        """Index from which upwards the events fit the budget, and from any higher cut, too."""
+        return self.cuts[np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 + ROUNDING), side="right") - 1]
 
     def reaching(self, eps) -> np.ndarray:
         """The largest score such that it and all above it make at least ``eps``, for each; the lowest if none does."""
@@ -184,16 +209,22 @@ class Tail(NamedTuple):
     def mean(self, values) -> tuple[float, float]:
         """Weighted mean m of ``values`` v (m,), given in the order of ``scores``, and the variance of that mean.
 
-        With p = w / Σw, var m = Σ p² (v - m)² / (1 - 2 Σp³ / Σp² + Σp²); the denominator removes the bias that m
-        comes from the same events, and is 1 - 1/n for equal weights. Weights of both signs need no other formula. In
-        a group of n events Σ p³ is taken for Σp Σp² / n, which it is for equal ones.
+        With p = w / Σw, var m = Σ_c (Σ_{i in c} p (v - m))² / (1 - 2 Σp³ / Σp² + Σp²), c the clusters; the denominator
+        removes the bias that m comes from the same events, and is 1 - 1/n for equal weights. Weights of both signs
+        need no other formula. In a group of n events Σ p³ is taken for Σp Σp² / n, which it is for equal ones.
         """
         p, p2 = -np.diff(self.w) / self.w[0], -np.diff(self.w2) / self.w[0] ** 2
         mean, squares, cubes = p @ values, self.w2[0] / self.w[0] ** 2, -np.sum(p * p2 / np.diff(self.n))
-        return float(mean), float(p2 @ (values - mean) ** 2 / (1 - 2 * cubes / squares + squares))
+        variance = p2 @ (values - mean) ** 2
+        if self.shared is not None:  # Σ A_c² takes one value for a cluster, that of its lowest row
+            cluster, scores, weights, added, times = self.shared
+            off = values[np.searchsorted(self.scores, scores)] - mean
+            together = np.bincount(cluster, weights * off) ** 2
+            variance += times * (together.sum() - added @ off**2) / self.w[0] ** 2
+        return float(mean), float(max(variance, 0.0) / (1 - 2 * cubes / squares + squares))
 
 
-def tail(name: str, scores, weights=None) -> Tail:
+def tail(name: str, scores, weights=None, cluster=None) -> Tail:
     """Order a sample by score.
 
     Parameters
@@ -201,6 +232,7 @@ def tail(name: str, scores, weights=None) -> Tail:
     name: 'background' or 'signal', for the message of the InputError that bad input raises
     scores: (n,), n > 0, finite
     weights: (n,), finite, of either sign, of positive sum; None for unit weights
+    cluster: (n,) integers, rows that share one are not independent; None: all are
     """
     scores, weights = checked(name, scores, weights)
     if scores.size == 0:
@@ -211,8 +243,14 @@ def tail(name: str, scores, weights=None) -> Tail:
             "Check them: a generator's negative weights come with more positive ones."
         )
     weights = weights / weights[0] if weights.min() == weights.max() else weights  # equal weights are counts
-    whole = Whole(len(scores), float(weights.sum()), float(weights @ weights), float(np.abs(weights).max()))
-    return ordered(scores, weights, np.ones(len(scores)), whole)
+    clusters = Clusters(cluster, scores)
+    w2, cross = clusters.products(weights, weights), weights * clusters.total(weights)
+    order = np.argsort(scores)
+    if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their sums, so that all round alike
+        order = np.lexsort((cross, w2, weights, scores))
+    whole = Whole(len(scores), float(weights.sum()), float(cross.sum()), float(np.abs(weights).max()))
+    shared, scores = clusters.shared(scores, weights), scores[order]
+    return grouped(scores, scores, np.ones(len(scores)), weights[order], w2[order], cross[order], whole, shared)
 
 
 def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
@@ -231,21 +269,11 @@ def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
     return scores, weights
 
 
-def ordered(scores, weights, y, whole: Whole) -> Tail:
-    """A :class:`Tail` of single events in any order; equal events in another order give the same one."""
-    order = np.argsort(scores)
-    if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their weights, so that sums round alike
-        order = np.lexsort((y, weights, scores))
-    wy, w2y = (weights * y)[order], (weights**2 * y)[order]
-    scores = scores[order]
-    return grouped(scores, scores, np.ones(len(scores)), wy, wy**2, w2y, whole)
-
-
-def grouped(lowest, scores, n, w, w2, cross, whole: Whole) -> Tail:
+def grouped(lowest, scores, n, w, w2, cross, whole: Whole, shared: Shared | None = None) -> Tail:
     """A :class:`Tail` of groups that rise and do not overlap; n, w, w2, cross: (m,), the sums of each."""
     of: list[np.ndarray] = []
     for x in (n, w, w2, cross):
         same = [i for i, earlier in enumerate((n, w, w2)[: len(of)]) if np.array_equal(x, earlier)]
         of.append(of[same[0]] if same else np.append(np.cumsum(x[::-1])[::-1], 0.0))
     cuts = np.flatnonzero(np.concatenate([[True], lowest[1:] > scores[:-1], [True]]))[::-1]
-    return Tail(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), whole)
+    return Tail(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), whole, shared)

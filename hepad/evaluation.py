@@ -1,7 +1,10 @@
 """Signal efficiencies, rejections and AUC of a score, each with its uncertainty.
 
-Working point of background efficiency ε_B: t(ε_B) = min {t : ε(t) on background <= ε_B}; then ε_S = ε(t) on signal,
-where ε and its interval are those of :mod:`hepad.efficiency`. An event passes t if its score is above t.
+Working point of background efficiency ε_B: t(ε_B), in the middle between two scores of background events, is as low as
+ε(t) <= ε_B on background allows; then ε_S = ε(t) on signal, ε that of :mod:`hepad.efficiency`. An event passes t if its
+score is above t. What is quoted is ε_S at the threshold whose *true* background efficiency is ε_B, and 1/ε_B at that
+whose true signal efficiency is ε_S: their intervals have the counts of both samples in them
+(:mod:`hepad.order_statistics`).
 
 AUC from the placements of the signal events in the background, and the reverse (E. DeLong et al. 1988; X. Sun and
 W. Xu 2014), where ties count half:
@@ -9,28 +12,30 @@ W. Xu 2014), where ties count half:
     V_i = [ #(b < s_i) + ½ #(b = s_i) ] / n_B,   V_j = [ #(s > b_j) + ½ #(s = b_j) ] / n_S
     AUC = mean V_i = mean V_j,                   σ² = var(V_i) / n_S + var(V_j) / n_B
 
+The interval is Clopper and Pearson's of the binomial experiment of that value and variance, n_eff = AUC (1 - AUC) / σ²,
+which bends away from 0 and 1 as it must; with perfect separation, σ = 0, n_eff is that of the smaller sample. Rows that
+are not independent, as two jets of one event, count as clusters (:mod:`hepad.clusters`).
+
 Weights, of either sign, stand for counts: sums and means are weighted, as those of a generator at next-to-leading order
 have to be. Where ε(t) is not monotonic for it, t(ε_B) is the lowest threshold that neither it nor a higher one exceeds
-the budget at.
-
-All intervals are central, at the level ``LEVEL``. The interval of ε_S is that of the signal sample at the given
-threshold; how well the background sample fixes the threshold is said by the interval of ε_B beside it.
+the budget at. All intervals are central, at the level ``LEVEL``.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
-from hepad.efficiency import LEVEL, Efficiency, Tail, clopper_pearson, tail
+from hepad.efficiency import Efficiency, Tail, clopper_pearson, tail
 from hepad.errors import InputError
+from hepad.order_statistics import at_truth, efficiency_at_truth
 
 EPS_B = (1e-1, 1e-2, 1e-3, 1e-4)
 EPS_S = (0.2, 0.3, 0.5)
+INTERVALS = 40  # of a curve
 
 
 class WorkingPoint(NamedTuple):
-    """Threshold for the requested ``eps_b`` and what passes it.
+    """Threshold for the requested ``eps_b``, what passes it, and ε_S where the true background efficiency is ``eps_b``.
 
     ``resolved``: at least MIN_COUNT background events pass; otherwise the sample does not fix the threshold. Nor is a
     point resolved at which the weights of the passing signal sum to less than nothing: its ``eps_s`` is NaN.
@@ -86,7 +91,10 @@ class BinnedEfficiency(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Everything that is measured of one detector on one signal."""
+    """Everything that is measured of one detector on one signal.
+
+    Rows are probe jets, but for ``events``: the curve as a trigger counts, an event by its highest score.
+    """
 
     n_background: int
     n_signal: int
@@ -94,10 +102,11 @@ class Evaluation(NamedTuple):
     working_points: list[WorkingPoint]
     rejections: list[Rejection]
     curve: Curve
+    events: Curve
 
 
 def threshold_at(background_scores, eps_b: float, weights=None) -> float:
-    """Smallest threshold that at most the fraction ``eps_b`` of the background passes.
+    """Threshold that as much of the background passes as fits into the fraction ``eps_b``: :meth:`Tail.at_most`.
 
     It is a function of background alone, because a trigger threshold is set before any signal is known: a threshold
     that has seen a signal is not blind. Ties never exceed the budget: then fewer events pass.
@@ -116,7 +125,7 @@ def efficiencies(background, signal, eps_b=EPS_B, background_weights=None, signa
     b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     points = []
     for request, threshold in zip(eps_b, b.at_most(_fractions("eps_b", eps_b)).tolist(), strict=True):
-        on_b, on_s = b.efficiency(threshold), s.efficiency(threshold)
+        on_b, on_s = b.efficiency(threshold), efficiency_at_truth(b, request, s, threshold)
         resolved = b.resolved(threshold) and not np.isnan(on_s.value)
         points.append(WorkingPoint(float(request), threshold, on_b.passed, on_b, on_s, resolved))
     return points
@@ -130,7 +139,8 @@ def rejections(background, signal, eps_s=EPS_S, background_weights=None, signal_
     b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     results = []
     for request, threshold in zip(eps_s, s.at_least(_fractions("eps_s", eps_s)).tolist(), strict=True):
-        on_b, resolved = b.efficiency(threshold), b.resolved(threshold)
+        on_b = efficiency_at_truth(s, request, b, threshold)
+        resolved = b.resolved(threshold) and on_b.low > 0
         inverse, upper = (1 / on_b.value, 1 / on_b.low) if resolved else (np.nan, np.nan)
         results.append(Rejection(float(request), threshold, on_b.passed, inverse, 1 / on_b.high, upper, resolved))
     return results
@@ -140,20 +150,25 @@ def roc(background, signal, points: int = 200, background_weights=None, signal_w
     """ε_S at up to ``points`` background efficiencies, equally spaced in log ε_B from 1/n_B to 1.
 
     The efficiencies given are those reached, which differ from those asked for where scores tie; each is listed once.
-    With weights of both signs those thresholds are left out at which ε_B is below that of a higher one, or ε_S below 0.
+    Intervals are computed at ``INTERVALS`` of them; in between, their lengths are interpolated. With weights of both
+    signs those thresholds are left out at which ε_B is below that of a higher one, or ε_S below 0.
     """
     b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     thresholds = np.unique(b.at_most(np.geomspace(1 / b.whole.n, 1, points)))[::-1]
     eps_b, eps_s = b.intervals(thresholds)[0], s.intervals(thresholds)[0]
     rising = np.nan_to_num(eps_b) > np.append(0, np.fmax.accumulate(np.nan_to_num(eps_b))[:-1])
-    thresholds = thresholds[rising & ~np.isnan(eps_s)]
-    return Curve(b.intervals(thresholds)[0], *s.intervals(thresholds), b.count(thresholds))
+    thresholds, eps_b, eps_s = (x[rising & ~np.isnan(eps_s)] for x in (thresholds, eps_b, eps_s))
+    some = np.unique(np.linspace(0, len(thresholds) - 1, INTERVALS).round().astype(int))
+    low, high = at_truth(b, eps_b[some], s, thresholds[some])
+    x = np.log(eps_b)
+    down, up = (np.interp(x, x[some], width) for width in (eps_s[some] - low, high - eps_s[some]))
+    return Curve(eps_b, eps_s, np.maximum(eps_s - down, 0), np.minimum(eps_s + up, 1), b.count(thresholds))
 
 
 def auc(background, signal, background_weights=None, signal_weights=None) -> AUC:
-    """Probability that a signal event scores above a background event, with DeLong's uncertainty, within [0, 1].
+    """Probability that a signal event scores above a background event, with its interval.
 
-    O(n log n). Needs two events of each sample. Perfect separation has variance 0: the interval is then a point.
+    O(n log n). Needs two events of each sample.
     """
     b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
     for name, sample in (("background", b), ("signal", s)):
@@ -164,12 +179,15 @@ def auc(background, signal, background_weights=None, signal_weights=None) -> AUC
             )
     value, from_signal = s.mean(b.placements(s))
     _, from_background = b.mean(s.placements(b))
-    width = ndtri(0.5 + LEVEL / 2) * np.sqrt(from_signal + from_background)
-    value = min(max(value, 0.0), 1.0)  # rounding, or weights of both signs, may lead beyond
-    return AUC(value, float(max(value - width, 0)), float(min(value + width, 1)))
+    value, variance = min(max(value, 0.0), 1.0), from_signal + from_background  # rounding, or weights of both signs
+    n = value * (1 - value) / variance if variance > 0 and 0 < value < 1 else min(b.n_eff, s.n_eff)
+    low, high = (float(x) for x in clopper_pearson(value * n, n))
+    return AUC(value, low, high)
 
 
-def evaluate(background, signal, eps_b=EPS_B, eps_s=EPS_S, background_weights=None, signal_weights=None) -> Evaluation:
+def evaluate(
+    background, signal, eps_b=EPS_B, eps_s=EPS_S, background_weights=None, signal_weights=None, events=None
+) -> Evaluation:
     """Measure one score on one background and one signal sample.
 
     Parameters
@@ -178,15 +196,18 @@ def evaluate(background, signal, eps_b=EPS_B, eps_s=EPS_S, background_weights=No
         :class:`hepad.efficiency.Tail` of a sample that need not be in memory, which has its weights
     eps_b, eps_s: requested background and signal efficiencies in (0, 1]
     background_weights, signal_weights: (n,), of positive sum, also with negative ones; None for unit weights
+    events: background and signal again, each event once with its highest score; None if every row is an event
     """
     b, s = _tail("background", background, background_weights), _tail("signal", signal, signal_weights)
+    curve = roc(b, s)
     return Evaluation(
         n_background=b.whole.n,
         n_signal=s.whole.n,
         auc=auc(b, s),
         working_points=efficiencies(b, s, eps_b),
         rejections=rejections(b, s, eps_s),
-        curve=roc(b, s),
+        curve=curve,
+        events=curve if events is None else roc(*events),
     )
 
 
@@ -250,7 +271,7 @@ def to_json(evaluation: Evaluation) -> dict:
         "auc": evaluation.auc._asdict(),
         "working_points": points,
         "rejections": [rejection._asdict() for rejection in evaluation.rejections],
-        "curve": {name: values.tolist() for name, values in evaluation.curve._asdict().items()},
+        **{of: {k: v.tolist() for k, v in getattr(evaluation, of)._asdict().items()} for of in ("curve", "events")},
     }
 
 
@@ -265,7 +286,7 @@ def from_json(value: dict) -> Evaluation:
             "auc": AUC(**value["auc"]),
             "working_points": points,
             "rejections": [Rejection(**_with_nan(entry)) for entry in value["rejections"]],
-            "curve": Curve(**{name: np.asarray(values) for name, values in value["curve"].items()}),
+            **{of: Curve(**{k: np.asarray(v) for k, v in value[of].items()}) for of in ("curve", "events")},
         }
         return Evaluation(**value | parts)
     except (KeyError, TypeError, AttributeError) as error:

@@ -21,6 +21,7 @@ from hepad.parts import check_rows, read_index
 SCHEMA_VERSION = 4
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
+FIRST_IDS = 10**10  # identifiers of generated events count from multiples of this, one for each chunk
 ABSENT = {"i": -1, "f": np.nan}  # a fact that one of a sample's files lacks, by the kind of its numbers
 
 
@@ -90,6 +91,18 @@ class Events:
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
         groups = {name: {key: value[rows] for key, value in getattr(self, name).items()} for name in GROUPS}
         return Events(**arrays, **groups, meta=self.meta)
+
+    @property
+    def cluster(self) -> np.ndarray:
+        """(N,) int64; rows that share it are not independent: an event's, or crossings around one hard collision.
+
+        Crossings without a hard event are overlaid from a pool of collisions, one for each chunk of the generation
+        (:mod:`hepad.simulation.pileup`); those in which the same one is the hardest fire together.
+        """
+        if (self.meta.get("rate") or {}).get("kind") != "zero_bias" or "hardest_pileup" not in self.truth:
+            return self.event_id
+        hardest = self.truth["hardest_pileup"].astype(np.int64)
+        return np.where(hardest < 0, -1 - self.event_id, self.event_id // FIRST_IDS * 2**32 + hardest)
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """All arrays with their names in a file: 'jet', ..., 'truth/hard_pt', ..., 'facts/run', ..."""

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
 import numpy as np
 
+from hepad.clusters import ends
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
 from hepad.io import append_array, describe, described, new_hdf5, own_hdf5, provenance, read_array, rows_of
@@ -26,7 +28,7 @@ if TYPE_CHECKING:  # importing them takes seconds and 200 MB, in every job that 
 class Features:
     """N events in one representation.
 
-    x: (N, *space.shape) float32; split: (N,) int8; weight: (N,); event_id: (N,); jet: (N, 4) pt, eta, phi, mass
+    x: (N, *space.shape) float32; split, weight, event_id, cluster, jet: those of the events
     """
 
     x: "torch.Tensor"
@@ -34,13 +36,14 @@ class Features:
     split: np.ndarray
     weight: np.ndarray
     event_id: np.ndarray
+    cluster: np.ndarray
     jet: np.ndarray
 
     @classmethod
     def of(cls, representation: "Representation", events: Events) -> "Features":
         """Represent ``events``."""
         x = representation(events)
-        return cls(x, representation.space, events.split, events.weight, events.event_id, events.jet)
+        return cls(x, representation.space, *(getattr(events, name) for name in BESIDE))
 
     def of_split(self, *names: str) -> "Features":
         """The rows of the named splits."""
@@ -93,7 +96,8 @@ class Features:
         return cls(torch.from_numpy(read_array(file, "x", rows)), Space.of(json.loads(about)), **arrays)
 
 
-BESIDE = ("split", "weight", "event_id", "jet")
+BESIDE = ("split", "weight", "event_id", "cluster", "jet")
+OF_SCORES = BESIDE[1:]
 
 
 def _joined(parts: list[Features]) -> Features:
@@ -157,16 +161,25 @@ def score(
 
 
 def write_scores(path: str | Path, chunks: Iterable[tuple[dict[str, np.ndarray], Features]]) -> None:
-    """Scores of one sample under many detectors, {'detector/seed': (N,)}, with weight, event id and jet beside them."""
+    """Scores of one sample under many detectors, {'detector/seed': (N,)}, with ``OF_SCORES`` beside them."""
     with new_hdf5(path) as file:
         describe(file, kind="hepad scores")
         group = file.create_group("scores")
         for scores, features in chunks:
             for name, values in scores.items():
                 append_array(group, name, values)
-            for name in ("weight", "event_id", "jet"):
+            for name in OF_SCORES:
                 append_array(file, name, getattr(features, name))
             del features
+
+
+class Weighted(NamedTuple):
+    """Scores (n,) and the columns of their rows, see :class:`hepad.events.Events`."""
+
+    scores: np.ndarray
+    weight: np.ndarray
+    event_id: np.ndarray
+    cluster: np.ndarray
 
 
 class Columns(Mapping):
@@ -207,22 +220,28 @@ class Columns(Mapping):
             raise KeyError(name)
         return np.concatenate([self.of_part(n, of_part, [name])[name] for n, of_part in enumerate(rows)])
 
-    def weighted(self, name: str, size: int = 2**14) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """An array and the weights beside it, both (n,), at most ``size`` rows at a time.
+    def weighted(self, name: str, size: int = 2**14) -> Iterator[Weighted]:
+        """An array with what counts its rows beside it, some ``size`` rows and whole clusters at a time.
 
         The beginnings of all files come first, so that what is seen first is like the whole.
         """
         if name not in self._names:
             raise KeyError(name)
-        first = -(-size // len(self._paths))
-        for start, end in ((0, first), (first, None)):
-            for path in self._paths:
-                with own_hdf5(path, "file of scores") as file:
-                    group = file[self._group]
-                    stop = end or max(len(group[name]), len(file["weight"]))
-                    for row in range(start, stop, size):
-                        rows = slice(row, min(row + size, stop))
-                        yield read_array(group, name, rows), read_array(file, "weight", rows)
+        first, rest = -(-size // len(self._paths)), []
+        for number, path in enumerate(self._paths):
+            with own_hdf5(path, "file of scores") as file:
+                cuts = np.append(0, ends(read_array(file, "cluster")))
+            targets = np.append(first, np.arange(first + size, cuts[-1] + size, size))
+            cuts = np.unique(cuts[np.minimum(np.searchsorted(cuts, targets), len(cuts) - 1)])
+            rest += [(number, slice(*rows)) for rows in pairwise(cuts)]
+            if cuts[0] > 0:
+                yield self._weighted(number, name, slice(cuts[0]))
+        yield from (self._weighted(number, name, rows) for number, rows in rest)
+
+    def _weighted(self, part: int, name: str, rows: slice) -> Weighted:
+        of = self.of_part(part, rows, [name])
+        with own_hdf5(self._paths[part], "file of scores") as file:
+            return Weighted(of[name], *(read_array(file, column, rows) for column in Weighted._fields[1:]))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -232,7 +251,7 @@ class Columns(Mapping):
 
 
 def read_scores(path: str | Path) -> tuple[Columns, Columns]:
-    """({'detector/seed': (N,)}, {'weight', 'event_id', 'jet'}) of a file of :func:`write_scores`, or of several.
+    """({'detector/seed': (N,)}, {name of ``OF_SCORES``: (N, ...)}) of a file of :func:`write_scores`, or of several.
 
     Millions of events have many scores: an array is read when it is asked for.
     """
@@ -242,4 +261,4 @@ def read_scores(path: str | Path) -> tuple[Columns, Columns]:
         if described(file, "kind") != "hepad scores" or "scores" not in file:
             raise InputError(f"{path}: no scores of hepad. Delete it and run again.")
         names = [f"{detector}/{seed}" for detector in file["scores"] for seed in file["scores"][detector]]
-    return Columns(paths, "scores", names), Columns(paths, "/", ("weight", "event_id", "jet"))
+    return Columns(paths, "scores", names), Columns(paths, "/", OF_SCORES)

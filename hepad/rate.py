@@ -9,9 +9,10 @@ of :mod:`hepad.efficiency`:
 
 Threshold for the budget B, which asks for ε_B = B P / F, of the total or of the pure rate:
 
-    t̂ = min { t : ε(t') <= ε_B for all t' >= t }
+    t̂ in { t : ε(t') <= ε_B for all t' >= t }, with the largest ε(t)
 
-ε(t) is not monotonic where weights are negative, hence "all". The rate at t̂ never exceeds the budget, also with ties.
+ε(t) is not monotonic where weights are negative, hence "all". All t̂ of the gap between two scores pass the same events;
+it is the middle of that gap, which rounding does not reach. The rate at t̂ never exceeds the budget, also with ties.
 
 What is wanted of a signal is ε_S at the true rate B. Its interval has the uncertainty of the threshold and that of the
 signal's counts: :mod:`hepad.order_statistics`.
@@ -68,7 +69,8 @@ class Point(NamedTuple):
     threshold: events above it pass
     threshold_low, threshold_high: interval of the threshold whose true rate is the budget; inf where no event is above
     total, pure, overlap: rates at ``threshold``; the latter None without a menu
-    resolved: at least MIN_COUNT events (effective) pass; otherwise the sample does not fix the threshold
+    independent: effective number of independent events that pass, by their weights and by what they share
+    resolved: at least MIN_COUNT independent events pass; otherwise the sample does not fix the threshold
     remark: what is to be known before the numbers are used, in words; '' if nothing
     """
 
@@ -82,6 +84,7 @@ class Point(NamedTuple):
     total: Rate
     pure: Rate | None
     overlap: Rate | None
+    independent: float
     resolved: bool
     remark: str
 
@@ -169,7 +172,7 @@ def scale_of(name: str, declared: dict | None, meta: dict) -> Scale:
 
 
 def at_budget(background: Sample, scale: Scale, budget_hz: float, of: str = "total", prescale: float = 1.0) -> Point:
-    """The smallest threshold whose rate on the sample is within the budget, and its rates.
+    """The threshold whose rate on the sample comes nearest to the budget from below, and its rates.
 
     Parameters
     ----------
@@ -197,8 +200,9 @@ def at_budget(background: Sample, scale: Scale, budget_hz: float, of: str = "tot
     rates = {name: _rate(getattr(background, name), threshold, scale.hz / prescale) for name in RATES}
     return Point(
         float(budget_hz), of, float(prescale), eps_b, threshold,
-        min(float(tail.at_most(many)), threshold), max(float(tail.reaching(few)), threshold),
-        **rates, resolved=tail.resolved(threshold), remark=_remark(tail, eps_b, threshold, rates[of], scale),
+        min(float(tail.exceeding(many)), threshold), max(float(tail.reaching(few)), threshold),
+        **rates, independent=tail.independent(threshold), resolved=tail.resolved(threshold),
+        remark=_remark(tail, eps_b, threshold, rates[of], scale),
     )  # fmt: skip
 
 
@@ -212,9 +216,7 @@ def gain(point: Point, background: Sample, signal: Sample) -> Gain:
     tail = getattr(background, point.of)
 
     def at_true_rate(counted: Tail) -> Efficiency:
-        value = counted.efficiency(point.threshold)
-        low, high = efficiency_at_truth(tail, point.eps_b, counted)
-        return _prescaled(value._replace(low=min(low, value.value), high=max(high, value.value)), point.prescale)
+        return _prescaled(efficiency_at_truth(tail, point.eps_b, counted, point.threshold), point.prescale)
 
     counting = _prescaled(signal.total.efficiency(point.threshold), point.prescale)
     if signal.pure is None:
@@ -255,7 +257,7 @@ def _remark(tail: Tail, eps_b: float, threshold: float, rate: Rate, scale: Scale
             f"{count} events pass, fewer than {MIN_COUNT}: the sample does not fix the threshold. "
             f"{MIN_COUNT} need a sample of about {need:.2g}."
         )
-    tied = np.count_nonzero(tail.scores == threshold)
+    tied = np.count_nonzero(tail.scores == tail.exceeding(eps_b))
     if tied > 1:
         return f"{tied} events tie at the threshold and do not pass: with them the rate would exceed the budget."
     return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hepad.clusters import ends
 from hepad.errors import InputError
 from hepad.events import Events, concatenate
 from hepad.features import read_scores
@@ -19,7 +20,7 @@ Rows = tuple[Events, dict[str, np.ndarray]]  # n events and {'detector/seed': (n
 
 
 class ScoredSample:
-    """Test events without their constituents and the scores of all trainings, in chunks of whole crossings.
+    """Test events without their constituents and the scores of all trainings, in chunks of whole clusters.
 
     Parameters
     ----------
@@ -41,19 +42,25 @@ class ScoredSample:
             raise self._differ()
 
     def __iter__(self) -> Iterator[Rows]:
-        """All rows; those of one crossing, several probe jets, lie beside each other, as all readers write them."""
-        held: Rows | None = None
+        """All rows, of every cluster (:attr:`hepad.events.Events.cluster`) all together.
+
+        The jets of one event lie beside each other, as all readers write them; crossings that share a pool of
+        collisions are one part.
+        """
+        held: list[Rows] = []
         for part in range(len(self.sizes)):
             for rows in self._of_part(part):
-                events, scores = rows if held is None else _joined([held, rows])
-                ids = events.event_id
-                end = len(ids) - np.argmax(np.append(ids[::-1] != ids[-1:], True))  # where the last crossing begins
-                held = _taken((events, scores), np.arange(end, len(ids)))  # copies: a view would keep the chunk
+                held.append(rows)
+                cluster = np.concatenate([events.cluster for events, _ in held])
+                end = np.append(0, ends(cluster)[:-1])[-1]  # the last cluster may go on
                 if end:
-                    yield _taken((events, scores), slice(end))
-                del rows, events, scores, ids
-        if held is not None and len(held[0]):
-            yield held
+                    together = _joined(held)
+                    held = [_taken(together, np.arange(end, len(cluster)))]  # copies: a view would keep the chunk
+                    yield _taken(together, slice(end))
+                    del together
+                del rows
+        if sum(len(events) for events, _ in held):
+            yield _joined(held)
 
     def beginning(self, most: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
         """At most so many rows in chunks, of every part its share; the events' constituents, too, if asked."""

@@ -21,8 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepad.efficiency import Efficiency, Tail, Whole, binomial, checked, grouped, interval, ordered
+from hepad.clusters import Clusters, Shared
+from hepad.efficiency import Efficiency, Tail, Whole, binomial, checked, grouped, interval
 from hepad.errors import InputError
+from hepad.features import Weighted
 
 GROUPS = 2**15  # G: r = 5e-4 for a million events, 1.3e-3 for 10⁹
 
@@ -59,15 +61,18 @@ class Top:
         if not groups >= 2:
             raise InputError(f"rate: {groups} groups of scores are too few, take 2 or more.")
         self.name, self.groups = name, groups
-        self.n, self.held, self.parts = 0, 0, []  # the parts: arrays (scores, weights, a) of single events
+        self.n, self.held = 0, 0
+        self.parts: list[Merged] = []  # of single events
         self.merged: Merged | None = None  # all events before those
-        self.sums = np.zeros(2)  # Σ w, Σ w²
-        self.accepted = np.zeros(4)  # Σ w a, Σ w² a², Σ w² a, number with a > 0
-        self.range = (np.inf, -np.inf)  # of the weights
-        self.fractional, self.with_menu = False, None
+        self.shared: list[Shared] = []  # of the first events
+        self.left = 0.0  # Σ w² of rows of clusters of several that are not kept
+        self.with_menu: bool | None = None
+        self.fractional = False
+        self.accepted = 0  # events with a > 0
+        self.totals, self.range = np.zeros(8), (np.inf, -np.inf)  # sums of all; of the weights
 
-    def add(self, scores, weights=None, menu=None) -> None:
-        """Add events.
+    def add(self, scores, weights=None, menu=None, cluster=None) -> None:
+        """Add events, of every cluster all.
 
         Parameters
         ----------
@@ -75,6 +80,7 @@ class Top:
         weights: (n,), finite, of any sign; None for unit weights
         menu: (n,) in [0, 1], how often the menu accepts each event (:mod:`hepad.menu`), or bool; the same choice of
             having it or not in all chunks
+        cluster: (n,) integers, those that share one are not independent (:mod:`hepad.clusters`); None: all are
         """
         scores, weights = checked(self.name, scores, weights)
         if (menu is not None) != self.with_menu and self.with_menu is not None:
@@ -85,57 +91,85 @@ class Top:
             raise InputError(f"rate: the menu's acceptance of '{self.name}' must be one number in [0, 1] per event.")
         if not len(scores):
             return
-        w2 = weights**2
+        clusters, wa = Clusters(cluster, scores), weights * a
+        sums = [np.ones(len(scores)), weights, clusters.products(weights, weights), weights * clusters.total(weights)]
+        if self.with_menu:
+            sums += [wa, clusters.products(wa, wa), clusters.products(weights, wa), wa * clusters.total(weights)]
+        part = Merged(scores, scores, np.stack(sums))
         self.n += len(scores)
-        self.sums += weights.sum(), w2.sum()
-        self.accepted += weights @ a, w2 @ a**2, w2 @ a, np.count_nonzero(a)
+        self.totals[: len(sums)] += part.sums.sum(axis=1)
+        self.accepted += np.count_nonzero(a)
         self.fractional |= bool(np.any((a > 0) & (a < 1)))
         self.range = min(self.range[0], weights.min()), max(self.range[1], weights.max())
-        self.parts.append((scores, weights, a))
+        self._share(clusters.shared(scores, weights))
+        self.parts.append(part)
         self.held += len(scores)
         if self.held > 2 * self.groups:
             self._merge()
+
+    def _share(self, rows: Shared | None) -> None:
+        """Keep the rows of clusters of several, if there are not many already."""
+        if rows is None:
+            return
+        if sum(len(part.cluster) for part in self.shared) > self.groups:
+            self.left += float(rows.weights @ rows.weights)
+        else:
+            number = 1 + max((part.cluster[-1] for part in self.shared), default=-1)
+            self.shared.append(rows._replace(cluster=rows.cluster + number))
 
     def sample(self) -> Sample:
         """The sample; InputError if it is empty or its weights do not sum to more than 0."""
         if not self.n:
             raise InputError(f"rate: the sample '{self.name}' is empty. Check its selection and its split.")
-        if self.sums[0] <= 0:
+        if self.totals[1] <= 0:
             raise InputError(
-                f"rate: the weights of '{self.name}' sum to {self.sums[0]:.6g}, but a rate needs a sum above 0. "
+                f"rate: the weights of '{self.name}' sum to {self.totals[1]:.6g}, but a rate needs a sum above 0. "
                 "Check them: a generator's negative weights come with more positive ones."
             )
-        (low, high), accepted = self.range, self.accepted
-        whole = Whole(self.n, *self.sums.tolist(), max(abs(low), abs(high)))
-        if low == high:  # equal weights are counts
-            whole = Whole(self.n, float(self.n), float(self.n), 1.0)
-            accepted = accepted / (high, high**2, high**2, 1)
-        total, pure, overlap = self._tails(whole)
+        low, high = self.range
+        unit = high if low == high else None  # equal weights are counts
+        lowest, highest, sums = self._sorted()
+        (n, *of_sample), totals = self._counts(sums, unit), self._counts(self.totals, unit)
+        whole = Whole(self.n, float(totals[1]), float(totals[2]), 1.0 if unit else max(abs(low), abs(high)))
+        w, w2, cross, *of_menu = of_sample
+        total = grouped(lowest, highest, n, w, w2, cross, whole, self._shared(unit or 1.0))
         if not self.with_menu:
             return Sample(self.name, total)
-        counts = binomial(*(np.asarray(x) for x in accepted[:3]), whole, low == high and not self.fractional)
-        menu = Efficiency(*(float(x) for x in interval(*counts)), int(accepted[3]), self.n)
+        wa, square, product, cross_a = of_menu
+        pure = grouped(lowest, highest, n, w - wa, w2 - 2 * product + square, cross - cross_a, whole)
+        overlap = grouped(lowest, highest, n, wa, square, cross_a, whole)
+        plain = totals[4] == totals[5] == totals[7] and total.plain
+        counts = binomial(totals[4], totals[5], totals[7], whole, plain)
+        menu = Efficiency(*(float(x) for x in interval(*counts)), self.accepted, self.n)
         return Sample(self.name, total, pure, overlap, menu)
 
-    def _tails(self, whole: Whole) -> list[Tail | None]:
-        """Of all events, of those that the menu does not accept, and of those that it accepts."""
-        equal, unit = self.range[0] == self.range[1], self.range[1]
-        if self.merged is None:
-            scores, weights, a = (np.concatenate(arrays) for arrays in zip(*self.parts, strict=True))
-            weights = np.ones(len(weights)) if equal else weights
-            ys = (np.ones(len(a)), 1 - a, a) if self.with_menu else (np.ones(len(a)),)
-            return [*(ordered(scores, weights, y, whole) for y in ys), None, None][:3]
-        self._merge()
-        lowest, highest, (n, *sums) = self.merged
-        if equal:
-            counts = [n, n] + [x / unit**power for x, power in zip(sums[2:], (1, 2, 2), strict=False)]
-            sums = counts if self.fractional else [np.rint(x) for x in counts]
-        w, w2, *accepted = sums
-        ys = [(w, w2, w2)]
-        if self.with_menu:
-            wa, w2a2, w2a = accepted
-            ys += [(w - wa, w2 - 2 * w2a + w2a2, w2 - w2a), (wa, w2a2, w2a)]
-        return [*(grouped(lowest, highest, n, *y, whole) for y in ys), None, None][:3]
+    def _sorted(self) -> "Merged":
+        """Single events by score, or if they are too many groups of them."""
+        if self.merged is not None:
+            self._merge()
+            return self.merged
+        scores, _, sums = (np.concatenate(arrays, axis=-1) for arrays in zip(*self.parts, strict=True))
+        order = np.argsort(scores)
+        if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their sums, so that all round alike
+            order = np.lexsort((*sums[::-1], scores))
+        return Merged(scores[order], scores[order], sums[:, order])
+
+    def _counts(self, sums: np.ndarray, unit: float | None) -> np.ndarray:
+        """Sums of weights that are all ``unit`` as counts, which a menu without prescales leaves whole numbers."""
+        if unit is None:
+            return sums
+        power = np.array([0, 1, 2, 2, 1, 2, 2, 2])[: len(sums)]
+        counts = sums / unit ** power.reshape(-1, *(1,) * (sums.ndim - 1))
+        whole = len(sums) if not self.fractional else 4
+        counts[:whole] = np.rint(counts[:whole])
+        return counts
+
+    def _shared(self, unit: float) -> Shared | None:
+        if not self.shared:
+            return None
+        cluster, scores, weights, squares = (np.concatenate(x) for x in zip(*(p[:4] for p in self.shared), strict=True))
+        kept = float(weights @ weights)
+        return Shared(cluster, scores, weights / unit, squares / unit**2, 1 + self.left / kept)
 
     def _merge(self) -> None:
         """Join what is held to at most ``groups`` groups."""
@@ -145,16 +179,17 @@ class Top:
     def _groups(self) -> list["Merged"]:
         """What is held, which is let go."""
         found, self.merged = [] if self.merged is None else [self.merged], None
-        while self.parts:
-            scores, w, a = self.parts.pop()
-            sums = [np.ones(len(w)), w, w**2]
-            sums += [w * a, (w * a) ** 2, w**2 * a] if self.with_menu else []
-            found.append(Merged(scores, scores, np.stack(sums)))
+        found += self.parts
+        self.parts = []
         return found
 
 
 class Merged(NamedTuple):
-    """Groups of events: lowest and highest score (m,) and the sums (3, m) of 1, w, w², or also of w a, w² a², w² a."""
+    """Groups of events: their lowest and highest score (m,), and sums (4, m) over each, or (8, m) with a menu.
+
+    The sums are of 1, w, w², w W, and w a, (w a)², w w a, w a W; squares and products are those of clusters, W is Σ w
+    of a row's cluster (:mod:`hepad.clusters`).
+    """
 
     lowest: np.ndarray
     highest: np.ndarray
@@ -181,9 +216,9 @@ def merge(parts: list[Merged], groups: int) -> Merged:
     return Merged(lowest[first], np.maximum.reduceat(highest, first), sums)
 
 
-def sample(name: str, scores, weights=None, menu=None) -> Sample:
+def sample(name: str, scores, weights=None, menu=None, cluster=None) -> Sample:
     """A sample whose scores are all kept; arguments and errors as those of :class:`Top`."""
-    return collected(name, [(scores, weights, menu)], groups=np.inf)
+    return collected(name, [(scores, weights, menu, cluster)], groups=np.inf)
 
 
 def collected(name: str, chunks: Iterable[tuple], groups: float = GROUPS) -> Sample:
@@ -194,9 +229,21 @@ def collected(name: str, chunks: Iterable[tuple], groups: float = GROUPS) -> Sam
     return top.sample()
 
 
-def threshold_of(background: Iterable[tuple], eps_b: float) -> float:
-    """:func:`hepad.evaluation.threshold_at` of a background in chunks, arguments of :meth:`Top.add`."""
-    return float(collected("background", background).total.at_most(eps_b))
+def rows_and_events(name: str, chunks: Iterable[Weighted]) -> tuple[Tail, Tail]:
+    """A sample row by row, and event by event with the highest score of each: the same if every row is an event."""
+    rows, events = Top(name), Top(name)
+    for scores, weights, event_id, cluster in chunks:
+        rows.add(scores, weights, cluster=cluster)
+        first, highest = per_event(event_id, scores)
+        events.add(highest, weights[first], cluster=cluster[first])
+    of_rows = rows.sample().total
+    return of_rows, of_rows if rows.n == events.n else events.sample().total
+
+
+def threshold_of(background: Iterable[Weighted], eps_b: float) -> float:
+    """:func:`hepad.evaluation.threshold_at` of a background in chunks."""
+    chunks = ((scores, weights, None, cluster) for scores, weights, _, cluster in background)
+    return float(collected("background", chunks).total.at_most(eps_b))
 
 
 def per_event(event_id, scores) -> tuple[np.ndarray, np.ndarray]:

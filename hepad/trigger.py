@@ -17,11 +17,9 @@ from hepad.events import Events
 from hepad.menu import Acceptance, Menu, acceptance, read_menu, unprescaled
 from hepad.rate import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
 from hepad.scored import Rows
-from hepad.simulation.pileup import independent
 from hepad.tables import write_rows
 from hepad.top_scores import Sample, Top, per_event
 
-FIRST_IDS = 10**10  # identifiers of generated events count from multiples of this, one for each chunk
 ENDS = ("", "_low", "_high")
 COLUMNS = (
     "task", "detector", "seed", "signal", "of", "budget_khz", "eps_b", "threshold", "threshold_low", "threshold_high",
@@ -101,14 +99,13 @@ def rates(
     points = {
         key: [at_budget(sample, used, budget, of) for budget in hertz] for key, sample in counted[background].items()
     }
-    different = _independent(samples[background], {key: [p.threshold for p in of] for key, of in points.items()})
     found = []
     for key, of_key in points.items():
         described = []
-        for budget, point, number in zip(budgets, of_key, different[key], strict=True):
+        for budget, point in zip(budgets, of_key, strict=True):
             known = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
             known |= {name: _fraction(getattr(point, name), used) for name in RATES}
-            known |= {"budget_khz": None if scale is None else budget, "independent": number}
+            known |= {"budget_khz": None if scale is None else budget}
             gains = {name: gain(point, counted[background][key], counted[name][key]) for name in signals}
             in_signals = {name: {of: x and x._asdict() for of, x in g._asdict().items()} for name, g in gains.items()}
             described.append(known | {"signals": in_signals})
@@ -130,7 +127,7 @@ def _counted(name: str, chunks: Iterable[Rows], menu: Menu | None) -> tuple[dict
         first, highest = per_event(events.event_id, list(scores.values()))
         bits = None if accepted is None else accepted.probability[first]
         for key, of_key in zip(scores, highest, strict=True):
-            tops.setdefault(key, Top(name)).add(of_key, events.weight[first], bits)
+            tops.setdefault(key, Top(name)).add(of_key, events.weight[first], bits, events.cluster[first])
     if not tops:
         Top(name).sample()  # says that the sample is empty
     return {key: top.sample() for key, top in tops.items()}, remark
@@ -157,22 +154,6 @@ def _fraction(rate: Rate | None, scale: Scale) -> dict | None:
         return None
     value, low, high = (x / scale.hz for x in rate[:3])
     return {"value": value, "low": low, "high": high, "passed": rate.passed, "effective": rate.effective}
-
-
-def _independent(background: Iterable[Rows], thresholds: dict[str, list[float]]) -> dict[str, list[float | None]]:
-    """Effective numbers of different hardest collisions above thresholds, for crossings overlaid from a pool.
-
-    None for other samples.
-    """
-    passing = {key: [[] for _ in of] for key, of in thresholds.items()}
-    for events, scores in background:
-        if events.meta.get("rate", {}).get("kind") != "zero_bias" or "hardest_pileup" not in events.truth:
-            return {key: [None] * len(of) for key, of in thresholds.items()}
-        hardest = np.stack([events.event_id // FIRST_IDS, events.truth["hardest_pileup"]])
-        for key, of in thresholds.items():
-            for held, threshold in zip(passing[key], of, strict=True):
-                held.append(hardest[:, scores[key] > threshold])
-    return {key: [independent(*np.concatenate(held, axis=1)) for held in of] for key, of in passing.items()}
 
 
 def rows(task: str, records: list[dict]) -> list[dict]:

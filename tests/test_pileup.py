@@ -8,7 +8,7 @@ import pytest
 from hepad.errors import InputError
 from hepad.events import ARRAYS
 from hepad.simulation.level1 import D_ETA, D_PHI, ETA, N_PHI, density, level1_objects, towers
-from hepad.simulation.pileup import Pileup, Pool, draw, independent, overlay
+from hepad.simulation.pileup import Pileup, Pool, draw, overlay
 from hepad.simulation.response import CHARGED_HADRON, MUON, PHOTON, Particles, Response
 
 CARDS = Path(__file__).parents[1] / "config" / "cards"
@@ -24,6 +24,10 @@ def particles(event, kind, pt, eta, phi, *, charged=False):
     )
 
 
+def everywhere(n):
+    return np.tile([0, 40], (n, 1))
+
+
 @pytest.fixture
 def pool():
     """Forty events; event i has i + 1 particles of 2^(i/4) GeV at η = 1."""
@@ -33,15 +37,15 @@ def pool():
 
 def test_the_number_of_collisions_is_poisson(pool):
     n = 4000
-    _, number, _ = draw(Pileup("card", (30.0, 30.0), 40), pool, n, RNG(1))
+    _, number, _ = draw(Pileup("card", (30.0, 30.0), 40), pool, everywhere(n), n, RNG(1))
     assert number.mean() == pytest.approx(30, abs=4 * np.sqrt(30 / n))
     assert number.var() == pytest.approx(30, rel=4 * np.sqrt(2 / n))
-    _, number, _ = draw(Pileup("card", (20.0, 80.0), 40), pool, n, RNG(1))
+    _, number, _ = draw(Pileup("card", (20.0, 80.0), 40), pool, everywhere(n), n, RNG(1))
     assert number.var() == pytest.approx(50 + 60**2 / 12, rel=0.1)
 
 
 def test_overlaid_events_are_whole_turned_and_mirrored(pool):
-    found, number, hardest = draw(Pileup("card", (1.0, 1.0), 40), pool, 3000, RNG(2))
+    found, number, hardest = draw(Pileup("card", (1.0, 1.0), 40), pool, everywhere(3000), 3000, RNG(2))
     assert (np.diff(found.event) >= 0).all()
     single = np.flatnonzero(number == 1)
     of_crossing = found.take(np.isin(found.event, single))
@@ -59,7 +63,7 @@ def test_overlaid_events_are_whole_turned_and_mirrored(pool):
 
 
 def test_the_hardest_collision_is_found(pool):
-    found, number, hardest = draw(Pileup("card", (5.0, 5.0), 40), pool, 200, RNG(3))
+    found, number, hardest = draw(Pileup("card", (5.0, 5.0), 40), pool, everywhere(200), 200, RNG(3))
     largest = np.zeros(200)
     np.maximum.at(largest, found.event, found.p[:, 0])
     some = number > 0
@@ -74,12 +78,17 @@ def test_overlay_groups_by_event():
     assert joined.p[:, 0].tolist() == [1, 4, 5, 2, 3, 6]
 
 
-def test_crossings_with_one_hard_event_are_one():
-    assert independent(np.zeros(50), np.full(50, 7)) == 1
-    assert independent(np.arange(50), np.full(50, 7)) == 50  # the same place in fifty pools
-    assert independent(np.zeros(50), np.arange(50)) == 50
-    assert independent(np.zeros(3), np.array([1, 1, 2])) == pytest.approx(9 / 5)
-    assert independent(np.zeros(0), np.zeros(0)) == 0
+def test_the_pool_is_divided_as_the_crossings_are(pool):
+    settings = Pileup("card", (5.0, 5.0), 40)
+    places = settings.places((0.5, 0.0, 0.5), "sample")
+    assert places.tolist() == [0, 20, 20, 40]
+    part = np.arange(300) % 2 * 2
+    _, number, hardest = draw(settings, pool, np.stack([places[:-1], places[1:]], axis=1)[part], 300, RNG(5))
+    some = number > 0
+    assert (hardest[some & (part == 0)] < 20).all()
+    assert (hardest[some & (part == 2)] >= 20).all()
+    with pytest.raises(InputError, match=r"pool of 40 cannot be divided.*Make it larger"):
+        settings.places((0.995, 0.005, 0.0), "sample")
 
 
 @pytest.mark.parametrize(

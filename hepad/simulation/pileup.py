@@ -7,11 +7,12 @@ probability 1/2: symmetries of the collisions. Only collisions at the same time 
 crossings), and all at one vertex.
 
 The pool of P events is generated once per chunk and drawn from with replacement, so that N crossings use each of its
-events N μ / P times. Bulk quantities do not mind. A tail does: one rare, hard event of the pool is in a fraction
-1 - exp(-μ/P) of *all* crossings of its chunk, and crossings that fire because of it are not independent. What a sample
-resolves is therefore not set by the crossings that pass but by the different pool events in them (:func:`independent`):
-an efficiency ε is known to a relative sqrt(μ / (ε P chunks)). Take P = N μ, where an event is used about once, for a
-rate to be quoted.
+events N μ / P times. It is divided among training, validation and test as the crossings are, so that no collision of a
+test crossing was seen in a training. Bulk quantities do not mind. A tail does: one rare, hard event of the pool is in a
+fraction 1 - exp(-μ/P) of *all* crossings of its chunk, and crossings that fire because of it are not independent. What
+a sample resolves is therefore not set by the crossings that pass but by the different pool events in them: these are
+the clusters of all intervals (:attr:`hepad.events.Events.cluster`). An efficiency ε is known to a relative
+sqrt(μ / (ε P chunks)). Take P = N μ, where an event is used about once, for a rate to be quoted.
 """
 
 from collections.abc import Callable
@@ -79,6 +80,14 @@ class Pileup:
             raise InputError(f"{where}: pool is {entry['pool']}; at least one event is needed, thousands to be of use.")
         return cls(str(entry["card"]), (float(low), float(high)), int(entry["pool"]))
 
+    def places(self, split: tuple[float, float, float] | None, where: str) -> np.ndarray:
+        """(4,) where the parts of training, validation and test begin in the pool, and its end; None: all is test's."""
+        split = (0.0, 0.0, 1.0) if split is None else split
+        found = np.round(np.append(0, np.cumsum(split)) * self.pool).astype(int)
+        if any(share > 0 and size < 1 for share, size in zip(split, np.diff(found), strict=True)):
+            raise InputError(f"{where}: a pool of {self.pool} cannot be divided as {list(split)}. Make it larger.")
+        return found
+
     @property
     def average(self) -> float:
         return sum(self.mean) / 2
@@ -97,8 +106,14 @@ def make_pool(settings: Pileup, visible: Callable, following: Callable) -> Pool:
     return Pool.of(Particles(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), done)
 
 
-def draw(settings: Pileup, pool: Pool, n: int, rng: np.random.Generator) -> tuple[Particles, np.ndarray, np.ndarray]:
+def draw(
+    settings: Pileup, pool: Pool, places: np.ndarray, n: int, rng: np.random.Generator
+) -> tuple[Particles, np.ndarray, np.ndarray]:
     """Pile-up of ``n`` crossings.
+
+    Parameters
+    ----------
+    places: (n, 2), the part of the pool that each crossing is drawn from: its first place, and the one behind its last
 
     Returns
     -------
@@ -107,7 +122,7 @@ def draw(settings: Pileup, pool: Pool, n: int, rng: np.random.Generator) -> tupl
     """
     number = rng.poisson(rng.uniform(*settings.mean, n) if settings.mean[0] < settings.mean[1] else settings.mean[0], n)
     crossing = np.repeat(np.arange(n), number)
-    chosen = rng.integers(len(pool), size=len(crossing))
+    chosen = rng.integers(*places[crossing].T)
     angle, side = rng.uniform(-np.pi, np.pi, len(crossing)), rng.choice((-1.0, 1.0), len(crossing))
     count = np.diff(pool.start)[chosen]
     overlaid = np.repeat(np.arange(len(crossing)), count)
@@ -125,14 +140,3 @@ def overlay(hard: Particles, pileup: Particles) -> Particles:
     """Both together, grouped by event."""
     joined = Particles(*(np.concatenate(columns) for columns in zip(hard, pileup, strict=True)))
     return joined.take(np.argsort(joined.event, kind="stable"))
-
-
-def independent(chunk: np.ndarray, hardest: np.ndarray) -> float:
-    """Effective number of independent crossings among some (n,), from the hardest pool event in each.
-
-    Crossings that share it are one: n_eff = (Σ m)² / Σ m² for m crossings with the same one; at most n.
-    """
-    if not len(hardest):
-        return 0.0
-    _, m = np.unique(np.stack([chunk, hardest]), axis=1, return_counts=True)
-    return float(m.sum() ** 2 / (m**2).sum())

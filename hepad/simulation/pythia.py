@@ -15,7 +15,7 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError, choose
-from hepad.events import Events, concatenate
+from hepad.events import Events, concatenate, split_of
 from hepad.kinematics import from_cartesian
 from hepad.rows import complete, window
 from hepad.samples.meta import SUMMED
@@ -44,6 +44,7 @@ def generate(
     level1: bool = False,
     jet_radius: float = 0.8,
     first_event_id: int = 0,
+    split: tuple[float, float, float] | None = None,
     max_events: int = 1_000_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> Events:
@@ -65,6 +66,7 @@ def generate(
     level1: one row per event, with the objects of a first-level trigger, no constituents, ``jet`` the leading jet or
         zeros; takes the selection 'any'
     first_event_id: identifiers count the generated events from here; chunks ``max_events`` apart never overlap
+    split: fractions of train, valid and test, by which the reader will divide the events: the pool of pile-up is, too
     max_events: give up after so many events
     progress: called with (jets so far, jets) after every batch
 
@@ -89,7 +91,7 @@ def generate(
     response = Response() if response is True else response or None
     others = _checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response)
     pythia = start(card, seed)
-    collisions = _collisions(pythia, others, seed, bool(zero_bias))
+    collisions = _collisions(pythia, others, seed, bool(zero_bias), split)
     rng = np.random.default_rng(seed)
     if level1:
         steps = partial(_trigger_rows, pythia=pythia, collisions=collisions, rng=rng, response=response)
@@ -101,8 +103,8 @@ def generate(
     # pile-up fills the memory that many events would; a crossing needs no event of its own
     most = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
     parts, sums = [], dict.fromkeys(SUMMED, 0)
-    for part, counts in _batches(range if zero_bias else pythia.nextBatch, steps, jets, max_events, most):
-        part.event_id[:] += first_event_id + sums["n_tried"]
+    following = range if zero_bias else pythia.nextBatch
+    for part, counts in _batches(following, steps, jets, max_events, most, first_event_id):
         parts.append(part)
         sums = {key: sums[key] + counts[key] for key in SUMMED}
         if progress:
@@ -123,16 +125,17 @@ def generate(
     return events
 
 
-def _batches(following, steps, jets: int, max_events: int, most: int) -> Iterator[tuple[Events, dict]]:
-    """Batches of probe jets with their counts until there are enough, or no hope of it."""
+def _batches(following, steps, jets: int, max_events: int, most: int, first: int) -> Iterator[tuple[Events, dict]]:
+    """Batches of probe jets with their counts until there are enough, or no hope of it; ``first``: identifier."""
     tried, found = 0, 0
     while found < jets and tried < max_events and (found or tried < HOPELESS):
         wanted = 1.1 * (jets - found) * tried / found if found else 4 * jets + tried
         batch = following(int(np.clip(wanted, 50, most).clip(1, max_events - tried)))
         if not len(batch):
             return
-        part, weight = steps(batch)
-        accepted = np.unique(part.event_id)
+        ids = first + tried + np.arange(len(batch))
+        part, weight = steps(batch, ids)
+        accepted = np.unique(part.event_id) - ids[0]
         tried, found = tried + len(batch), found + len(part)
         yield (
             part,
@@ -187,44 +190,51 @@ def visible(record: truth.Record, particle_data) -> Particles:
     return Particles(record.event[final], kind, charged[which], p).take(central)
 
 
-def _collisions(pythia, others: Pileup | None, seed: int, zero_bias: bool):
-    """The pile-up of n events, drawn with a generator, as a function of both; None without pile-up."""
+def _collisions(pythia, others: Pileup | None, seed: int, zero_bias: bool, split):
+    """The pile-up of events, by their identifiers and drawn with a generator, as a function of both; None without."""
     if others is None:
         return None
     source = pythia if zero_bias else start(others.card, MAX_SEED + 1 - int(seed))
     pool: Pool = make_pool(others, lambda batch: visible(truth.flatten(batch), source.particleData), source.nextBatch)
-    return partial(draw, others, pool)
+    places = others.places(split, others.card)
+    places = np.stack([places[:-1], places[1:]], axis=1)
+
+    def of(ids: np.ndarray, rng: np.random.Generator):
+        parts = np.full(len(ids), 2) if split is None else split_of(ids, split)
+        return draw(others, pool, places[parts], len(ids), rng)
+
+    return of
 
 
-def _add_pileup(particles: Particles, n: int, collisions, rng) -> tuple[Particles, dict, dict]:
-    """The particles of n events with their pile-up, the events' ``facts`` and ``truth`` about it."""
+def _add_pileup(particles: Particles, ids: np.ndarray, collisions, rng) -> tuple[Particles, dict, dict]:
+    """The particles of events with their pile-up, the events' ``facts`` and ``truth`` about it."""
     if collisions is None:
         return particles, {}, {}
-    drawn, number, hardest = collisions(n, rng)
+    drawn, number, hardest = collisions(ids, rng)
     return overlay(particles, drawn), {"pileup": number}, {"hardest_pileup": hardest}
 
 
-def _trigger_rows(batch, *, pythia, collisions, rng, response) -> tuple[Events, np.ndarray]:
+def _trigger_rows(batch, ids, *, pythia, collisions, rng, response) -> tuple[Events, np.ndarray]:
     """A row per event with first-level objects, and the weights; a range stands for crossings of pile-up alone."""
     n, weight, about = len(batch), np.ones(len(batch)), {}
     particles = Particles(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros((0, 4)))
     if not isinstance(batch, range):
         particles, weight = visible(truth.flatten(batch), pythia.particleData), ak.to_numpy(batch.info.weights[:, 0])
         about = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
-    particles, facts, more = _add_pileup(particles, n, collisions, rng)
-    columns = level1_objects(particles, n, response, rng) | {"event_id": np.arange(n), "weight": weight}
+    particles, facts, more = _add_pileup(particles, ids, collisions, rng)
+    columns = level1_objects(particles, n, response, rng) | {"event_id": ids, "weight": weight}
     about = {name: np.asarray(values, np.float32) for name, values in (about | more).items()}
     facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
     return complete(columns, split=None, split_rows=np.zeros(n), truth=about, facts=facts), weight
 
 
 def _process(
-    batch, *, pythia, collisions, rng, selection, leading, response, matching, jet_radius
+    batch, ids, *, pythia, collisions, rng, selection, leading, response, matching, jet_radius
 ) -> tuple[Events, np.ndarray]:
-    """The probe jets of one batch, ``event_id`` being the index in the batch; and the weights of all its events."""
+    """The probe jets of one batch of events with the identifiers ``ids``, and the weights of all its events."""
     n = len(batch)
     record = truth.flatten(batch)
-    particles, of_event, about = _add_pileup(visible(record, pythia.particleData), n, collisions, rng)
+    particles, of_event, about = _add_pileup(visible(record, pythia.particleData), ids, collisions, rng)
     if response:
         particles = respond(particles, response, rng)
     jets = reconstruction.cluster(particles, n, jet_radius)
@@ -242,7 +252,7 @@ def _process(
     facts |= {name: values[event] for name, values in about.items()}
     weight = ak.to_numpy(batch.info.weights[:, 0])
     columns = {
-        "event_id": event.astype(np.int64),
+        "event_id": ids[event],
         "weight": weight[event],
         "jet": jets.p[rows],
         "constituents": reconstruction.constituents(particles, jets, rows),

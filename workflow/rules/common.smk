@@ -76,7 +76,9 @@ def generation_of(sample):
     source = {key: source_of(sample)[key] for key in keys}
     if source["pileup"]:
         source["pileup"] = source["pileup"] | {"card": str(pileup_card_of(sample))}
-    return source
+    # a pool is divided as the events are; without one the division is the reader's alone
+    pooled = source["pileup"] or source["zero_bias"]
+    return source | {"split": config["samples"][sample]["split"] if pooled else None}
 
 
 def pileup_card_of(sample):

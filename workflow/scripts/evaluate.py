@@ -4,7 +4,7 @@ from hepad.errors import told_plainly
 from hepad.evaluation import evaluate, to_json
 from hepad.features import read_scores
 from hepad.io import write_json
-from hepad.top_scores import collected
+from hepad.top_scores import rows_and_events
 
 with told_plainly(snakemake.log[0]):
     points = {"eps_b": snakemake.params.eps_b, "eps_s": snakemake.params.eps_s}
@@ -13,7 +13,7 @@ with told_plainly(snakemake.log[0]):
         samples = dict(zip(("background", "signal"), (read_scores(path)[0] for path in paths), strict=True))
         for name in samples["background"]:
             detector, seed = name.split("/")
-            tails = (collected(of, scores.weighted(name)).total for of, scores in samples.items())
+            b, s = (rows_and_events(of, scores.weighted(name)) for of, scores in samples.items())
             record = {**snakemake.wildcards, "detector": detector, "seed": int(seed), "group": groups[detector]}
-            records.append({**record, "evaluation": to_json(evaluate(*tails, **points))})
+            records.append({**record, "evaluation": to_json(evaluate(b[0], s[0], events=(b[1], s[1]), **points))})
     write_json(snakemake.output[0], records)

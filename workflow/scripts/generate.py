@@ -1,6 +1,7 @@
 """One seeded chunk of a generated sample, as a ROOT file."""
 
 from hepad.errors import told_plainly
+from hepad.events import FIRST_IDS
 from hepad.parts import shares
 from hepad.progress import Progress
 from hepad.samples import write_root
@@ -17,7 +18,7 @@ with told_plainly(snakemake.log[0]):
             jets,
             seed=1000 * seed + chunk,
             selection=snakemake.params.selection,
-            first_event_id=chunk * 10**10,
+            first_event_id=chunk * FIRST_IDS,
             progress=stage.reach,
             **source,
         )
