@@ -94,6 +94,10 @@ class Reader(ABC):
     def look(self, path: str) -> Found:
         """What the file offers under these options; InputError names what is missing, what is there and what to do."""
 
+    def remedy(self, branch: str) -> str:
+        """What to do about a file with too many values that cannot be in a branch; in a sentence."""
+        return "Repair the file."
+
     @abstractmethod
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         """The file from its beginning to its end, about ``rows`` entries at a time, in bounded memory."""

@@ -195,7 +195,8 @@ class Sieve:
             if number > MAX_DAMAGED * self.counts["read"]:
                 raise InputError(
                     f"{self.path}: '{branch}' is not finite, or negative, in {number} of {self.counts['read']} entries"
-                    f", first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. Repair the file."
+                    f", first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. "
+                    f"{self.reader.remedy(branch)}"
                 )
         off = np.concatenate([*self.mismatch, []])
         if len(off) and np.median(off) > self.tolerance:
