@@ -53,22 +53,24 @@ class Acceptance(NamedTuple):
     matched: seeds that are on and that the events have a bit of
     missing: seeds that are on, but of which the events have no bit: the menu accepts more than is seen here
     unlisted: bits of the events that the menu does not know; they do not count
+    partial: of the matched ones those that some of the files lack, whose events count as not accepted by them
     """
 
     probability: np.ndarray
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     unlisted: tuple[str, ...]
+    partial: tuple[str, ...] = ()
 
     @property
     def remark(self) -> str:
         """What does not fit, in words; empty if all does."""
-        if not self.missing:
-            return ""
-        some = ", ".join(self.missing[:3]) + (", ..." if len(self.missing) > 3 else "")
-        return (
-            f"{len(self.missing)} of {len(self.missing) + len(self.matched)} seeds of the menu have no bit in the "
-            f"events ({some}): pure rates and gains are upper bounds."
+        total = len(self.missing) + len(self.matched)
+        return " ".join(
+            f"{len(seeds)} of {total} seeds of the menu have no bit in {where} "
+            f"({', '.join(seeds[:3])}{', ...' if len(seeds) > 3 else ''}): pure rates and gains are upper bounds."
+            for where, seeds in (("the events", self.missing), ("some of the files", self.partial))
+            if seeds
         )
 
 
@@ -106,7 +108,7 @@ def unprescaled(names: Iterable[str], patterns: Iterable[str] = ("L1_*",)) -> Me
     return Menu(found, f"bits {', '.join(patterns)}")
 
 
-def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str]) -> Acceptance:
+def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str], partial: Iterable[str] = ()) -> Acceptance:
     """How often the menu accepts each event.
 
     Parameters
@@ -114,6 +116,7 @@ def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str]) -> Accept
     menu: of :func:`read_menu` or :func:`unprescaled`
     triggers: (N, T) bool, ``Events.triggers``
     names: of the T bits, ``Events.meta['triggers']``; InputError if none of them is a seed that is on
+    partial: those that some of the files lack, ``Events.meta['partial_triggers']``
     """
     names, triggers = tuple(names), np.asarray(triggers, bool)
     if triggers.ndim != 2 or triggers.shape[1] != len(names):
@@ -131,7 +134,8 @@ def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str]) -> Accept
     refused = np.exp(bits[:, prescale > 1] @ np.log1p(-1 / prescale[prescale > 1]))
     refused[bits[:, prescale == 1].any(axis=1)] = 0
     missing = tuple(name for name in on if name not in names)
-    return Acceptance(1 - refused, matched, missing, tuple(name for name in names if name not in menu.prescales))
+    unlisted = tuple(name for name in names if name not in menu.prescales)
+    return Acceptance(1 - refused, matched, missing, unlisted, tuple(name for name in matched if name in set(partial)))
 
 
 def _prescale(text: str, where: str) -> float:

@@ -11,7 +11,7 @@ the hardest of jets_*.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import awkward as ak
 import numpy as np
@@ -19,13 +19,12 @@ import numpy as np
 from hepad.errors import InputError, choose
 from hepad.events import FOUR_VECTOR
 from hepad.files.columns import open_columns
-from hepad.readers.base import Block, Contents, Found, Reader
+from hepad.readers.base import FACTS, Block, Contents, Found, Reader
 from hepad.readers.expressions import branches_of, evaluate, truth
 from hepad.readers.jagged import masses, summed, unsound
 from hepad.readers.shapes import COLLECTIONS, four_vectors, group_of, layout, shaped, size, tags
 from hepad.rows import UNITS, WIDTHS
 
-FACTS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64, "n_pv": np.float32, "pileup": np.float32}
 # of hepad's own files, with and without constituents
 OWN = ({"constituent_pt", "constituent_eta", "constituent_phi"}, {"jet_pt", "jets_pt", "met_pt", "event_id"})
 PREFIXES = ("truth_", "trigger_")
@@ -84,7 +83,9 @@ class Mapped(Reader):
             present |= {"b_tag"} & {name.removeprefix("jets_") for name in mapping}
             triggers = tuple(sorted(name[8:] for name in mapping if name.startswith("trigger_")))
             radius = self.jet_radius or meta.get("jet_radius")
-            return Found(columns.entries, frozenset(present), triggers, jet_radius=radius, meta=meta)
+            facts, truths = FACTS.keys() & mapping, {name[6:] for name in mapping if name.startswith("truth_")}
+            found = Found(columns.entries, frozenset(present), triggers, jet_radius=radius, meta=meta)
+            return replace(found, facts=frozenset(facts), truth=frozenset(truths))
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_columns(path, self.tree) as columns:
@@ -120,7 +121,7 @@ class Mapped(Reader):
         if not any(f"{group}_{x}" in mapping for group in ("constituent", "jet", *COLLECTIONS) for x in ("pt", "px")):
             raise InputError(
                 f"{path}: there is nothing to read: 'branches' must give the constituents (constituent_pt, _eta, _phi, "
-                "and _mass or _energy, or _px, _py, _pz, _energy), jet_* or, for events, jets_*, electrons_*, muons_* or "
+                "and _mass or _energy, or _px, _py, _pz, _energy), jet_* or, of events, jets_*, electrons_*, muons_* or "
                 f"photons_*. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: {', '.join(sorted(present))}."
             )
         _refuse_halves(path, mapping)
