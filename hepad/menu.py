@@ -116,7 +116,7 @@ def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str], partial: 
     menu: of :func:`read_menu` or :func:`unprescaled`
     triggers: (N, T) bool, ``Events.triggers``
     names: of the T bits, ``Events.meta['triggers']``; InputError if none of them is a seed that is on
-    partial: those that some of the files lack, ``Events.meta['partial_triggers']``
+    partial: those that some of the files lack, ``Events.meta['partial']``
     """
     names, triggers = tuple(names), np.asarray(triggers, bool)
     if triggers.ndim != 2 or triggers.shape[1] != len(names):

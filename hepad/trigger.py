@@ -138,7 +138,7 @@ def _counted(name: str, chunks: Iterable[Rows], menu: Menu | None) -> tuple[dict
 
 def _accepted(menu: Menu | None, name: str, events: Events) -> Acceptance | None:
     try:
-        names, partial = (events.meta.get(key, ()) for key in ("triggers", "partial_triggers"))
+        names, partial = (events.meta.get(key, ()) for key in ("triggers", "partial"))
         return menu and acceptance(menu, events.triggers, names, partial)
     except InputError as error:
         raise InputError(f"samples.{name}: {error}") from None

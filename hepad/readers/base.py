@@ -13,9 +13,6 @@ import numpy as np
 
 from hepad.files.contents import Contents
 
-# of an event, by name: the kind of its numbers, whatever the file has
-FACTS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64, "n_pv": np.float32, "pileup": np.float32}
-
 
 @dataclass(frozen=True)
 class Found:
@@ -30,7 +27,7 @@ class Found:
     remarks: what the user should know, one sentence each
     meta: facts of the sample that the file carries
     official_split: whether rows come with one
-    facts: which of ``FACTS`` blocks have; truth: names of the generator-level quantities
+    facts: which of hepad.events.FACTS blocks have; truth: names of the generator-level quantities
     """
 
     entries: int
@@ -55,7 +52,7 @@ class Block:
     entry: (R,) number in the file of the entry that a row comes from
     damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see hepad.readers.jagged)
     refused: why, and how many, entries gave no row: {'no jet': 12}
-    facts: (R,) each, what identifies and describes an event, of ``FACTS``
+    facts: (R,) each, what identifies and describes an event, by the names of hepad.events.FACTS
     triggers: (R,) bool each
     truth: generator-level quantities, (R,) each
     split: (R,) int8 where the file has an official one: index into hepad.events.SPLITS

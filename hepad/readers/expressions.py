@@ -1,9 +1,9 @@
 """Expressions of branches in a configuration: 'FatJet_pt * (1 - FatJet_rawFactor)', 'HLT_PFHT1050 & (nFatJet > 1)'.
 
-An expression is parsed, not run as Python: numbers, names of branches (also with dots, which stand for slashes, too:
-``FatJet.PT``), + - * / ** %, comparisons, & | ~ (or: and, or, not), ``x[0]`` (the first of each entry), ``x[:, :, 0]``
-(places along the axes of an array) and the functions in ``FUNCTIONS``. Everything else is refused, so that a
-configuration cannot reach further than the branches of the file.
+An expression is parsed, not run as Python: numbers, names of branches (also with dots: ``FatJet.PT``), + - * / ** %,
+comparisons, & | ~ (or: and, or, not), ``x[0]`` (the first of each entry), ``x[:, :, 0]`` (places along the axes of an
+array) and the functions in ``FUNCTIONS``. Everything else is refused, so that a configuration cannot reach further than
+the branches of the file.
 
 ``& | ~`` combine truth values (:func:`truth`); with a whole number, ``flags & 4``, bits.
 """
@@ -71,19 +71,13 @@ def _bits(op: Callable, x, y):
     return op(x, y) if masks else op(truth(x), truth(y))
 
 
-def _found(name: str, present: Iterable[str]) -> str:
-    """The branch that a name stands for: itself, or the only one that it is with a dot for every slash."""
-    alike = [] if name in present else [other for other in present if other.replace("/", ".") == name]
-    return alike[0] if len(alike) == 1 else name
-
-
 def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
     """The branches that an expression reads; InputError if it is not one, or names what is not ``present``."""
     if expression in present:
         return frozenset([expression])
-    named: set[str] = set()
-    _Evaluation(expression, named.add).visit_text()
-    found = {_found(name, present) for name in named}
+    found: set[str] = set()
+    text, paths = _parsable(expression, present)
+    _Evaluation(text, lambda name: found.add(paths.get(name, name))).visit_text()
     missing = sorted(found - present)
     if missing:
         listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
@@ -95,8 +89,17 @@ def evaluate(expression: str, arrays: Mapping[str, ak.Array]):
     """The value of an expression: one number or one list for every entry. InputError if its parts do not fit."""
     if expression in arrays:
         return arrays[expression]
+    text, paths = _parsable(expression, arrays)
     with np.errstate(all="ignore"):
-        return _Evaluation(expression, lambda name: arrays[_found(name, arrays)]).visit_text()
+        return _Evaluation(text, lambda name: arrays[paths.get(name, name)]).visit_text()
+
+
+def _parsable(expression: str, names: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """The expression with 'jet.fP.fX' for the path 'jet/fP.fX', which is a name and no quotient; which is which."""
+    paths = {x.replace("/", "."): x for x in sorted(names, key=len, reverse=True) if "/" in x and x in expression}
+    for dotted, path in paths.items():
+        expression = expression.replace(path, dotted)
+    return expression, paths
 
 
 class _Evaluation:

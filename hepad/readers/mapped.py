@@ -17,9 +17,9 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError, choose
-from hepad.events import FOUR_VECTOR
+from hepad.events import FACTS, FOUR_VECTOR, of_kind
 from hepad.files.columns import open_columns
-from hepad.readers.base import FACTS, Block, Contents, Found, Reader
+from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.expressions import branches_of, evaluate, truth
 from hepad.readers.jagged import masses, summed, unsound
 from hepad.readers.shapes import COLLECTIONS, four_vectors, group_of, layout, shaped, size, tags
@@ -121,8 +121,9 @@ class Mapped(Reader):
         if not any(f"{group}_{x}" in mapping for group in ("constituent", "jet", *COLLECTIONS) for x in ("pt", "px")):
             raise InputError(
                 f"{path}: there is nothing to read: 'branches' must give the constituents (constituent_pt, _eta, _phi, "
-                "and _mass or _energy, or _px, _py, _pz, _energy), jet_* or, of events, jets_*, electrons_*, muons_* or "
-                f"photons_*. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: {', '.join(sorted(present))}."
+                "and _mass or _energy, or _px, _py, _pz, _energy), jet_* or, of events, jets_*, electrons_*, muons_* "
+                f"or photons_*. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "
+                f"{', '.join(sorted(present))}."
             )
         _refuse_halves(path, mapping)
         return mapping
@@ -144,7 +145,9 @@ class Mapped(Reader):
             damaged = _damaged(arrays, mapping)
             arrays, missing = shaped(path, arrays, mapping)
             damaged |= {branch: damaged[branch] | rows for branch, rows in missing.items()}
-            facts = {name: ak.to_numpy(arrays[name]).astype(kind) for name, kind in FACTS.items() if name in arrays}
+            facts = {
+                name: of_kind(ak.to_numpy(arrays[name]), kind, n) for name, kind in FACTS.items() if name in arrays
+            }
             truths = {x[6:]: ak.to_numpy(a).astype(np.float32) for x, a in arrays.items() if x.startswith("truth_")}
             bits = {
                 x: np.where(damaged[mapping[x]], 0, ak.to_numpy(a))

@@ -20,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.events import FACTS
 from hepad.files.root import names, reading, require
-from hepad.readers.base import FACTS, Block, Contents, Found, Reader
+from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.event_objects import (
     MASSES,
     Branches,

@@ -3,8 +3,8 @@
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.events import GROUPS
-from hepad.readers.base import FACTS, Found
+from hepad.events import FACTS, GROUPS
+from hepad.readers.base import Found
 
 SUMMED = ("n_tried", "n_events_accepted", "n_jets", "sum_weights_tried", "sum_weights_accepted")
 PER_CHUNK = (*SUMMED, "seed", "seeds", "cross_section_pb", "cross_section_error_pb", "acceptance")
@@ -69,10 +69,10 @@ def columns_of(found: Found) -> dict[str, dict[str, str]]:
 def common(name: str, parts: list[dict]) -> dict:
     """What the files or parts of a sample have together, whatever their order.
 
-    ``jet_radius``; ``present``, what all have; ``columns``, ``triggers`` and ``readers``, what any has, and
-    ``partial_triggers``, the bits that not all have: a trigger of one era is not set in the events of another. The keys
-    of ``counts`` are the files of a part. InputError if they do not belong together: they differ in the radius of their
-    jets, or in whether they have constituents, or weights.
+    ``jet_radius``; ``present``, what all have; ``columns``, ``triggers`` and ``readers``, what any has; ``partial``, the
+    names of columns and triggers that not all have: a trigger of one era is not set in the events of another. The
+    keys of ``counts`` are the files of a part. InputError if they do not belong together: they differ in the radius of
+    their jets, or in whether they have constituents, or weights.
     """
     apart, unit = "Make two samples of them", "or set 'unit_weights: true' in their source: every event counts once"
     for what, values, remedy in (
@@ -86,18 +86,16 @@ def common(name: str, parts: list[dict]) -> dict:
                 files.setdefault(value, []).extend(part["counts"])
         if len(files) > 1:
             raise InputError(f"sample '{name}': its files differ in {what}: {_listed(files)}. {remedy}.")
-    triggers = [set(part["triggers"]) for part in parts]
-    of_all = set.intersection(
-        *(bits - set(part.get("partial_triggers", ())) for bits, part in zip(triggers, parts, strict=True))
-    )
+    named = [{*part["triggers"], *(key for group in GROUPS for key in part["columns"][group])} for part in parts]
+    whole = [names - set(part.get("partial", ())) for names, part in zip(named, parts, strict=True)]
     return {
         "jet_radius": next((part["jet_radius"] for part in parts if part["jet_radius"] is not None), None),
         "present": sorted(set.intersection(*(set(part["present"]) for part in parts))),
         "columns": {
             group: dict(sorted(item for part in parts for item in part["columns"][group].items())) for group in GROUPS
         },
-        "triggers": sorted(set.union(*triggers)),
-        "partial_triggers": sorted(set.union(*triggers) - of_all),
+        "triggers": sorted({bit for part in parts for bit in part["triggers"]}),
+        "partial": sorted(set.union(*named) - set.intersection(*whole)),
         "readers": sorted({reader for part in parts for reader in part["readers"]}),
     }
 

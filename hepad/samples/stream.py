@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.events import ABSENT, Events
+from hepad.events import Events, of_kind
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.base import Block, Found, Reader
 from hepad.rows import (
@@ -232,10 +232,7 @@ class Sieve:
         """``truth`` and ``facts``, of every block the same ones: those of all files."""
         groups = {"truth": block.truth, "facts": block.facts}
         return {
-            name: {
-                key: groups[name].get(key, np.full(n, ABSENT[np.dtype(kind).kind])).astype(kind)
-                for key, kind in kinds.items()
-            }
+            name: {key: of_kind(groups[name].get(key), kind, n) for key, kind in kinds.items()}
             for name, kinds in self.kinds.items()
         }
 
