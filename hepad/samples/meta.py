@@ -69,7 +69,7 @@ def columns_of(found: Found) -> dict[str, dict[str, str]]:
 def common(name: str, parts: list[dict]) -> dict:
     """What the files or parts of a sample have together, whatever their order.
 
-    ``jet_radius``; ``present``, what all have; ``columns``, ``triggers`` and ``readers``, what any has; ``partial``, the
+    ``jet_radius``; ``present``, what all have; ``columns``, ``triggers``, ``readers``, what any has; ``partial``, the
     names of columns and triggers that not all have: a trigger of one era is not set in the events of another. The
     keys of ``counts`` are the files of a part. InputError if they do not belong together: they differ in the radius of
     their jets, or in whether they have constituents, or weights.
