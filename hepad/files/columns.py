@@ -63,10 +63,14 @@ def _parquet(path: str, tree: str | None) -> Iterator[Columns]:
     if tree is not None:
         raise InputError(f"{path}: a Parquet file has no trees. Leave 'tree' out.")
     with parquet.open_parquet(path) as file:
-        names = parquet.readable(path, file)
         with parquet.reading(path):
             entries = file.metadata.num_rows
-        yield Columns(names, entries, lambda wanted, rows: parquet.blocks(path, file, wanted, rows), {})
+
+        def blocks(wanted: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
+            parquet.require_numbers(path, file, wanted)
+            yield from parquet.blocks(path, file, wanted, rows)
+
+        yield Columns(frozenset(parquet.kinds(path, file)), entries, blocks, {})
 
 
 @contextmanager
@@ -81,7 +85,7 @@ def _hdf5(path: str, tree: str | None) -> Iterator[Columns]:
         def blocks(wanted: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
             datasets = {name: there[name] for name in wanted}
             for name, values in datasets.items():
-                hdf5.check_whole(path, name, values.dataset if isinstance(values, hdf5.Field) else values)
+                hdf5.check_numbers(path, name, values)
             for start, arrays in hdf5.blocks(path, datasets, rows):
                 yield start, {x: ak.from_regular(ak.Array(v)) if v.ndim > 1 else ak.Array(v) for x, v in arrays.items()}
 

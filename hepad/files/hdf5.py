@@ -64,13 +64,12 @@ class Field:
 
 
 def columns(path, group: h5py.Group) -> dict[str, h5py.Dataset | Field]:
-    """The datasets of numbers in a group and below, by path, and the fields of compound ones: 'jets/tracks.pt'."""
+    """The datasets in a group and below, by path, and the fields of compound ones: 'jets/tracks.pt'."""
     found: dict[str, h5py.Dataset | Field] = {}
 
     def note(name: str, item) -> None:
         if isinstance(item, h5py.Dataset) and item.shape:
-            of_item = {".".join((name, *x)): Field(item, x) if x else item for x in _leaves(item.dtype)}
-            found.update({name: x for name, x in of_item.items() if x.dtype.kind in NUMBERS})
+            found.update({".".join((name, *x)): Field(item, x) if x else item for x in _leaves(item.dtype)})
 
     with reading(path):
         group.visititems(note)
@@ -93,14 +92,21 @@ def dataset(path, file: h5py.Group, name: str, shape: tuple[int | None, ...]) ->
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{path}: there is no dataset '{name}'; present: {present}. Check 'reader' and the file.")
     with reading(path):
-        real, kind = found.shape, found.dtype.kind
+        real = found.shape
     if len(real or ()) != len(shape) or any(b not in (None, a) for a, b in zip(real, shape, strict=True)):
         expected = ", ".join("any" if length is None else str(length) for length in shape)
         raise InputError(f"{path}: '{name}' has shape {real}, expected ({expected}). Check 'reader' and the file.")
-    if kind not in NUMBERS:
-        raise InputError(f"{path}: '{name}' holds {found.dtype}, not numbers. Check 'reader' and the file.")
-    check_whole(path, name, found)
+    check_numbers(path, name, found)
     return found
+
+
+def check_numbers(path, name: str, found: h5py.Dataset | Field) -> None:
+    """InputError unless these are numbers, all of them written."""
+    with reading(path):
+        kind = found.dtype
+    if kind.kind not in NUMBERS:
+        raise InputError(f"{path}: '{name}' holds {kind}, not numbers. Check 'reader' and the file.")
+    check_whole(path, name, found.dataset if isinstance(found, Field) else found)
 
 
 def check_whole(path, name: str, found: h5py.Dataset) -> None:

@@ -105,7 +105,7 @@ def open_table(path, file: h5py.File, key: str) -> Table:
         if "table" in present:
             found = group["table"]
             fields = [name for name in found.dtype.names or () if found.dtype[name].base.kind in NUMBERS]
-            fields = [name for name in fields if name != "index" and f"{name}_kind" in found.attrs]
+            fields = [name for name in fields if name != "index"]
             pickled = [bytes(found.attrs[f"{name}_kind"]) for name in fields]
             blocks = [Block(_names(path, kind), found, name) for kind, name in zip(pickled, fields, strict=True)]
         else:

@@ -77,12 +77,6 @@ def kinds(path, file: pq.ParquetFile) -> dict[str, str]:
     return {name: leaf.kind for name, leaf in _leaves(path, file).items()}
 
 
-def readable(path, file: pq.ParquetFile) -> frozenset[str]:
-    """The names of numbers and bits, single ones or in lists."""
-    allowed = {kind for kinds_of in KINDS.values() for kind in kinds_of}
-    return frozenset(name for name, kind in kinds(path, file).items() if kind in allowed)
-
-
 def _leaves(path, file: pq.ParquetFile) -> dict[str, Leaf]:
     with reading(path):
         found = [(field.name, *leaf) for field in file.schema_arrow for leaf in _inside(field.type, 0)]
@@ -126,6 +120,14 @@ def require(path, file: pq.ParquetFile, wanted: Mapping[str, str], why: str) -> 
     for name, kind in wanted.items():
         if present[name] != kind:
             raise InputError(f"{path}: column '{name}' holds {present[name]} per row, expected {kind}. {why}")
+
+
+def require_numbers(path, file: pq.ParquetFile, wanted: Iterable[str]) -> None:
+    """InputError unless all ``wanted`` columns hold numbers or bits, or lists of them."""
+    allowed, present = {kind for kinds_of in KINDS.values() for kind in kinds_of}, kinds(path, file)
+    for name in wanted:
+        if present[name] not in allowed:
+            raise InputError(f"{path}: '{name}' holds {present[name]}, not numbers. Map another column in 'branches'.")
 
 
 def matching(names: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
