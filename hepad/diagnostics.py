@@ -106,7 +106,8 @@ def variables(events: Events) -> dict[str, np.ndarray]:
     if "met" in present:
         found["missing $p_T$ [GeV]"] = events.met[:, 0]
     # collisions of the crossing, or reconstructed vertices where those are not known
-    if number := [events.facts[name] for name in ("pileup", "n_pv") if name in events.facts]:
+    known = events.facts.keys() - set(events.meta.get("partial", ()))
+    if number := [events.facts[name] for name in ("pileup", "n_pv") if name in known]:
         found["pile-up"] = number[0]
     return {name: np.asarray(values, float) for name, values in found.items()}
 

@@ -5,9 +5,15 @@ The table is a CSV with one seed per line and one column of prescales per lumino
 fractional, takes every P-th event that fires the seed, and 0 takes none. An event that fires the seeds b is accepted
 with the probability
 
-    a = 1 - Π_b (1 - 1/P_b)
+    a = 1 - Π_g (1 - a_g),    a_g = 1/P_b for a seed by itself
 
-as if the counters of the seeds were independent. a is 1 if one of the fired seeds has P = 1.
+The counters of two seeds that fire in different events are independent; a is 1 if one of the fired seeds has P = 1.
+Seeds g that fire in the same events of the background, ten or more, count in step, from the common start of a run on:
+they accept the events whose number one of their prescales divides, a share of
+
+    a_g = Σ_b 1/P_b - Σ_{b < c} 1/lcm(P_b, P_c) + ...
+
+which is 1/P for equal prescales, however many seeds they are.
 
 The bits must be decisions before prescales. Data taken with prescales hold decisions after them: there every bit is as
 good as unprescaled, which :func:`unprescaled` says.
@@ -16,15 +22,19 @@ good as unprescaled, which :func:`unprescaled` says.
 import csv
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from itertools import combinations
+from math import lcm, prod
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from hepad.efficiency import MIN_COUNT
 from hepad.errors import InputError, choose
 
 NAMES = ("Name", "Algo name")
 INDICES = ("Index", "Bit")
+MANY = 10  # different prescales in step; more are taken as independent
 
 
 class Menu(NamedTuple):
@@ -53,22 +63,24 @@ class Acceptance(NamedTuple):
     matched: seeds that are on and that the events have a bit of
     missing: seeds that are on, but of which the events have no bit: the menu accepts more than is seen here
     unlisted: bits of the events that the menu does not know; they do not count
+    partial: of the matched ones those that some of the files lack, whose events count as not accepted by them
     """
 
     probability: np.ndarray
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     unlisted: tuple[str, ...]
+    partial: tuple[str, ...] = ()
 
     @property
     def remark(self) -> str:
         """What does not fit, in words; empty if all does."""
-        if not self.missing:
-            return ""
-        some = ", ".join(self.missing[:3]) + (", ..." if len(self.missing) > 3 else "")
-        return (
-            f"{len(self.missing)} of {len(self.missing) + len(self.matched)} seeds of the menu have no bit in the "
-            f"events ({some}): pure rates and gains are upper bounds."
+        total = len(self.missing) + len(self.matched)
+        return " ".join(
+            f"{len(seeds)} of {total} seeds of the menu have no bit in {where} "
+            f"({', '.join(seeds[:3])}{', ...' if len(seeds) > 3 else ''}): pure rates and gains are upper bounds."
+            for where, seeds in (("the events", self.missing), ("some of the files", self.partial))
+            if seeds
         )
 
 
@@ -106,7 +118,26 @@ def unprescaled(names: Iterable[str], patterns: Iterable[str] = ("L1_*",)) -> Me
     return Menu(found, f"bits {', '.join(patterns)}")
 
 
-def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str]) -> Acceptance:
+def in_step(chunks: Iterable[np.ndarray]) -> np.ndarray:
+    """(T,) a number for each trigger bit; bits that are set in the same MIN_COUNT events or more share theirs.
+
+    ``chunks``: (N, T) bool, of all events of the background, at least one chunk.
+    """
+    rng, sums, count = np.random.default_rng(0), np.uint64(0), 0
+    for bits in chunks:  # a random number for each event: equal sums are of equal events
+        sums = sums + rng.integers(2**64, size=len(bits), dtype=np.uint64) @ bits.astype(np.uint64)
+        count = count + bits.sum(axis=0)
+    group = np.unique(sums, return_inverse=True)[1]
+    return np.where(count < MIN_COUNT, len(group) + np.arange(len(group)), group)
+
+
+def acceptance(
+    menu: Menu,
+    triggers: np.ndarray,
+    names: Iterable[str],
+    partial: Iterable[str] = (),
+    groups: np.ndarray | None = None,
+) -> Acceptance:
     """How often the menu accepts each event.
 
     Parameters
@@ -114,6 +145,8 @@ def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str]) -> Accept
     menu: of :func:`read_menu` or :func:`unprescaled`
     triggers: (N, T) bool, ``Events.triggers``
     names: of the T bits, ``Events.meta['triggers']``; InputError if none of them is a seed that is on
+    partial: those that some of the files lack, ``Events.meta['partial']``
+    groups: (T,) of :func:`in_step`; None: of these events
     """
     names, triggers = tuple(names), np.asarray(triggers, bool)
     if triggers.ndim != 2 or triggers.shape[1] != len(names):
@@ -125,13 +158,34 @@ def acceptance(menu: Menu, triggers: np.ndarray, names: Iterable[str]) -> Accept
             f"{menu.source}: none of the {len(on)} seeds that are on is among the events' {len(names)} trigger bits. "
             "Check the column, and the 'triggers' of the sample's entry."
         )
-    prescale = np.array([on[name] for name in matched])
-    bits = triggers[:, [names.index(name) for name in matched]]
-    # log(1 - 1/P) is -inf for P = 1, hence the two kinds apart
-    refused = np.exp(bits[:, prescale > 1] @ np.log1p(-1 / prescale[prescale > 1]))
-    refused[bits[:, prescale == 1].any(axis=1)] = 0
+    prescale, places = np.array([on[name] for name in matched]), [names.index(name) for name in matched]
+    bits, groups = triggers[:, places], (in_step([triggers]) if groups is None else groups)[places]
+    refused = np.ones(len(bits))
+    for group in np.unique(groups):
+        refused *= 1 - _accepted(bits[:, groups == group], prescale[groups == group])
     missing = tuple(name for name in on if name not in names)
-    return Acceptance(1 - refused, matched, missing, tuple(name for name in names if name not in menu.prescales))
+    unlisted = tuple(name for name in names if name not in menu.prescales)
+    return Acceptance(1 - refused, matched, missing, unlisted, tuple(name for name in matched if name in set(partial)))
+
+
+def _accepted(bits: np.ndarray, prescale: np.ndarray) -> np.ndarray:
+    """(N,) how often each event is accepted by seeds in step, from their bits (N, S) and prescales (S,)."""
+    if len(prescale) == 1:
+        return bits[:, 0] / prescale[0]
+    patterns, of = np.unique(bits, axis=0, return_inverse=True)
+    return np.array([_divided(prescale[pattern]) for pattern in patterns])[of.reshape(-1)]
+
+
+def _divided(prescales: Iterable[float]) -> float:
+    """The share of the whole numbers that one of the prescales divides; fractional ones as if independent."""
+    different = sorted(set(prescales))
+    whole = [int(p) for p in different if p == int(p)]
+    whole = [p for i, p in enumerate(whole) if not any(p % smaller == 0 for smaller in whole[:i])]
+    if len(whole) > MANY:
+        return 1 - prod(1 - 1 / p for p in different)
+    chosen = (some for k in range(1, len(whole) + 1) for some in combinations(whole, k))
+    share = sum((-1) ** (len(some) + 1) / lcm(*some) for some in chosen)
+    return 1 - (1 - share) * prod(1 - 1 / p for p in different if p != int(p))
 
 
 def _prescale(text: str, where: str) -> float:

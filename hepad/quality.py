@@ -37,8 +37,9 @@ def quantities(events: Events) -> dict[str, np.ndarray]:
         if group in present:
             found[group] = (getattr(events, group)[..., 0] > 0).sum(axis=1)
     found["weight"] = events.weight
-    known = {"pileup": "true interactions", "n_pv": "primary vertices"}
-    found |= {label: events.facts[name] for name, label in known.items() if name in events.facts}
+    labels = {"pileup": "true interactions", "n_pv": "primary vertices"}
+    known = events.facts.keys() - set(events.meta.get("partial", ()))
+    found |= {label: events.facts[name] for name, label in labels.items() if name in known}
     return {name: np.asarray(x, float) for name, x in found.items()}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hepad.errors import InputError, choose
 from hepad.events import Events
-from hepad.menu import Acceptance, Menu, acceptance, read_menu, unprescaled
+from hepad.menu import Acceptance, Menu, acceptance, in_step, read_menu, unprescaled
 from hepad.rate import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
 from hepad.scored import Rows
 from hepad.tables import write_rows
@@ -90,9 +90,9 @@ def rates(
     'points' with fractions, thresholds and what is found of each signal, and 'curve'
     """
     background, *signals = samples
-    counted, remarks = {}, {}
+    counted, remarks, steps = {}, {}, menu and _steps(samples[background])
     for name, chunks in samples.items():
-        counted[name], remark = _counted(name, chunks, menu)
+        counted[name], remark = _counted(name, chunks, menu, steps)
         remarks |= {name: remark} if remark else {}
     used, budgets = scale or FRACTION, list(budgets)
     hertz = [budget if scale is None else 1000 * budget for budget in budgets]
@@ -118,11 +118,25 @@ def rates(
     return found
 
 
-def _counted(name: str, chunks: Iterable[Rows], menu: Menu | None) -> tuple[dict[str, Sample], str]:
+def _steps(background: Iterable[Rows]) -> dict[str, int]:
+    """Of each trigger bit of the background the number of the group that it is in step with."""
+    names: list[str] = []
+
+    def bits():
+        for events, _ in background:
+            names[:] = events.meta.get("triggers", ())
+            yield events.triggers
+
+    return dict(zip(names, in_step(bits()).tolist(), strict=True))
+
+
+def _counted(
+    name: str, chunks: Iterable[Rows], menu: Menu | None, steps: dict[str, int] | None
+) -> tuple[dict[str, Sample], str]:
     """{'detector/seed': crossings by their highest score} of a sample, and the remark on its menu bits."""
     tops, remark = {}, ""
     for events, scores in chunks:
-        accepted = _accepted(menu, name, events)
+        accepted = _accepted(menu, name, events, steps)
         remark = accepted.remark if accepted else ""
         first, highest = per_event(events.event_id, list(scores.values()))
         bits = None if accepted is None else accepted.probability[first]
@@ -133,9 +147,12 @@ def _counted(name: str, chunks: Iterable[Rows], menu: Menu | None) -> tuple[dict
     return {key: top.sample() for key, top in tops.items()}, remark
 
 
-def _accepted(menu: Menu | None, name: str, events: Events) -> Acceptance | None:
+def _accepted(menu: Menu | None, name: str, events: Events, steps: dict[str, int] | None) -> Acceptance | None:
     try:
-        return menu and acceptance(menu, events.triggers, events.meta.get("triggers", ()))
+        names, partial = (events.meta.get(key, ()) for key in ("triggers", "partial"))
+        # a bit that the background lacks is in step with no other
+        groups = menu and np.array([steps.get(bit, -1 - i) for i, bit in enumerate(names)], int)
+        return menu and acceptance(menu, events.triggers, names, partial, groups)
     except InputError as error:
         raise InputError(f"samples.{name}: {error}") from None
 

@@ -188,7 +188,7 @@ def test_missing_misspelt_and_empty(name, base, ask):
     if str(key).startswith(("FatJet", "Analysis")):
         named["jet"] = re.split("[_.]|AuxDyn", key)[0]  # otherwise another collection is taken, and a remark says so
     rest = {x: values for x, values in columns.items() if x != key}
-    shown = {"olympics": "0 to 2099", "own": "constituent_pt, _eta"}.get(name, named.get("jet", str(key)))
+    shown = {"olympics": "0 to 2099", "own": "without constituent_eta"}.get(name, named.get("jet", str(key)))
     refused(ask(name, rest, **named), shown)
     wrong = 9999 if isinstance(key, int) else f"{key[:-1]}_"
     refused(ask(name, rest | {wrong: columns[key]}, **named), shown)

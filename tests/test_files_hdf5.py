@@ -7,7 +7,9 @@ import pytest
 
 from hepad.errors import InputError
 from hepad.files import hdf5
-from hepad.files.pandas_hdf5 import column_names, open_table
+from hepad.files.contents import contents
+from hepad.files.pandas_hdf5 import column_names, find_table, open_table
+from hepad.samples import read
 
 
 def test_a_pandas_table_of_any_form(tmp_path):
@@ -48,3 +50,101 @@ def test_datasets_are_read_in_step(tmp_path):
     assert [start for start, _ in blocks] == [0, 4, 8]
     for name, expected in {"x": np.arange(10), "y": np.arange(20.0).reshape(10, 2)}.items():
         np.testing.assert_array_equal(np.concatenate([arrays[name] for _, arrays in blocks]), expected)
+
+
+def test_a_table_with_data_columns(tmp_path):
+    """Each data column is a field of its own; text among them is passed over, its numbers are read as they are."""
+    table = pd.DataFrame({"a": [1.5, 2.5], "b": np.array([3, 4], np.int32), "c": np.float32([5, 6]), "d": [7.0, 8.0]})
+    path = tmp_path / "x.h5"
+    table.assign(name=["qcd", "top"]).to_hdf(path, key="t", mode="w", format="table", data_columns=["b", "c", "name"])
+    assert set(column_names(str(path))["t"]) == {"a", "b", "c", "d"}
+    with h5py.File(path) as file:
+        found = open_table(str(path), file, "t")
+        np.testing.assert_array_equal(found.read(["c", "d", "a", "b"], slice(0, 9)), [[5, 7, 1.5, 3], [6, 8, 2.5, 4]])
+        assert found.read(["c"], slice(0, 9)).dtype == np.float32
+
+
+@pytest.mark.parametrize("form", ["fixed", "table"])
+def test_tables_in_groups_and_several_of_them(tmp_path, form):
+    path = tmp_path / "x.h5"
+    for key, names in {"train/jets": "ab", "test/deep/jets": "ac", "other": "d"}.items():
+        frame = pd.DataFrame({name: [1.0, 2.0] for name in names} | {"n": [1, 2]})
+        frame.to_hdf(path, key=key, mode="a", format=form)
+    assert set(column_names(str(path))) == {"train/jets", "test/deep/jets", "other"}
+    assert contents(str(path)).tables["train/jets"] == {"a", "b", "n"}
+    with h5py.File(path) as file:
+        assert find_table(str(path), file, None, ["c"]).key == "test/deep/jets"
+        assert find_table(str(path), file, "/train/jets", ["c"]).rows == 2
+        with pytest.raises(InputError, match=r"2 pandas tables \(test/deep/jets, train/jets\). Set 'key' to one"):
+            find_table(str(path), file, None, ["a"])
+        with pytest.raises(InputError, match=r"no table 'jets'; present: .*train/jets.* Set 'key'"):
+            find_table(str(path), file, "jets", ["a"])
+
+
+def test_columns_of_objects_are_pickles_and_refused(tmp_path):
+    path = tmp_path / "x.h5"
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": pd.Series([{"x": 1}, [2]], dtype=object)})
+    with pytest.warns(pd.errors.PerformanceWarning):
+        frame.to_hdf(path, key="t", mode="w", format="fixed")
+    with (
+        h5py.File(path) as file,
+        pytest.raises(InputError, match=r"holds object .*Write the table with columns of num"),
+    ):
+        open_table(str(path), file, "t")
+
+
+KINDS = [">f4", ">f8", "<f2", ">f2", ">i2", ">i8", ">u4", "|u1", "<i8", "?"]
+
+
+@pytest.fixture
+def jets(tmp_path):
+    """``jets(columns)``: the path of an HDF5 file with 40 jets of two particles in it, and other columns."""
+    rng = np.random.default_rng(1)
+    particles = np.zeros((40, 2), [("pt", ">f4"), ("eta", "<f8"), ("at", [("phi", ">f2")])])
+    particles["pt"], particles["eta"] = rng.uniform(20, 200, (40, 2)), rng.normal(0, 0.5, (40, 2))
+    particles["at"]["phi"] = rng.uniform(-1, 1, (40, 2))
+
+    def jets(**columns) -> str:
+        with h5py.File(tmp_path / "jets.h5", "w") as file:
+            file["set/particles"] = particles
+            for name, values in columns.items():
+                file[f"set/{name}"] = values
+        return str(tmp_path / "jets.h5")
+
+    jets.particles = particles
+    return jets
+
+
+def load(path, branches=None, **source):
+    names = {"pt": "pt", "eta": "eta", "phi": "at.phi"}
+    mapping = {f"constituent_{x}": f"set/particles.{field}" for x, field in names.items()} | (branches or {})
+    return read({"files": path, "branches": mapping} | source, name="s", selection="any", split=(0.6, 0.1, 0.3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_of_any_byte_order_and_length(jets, kind):
+    values = (np.arange(40) % 2 if kind == "?" else np.arange(40)).astype(kind)
+    found = load(jets(w=values), {"weight": "set/w", "pileup": "set/w * 2 + 1"})
+    np.testing.assert_array_equal(found.weight, values.astype(float))
+    np.testing.assert_array_equal(found.facts["pileup"], 2 * values.astype(float) + 1)
+
+
+def test_fields_of_compound_datasets(jets):
+    found, p = load(jets()), jets.particles
+    assert len(found) == 40
+    order = np.argsort(-p["pt"], axis=1)
+    for i, values in enumerate((p["pt"], p["eta"], p["at"]["phi"])):
+        np.testing.assert_array_equal(found.constituents[:, :2, i], np.take_along_axis(values, order, 1).astype("f4"))
+    table = np.zeros(40, [("w", ">f8"), ("two", "f4", (2,)), ("name", "S3")])
+    table["w"], table["two"] = np.arange(40), np.arange(80).reshape(40, 2)
+    found = load(jets(events=table), {"weight": "set/events.w", "pileup": "set/events.two[:, 1] + set/events.w"})
+    np.testing.assert_array_equal(found.weight, np.arange(40))
+    np.testing.assert_array_equal(found.facts["pileup"], 2 * np.arange(40) + 1 + np.arange(40))
+    inside = {f"constituent_{x}": f"particles.{f}" for x, f in (("pt", "pt"), ("eta", "eta"), ("phi", "at.phi"))}
+    np.testing.assert_array_equal(load(jets(), inside, tree="set").jet, load(jets()).jet)
+    with pytest.raises(InputError, match=r"jets\.h5: 'set/events\.name' holds \|S3, not numbers"):
+        load(jets(events=table), {"weight": "set/events.name"})
+    with pytest.raises(
+        InputError, match=r"present: set/events.name, set/events.two, set/events.w, set/particles.at.phi"
+    ):
+        load(jets(events=table), {"weight": "w"})

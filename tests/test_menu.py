@@ -7,7 +7,7 @@ import pytest
 
 from hepad import rate as r
 from hepad.errors import InputError
-from hepad.menu import Menu, acceptance, read_menu, unprescaled
+from hepad.menu import Menu, acceptance, in_step, read_menu, unprescaled
 from hepad.top_scores import per_event, sample
 
 TABLE = "Index,Name,Emergency,2p0E34,1p8E34\n0,L1_A,0,1,1\n1,L1_B,0,4,2.5\n\n2,L1_C,0,0,1\n9,L1_D,0,1000,1\n"
@@ -71,6 +71,33 @@ def test_acceptance_is_one_less_the_product_of_what_the_prescales_refuse():
         acceptance(menu, bits, names[:2])
     with pytest.raises(InputError, match="no trigger bit"):
         unprescaled(names, ["L9_*"])
+
+
+def test_counters_of_seeds_that_fire_together_are_in_step():
+    """Against counters that run: the share of the accepted events in a run of many."""
+    rng, n = np.random.default_rng(2), 60_000
+    hard, soft = rng.random((2, n)) < 0.3
+    bits = np.stack([hard, hard, soft, soft, hard], axis=1)
+    names = ("L1_A", "L1_B", "L1_C", "L1_D", "L1_E")
+    for prescales in ((2, 2, 3, 3, 2), (2, 4, 6, 4, 8), (2, 3, 6, 10, 5), (4, 1, 2.5, 2.5, 7)):
+        numbers, accepted = np.cumsum(bits, axis=0), np.zeros(n, bool)
+        for i, prescale in enumerate(prescales):
+            accepted |= bits[:, i] & (numbers[:, i] // prescale > (numbers[:, i] - 1) // prescale)
+        found = acceptance(Menu(dict(zip(names, prescales, strict=True)), "menu"), bits, names).probability
+        for of in (hard & ~soft, soft & ~hard, hard & soft):
+            assert found[of].std() < 1e-9
+            assert found[of][0] == pytest.approx(accepted[of].mean(), abs=0.012)
+    # the same groups whatever the chunks, and none of what hardly fires
+    groups = in_step([bits[:1000], bits[1000:]])
+    assert groups[0] == groups[1] == groups[4] != groups[2] == groups[3]
+    rare = np.zeros((n, 2), bool)
+    rare[:9] = True
+    assert len(set(in_step([rare]))) == 2
+    # a signal event may fire some of a group
+    some = acceptance(
+        Menu({"L1_A": 2.0, "L1_B": 3.0}, "m"), np.array([[1, 0], [0, 1], [1, 1]]), names[:2], (), groups[:2]
+    )
+    assert some.probability == pytest.approx([1 / 2, 1 / 3, 2 / 3])
 
 
 @pytest.mark.skipif(not os.environ.get("HEPAD_DATA"), reason="HEPAD_DATA is not set")

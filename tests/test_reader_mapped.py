@@ -11,7 +11,7 @@ import uproot
 from hepad.errors import InputError
 from hepad.events import ARRAYS, FOUR_VECTOR
 from hepad.kinematics import to_cartesian
-from hepad.readers import mapped
+from hepad.readers.shapes import shaped
 from hepad.representations import EventVector, JetImage, Joined
 from hepad.samples import check_files, merge_meta, read, write_root
 
@@ -127,11 +127,9 @@ def test_constituents_of_the_hardest_jet_where_all_jets_have_some():
         "jet_pt": ak.Array([[100.0, 600.0], [], [580.0]]),
         "constituent_pt": ak.Array([[[60.0, 40.0], [400.0, 200.0]], [], [[580.0]]]),
     }
-    found = mapped._shaped("file", arrays, {name: name for name in arrays})
+    found, _ = shaped("file", arrays, {name: name for name in arrays})
     assert ak.to_list(found["constituent_pt"]) == [[400, 200], [], [580]]
     assert ak.to_list(found["jet_pt"]) == [600, 0, 580]
-    del arrays["jet_pt"]
-    assert ak.to_list(mapped._shaped("file", arrays, {})["constituent_pt"]) == [[60, 40], [], [580]]
 
 
 def test_identifiers_do_not_depend_on_files_or_order(make_events, tmp_path):
@@ -183,8 +181,10 @@ def test_what_is_missing_is_named_with_what_is_there(sample, tmp_path):
         load([path], tree="Delphes", **SETTINGS)
     with pytest.raises(InputError, match=r"for 'constituent_pt': .*branch 'pfcand_pt' is missing; present: .*met_pt"):
         load([path], branches={"constituent_pt": "pfcand_pt"}, **SETTINGS)
-    with pytest.raises(InputError, match="constituents are missing"):
+    with pytest.raises(InputError, match="jet_pt cannot be used without jet_eta, jet_phi, jet_mass"):
         load([path], branches={"jet_pt": "jet_pt"}, **SETTINGS)
+    with pytest.raises(InputError, match=r"there is nothing to read: 'branches' must give .*Mapped: weight; present: "):
+        load([path], branches={"weight": "weight"}, **SETTINGS)
     with pytest.raises(InputError, match="Did you mean 'constituent_pt'"):
         load([path], branches={"constituents_pt": "x"}, **SETTINGS)
     with pytest.raises(InputError, match=r"gone\.root' matches no file"):

@@ -63,10 +63,14 @@ def _parquet(path: str, tree: str | None) -> Iterator[Columns]:
     if tree is not None:
         raise InputError(f"{path}: a Parquet file has no trees. Leave 'tree' out.")
     with parquet.open_parquet(path) as file:
-        names = frozenset(name for name, kind in parquet.kinds(path, file).items() if kind.startswith("number"))
         with parquet.reading(path):
             entries = file.metadata.num_rows
-        yield Columns(names, entries, lambda wanted, rows: parquet.blocks(path, file, wanted, rows), {})
+
+        def blocks(wanted: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
+            parquet.require_numbers(path, file, wanted)
+            yield from parquet.blocks(path, file, wanted, rows)
+
+        yield Columns(frozenset(parquet.kinds(path, file)), entries, blocks, {})
 
 
 @contextmanager
@@ -76,12 +80,13 @@ def _hdf5(path: str, tree: str | None) -> Iterator[Columns]:
             group = file.get(tree) if tree else file
             if not isinstance(group, h5py.Group):
                 raise InputError(f"{path}: there is no group '{tree}'; present: {', '.join(file) or 'nothing'}.")
-            shapes = {name: item.shape for name, item in group.items() if isinstance(item, h5py.Dataset)}
-        names = frozenset(name for name, shape in shapes.items() if len(shape) in (1, 2))
+        there = hdf5.columns(path, group)
 
         def blocks(wanted: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
-            datasets = {x: hdf5.dataset(path, group, x, (None,) * len(shapes[x])) for x in wanted}
+            datasets = {name: there[name] for name in wanted}
+            for name, values in datasets.items():
+                hdf5.check_numbers(path, name, values)
             for start, arrays in hdf5.blocks(path, datasets, rows):
                 yield start, {x: ak.from_regular(ak.Array(v)) if v.ndim > 1 else ak.Array(v) for x, v in arrays.items()}
 
-        yield Columns(names, max((shapes[name][0] for name in names), default=0), blocks, {})
+        yield Columns(frozenset(there), max((x.shape[0] for x in there.values()), default=0), blocks, {})

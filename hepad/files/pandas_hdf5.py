@@ -2,20 +2,24 @@
 
 fixed: ``key/block<i>_values`` (rows, columns) beside ``key/block<i>_items``, the column names, strings or integers;
     a block without rows is a dummy that carries the attribute ``value_type``;
-table: ``key/table``, rows of ``index`` and ``values_block_<i>``, the column names in the attribute
-    ``values_block_<i>_kind``. That attribute is a pickled list of strings or integers. It is never unpickled: its
-    opcodes are listed, names are collected, and anything but a plain list of them is refused.
+table: ``key/table``, rows of ``index``, ``values_block_<i>`` and, for ``data_columns``, a field for each; the column
+    names of a field in the attribute ``<field>_kind``. That attribute is a pickled list of strings or integers. It is
+    never unpickled: its opcodes are listed, names are collected, and anything but a plain list of them is refused.
+    Fields of text are passed over.
+
+A key may have slashes: ``train/jets``.
 """
 
 import pickletools
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.files.hdf5 import check_whole, reading
+from hepad.files.hdf5 import NUMBERS, check_whole, native, reading
 from hepad.io import open_hdf5
 
 NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
@@ -43,12 +47,7 @@ class Table(NamedTuple):
     def read(self, columns: list[str | int], rows: slice) -> np.ndarray:
         """(N, len(columns)) values of rows, float64 unless all that is read is float32."""
         place = np.array([self.where[name] for name in columns])
-        values = {}
-        with reading(self.path):
-            for block in np.unique(place[:, 0]):
-                stored = self.blocks[block]
-                data = stored.dataset[rows] if stored.field is None else stored.dataset[rows][stored.field]
-                values[block] = data.reshape(len(data), len(stored.names))
+        values = self.read_blocks(columns, rows)
         if len(values) == 1:
             data, index = values[place[0, 0]], place[:, 1]
             if (index == np.arange(len(index))).all():
@@ -56,29 +55,59 @@ class Table(NamedTuple):
             return data[:, index]
         return np.stack([values[block][:, i] for block, i in place], axis=-1)
 
+    def read_blocks(self, columns: list[str | int], rows: slice) -> dict[int, np.ndarray]:
+        """The blocks, (N, names) by number, that have some of the columns; what is stored together is read once."""
+        wanted = {self.where[name][0]: None for name in columns}
+        with reading(self.path):
+            stored = {dataset: dataset[rows] for dataset in {self.blocks[i].dataset for i in wanted}}
+        values = {}
+        for i in wanted:
+            names, dataset, field = self.blocks[i]
+            data = stored[dataset] if field is None else stored[dataset][field]
+            values[i] = native(data.reshape(len(data), len(names)))
+        return values
+
 
 def column_names(path) -> dict[str, list[str | int]]:
     """Names of the columns of every pandas table in a file, by key; InputError if they cannot be read."""
     with open_hdf5(path) as file:
-        with reading(path):
-            keys = [
-                key for key, group in file.items() if isinstance(group, h5py.Group) and "pandas_type" in group.attrs
-            ]
-        return {key: list(open_table(path, file, key).where) for key in keys}
+        return {key: list(open_table(path, file, key).where) for key in _keys(path, file)}
+
+
+def _keys(path, file: h5py.File) -> list[str]:
+    found = []
+    with reading(path):
+        file.visititems(lambda key, item: found.append(key) if "pandas_type" in item.attrs else None)
+        return [key for key in found if isinstance(file[key], h5py.Group)]
+
+
+def find_table(path, file: h5py.File, key: str | None, needed: Iterable[str | int]) -> Table:
+    """The table ``key``, or the only one with the ``needed`` columns; InputError lists the tables that there are."""
+    if key is not None:
+        return open_table(path, file, key)
+    keys = _keys(path, file)
+    tables = [open_table(path, file, key) for key in keys]
+    fitting = [table for table in tables if set(needed) <= set(table.where)] or tables
+    if len(fitting) != 1:
+        listed = ", ".join(table.key for table in fitting) or "none"
+        raise InputError(f"{path}: {len(fitting)} pandas tables ({listed}). Set 'key' to one of them.")
+    return fitting[0]
 
 
 def open_table(path, file: h5py.File, key: str) -> Table:
     """The table ``key``; InputError names what is missing, what is there and what to do."""
     with reading(path):
         if key not in file:
-            raise InputError(f"{path}: there is no table '{key}'; present: {', '.join(file) or 'nothing'}. Set 'key'.")
+            listed = ", ".join(_keys(path, file) or file) or "nothing"
+            raise InputError(f"{path}: there is no table '{key}'; present: {listed}. Set 'key'.")
         group = file[key]
         present = group if isinstance(group, h5py.Group) else {}
         if "table" in present:
             found = group["table"]
-            fields = [field for field in found.dtype.names or () if field.startswith("values_block_")]
-            pickled = [bytes(found.attrs[f"{field}_kind"]) for field in fields]
-            blocks = [Block(_names(path, kind), found, field) for kind, field in zip(pickled, fields, strict=True)]
+            fields = [name for name in found.dtype.names or () if found.dtype[name].base.kind in NUMBERS]
+            fields = [name for name in fields if name != "index"]
+            pickled = [bytes(found.attrs[f"{name}_kind"]) for name in fields]
+            blocks = [Block(_names(path, kind), found, name) for kind, name in zip(pickled, fields, strict=True)]
         else:
             numbers = sorted(re.findall(r"block(\d+)_items", " ".join(present)), key=int)
             items = [group[f"block{i}_items"][()].tolist() for i in numbers]
@@ -99,7 +128,7 @@ def _rows(path, block: Block) -> int:
         return 0
     kind = data.dtype if block.field is None else data.dtype[block.field]
     shape = data.shape[1:] if block.field is None else kind.shape
-    if kind.base.kind not in "fiub" or int(np.prod(shape)) != len(block.names) or len(shape) > 1:
+    if kind.base.kind not in NUMBERS or int(np.prod(shape)) != len(block.names) or len(shape) > 1:
         raise InputError(
             f"{path}: '{name}' holds {kind.base} of shape {data.shape[:1] + shape}, not {len(block.names)} numbers per "
             "row. Write the table with columns of numbers."

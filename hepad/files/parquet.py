@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 import awkward as ak
 import fsspec
@@ -17,9 +18,25 @@ from hepad.errors import InputError
 # what pyarrow raises on damaged bytes; pa.ArrowException covers its own
 DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError)
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-NUMBERS = (pa.types.is_integer, pa.types.is_floating)
+LISTS += (pa.types.is_list_view, pa.types.is_large_list_view)
+NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+# what a column holds per row, by what it is made of and how many lists are around it
+KINDS = {"number": ("number", "numbers", "lists of numbers"), "bit": ("bit", "bits", "lists of bits")}
+EXACT = 2**53  # from here on float64 does not tell whole numbers apart
 # bytes of a column that are held at a time, compressed: a row group may be larger than the memory
 BUFFER = 1 << 20
+
+
+class Leaf(NamedTuple):
+    """Where the values of a name are: in a column, in there in the ``fields`` of its records.
+
+    ``stored`` is what the file calls them, ``kind`` what a row has of them.
+    """
+
+    column: str
+    fields: tuple[str, ...]
+    kind: str
+    stored: str
 
 
 @contextmanager
@@ -55,21 +72,43 @@ def open_parquet(path) -> Iterator[pq.ParquetFile]:
 
 
 def kinds(path, file: pq.ParquetFile) -> dict[str, str]:
-    """By column: 'number', 'bit', 'numbers' (a list of them per row), 'text', for all else the name of its type."""
+    """By name: 'number', 'numbers' (a list of them per row), 'lists of numbers', with 'bit' alike, 'text', for all else
+    the name of its type. A field of records, or of lists of records, has a dot in its name: 'jets.pt'."""
+    return {name: leaf.kind for name, leaf in _leaves(path, file).items()}
+
+
+def _leaves(path, file: pq.ParquetFile) -> dict[str, Leaf]:
     with reading(path):
-        return {field.name: _kind(field.type) for field in file.schema_arrow}
+        found = [(field.name, *leaf) for field in file.schema_arrow for leaf in _inside(field.type, 0)]
+        stored = [file.schema.column(i).path for i in range(len(file.schema))]
+        of = zip(found, stored, strict=True)  # both list them depth first
+        return {".".join((column, *fields)): Leaf(column, fields, kind, where) for (column, fields, kind), where in of}
 
 
-def _kind(kind: pa.DataType) -> str:
-    if any(is_(kind) for is_ in NUMBERS):
-        return "number"
-    if pa.types.is_boolean(kind):
-        return "bit"
-    if any(is_(kind) for is_ in LISTS) and _kind(kind.value_type) == "number":
-        return "numbers"
+def _inside(kind: pa.DataType, lists: int) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The fields and the kind of everything in a type that is stored by itself."""
+    if isinstance(kind, pa.FixedShapeTensorType) and len(kind.shape) > 1:  # its storage has lost the shape
+        yield (), str(kind)
+        return
+    while isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pa.types.is_struct(kind) or pa.types.is_map(kind):
+        parts = kind if pa.types.is_struct(kind) else (kind.key_field, kind.item_field)
+        yield from (((part.name, *fields), name) for part in parts for fields, name in _inside(part.type, lists))
+    elif any(is_(kind) for is_ in LISTS):
+        yield from _inside(kind.value_type, lists + 1)
+    else:
+        yield (), _kind(kind, lists)
+
+
+def _kind(kind: pa.DataType, lists: int) -> str:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return "text" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
+    what = "number" if any(is_(kind) for is_ in NUMBERS) else "bit" if pa.types.is_boolean(kind) else None
+    if what and lists < len(KINDS[what]):
+        return KINDS[what][lists]
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return "list of " * lists + ("text" if text else str(kind))
 
 
 def require(path, file: pq.ParquetFile, wanted: Mapping[str, str], why: str) -> None:
@@ -83,24 +122,39 @@ def require(path, file: pq.ParquetFile, wanted: Mapping[str, str], why: str) -> 
             raise InputError(f"{path}: column '{name}' holds {present[name]} per row, expected {kind}. {why}")
 
 
+def require_numbers(path, file: pq.ParquetFile, wanted: Iterable[str]) -> None:
+    """InputError unless all ``wanted`` columns hold numbers or bits, or lists of them."""
+    allowed, present = {kind for kinds_of in KINDS.values() for kind in kinds_of}, kinds(path, file)
+    for name in wanted:
+        if present[name] not in allowed:
+            raise InputError(f"{path}: '{name}' holds {present[name]}, not numbers. Map another column in 'branches'.")
+
+
 def matching(names: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
     """The names that match one of the patterns ('L1_*'), sorted."""
     return tuple(sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)))
 
 
 def blocks(path, file: pq.ParquetFile, columns: Iterable[str], rows: int) -> Iterator[tuple[int, dict]]:
-    """(first row, {column: values}), at most ``rows`` rows at a time; only the named columns are read.
+    """(first row, {name: values}), at most ``rows`` rows at a time; only what is named is read.
 
-    Numbers and lists of them become awkward arrays, a missing number NaN, text a numpy array of str.
+    Numbers and lists of them become awkward arrays, a missing number NaN, a missing bit False, a missing list empty;
+    text a numpy array of str.
     """
-    columns, start = sorted(set(columns)), 0
-    batches = iter(file.iter_batches(batch_size=rows, columns=columns, use_threads=False))
+    leaves, start = _leaves(path, file), 0
+    wanted = {name: leaves[name] for name in sorted(set(columns))}
+    stored = [leaf.stored for leaf in wanted.values()]
+    batches = iter(file.iter_batches(batch_size=rows, columns=stored, use_threads=False))
     while True:
         with reading(path):
             batch = next(batches, None)
             if batch is None:
                 break
-            arrays = {name: _values(batch.column(name)) for name in columns}
+            arrays = {
+                name: _values(f"{path}: '{name}'", batch.column(leaf.column), leaf.fields)
+                for name, leaf in wanted.items()
+            }
+            arrays = {name: x if x.ndim == 1 else ak.from_regular(x) for name, x in arrays.items()}
         if batch.num_rows:
             yield start, arrays
         start += batch.num_rows
@@ -108,16 +162,25 @@ def blocks(path, file: pq.ParquetFile, columns: Iterable[str], rows: int) -> Ite
         raise InputError(f"{path}: {start} of {file.metadata.num_rows} rows could be read. Fetch the file again.")
 
 
-def _values(column: pa.Array):
+def _values(what: str, column: pa.Array, fields: tuple[str, ...]):
+    while isinstance(column, pa.ExtensionArray):
+        column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    kind = _kind(column.type)
-    if kind == "text":
+    kind = column.type
+    if pa.types.is_struct(kind):
+        return _values(what, pc.struct_field(column, [fields[0]]), fields[1:])
+    if any(is_(kind) for is_ in LISTS):
+        column.validate()
+        counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+        found = ak.unflatten(_values(what, column.flatten(), fields), counts.astype(np.int64))
+        return ak.to_regular(found) if pa.types.is_fixed_size_list(kind) and not column.null_count else found
+    if pa.types.is_boolean(kind):
+        return ak.Array(pc.fill_null(column, False).to_numpy(zero_copy_only=False))
+    if not any(is_(kind) for is_ in NUMBERS):
         return pc.fill_null(column, "").to_numpy(zero_copy_only=False).astype(str)
-    if kind == "bit":
-        column = pc.fill_null(column, False)
-    if kind != "numbers":
-        return ak.Array(column.to_numpy(zero_copy_only=False))
-    column.validate()
-    counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-    return ak.unflatten(column.flatten().to_numpy(zero_copy_only=False), counts.astype(np.int64))
+    if pa.types.is_integer(kind) and column.null_count and pc.any(pc.greater_equal(column, EXACT)).as_py():
+        raise InputError(f"{what} has nulls among whole numbers beyond {EXACT}. Fill them, or leave it out.")
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):  # what awkward does not know
+        column = column.cast(pa.float64() if pa.types.is_decimal(kind) else pa.float32())
+    return ak.Array(column.to_numpy(zero_copy_only=False))

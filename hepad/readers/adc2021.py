@@ -41,7 +41,9 @@ class ADC2021(Reader):
         with open_hdf5(path) as file:
             found = self._datasets(path, file)
             present = frozenset({*SLOTS, "met"} | ({"event_id"} if "EvtId" in found else set()))
-            return Found(len(found["Particles"]), present, remarks=("Jets are massless and have no constituents.",))
+            facts = frozenset({"event"} if "EvtId" in found else ())
+            remarks = ("Jets are massless and have no constituents.",)
+            return Found(len(found["Particles"]), present, remarks=remarks, facts=facts)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_hdf5(path) as file:

@@ -27,6 +27,7 @@ class Found:
     remarks: what the user should know, one sentence each
     meta: facts of the sample that the file carries
     official_split: whether rows come with one
+    facts: which of hepad.events.FACTS blocks have; truth: names of the generator-level quantities
     """
 
     entries: int
@@ -36,6 +37,8 @@ class Found:
     remarks: tuple[str, ...] = ()
     meta: dict = field(default_factory=dict)
     official_split: bool = False
+    facts: frozenset[str] = frozenset()
+    truth: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Block:
     entry: (R,) number in the file of the entry that a row comes from
     damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see hepad.readers.jagged)
     refused: why, and how many, entries gave no row: {'no jet': 12}
-    facts: (R,) each, what identifies and describes an event: run, luminosity_block, event (int64), n_pv, pileup
+    facts: (R,) each, what identifies and describes an event, by the names of hepad.events.FACTS
     triggers: (R,) bool each
     truth: generator-level quantities, (R,) each
     split: (R,) int8 where the file has an official one: index into hepad.events.SPLITS
@@ -93,6 +96,10 @@ class Reader(ABC):
     @abstractmethod
     def look(self, path: str) -> Found:
         """What the file offers under these options; InputError names what is missing, what is there and what to do."""
+
+    def remedy(self, branch: str) -> str:
+        """What to do about a file with too many values that cannot be in a branch; in a sentence."""
+        return "Repair the file."
 
     @abstractmethod
     def blocks(self, path: str, rows: int) -> Iterator[Block]:

@@ -90,7 +90,8 @@ class Delphes(Reader):
             plan = self._plan(path, tree)
             there = {"constituents": plan.candidates, "met": plan.met, "b_tag": plan.b_tag, "weight": plan.weight}
             present = {*plan.objects, "event_id", *(name for name, found in there.items() if found)}
-            return Found(int(tree.num_entries), frozenset(present), remarks=plan.remarks)
+            facts = frozenset({"event"} if plan.number else ())
+            return Found(int(tree.num_entries), frozenset(present), remarks=plan.remarks, facts=facts)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with opened(path, "Delphes") as tree:

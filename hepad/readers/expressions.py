@@ -1,18 +1,36 @@
 """Expressions of branches in a configuration: 'FatJet_pt * (1 - FatJet_rawFactor)', 'HLT_PFHT1050 & (nFatJet > 1)'.
 
 An expression is parsed, not run as Python: numbers, names of branches (also with dots: ``FatJet.PT``), + - * / ** %,
-comparisons, & | ~ (or: and, or, not), ``x[0]`` (the first of each entry) and the functions in ``FUNCTIONS``. Everything
-else is refused, so that a configuration cannot reach further than the branches of the file.
+comparisons, & | ~ (or: and, or, not), ``x[0]`` (the first of each entry), ``x[:, :, 0]`` (places along the axes of an
+array) and the functions in ``FUNCTIONS``. Everything else is refused, so that a configuration cannot reach further than
+the branches of the file.
+
+``& | ~`` combine truth values (:func:`truth`); with a whole number, ``flags & 4``, bits.
 """
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
+
+
+def truth(values):
+    """Truth values, or numbers that stand for them, as bool: 1 is true, 0 and -1, which means not known, are not.
+
+    InputError for other numbers.
+    """
+    array = values if isinstance(values, ak.Array) else np.asarray(values)
+    numbers = np.asarray(ak.flatten(array, axis=None)) if isinstance(values, ak.Array) else array.reshape(-1)
+    if numbers.dtype != bool and (wrong := ~np.isin(numbers, (-1, 0, 1))).any():
+        raise InputError(
+            f"{numbers[wrong][0]:g} is neither true (1) nor false (0, or -1 where it is not known). Compare it: x > 0."
+        )
+    return array == 1
+
 
 FUNCTIONS: dict[str, Callable] = {
     name: getattr(np, name)
@@ -24,8 +42,8 @@ FUNCTIONS: dict[str, Callable] = {
     "sum": lambda x: ak.sum(x, axis=1),
     "max": lambda x: ak.fill_none(ak.max(x, axis=1), 0),
     "count": lambda x: ak.num(x, axis=1),
-    "any": lambda x: ak.any(x, axis=1),
-    "where": ak.where,
+    "any": lambda x: ak.any(truth(x), axis=1),
+    "where": lambda condition, x, y: ak.where(truth(condition), x, y),
 }
 ARGUMENTS = {"arctan2": 2, "hypot": 2, "where": 3}  # of the others 1; ufuncs would write into further ones
 LONGEST = 10_000  # characters
@@ -34,8 +52,9 @@ UNSUITABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeErro
 OPERATORS = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.Pow: lambda x, y: operator.pow(_floating(x), _floating(y)), ast.Mod: operator.mod,
-    ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
-    ast.And: operator.and_, ast.Or: operator.or_, ast.Not: operator.invert, ast.Invert: operator.invert,
+    ast.BitAnd: lambda x, y: _bits(operator.and_, x, y), ast.BitOr: lambda x, y: _bits(operator.or_, x, y),
+    ast.And: lambda x, y: truth(x) & truth(y), ast.Or: lambda x, y: truth(x) | truth(y),
+    ast.Not: lambda x: ~truth(x), ast.Invert: lambda x: ~truth(x),
     ast.USub: operator.neg, ast.UAdd: operator.pos,
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
@@ -47,12 +66,18 @@ def _floating(x):
     return float(x) if isinstance(x, int) else x
 
 
+def _bits(op: Callable, x, y):
+    masks = [value for value in (x, y) if type(value) is int]
+    return op(x, y) if masks else op(truth(x), truth(y))
+
+
 def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
     """The branches that an expression reads; InputError if it is not one, or names what is not ``present``."""
     if expression in present:
         return frozenset([expression])
     found: set[str] = set()
-    _Evaluation(expression, found.add).visit_text()
+    text, paths = _parsable(expression, present)
+    _Evaluation(text, lambda name: found.add(paths.get(name, name))).visit_text()
     missing = sorted(found - present)
     if missing:
         listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
@@ -64,8 +89,17 @@ def evaluate(expression: str, arrays: Mapping[str, ak.Array]):
     """The value of an expression: one number or one list for every entry. InputError if its parts do not fit."""
     if expression in arrays:
         return arrays[expression]
+    text, paths = _parsable(expression, arrays)
     with np.errstate(all="ignore"):
-        return _Evaluation(expression, arrays.__getitem__).visit_text()
+        return _Evaluation(text, lambda name: arrays[paths.get(name, name)]).visit_text()
+
+
+def _parsable(expression: str, names: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """The expression with 'jet.fP.fX' for the path 'jet/fP.fX', which is a name and no quotient; which is which."""
+    paths = {x.replace("/", "."): x for x in sorted(names, key=len, reverse=True) if "/" in x and x in expression}
+    for dotted, path in paths.items():
+        expression = expression.replace(path, dotted)
+    return expression, paths
 
 
 class _Evaluation:
@@ -110,6 +144,10 @@ class _Evaluation:
             case ast.Subscript(value=value, slice=ast.Constant(value=0)):
                 found = self.visit(value)
                 return None if found is None else ak.fill_none(ak.firsts(found, axis=1), 0)
+            case ast.Subscript(value=value, slice=ast.Tuple(elts=[ast.Slice(None, None, None), *others])) if others:
+                places = (slice(None), *map(self.place, others))
+                found = self.visit(value)
+                return None if found is None else found[places]
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
                 if len(args) != (number := ARGUMENTS.get(name, 1)):
                     raise InputError(f"'{self.text}': {name} takes {number}, not {len(args)} arguments. Correct it.")
@@ -117,8 +155,19 @@ class _Evaluation:
                 return None if any(value is None for value in values) else FUNCTIONS[name](*values)
         raise InputError(
             f"'{self.text}': '{ast.unparse(node)}' is not allowed in an expression; allowed are numbers, branches, "
-            f"+ - * / ** %, comparisons of two, & | ~, x[0] and {', '.join(sorted(FUNCTIONS))}."
+            f"+ - * / ** %, comparisons of two, & | ~, x[0], x[:, 0] and {', '.join(sorted(FUNCTIONS))}."
         )
+
+    def place(self, node) -> int | slice:
+        """A place along an axis, a whole number, or some: ``:``, ``2:5``, ``::4``."""
+        match node:
+            case ast.Constant(value=int(place)) if not isinstance(place, bool):
+                return place
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(place))):
+                return -place
+            case ast.Slice(lower=lower, upper=upper, step=step):
+                return slice(*(None if part is None else self.place(part) for part in (lower, upper, step)))
+        raise InputError(f"'{self.text}': '{ast.unparse(node)}' is not a place along an axis. Write x[:, 0].")
 
     def name(self, node) -> str:
         match node:

@@ -73,8 +73,10 @@ class L1Anomaly(Reader):
         with parquet.open_parquet(path) as file:
             extra, bits = self._columns(path, file)
             present = {*OBJECTS, "met", "event_id"} | ({"pileup"} if "nPV_True" in extra else set())
+            facts = FACTS.keys() | present & {"pileup"}
+            split, rows = "split" in extra, file.metadata.num_rows
             return Found(
-                file.metadata.num_rows, frozenset(present), bits, remarks=(REMARK,), official_split="split" in extra
+                rows, frozenset(present), bits, remarks=(REMARK,), official_split=split, facts=frozenset(facts)
             )
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:

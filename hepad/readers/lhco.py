@@ -35,7 +35,7 @@ class LHCOlympics(Reader):
     radius: of the jets
     leading: how many of the hardest jets of an event are probe jets
     is_signal: 0 or 1, the class that is read; None reads both
-    key: name of the table; None: the only one there is
+    key: name of the table; None: the only one there is with such columns
     """
 
     title = "LHC Olympics 2020 (HDF5 of pandas): events of 700 particles, clustered to jets"
@@ -69,17 +69,12 @@ class LHCOlympics(Reader):
         numbers = isinstance(self.radius, int | float) and isinstance(self.leading, int)
         if not numbers or self.radius <= 0 or self.leading < 1 or self.is_signal not in (None, 0, 1):
             raise InputError("LHCOlympics: 'radius' is positive, 'leading' at least 1, 'is_signal' 0, 1 or null.")
-        keys = list(pandas_hdf5.column_names(path)) if self.key is None else [self.key]
-        if len(keys) != 1:
-            raise InputError(
-                f"{path}: {len(keys)} pandas tables ({', '.join(keys) or 'none'}). Set 'key' to one of them."
-            )
-        table = pandas_hdf5.open_table(path, file, keys[0])
+        table = pandas_hdf5.find_table(path, file, self.key, PARTICLES)
         if set(table.where) - {LABEL} != set(PARTICLES):
             listed = ", ".join(str(name) for name in list(table.where)[:6])
             raise InputError(
-                f"{path}: table '{keys[0]}' has {len(table.where)} columns ({listed}, ...), not 0 to 2099 and, with a "
-                "label, 2100. Set 'key' or another 'reader'."
+                f"{path}: table '{table.key}' has {len(table.where)} columns ({listed}, ...), not 0 to 2099 and, with "
+                "a label, 2100. Set 'key' or another 'reader'."
             )
         if self.is_signal is not None and LABEL not in table.where:
             raise InputError(f"{path}: there is no column {LABEL} with the label. Leave 'is_signal' out.")

@@ -5,27 +5,26 @@ hepad's names: ``jet_pt`` ..., ``constituent_pt[]``, ``jets_pt[]``, ``electrons_
 ``event``, ``n_pv``, ``pileup``, ``jets_b_tag[]``, ``truth_*``, ``trigger_*``. A mapping is {hepad name: branch or
 expression of branches}. Constituents and the collections of the event may also come as (_pt, _eta, _phi) with _energy
 or without either (massless), constituents as (_px, _py, _pz, _energy), too. Where jets are a collection, the hardest
-one and its constituents (then jagged twice) are taken.
+one and its constituents (then jagged twice) are taken. Without constituents and jet_*, a row is an event, and its jet
+the hardest of jets_*.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 
 import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError, choose
-from hepad.events import FOUR_VECTOR
+from hepad.events import FACTS, FOUR_VECTOR, of_kind
 from hepad.files.columns import open_columns
-from hepad.kinematics import from_cartesian
 from hepad.readers.base import Block, Contents, Found, Reader
-from hepad.readers.expressions import branches_of, evaluate
-from hepad.readers.jagged import flat, masses, parts, summed, unsound
-from hepad.rows import UNITS, WIDTHS, pad
+from hepad.readers.expressions import branches_of, evaluate, truth
+from hepad.readers.jagged import masses, summed, unsound
+from hepad.readers.shapes import COLLECTIONS, four_vectors, group_of, layout, shaped, size, tags
+from hepad.rows import UNITS, WIDTHS
 
-COLLECTIONS = ("jets", "electrons", "muons", "photons")
-FACTS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64, "n_pv": np.float32, "pileup": np.float32}
 # of hepad's own files, with and without constituents
 OWN = ({"constituent_pt", "constituent_eta", "constituent_phi"}, {"jet_pt", "jets_pt", "met_pt", "event_id"})
 PREFIXES = ("truth_", "trigger_")
@@ -34,8 +33,6 @@ NAMES = {
     **{f"constituent_{x}": "constituent" for x in (*FOUR_VECTOR, "energy", "px", "py", "pz")},
     **{name: name for name in ("met_pt", "met_phi", "event_id", "weight", "jets_b_tag", *FACTS)},
 }
-LAYOUTS = (("pt", "eta", "phi", "mass"), ("pt", "eta", "phi", "energy"), ("px", "py", "pz", "energy"))
-LAYOUTS += (("pt", "eta", "phi"),)
 
 
 @dataclass(frozen=True)
@@ -81,12 +78,14 @@ class Mapped(Reader):
             mapping = self._mapping(path, columns.names)
             meta = columns.meta if self.branches is None else {}
             present = {group for group in (*COLLECTIONS, "met") if f"{group}_pt" in mapping}
-            present |= {"constituents"} if _layout(mapping) else set()
+            present |= {"constituents"} if layout(mapping) else set()
             present |= {name for name in ("weight", "event_id", "pileup") if name in mapping}
             present |= {"b_tag"} & {name.removeprefix("jets_") for name in mapping}
             triggers = tuple(sorted(name[8:] for name in mapping if name.startswith("trigger_")))
             radius = self.jet_radius or meta.get("jet_radius")
-            return Found(columns.entries, frozenset(present), triggers, jet_radius=radius, meta=meta)
+            facts, truths = FACTS.keys() & mapping, {name[6:] for name in mapping if name.startswith("truth_")}
+            found = Found(columns.entries, frozenset(present), triggers, jet_radius=radius, meta=meta)
+            return replace(found, facts=frozenset(facts), truth=frozenset(truths))
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_columns(path, self.tree) as columns:
@@ -94,6 +93,19 @@ class Mapped(Reader):
             wanted = {name for x in (*mapping.values(), *self.cuts) for name in branches_of(x, columns.names)}
             for start, arrays in columns.blocks(wanted, rows):
                 yield self._block(path, mapping, start, arrays)
+
+    def remedy(self, branch: str) -> str:
+        mapping = self.branches or {}
+        group = next(
+            (group_of(name) for name, of_name in mapping.items() if of_name == branch and group_of(name)), None
+        )
+        first = next((x for x in ("pt", "energy") if group and f"{group}_{x}" in mapping), None)
+        if first is None:
+            return super().remedy(branch)
+        there = mapping[f"{group}_{first}"]
+        changed = [f"{group}_{x}" for x in (("pt",) if first == "pt" else ("px", "py"))]
+        listed = ", ".join(f"{name}: where({there} > 0, {mapping[name]}, 0)" for name in changed)
+        return f"Repair the file or, where these are places without an object, map '{listed}'."
 
     def _mapping(self, path, present: frozenset[str]) -> dict[str, str]:
         if self.branches is None:
@@ -106,11 +118,11 @@ class Mapped(Reader):
         for cut in self.cuts:
             with _at(path, "in 'cuts'"):
                 branches_of(cut, present)
-        needed = self.branches is not None or "jet_pt" not in mapping or any("constituent_" in x for x in mapping)
-        if _layout(mapping) is None and needed:
+        if not any(f"{group}_{x}" in mapping for group in ("constituent", "jet", *COLLECTIONS) for x in ("pt", "px")):
             raise InputError(
-                f"{path}: the constituents are missing: 'branches' must give constituent_pt, _eta, _phi (and _mass or "
-                f"_energy), or _px, _py, _pz, _energy. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "
+                f"{path}: there is nothing to read: 'branches' must give the constituents (constituent_pt, _eta, _phi, "
+                "and _mass or _energy, or _px, _py, _pz, _energy), jet_* or, of events, jets_*, electrons_*, muons_* "
+                f"or photons_*. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "
                 f"{', '.join(sorted(present))}."
             )
         _refuse_halves(path, mapping)
@@ -126,37 +138,49 @@ class Mapped(Reader):
         for cut in self.cuts:
             with _at(path, "in 'cuts'"):
                 keep &= _truth(cut, evaluate(cut, read), n)
-        damaged = {}
         for name, values in arrays.items():
-            array = values if isinstance(values, ak.Array) else ak.Array(np.broadcast_to(values, n))
-            _refuse_foreign_types(path, mapping[name], array)
-            arrays[name], damaged[mapping[name]] = array, unsound(array, positive=_positive(name))
+            arrays[name] = values if isinstance(values, ak.Array) else ak.Array(np.broadcast_to(values, n))
+            _refuse_foreign_types(path, mapping[name], arrays[name])
         with np.errstate(all="ignore"):
-            arrays = _shaped(path, arrays, mapping)
-            facts = {name: ak.to_numpy(arrays[name]).astype(kind) for name, kind in FACTS.items() if name in arrays}
-            truth = {x[6:]: ak.to_numpy(a).astype(np.float32) for x, a in arrays.items() if x.startswith("truth_")}
-            triggers = {x[8:]: ak.to_numpy(a).astype(bool) for x, a in arrays.items() if x.startswith("trigger_")}
+            damaged = _damaged(arrays, mapping)
+            arrays, missing = shaped(path, arrays, mapping)
+            damaged |= {branch: damaged[branch] | rows for branch, rows in missing.items()}
+            facts = {
+                name: of_kind(ak.to_numpy(arrays[name]), kind, n) for name, kind in FACTS.items() if name in arrays
+            }
+            truths = {x[6:]: ak.to_numpy(a).astype(np.float32) for x, a in arrays.items() if x.startswith("truth_")}
+            bits = {
+                x: np.where(damaged[mapping[x]], 0, ak.to_numpy(a))
+                for x, a in arrays.items()
+                if x.startswith("trigger_")
+            }
             columns = self._columns(path, arrays)
-        block = Block(columns, start + np.arange(n), damaged, facts=facts, truth=truth, triggers=triggers)
+        triggers = {}
+        for name, values in bits.items():
+            with _at(path, f"for '{name}'"):
+                triggers[name[8:]] = truth(values)
+        block = Block(columns, start + np.arange(n), damaged, facts=facts, truth=truths, triggers=triggers)
         return block if keep.all() else block.take(keep, {"cuts": int((~keep).sum())})
 
     def _columns(self, path: str, arrays: dict) -> dict[str, np.ndarray]:
         """The columns of Events of one block of entries."""
         scale = UNITS[self.units]
         columns, n = {}, len(next(iter(arrays.values())))
-        if _layout(arrays):
-            columns["constituents"], row, p = _four_vectors(path, arrays, "constituent", self.max_constituents, scale)
+        columns["jet"] = np.zeros((n, 4), np.float32)
+        if layout(arrays):
+            columns["constituents"], row, p, _ = four_vectors(path, arrays, "constituent", self.max_constituents, scale)
+            columns["jet"] = summed(row, p, n)
         if "jet_pt" in arrays:
             jet = {x: ak.to_numpy(arrays[f"jet_{x}"]) for x in (*FOUR_VECTOR, "energy") if f"jet_{x}" in arrays}
             mass = masses(jet) * scale
             columns["jet"] = np.stack([jet["pt"] * scale, jet["eta"], jet["phi"], mass], axis=-1).astype(np.float32)
-        else:
-            columns["jet"] = summed(row, p, n)
         for group in COLLECTIONS:
             if f"{group}_pt" in arrays:
-                columns[group], row, p = _four_vectors(path, arrays, group, WIDTHS[group], scale)
+                columns[group], row, p, there = four_vectors(path, arrays, group, WIDTHS[group], scale)
                 if group == "jets" and "jets_b_tag" in arrays:
-                    columns["b_tag"] = _tags(path, arrays, row, p, n)
+                    columns["b_tag"] = tags(path, arrays, row, p, there)
+        if "jets" in columns and not layout(arrays) and "jet_pt" not in arrays:
+            columns["jet"] = columns["jets"][:, 0]
         if "met_pt" in arrays:
             met = [ak.to_numpy(arrays["met_pt"]) * scale, ak.to_numpy(arrays["met_phi"])]
             columns["met"] = np.stack(met, axis=-1).astype(np.float32)
@@ -165,14 +189,6 @@ class Mapped(Reader):
         if "weight" in arrays:
             columns["weight"] = ak.to_numpy(arrays["weight"]).astype(np.float64)
         return columns
-
-
-def _tags(path: str, arrays: dict, row: np.ndarray, p: np.ndarray, n: int) -> np.ndarray:
-    """(n, K) b tags in the order of the padded jets, that of pt."""
-    tags = flat(arrays["jets_b_tag"])
-    if len(tags) != len(p):
-        raise InputError(f"{path}: 'jets_b_tag' and 'jets_pt' differ in length. Check 'branches'.")
-    return pad(row, np.stack([p[:, 0], tags, tags, tags], axis=-1), n, WIDTHS["jets"])[..., 1]
 
 
 @contextmanager
@@ -187,13 +203,25 @@ def _positive(name: str) -> bool:
     return name.endswith(("_pt", "_energy")) and not name.startswith("truth_")
 
 
-def _layout(mapping) -> tuple[str, ...] | None:
-    return next((x for x in LAYOUTS if all(f"constituent_{name}" in mapping for name in x)), None)
+def _damaged(arrays: dict, mapping: dict) -> dict[str, np.ndarray]:
+    """(N,) bool by branch: entries with values that cannot be. Those of objects that are not there become 0."""
+    damaged = {}
+    for name, array in arrays.items():
+        bad = unsound(array, positive=_positive(name))
+        there = size(arrays, group_of(name)) if group_of(name) and bad.any() else None
+        if there is not None and name not in (f"{group_of(name)}_{x}" for x in ("pt", "px", "py")):
+            with suppress(ValueError):  # of other lengths, which is told later
+                arrays[name] = ak.where(there == 0, 0, array)
+                bad = unsound(arrays[name], positive=_positive(name))
+        damaged[mapping[name]] = damaged.get(mapping[name], False) | bad
+    return damaged
 
 
 def _refuse_halves(path: str, mapping) -> None:
     """InputError for a group of branches of which only a part is there: it could not be used."""
-    needed = {group: FOUR_VECTOR[:3] for group in (*COLLECTIONS, "jet")} | {"met": ("pt", "phi")}
+    needed = {group: FOUR_VECTOR[:3] for group in ("constituent", *COLLECTIONS, "jet")} | {"met": ("pt", "phi")}
+    if any(f"constituent_{x}" in mapping for x in ("px", "py", "pz")):
+        needed["constituent"] = ("px", "py", "pz", "energy")
     for group, components in needed.items():
         given = sorted(name for name in mapping if name.startswith(f"{group}_"))
         missing = [f"{group}_{x}" for x in components if f"{group}_{x}" not in mapping]
@@ -216,49 +244,4 @@ def _truth(cut: str, value, n: int) -> np.ndarray:
     value = ak.to_numpy(value) if isinstance(value, ak.Array) and value.ndim == 1 else value
     if not isinstance(value, np.ndarray) or value.shape != (n,):
         raise InputError(f"'{cut}' is not one truth value per entry. Use any(...), count(...) or x[0].")
-    return value.astype(bool)
-
-
-def _shaped(path: str, arrays: dict, mapping: dict) -> dict:
-    """One jet per entry: numbers flat, collections jagged once.
-
-    Where jets are a collection, the hardest one and its constituents are kept; an entry without a jet gets none.
-    Of event quantities that come as collections, as in Delphes, the first is kept.
-    """
-    arrays = dict(arrays)
-    nested = [x for x in arrays if x.startswith("constituent_") and arrays[x].ndim == 3]
-    jets = [x for x in arrays if x.startswith("jet_") and arrays[x].ndim == 2]
-    best = None
-    if "jet_pt" in jets:
-        best = ak.argmax(arrays["jet_pt"], axis=1, keepdims=True)
-    elif nested:
-        best = ak.local_index(arrays[nested[0]], axis=1)[:, :1]
-    for x in (*jets, *nested) if best is not None else ():
-        arrays[x] = ak.fill_none(ak.firsts(arrays[x][best]), [] if x in nested else 0, axis=0)
-    for x in arrays:
-        collection = x.startswith("constituent_") or x.split("_")[0] in COLLECTIONS
-        if not collection and arrays[x].ndim == 2:
-            arrays[x] = ak.fill_none(ak.firsts(arrays[x]), 0)
-        if arrays[x].ndim != (2 if collection else 1):
-            wanted = "a list of numbers" if collection else "one number"
-            raise InputError(f"{path}: branch '{mapping[x]}', read as '{x}', is not {wanted} per entry.")
-    return arrays
-
-
-def _four_vectors(path: str, arrays: dict, group: str, width: int, scale: float):
-    """(N, width, 4) float32 of (pt, eta, phi, mass) from jagged components; and, flat, their rows and vectors."""
-    names = [x for x in (*FOUR_VECTOR, "energy", "px", "py", "pz") if f"{group}_{x}" in arrays]
-    layout = next(x for x in LAYOUTS if set(x) <= set(names))
-    found = {x: parts(arrays[f"{group}_{x}"]) for x in layout}
-    counts, *others = (count for count, _ in found.values())
-    if any((count != counts).any() for count in others):
-        raise InputError(f"{path}: the branches of '{group}' ({', '.join(layout)}) differ in length. Check 'branches'.")
-    row, component = np.repeat(np.arange(len(counts)), counts), {x: values for x, (_, values) in found.items()}
-    if layout[0] == "px":
-        p = from_cartesian(np.stack(list(component.values()), axis=-1))
-    else:
-        p = np.stack([*(component[x] for x in ("pt", "eta", "phi")), masses(component)], axis=-1)
-    p[:, [0, 3]] *= p.dtype.type(scale)
-    there = p[:, 0] > 0  # regular arrays are padded with zeros
-    row, p = (row, p) if there.all() else (row[there], p[there])
-    return pad(row, p, len(counts), width), row, p
+    return truth(value)

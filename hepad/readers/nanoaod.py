@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.events import FACTS
 from hepad.files.root import names, reading, require
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.event_objects import (
@@ -97,7 +98,9 @@ class NanoAOD(Reader):
             present = {*plan.objects, *(name for name, found in there.items() if found)}
             jet = plan.jet.pt
             radius = 1.5 if "AK15" in jet else 0.8 if "Fat" in jet or "AK8" in jet else 0.4
-            return Found(int(tree.num_entries), frozenset(present), tuple(plan.triggers), radius, plan.remarks)
+            facts = frozenset({*NUMBERS, *(x for x in FACTS if SCALARS.get(x) in plan.names)})
+            entries = int(tree.num_entries)
+            return Found(entries, frozenset(present), tuple(plan.triggers), radius, plan.remarks, facts=facts)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with opened(path, "Events") as tree:

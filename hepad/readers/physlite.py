@@ -92,7 +92,11 @@ class PHYSLITE(Reader):
             there = {"met": plan.term, "weight": _of_event("mcEventWeights") in plan.names, "event_id": True}
             there["pileup"] = _of_event("averageInteractionsPerCrossing") in plan.names
             present = {*plan.objects, *(name for name, found in there.items() if found)}
-            return Found(int(tree.num_entries), frozenset(present), jet_radius=plan.radius, remarks=plan.remarks)
+            facts = {fact for x, fact in NUMBERS.items() if fact and _of_event(x) in plan.names} | present & {"pileup"}
+            facts |= {"n_pv"} if "PrimaryVerticesAuxDyn.vertexType" in plan.names else set()
+            return Found(
+                int(tree.num_entries), frozenset(present), (), plan.radius, plan.remarks, facts=frozenset(facts)
+            )
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with opened(path, *TREES) as tree:

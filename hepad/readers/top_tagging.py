@@ -11,8 +11,7 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import SPLITS
-from hepad.files.hdf5 import reading
-from hepad.files.pandas_hdf5 import Table, open_table
+from hepad.files.pandas_hdf5 import Table, find_table
 from hepad.io import open_hdf5
 from hepad.kinematics import from_cartesian
 from hepad.readers.base import Block, Contents, Found, Reader
@@ -32,7 +31,7 @@ class TopTagging(Reader):
     Parameters
     ----------
     is_signal: 0 QCD or 1 top, the class that is read; None for both
-    key: name of the table
+    key: name of the table; None: the only one there is with such columns
     use_ttv: take the split from ``ttv`` if the file has it
     max_constituents: the hardest ones are kept
     """
@@ -42,7 +41,7 @@ class TopTagging(Reader):
     landmarks = (*(f"{x}_{i}" for i in range(2) for x in COMPONENTS), "is_signal_new")
 
     is_signal: int | None = None
-    key: str = "table"
+    key: str | None = None
     use_ttv: bool = True
     max_constituents: int = WIDTHS["constituents"]
 
@@ -66,7 +65,7 @@ class TopTagging(Reader):
 
     def _open(self, path: str, file) -> tuple[Table, list[str], list[str]]:
         """The table and the names of the columns that are read: momenta and labels."""
-        table = open_table(path, file, self.key)
+        table = find_table(path, file, self.key, [f"{x}_0" for x in COMPONENTS])
         length = 0
         while f"E_{length}" in table.where:
             length += 1
@@ -75,7 +74,7 @@ class TopTagging(Reader):
         if missing := [name for name in momenta + labels if name not in table.where]:
             listed = ", ".join(map(str, list(table.where)[:12])) or "none"
             raise InputError(
-                f"{path}: table '{self.key}' lacks the columns {', '.join(missing[:8])}; it has: {listed} ... "
+                f"{path}: table '{table.key}' lacks the columns {', '.join(missing[:8])}; it has: {listed} ... "
                 "Set 'key' or 'reader'."
             )
         return table, momenta, labels + ["ttv"] * (self.use_ttv and "ttv" in table.where)
@@ -109,14 +108,7 @@ class TopTagging(Reader):
 
 def _read(table: Table, momenta: list[str], labels: list[str], rows: slice) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Momenta (N, 4 P) and labels, (N,) each; what is stored together is read once."""
-    stored = {}
-    with reading(table.path):
-        for dataset in {table.blocks[table.where[name][0]].dataset for name in (*momenta, *labels)}:
-            stored[dataset] = dataset[rows]
-    values = []
-    for block in table.blocks:
-        data = stored.get(block.dataset)
-        values.append(data if data is None or block.field is None else data[block.field].reshape(len(data), -1))
+    values = table.read_blocks([*momenta, *labels], rows)
     where = np.array([table.where[name] for name in momenta])
     block, column = where.T
     if (block == block[0]).all():

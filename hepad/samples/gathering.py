@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.events import GROUPS, Events
+from hepad.events import Events
 from hepad.parts import Part, repeated, write_index
 from hepad.rows import nothing_passes
 from hepad.samples.meta import merge_parts
@@ -33,8 +33,6 @@ def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> 
     meta = merge_parts(list(metas))
     if not sum(rows):
         raise nothing_passes(meta["name"], meta["counts"], np.zeros(0), selection)
-    first = Events.read(next(part for part, number in zip(paths, rows, strict=True) if number), slice(1))
-    meta["columns"] = {name: {key: x.dtype.str for key, x in getattr(first, name).items()} for name in GROUPS}
     parts = [Part(Path(p), n, tuple(out.tolist())) for p, n, out in zip(paths, rows, left_out, strict=True)]
     write_index(path, parts, meta)
     return meta

@@ -1,6 +1,10 @@
 """Facts of a generated sample, and how those of its chunks combine."""
 
+import numpy as np
+
 from hepad.errors import InputError
+from hepad.events import FACTS, GROUPS
+from hepad.readers.base import Found
 
 SUMMED = ("n_tried", "n_events_accepted", "n_jets", "sum_weights_tried", "sum_weights_accepted")
 PER_CHUNK = (*SUMMED, "seed", "seeds", "cross_section_pb", "cross_section_error_pb", "acceptance")
@@ -56,23 +60,54 @@ def merge_parts(metas: list[dict]) -> dict:
     return merged | shared
 
 
-def common(name: str, parts: list[dict]) -> dict:
-    """``jet_radius``, ``present``, ``triggers`` and ``readers`` of a sample, from those of its files or parts.
+def columns_of(found: Found) -> dict[str, dict[str, str]]:
+    """The kinds of numbers of the facts and of the truth of a file: {'facts': {'run': '<i8'}, 'truth': {}}."""
+    facts = {name: np.dtype(kind).str for name, kind in FACTS.items() if name in found.facts}
+    return {"facts": facts, "truth": {name: np.dtype(np.float32).str for name in sorted(found.truth)}}
 
-    The keys of ``counts`` are the files of a part. InputError if they do not belong together: they differ in the radius
-    of their jets, or in whether they have constituents.
+
+def common(name: str, parts: list[dict]) -> dict:
+    """What the files or parts of a sample have together, whatever their order.
+
+    ``jet_radius``; ``present``, what all have; ``columns``, ``triggers``, ``readers``, what any has; ``partial``, the
+    names of columns and triggers that not all have: a trigger of one era is not set in the events of another. The
+    keys of ``counts`` are the files of a part. InputError if they do not belong together: they differ in the radius of
+    their jets, or in whether they have constituents, or weights.
     """
-    radii = {part["jet_radius"] for part in parts} - {None}
-    for what, values in {
-        "the radius of their jets": radii,
-        "whether they have constituents": {"constituents" in part["present"] for part in parts},
-    }.items():
-        if len(values) > 1:
-            listed = ", ".join(f"{path} ({part['jet_radius']})" for part in parts for path in part["counts"])
-            raise InputError(f"sample '{name}': its files differ in {what}: {listed}. Make two samples of them.")
+    apart, unit = "Make two samples of them", "or set 'unit_weights: true' in their source: every event counts once"
+    for what, values, remedy in (
+        ("the radius of their jets", [part["jet_radius"] for part in parts], apart),
+        ("whether they have constituents", _with(parts, "constituents"), apart),
+        ("whether they have weights", _with(parts, "weight"), f"{apart}, {unit}"),
+    ):
+        files: dict = {}
+        for part, value in zip(parts, values, strict=True):
+            if value is not None and part["counts"]:
+                files.setdefault(value, []).extend(part["counts"])
+        if len(files) > 1:
+            raise InputError(f"sample '{name}': its files differ in {what}: {_listed(files)}. {remedy}.")
+    named = [{*part["triggers"], *(key for group in GROUPS for key in part["columns"][group])} for part in parts]
+    whole = [names - set(part.get("partial", ())) for names, part in zip(named, parts, strict=True)]
     return {
-        "jet_radius": radii.pop() if radii else None,
+        "jet_radius": next((part["jet_radius"] for part in parts if part["jet_radius"] is not None), None),
         "present": sorted(set.intersection(*(set(part["present"]) for part in parts))),
+        "columns": {
+            group: dict(sorted(item for part in parts for item in part["columns"][group].items())) for group in GROUPS
+        },
         "triggers": sorted({bit for part in parts for bit in part["triggers"]}),
+        "partial": sorted(set.union(*named) - set.intersection(*whole)),
         "readers": sorted({reader for part in parts for reader in part["readers"]}),
     }
+
+
+def _with(parts: list[dict], what: str) -> list[str]:
+    return ["with" if what in part["present"] else "without" for part in parts]
+
+
+def _listed(files: dict) -> str:
+    """The first files of each value."""
+    some = {
+        value: ", ".join(paths[:3]) + (f", ... ({len(paths)})" if len(paths) > 3 else "")
+        for value, paths in files.items()
+    }
+    return "; ".join(f"{value}: {paths}" for value, paths in some.items())

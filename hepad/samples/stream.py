@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.events import ABSENT, Events
+from hepad.events import Events, of_kind
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.base import Block, Found, Reader
 from hepad.rows import (
@@ -37,7 +37,7 @@ from hepad.rows import (
     sum_pt,
     window,
 )
-from hepad.samples.meta import common, merge_meta
+from hepad.samples.meta import columns_of, common, merge_meta
 
 ROWS = 10_000
 MAX_DAMAGED = 0.01
@@ -71,8 +71,8 @@ def stream(
     Yields
     ------
     Events that pass, at least once, all with one ``meta``, which is complete when the last ones have been yielded:
-    ``name``, ``window``, ``counts`` (per file), ``present``, ``triggers``, ``readers``, and the facts that the files
-    carry.
+    ``name``, ``window``, ``counts`` (per file), what :func:`hepad.samples.meta.common` says, and the facts that the
+    files carry.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def stream(
     """
     window(selection)
     looks = [reader.look(path) for path, reader in files]
-    meta = _meta(name, selection, files, looks)
-    sieve = Sieve(selection, split, tolerance, unit_weights, meta["triggers"])
+    meta = _meta(name, selection, files, looks, unit_weights)
+    sieve = Sieve(selection, split, tolerance, unit_weights, meta)
     nothing = complete({"jet": np.zeros((0, 4))}, split=split, meta=meta)
     for path, reader in files:
         meta["counts"][path] = sieve.start(path, reader)
@@ -103,11 +103,12 @@ def stream(
         meta["acceptance"] *= sieve.weight_kept / (sieve.weight_read or 1)
 
 
-def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found]) -> dict:
+def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found], unit_weights: bool) -> dict:
     """What the files of a sample have in common; InputError if they do not belong together."""
+    ignored = {"weight"} if unit_weights else set()
     of_files = [
-        {"counts": {path: {}}, "jet_radius": found.jet_radius, "present": found.present, "triggers": found.triggers,
-         "readers": [type(reader).__name__]}
+        {"counts": {path: {}}, "jet_radius": found.jet_radius, "present": found.present - ignored,
+         "triggers": found.triggers, "readers": [type(reader).__name__], "columns": columns_of(found)}
         for (path, reader), found in zip(files, looks, strict=True)
     ]  # fmt: skip
     shared = common(name, of_files)
@@ -141,13 +142,12 @@ class Seen:
 class Sieve:
     """Blocks of the files of one sample to the events that pass, with the counts of each file."""
 
-    def __init__(self, selection, split, tolerance: float, unit_weights: bool, triggers: list[str]):
+    def __init__(self, selection, split, tolerance: float, unit_weights: bool, meta: dict):
         self.selection, self.split, self.tolerance = selection, split, tolerance
-        self.unit_weights, self.triggers = unit_weights, triggers
+        self.unit_weights, self.triggers, self.kinds = unit_weights, meta["triggers"], meta["columns"]
         self.seen = Seen()
         self.weight_read = self.weight_kept = 0.0  # sums
         self.pt: list[np.ndarray] = []  # of the first jets of each file, for messages
-        self.kinds: dict[str, dict[str, np.dtype]] | None = None
 
     def start(self, path: str, reader: Reader) -> dict[str, int]:
         """Begin a file; the dict that is returned will hold its counts."""
@@ -195,7 +195,8 @@ class Sieve:
             if number > MAX_DAMAGED * self.counts["read"]:
                 raise InputError(
                     f"{self.path}: '{branch}' is not finite, or negative, in {number} of {self.counts['read']} entries"
-                    f", first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. Repair the file."
+                    f", first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. "
+                    f"{self.reader.remedy(branch)}"
                 )
         off = np.concatenate([*self.mismatch, []])
         if len(off) and np.median(off) > self.tolerance:
@@ -228,14 +229,10 @@ class Sieve:
             self._count("of negative weight", (columns["weight"][mask] < 0).sum())
 
     def _groups(self, block: Block, n: int) -> dict[str, dict[str, np.ndarray]]:
-        """``truth`` and ``facts``, of every block the same ones: those of the first."""
+        """``truth`` and ``facts``, of every block the same ones: those of all files."""
         groups = {"truth": block.truth, "facts": block.facts}
-        if self.kinds is None:
-            self.kinds = {name: {key: a.dtype for key, a in group.items()} for name, group in groups.items()}
         return {
-            name: {
-                key: groups[name].get(key, np.full(n, ABSENT[kind.kind])).astype(kind) for key, kind in kinds.items()
-            }
+            name: {key: of_kind(groups[name].get(key), kind, n) for key, kind in kinds.items()}
             for name, kinds in self.kinds.items()
         }
 

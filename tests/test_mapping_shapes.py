@@ -1,0 +1,252 @@
+"""What a mapping makes of arrays of other shapes: nested jets, events without constituents, columns of arrays, truth
+values, padding; and what it refuses."""
+
+import awkward as ak
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from hepad.errors import InputError
+from hepad.readers.expressions import branches_of, evaluate
+from hepad.readers.shapes import shaped
+from hepad.samples import read
+
+POLAR = ("pt", "eta", "phi")
+MAPPING = {f"constituent_{x}": x for x in POLAR}
+
+
+@pytest.fixture
+def file(tmp_path):
+    """``file(suffix, columns)``: the path of a file of columns, beside 300 jets of three particles, padded to five."""
+    rng = np.random.default_rng(2)
+    p = np.stack([rng.uniform(20, 200, (300, 5)), rng.normal(0, 0.3, (300, 5)), rng.uniform(-1, 1, (300, 5))], axis=-1)
+    p[:, 3:] = 0
+
+    def file(suffix: str = ".h5", padding: float = 0.0, **columns) -> str:
+        path = tmp_path / f"a{suffix}"
+        jets = {x: np.where(np.arange(5) < 3, p[..., i], padding) for i, x in enumerate(POLAR)}
+        if suffix == ".parquet":
+            pq.write_table(ak.to_arrow_table(ak.zip(jets | columns, depth_limit=1), extensionarray=False), path)
+        else:
+            with h5py.File(path, "w") as opened:
+                for name, values in (jets | columns).items():
+                    opened[name] = values
+        return str(path)
+
+    return file
+
+
+def load(path, branches=None, **source):
+    branches = MAPPING if branches is None else branches
+    return read({"files": path, "branches": branches} | source, name="s", selection="any", split=(0.6, 0.1, 0.3))
+
+
+def nested(**arrays) -> dict:
+    found, missing = shaped("file", {x: ak.Array(v) for x, v in arrays.items()}, {x: x for x in arrays})
+    assert not any(rows.any() for rows in missing.values())
+    return {name: array.to_list() for name, array in found.items()}
+
+
+def test_the_hardest_jet_is_that_of_the_highest_sum():
+    """Two particles back to back have no pT, whatever theirs; jets may be empty, events may have none."""
+    phi = [[[0.0, np.pi], [1.0]], [], [[]], [[], [2.0]], [[0.0], [0.5], [0.1, 0.1]]]
+    pt = [[[90.0, 90.0], [20.0]], [], [[]], [[], [7.0]], [[10.0], [12.0], [6.0, 6.5]]]
+    expected = [[20], [], [], [7], [6, 6.5]]
+    assert nested(constituent_pt=pt, constituent_eta=pt, constituent_phi=phi)["constituent_pt"] == expected
+    px, py = (
+        [
+            [[a * f(b) for a, b in zip(*jet, strict=True)] for jet in zip(*event, strict=True)]
+            for event in zip(pt, phi, strict=True)
+        ]
+        for f in (np.cos, np.sin)
+    )
+    found = nested(constituent_px=px, constituent_py=py, constituent_pz=px, constituent_energy=pt)
+    assert found["constituent_energy"] == expected
+
+
+def test_a_jet_pt_that_is_mapped_decides():
+    pt = [[[90.0], [20.0]], []]
+    found = nested(constituent_pt=pt, jet_pt=[[50.0, 60.0], []], jet_eta=[[1.0, 2.0], []])
+    assert found == {"constituent_pt": [[20], []], "jet_pt": [60, 0], "jet_eta": [2, 0]}
+    for wrong in ({"jet_pt": [[50.0], []]}, {"jet_pt": [[50.0, 60.0], []], "jet_eta": [[1.0], []]}):
+        with pytest.raises(InputError, match=r"file: .*differ in length. Check 'branches'"):
+            nested(constituent_pt=pt, **wrong)
+    with pytest.raises(InputError, match="differ in length"):
+        nested(constituent_pt=pt, constituent_eta=pt, constituent_phi=[[[1.0], [2.0, 3.0]], []])
+
+
+def test_objects_alone_are_events(file):
+    """Of a row without constituents the jet is the event's hardest, in GeV, whatever their order."""
+    rng = np.random.default_rng(3)
+    pt = ak.unflatten(rng.uniform(3e4, 2e5, 600).astype(np.float32), np.arange(300) % 5)
+    columns = {
+        "j": pt,
+        "e": ak.zeros_like(pt) + 0.5,
+        "f": ak.zeros_like(pt) - 1,
+        "w": rng.normal(size=300),
+        "m": rng.uniform(1e3, 9e4, 300),
+    }
+    branches = {"jets_pt": "j", "jets_eta": "e", "jets_phi": "f", "weight": "w", "met_pt": "m", "met_phi": "0 * m"}
+    events = load(file(".parquet", **columns), branches, units="MeV")
+    np.testing.assert_allclose(events.jet[:, 0], ak.fill_none(ak.max(pt, axis=1), 0) / 1000, rtol=1e-6)
+    assert (events.jet[events.jet[:, 0] > 0, 1] == 0.5).all()
+    np.testing.assert_array_equal(events.weight, columns["w"])
+    assert events.meta["present"] == ["jets", "met", "weight"]
+    assert events.constituents.shape[1] == 0
+    muons = {f"muons_{x}": name for x, name in zip(POLAR, "jef", strict=True)} | {"event_id": "id"}
+    events = load(file(".parquet", **columns, id=np.arange(300)), muons, units="MeV")
+    assert len(events) == 300
+    assert not events.jet.any()
+
+
+def test_arrays_that_are_no_number(file):
+    two = np.stack([np.arange(1.0, 301), np.full(300, 7.0)], axis=1)
+    with pytest.raises(InputError, match=r"a\.h5: 'two', read as 'weight', has 2 numbers per entry.*'two\[:, 0\]'"):
+        load(file(two=two), MAPPING | {"weight": "two"})
+    with pytest.raises(InputError, match=r"Take one of them: '\(2 \* two\)\[:, 0\]'"):
+        load(file(two=two), MAPPING | {"met_pt": "2 * two", "met_phi": "two[:, 0]"})
+    for place in (0, 1):
+        np.testing.assert_array_equal(
+            load(file(two=two), MAPPING | {"weight": f"two[:, {place}]"}).weight, two[:, place]
+        )
+    np.testing.assert_array_equal(load(file(one=two[:, :1]), MAPPING | {"weight": "one"}).weight, two[:, 0])
+    some = ak.unflatten(np.arange(600.0), [1, 2, 3] * 100)
+    with pytest.raises(InputError, match=r"'some', read as 'weight', has up to 3 numbers.*'some\[0\]'"):
+        load(file(".parquet", some=some), MAPPING | {"weight": "some"})
+    np.testing.assert_array_equal(load(file(".parquet", some=some), MAPPING | {"weight": "some[0]"}).weight, some[:, 0])
+
+
+def test_an_event_without_its_number_is_refused_and_counted(file):
+    some = ak.unflatten(np.ones(298), [1] * 298 + [0, 0])
+    events = load(file(".parquet", some=some), MAPPING | {"weight": "some"})
+    (counts,) = events.meta["counts"].values()
+    assert (counts["kept"], counts["refused: bad value in 'some'"]) == (298, 2)
+
+
+def test_two_components_are_not_one_branch(file):
+    with pytest.raises(InputError, match=r"constituent_eta and constituent_phi are the same branch 'eta'"):
+        load(file(), MAPPING | {"constituent_phi": "eta"})
+
+
+@pytest.mark.parametrize("kind", [bool, np.int8, np.int64, np.float32])
+def test_triggers_are_true_false_or_not_known(file, kind):
+    bits = np.tile([1, 0, 1, 0, 0], 60).astype(kind)
+    path = file(A=bits, B=np.where(np.arange(300) % 3, bits, -1).astype(np.int8 if kind is bool else kind))
+    events = load(path, MAPPING | {"trigger_A": "A", "trigger_B": "B", "trigger_not": "~B", "trigger_both": "A & B"})
+    known = (np.arange(300) % 3 > 0) & (bits == 1)
+    expected = {"A": bits == 1, "B": known, "not": ~known, "both": known}
+    for i, name in enumerate(events.meta["triggers"]):
+        np.testing.assert_array_equal(events.triggers[:, i], expected[name], err_msg=name)
+    assert len(load(path, cuts=["B"])) == known.sum()
+    assert len(load(path, cuts=["not B"])) == 300 - known.sum()
+    assert len(load(path, cuts=["A or B", "A and not B"])) == (~known & (bits == 1)).sum()
+
+
+@pytest.mark.parametrize("value", [2, 120, -2, 0.5])
+def test_other_numbers_are_no_triggers(file, value):
+    path = file(A=np.where(np.arange(300) == 250, value, 1).astype(np.float32))
+    message = rf"{value:g} is neither true \(1\) nor false .*Compare it: x > 0"
+    with pytest.raises(InputError, match=rf"a\.h5: for 'trigger_A': {message}"):
+        load(path, MAPPING | {"trigger_A": "A"})
+    with pytest.raises(InputError, match=rf"a\.h5: in 'cuts': {message}"):
+        load(path, cuts=["A"])
+    assert load(path, MAPPING | {"trigger_A": "A > 0"}).triggers.sum() == 300 - (value < 0)
+
+
+def test_a_trigger_of_nan_is_a_bad_value(file):
+    path = file(A=np.where(np.arange(300) < 2, np.nan, 1))
+    (counts,) = load(path, MAPPING | {"trigger_A": "A"}).meta["counts"].values()
+    assert counts["refused: bad value in 'A'"] == 2
+    with pytest.raises(InputError, match="nan is neither true"):
+        load(path, cuts=["A"])
+
+
+@pytest.mark.parametrize("padding", [0.0, np.nan, -999.0])
+def test_padding(file, padding):
+    """Zeros are places without a particle; the remedy that is told turns others into them."""
+    expected, path = load(file()), file(padding=padding)
+    if padding != 0:
+        with pytest.raises(InputError, match=r"'pt' .*map 'constituent_pt: where\(pt > 0, pt, 0\)'"):
+            load(path)
+        found = load(path, MAPPING | {"constituent_pt": "where(pt > 0, pt, 0)"})
+        np.testing.assert_array_equal(found.constituents, expected.constituents)
+    found = load(path, {name: f"where(pt > 0, {x}, 0)" for name, x in MAPPING.items()})
+    np.testing.assert_array_equal(found.constituents, expected.constituents)
+    np.testing.assert_array_equal(found.jet, expected.jet)
+
+
+@pytest.mark.parametrize("padding", [np.nan, -999.0])
+def test_padding_of_cartesian_components(file, padding):
+    with h5py.File(file()) as opened:
+        pt, eta, phi = (opened[x][()] for x in POLAR)
+    p = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "energy": pt * np.cosh(eta)}
+    names = {f"constituent_{x}": x for x in p}
+    expected = load(file(**p), names)
+    path = file(**{x: np.where(pt > 0, values, padding) for x, values in p.items()})
+    with pytest.raises(
+        InputError, match=r"map 'constituent_px: where\(energy > 0, px, 0\), constituent_py: where\(energ"
+    ):
+        load(path, names)
+    found = load(path, names | {f"constituent_{x}": f"where(energy > 0, {x}, 0)" for x in ("px", "py")})
+    np.testing.assert_array_equal(found.constituents, expected.constituents)
+
+
+def test_a_particle_with_a_bad_direction_is_still_refused(file):
+    eta = np.zeros((300, 5))
+    eta[:9, 1] = np.nan
+    with pytest.raises(InputError, match=r"'bad' is not finite.* in 9 of 300"):
+        load(file(bad=eta), MAPPING | {"constituent_eta": "bad"})
+
+
+def test_tags_of_padded_jets(file):
+    """Zero padding among the jets moves no tag to another jet."""
+    pt = np.tile([[30.0, 0, 90, 0], [0, 0, 40, 50]], (150, 1))
+    tag = np.tile([[1.0, 0, 0, 0], [0, 0, 0, 1]], (150, 1))
+    path = file(j=pt, b=tag, e=pt * 0 + 0.1, f=pt * 0 + 0.2, id=np.arange(300))
+    jets = {"jets_pt": "j", "jets_eta": "e", "jets_phi": "f", "jets_b_tag": "b", "event_id": "id"}
+    events = load(path, jets)
+    np.testing.assert_array_equal(events.jets[:2, :3, 0], [[90, 30, 0], [50, 40, 0]])
+    np.testing.assert_array_equal(events.b_tag[:2, :3], [[0, 1, 0], [1, 0, 0]])
+
+
+ARRAYS = {
+    "cube": ak.from_regular(ak.Array(np.arange(24.0).reshape(2, 3, 4))), "jagged": ak.Array([[1.0, 2.0], [3.0]]),
+    "flags": ak.Array([5, 2]), "bit": ak.Array([-1, 1]), "yes": ak.Array([True, False]), "a/b.c": ak.Array([4, 6]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("cube[:, :, 0]", [[0, 4, 8], [12, 16, 20]]),
+        ("cube[:, 1, -1]", [7, 19]),
+        ("cube[:, ::2, 3]", [[3, 11], [15, 23]]),
+        ("cube[:, 1:, 2:4]", [[[6, 7], [10, 11]], [[18, 19], [22, 23]]]),
+        ("jagged[:, :1]", [[1], [3]]),
+        ("jagged[:, 0] * 2", [2, 6]),
+        ("flags & 4", [4, 0]),
+        ("(flags & 2) > 0 | yes", [True, True]),
+        ("~bit", [True, False]),
+        ("bit and not yes", [False, True]),
+        ("where(bit, 1, 2)", [2, 1]),
+        ("any(jagged > 2)", [False, True]),
+        ("a/b.c / flags", [0.8, 3]),
+    ],
+)
+def test_places_and_truth_in_expressions(expression, value):
+    if "yes" in expression and "flags" in expression:
+        expression = "((flags & 2) > 0) | yes"
+    assert branches_of(expression, frozenset(ARRAYS)) <= set(ARRAYS)
+    assert evaluate(expression, ARRAYS).to_list() == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["cube[:, True]", "cube[:, 'x']", "cube[0, 0]", "cube[:]", "cube[1]", "cube[:, flags]", "cube[:, 9, 0]",
+     "cube[:, 0:1.5]", "cube[:, __import__('os')]", "cube[yes, 0]", "jagged[:, 1]", "~flags", "flags or bit",
+     "any(jagged)", "cube[:, None]"],
+)  # fmt: skip
+def test_what_is_no_place_and_no_truth(expression):
+    with pytest.raises(InputError, match=r"not allowed|not a place|cannot be computed|neither true"):
+        evaluate(expression, ARRAYS)
