@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepad.efficiency import Efficiency, Tail, clopper_pearson, tail
+from hepad.efficiency import ROUNDING, Efficiency, Tail, clopper_pearson, tail
 from hepad.errors import InputError
 from hepad.order_statistics import at_truth, efficiency_at_truth
 
@@ -179,10 +179,12 @@ def auc(background, signal, background_weights=None, signal_weights=None) -> AUC
             )
     value, from_signal = s.mean(b.placements(s))
     _, from_background = b.mean(s.placements(b))
-    value, variance = min(max(value, 0.0), 1.0), from_signal + from_background  # rounding, or weights of both signs
-    n = value * (1 - value) / variance if variance > 0 and 0 < value < 1 else min(b.n_eff, s.n_eff)
-    low, high = (float(x) for x in clopper_pearson(value * n, n))
-    return AUC(value, low, high)
+    variance, apart = from_signal + from_background, abs(value - 0.5) >= 0.5 - ROUNDING
+    value = min(max(float(round(value)) if apart else value, 0.0), 1.0)  # weights of both signs may lead beyond
+    if variance <= ROUNDING**2 and not apart:  # a constant score
+        return AUC(value, value, value)
+    n = min(b.n_eff, s.n_eff) if apart else value * (1 - value) / variance
+    return AUC(value, *(float(x) for x in clopper_pearson(value * n, n)))
 
 
 def evaluate(

@@ -251,8 +251,9 @@ def _remark(tail: Tail, eps_b: float, threshold: float, rate: Rate, scale: Scale
             f"be below {rate.high:.3g}{unit}. {MIN_COUNT} events need a sample of about {MIN_COUNT / eps_b:.2g}."
         )
     if not tail.resolved(threshold):
-        count = f"{rate.effective:.0f}" if tail.plain else f"effectively {rate.effective:.1f}"
-        need = whole.n * MIN_COUNT / rate.effective if rate.effective else MIN_COUNT / eps_b
+        independent = tail.independent(threshold)
+        count = f"{independent:.0f}" if tail.plain else f"effectively {independent:.1f} independent"
+        need = whole.n * MIN_COUNT / independent if independent else MIN_COUNT / eps_b
         return (
             f"{count} events pass, fewer than {MIN_COUNT}: the sample does not fix the threshold. "
             f"{MIN_COUNT} need a sample of about {need:.2g}."

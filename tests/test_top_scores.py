@@ -11,7 +11,7 @@ from hepad.errors import InputError
 from hepad.features import read_scores
 from hepad.io import append_array, describe, new_hdf5
 from hepad.parts import gather
-from hepad.top_scores import collected
+from hepad.top_scores import collected, threshold_of
 
 GROUPS, N = 400, 20_000
 WEIGHTS = {
@@ -133,22 +133,27 @@ def test_files_in_pieces_have_all_rows_and_their_weights(tmp_path):
         with new_hdf5(paths[-1]) as file:
             describe(file, kind="hepad scores")
             append_array(file.create_group("scores"), "ae/1", rng.normal(0, 1, n))
-            for name in ("weight", "event_id"):
-                append_array(file, name, rng.normal(0, 1, n))
+            append_array(file, "weight", rng.normal(0, 1, n))
+            for name in ("event_id", "cluster"):  # three rows are of one event
+                append_array(file, name, (1000 * number + np.arange(n)) // 3)
     gather(paths, tmp_path / "all.h5")
     for path in (tmp_path / "all.h5", paths[0]):
         scores, about = read_scores(path)
         for size in (1, 64, 10_000):
             pieces = list(scores.weighted("ae/1", size))
-            assert max(len(of) for of, _ in pieces) <= size
+            assert max(len(piece.scores) for piece in pieces) <= size + 2
+            assert len(np.unique(np.concatenate([np.unique(piece.cluster) for piece in pieces]))) == sum(
+                len(np.unique(piece.cluster)) for piece in pieces
+            )
             found = np.concatenate([np.stack(piece) for piece in pieces], axis=1)
-            expected = np.stack([scores["ae/1"], about["weight"]])
+            expected = np.stack([scores["ae/1"], *(about[name] for name in ("weight", "event_id", "cluster"))])
             np.testing.assert_array_equal(found[:, np.lexsort(found)], expected[:, np.lexsort(expected)])
     with new_hdf5(tmp_path / "short.h5") as file:
         describe(file, kind="hepad scores")
         append_array(file.create_group("scores"), "ae/1", np.arange(9.0))
-        append_array(file, "weight", np.ones(8))
+        for name, n in (("weight", 8), ("event_id", 9), ("cluster", 9)):
+            append_array(file, name, np.arange(n))
     with pytest.raises(InputError, match="one finite number per event"):
-        collected("background", read_scores(tmp_path / "short.h5")[0].weighted("ae/1", 4))
+        threshold_of(read_scores(tmp_path / "short.h5")[0].weighted("ae/1", 4), 0.1)
     with pytest.raises(KeyError):
         next(scores.weighted("ae/2"))
