@@ -162,11 +162,11 @@ def evaluate(folder: Path, number: int, events: int) -> list[Path]:
     """All efficiencies of one detector, with as many signal as background events."""
     from hepad import evaluation
     from hepad.features import read_scores
-    from hepad.top_scores import collected
+    from hepad.top_scores import rows_and_events
 
     scores, _ = read_scores(folder / "scores.h5")
-    background = collected("background", scores.weighted("ae/1")).total
-    signal = collected("signal", ((values + 0.1, weights) for values, weights in scores.weighted("ae/1"))).total
+    background = rows_and_events("background", scores.weighted("ae/1"))[0]
+    signal = rows_and_events("signal", (of._replace(scores=of.scores + 0.1) for of in scores.weighted("ae/1")))[0]
     write_json(folder / "evaluation.json", evaluation.to_json(evaluation.evaluate(background, signal)))
     return [folder / "evaluation.json"]
 

@@ -33,6 +33,7 @@ from hepad.errors import InputError
 
 LEVEL = 0.683
 MIN_COUNT = 10  # fewer background events above a threshold do not fix it
+MANY = 3  # times as many events as independent ones are worth a remark
 ROUNDING = 1e-12  # so that an efficiency of 0.29 on 100 events means 29 events
 
 
@@ -157,14 +158,24 @@ class Tail(NamedTuple):
         value, low, high = (float(x) for x in self.intervals(threshold))
         return Efficiency(value, low, high, int(self.count(threshold)), self.whole.n)
 
-    def independent(self, threshold: float) -> float:
-        """Effective number of independent events that pass, (Σ w)² / Σ w² of what is above; 0 if nothing is."""
+    def independent(self, threshold) -> np.ndarray:
+        """Effective number of independent events that pass each, (Σ w)² / Σ w² of what is above; 0 if nothing is."""
         w, w2 = self.above(threshold, self.w, self.w2)
-        return float(w**2 / w2) if w > 0 and w2 > 0 else 0.0
+        return np.divide(w**2, w2, out=np.zeros(np.shape(w)), where=(w > 0) & (w2 > 0))
 
     def resolved(self, threshold: float) -> bool:
         """Whether at least MIN_COUNT independent events pass."""
-        return self.independent(threshold) >= MIN_COUNT * (1 - ROUNDING)
+        return bool(self.independent(threshold) >= MIN_COUNT * (1 - ROUNDING))
+
+    def remark(self, threshold: float = -np.inf) -> str:
+        """In words, if what passes counts for much fewer independent events than it has; else ''."""
+        passed, independent = int(self.count(threshold)), float(self.independent(threshold))
+        if passed < MIN_COUNT or independent > passed / MANY:
+            return ""
+        return (
+            f"{passed} events count for {independent:.3g} independent ones: few large weights, or few collisions that "
+            "many crossings share, decide."
+        )
 
     def exceeding(self, eps) -> np.ndarray:
         """The largest score that with all above it makes more than ``eps`` > 0; below all if none does."""

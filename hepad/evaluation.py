@@ -39,6 +39,7 @@ class WorkingPoint(NamedTuple):
 
     ``resolved``: at least MIN_COUNT background events pass; otherwise the sample does not fix the threshold. Nor is a
     point resolved at which the weights of the passing signal sum to less than nothing: its ``eps_s`` is NaN.
+    ``remark``: what is to be known of the weights, in words, or ''.
     """
 
     eps_b: float
@@ -47,6 +48,7 @@ class WorkingPoint(NamedTuple):
     background: Efficiency
     eps_s: Efficiency
     resolved: bool
+    remark: str = ""
 
 
 class Rejection(NamedTuple):
@@ -59,6 +61,7 @@ class Rejection(NamedTuple):
     low: float
     high: float
     resolved: bool
+    remark: str = ""
 
 
 class AUC(NamedTuple):
@@ -70,7 +73,10 @@ class AUC(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """ε_S with its interval [low, high] against the ε_B reached; arrays of one length, ε_B rising to 1."""
+    """ε_S with its interval [low, high] against the ε_B reached; arrays of one length, ε_B rising to 1.
+
+    ``n_background_passed``: the effective number of independent ones.
+    """
 
     eps_b: np.ndarray
     eps_s: np.ndarray
@@ -93,7 +99,8 @@ class BinnedEfficiency(NamedTuple):
 class Evaluation(NamedTuple):
     """Everything that is measured of one detector on one signal.
 
-    Rows are probe jets, but for ``events``: the curve as a trigger counts, an event by its highest score.
+    Rows are probe jets, but for ``events``: the curve as a trigger counts, an event by its highest score. ``remark`` is
+    on the weights of the samples.
     """
 
     n_background: int
@@ -103,6 +110,7 @@ class Evaluation(NamedTuple):
     rejections: list[Rejection]
     curve: Curve
     events: Curve
+    remark: str = ""
 
 
 def threshold_at(background_scores, eps_b: float, weights=None) -> float:
@@ -127,7 +135,8 @@ def efficiencies(background, signal, eps_b=EPS_B, background_weights=None, signa
     for request, threshold in zip(eps_b, b.at_most(_fractions("eps_b", eps_b)).tolist(), strict=True):
         on_b, on_s = b.efficiency(threshold), efficiency_at_truth(b, request, s, threshold)
         resolved = b.resolved(threshold) and not np.isnan(on_s.value)
-        points.append(WorkingPoint(float(request), threshold, on_b.passed, on_b, on_s, resolved))
+        remark = _remark(b, s, threshold)
+        points.append(WorkingPoint(float(request), threshold, on_b.passed, on_b, on_s, resolved, remark))
     return points
 
 
@@ -142,7 +151,8 @@ def rejections(background, signal, eps_s=EPS_S, background_weights=None, signal_
         on_b = efficiency_at_truth(s, request, b, threshold)
         resolved = b.resolved(threshold) and on_b.low > 0
         inverse, upper = (1 / on_b.value, 1 / on_b.low) if resolved else (np.nan, np.nan)
-        results.append(Rejection(float(request), threshold, on_b.passed, inverse, 1 / on_b.high, upper, resolved))
+        known = (inverse, 1 / on_b.high, upper, resolved, _remark(b, s, threshold))
+        results.append(Rejection(float(request), threshold, on_b.passed, *known))
     return results
 
 
@@ -162,7 +172,7 @@ def roc(background, signal, points: int = 200, background_weights=None, signal_w
     low, high = at_truth(b, eps_b[some], s, thresholds[some])
     x = np.log(eps_b)
     down, up = (np.interp(x, x[some], width) for width in (eps_s[some] - low, high - eps_s[some]))
-    return Curve(eps_b, eps_s, np.maximum(eps_s - down, 0), np.minimum(eps_s + up, 1), b.count(thresholds))
+    return Curve(eps_b, eps_s, np.maximum(eps_s - down, 0), np.minimum(eps_s + up, 1), b.independent(thresholds))
 
 
 def auc(background, signal, background_weights=None, signal_weights=None) -> AUC:
@@ -209,7 +219,8 @@ def evaluate(
         working_points=efficiencies(b, s, eps_b),
         rejections=rejections(b, s, eps_s),
         curve=curve,
-        events=curve if events is None else roc(*events),
+        events=curve if events is None or (events[0] is b and events[1] is s) else roc(*events),
+        remark=_remark(b, s),
     )
 
 
@@ -304,6 +315,11 @@ def _fractions(name: str, values) -> np.ndarray:
     if values.ndim != 1 or not np.all((values > 0) & (values <= 1)):
         raise InputError(f"evaluation.{name}: {values.tolist()} must be efficiencies in (0, 1]. Correct the config.")
     return values
+
+
+def _remark(background: Tail, signal: Tail, threshold: float = -np.inf) -> str:
+    of = {"background": background.remark(threshold), "signal": signal.remark(threshold)}
+    return " ".join(f"{name}: {text}" for name, text in of.items() if text)
 
 
 def _tail(name: str, sample, weights) -> Tail:

@@ -201,7 +201,7 @@ def at_budget(background: Sample, scale: Scale, budget_hz: float, of: str = "tot
     return Point(
         float(budget_hz), of, float(prescale), eps_b, threshold,
         min(float(tail.exceeding(many)), threshold), max(float(tail.reaching(few)), threshold),
-        **rates, independent=tail.independent(threshold), resolved=tail.resolved(threshold),
+        **rates, independent=float(tail.independent(threshold)), resolved=tail.resolved(threshold),
         remark=_remark(tail, eps_b, threshold, rates[of], scale),
     )  # fmt: skip
 
@@ -261,7 +261,7 @@ def _remark(tail: Tail, eps_b: float, threshold: float, rate: Rate, scale: Scale
     tied = np.count_nonzero(tail.scores == tail.exceeding(eps_b))
     if tied > 1:
         return f"{tied} events tie at the threshold and do not pass: with them the rate would exceed the budget."
-    return ""
+    return tail.remark(threshold)
 
 
 def _positive(key: str, value, most: float = np.inf) -> float:

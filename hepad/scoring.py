@@ -11,16 +11,17 @@ from hepad import detectors, representations, samples
 from hepad.configuration import read_configuration, trainings
 from hepad.efficiency import Efficiency, tail
 from hepad.errors import InputError, choose
+from hepad.evaluation import efficiencies
 from hepad.features import read_scores
-from hepad.top_scores import threshold_of
+from hepad.top_scores import rows_and_events
 
 
 class Scored(NamedTuple):
     """What became of one file.
 
     counts: what was read, refused and kept; seconds: from opening it to the last score; lacking: representation -> what
-    the file lacks for it; scores: 'detector/seed' -> (N,); passing: 'detector/seed' -> the fraction of events above the
-    threshold, with its interval and counts
+    the file lacks for it; scores: 'detector/seed' -> (N,); passing: 'detector/seed' -> the fraction of jets at the
+    threshold whose true background efficiency is asked for, with its interval and counts
     """
 
     path: str
@@ -65,14 +66,15 @@ def score_files(
     seen_as = {f"{n}/{s}": config["detectors"][n]["representation"] for n, s in runs}
     built = {name: representations.build(config["representations"][name]) for name in dict.fromkeys(seen_as.values())}
     background, _ = read_scores(Path(results) / "scores" / task / f"{entry['background']}.h5")
-    thresholds = {key: threshold_of(background.weighted(key), eps_b) for key in models}
+    backgrounds = {key: rows_and_events("background", background.weighted(key))[0] for key in models}
     for path in samples.find_files(files):
         start = time.perf_counter()
         parts: dict[str, list[np.ndarray]] = {key: [] for key in models}
         lacking: dict[str, str] = {}
-        meta, source = {}, {"unit_weights": True, "files": [path], **options}
+        meta, ids, source = {}, [], {"unit_weights": True, "files": [path], **options}
         for events in samples.stream_of(source, name=Path(path).name, selection=selection, split=(0.0, 0.0, 1.0)):
             meta = events.meta
+            ids.append(events.cluster)
             for name, representation in built.items():
                 try:
                     x = representation(events)
@@ -82,7 +84,10 @@ def score_files(
                 for key in (key for key in models if seen_as[key] == name):
                     parts[key].append(models[key].score(x).numpy())
         scores = {key: np.concatenate(part) for key, part in parts.items() if part and seen_as[key] not in lacking}
-        passing = {key: tail("signal", values).efficiency(thresholds[key]) for key, values in scores.items()}
+        passing = {
+            key: efficiencies(backgrounds[key], tail("signal", values, cluster=np.concatenate(ids)), [eps_b])[0].eps_s
+            for key, values in scores.items()
+        }
         counts, seconds = meta["counts"][path], time.perf_counter() - start
         yield Scored(path, ", ".join(meta["readers"]), counts, seconds, lacking, scores, passing)
 

@@ -23,9 +23,9 @@ GROUPS = {
 }
 KEYS = ("task", "detector", "signal", "seed")
 COLUMNS = {
-    "auc": (*KEYS, "n_background", "n_signal", "auc", "auc_low", "auc_high"),
-    "efficiency": (*KEYS, "eps_b", "n_background_passed", "eps_s", "eps_s_low", "eps_s_high"),
-    "rejection": (*KEYS, "eps_s", "inverse_eps_b", "low", "high"),
+    "auc": (*KEYS, "n_background", "n_signal", "auc", "auc_low", "auc_high", "remark"),
+    "efficiency": (*KEYS, "eps_b", "n_background_passed", "eps_s", "eps_s_low", "eps_s_high", "remark"),
+    "rejection": (*KEYS, "eps_s", "inverse_eps_b", "low", "high", "remark"),
 }
 DARK_MACHINES = ("Signal", "Model", "Chan", "AUC", "1e-2", "1e-3", "1e-4")
 ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -163,20 +163,21 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 
 def _auc(evaluation: Evaluation) -> list[tuple]:
-    return [(evaluation.n_background, evaluation.n_signal, *evaluation.auc)]
+    return [(evaluation.n_background, evaluation.n_signal, *evaluation.auc, evaluation.remark)]
 
 
 def _efficiency(evaluation: Evaluation) -> list[tuple]:
     def row(point: WorkingPoint) -> tuple:
         known = point.eps_s[:3] if point.resolved else (None, None, None)
-        return (point.eps_b, point.n_background_passed, *known)
+        return (point.eps_b, point.n_background_passed, *known, point.remark)
 
     return [row(point) for point in evaluation.working_points]
 
 
 def _rejection(evaluation: Evaluation) -> list[tuple]:
     def row(r: Rejection) -> tuple:
-        return (r.eps_s, r.inverse_eps_b, r.low, r.high) if r.resolved else (r.eps_s, None, r.low, None)
+        known = (r.inverse_eps_b, r.low, r.high) if r.resolved else (None, r.low, None)
+        return (r.eps_s, *known, r.remark)
 
     return [row(r) for r in evaluation.rejections]
 

@@ -12,6 +12,7 @@ from hepad.contamination import auc_against_contamination, contaminated
 from hepad.diagnostics import copies, diagnose, seen
 from hepad.errors import InputError
 from hepad.evaluation import evaluate
+from hepad.events import FIRST_IDS
 from hepad.features import Features
 from hepad.rate import zero_bias
 from hepad.representations import Space
@@ -30,7 +31,7 @@ def neutral():
 
 
 def sample(name, n, shift, seed):
-    """Crossings with a score that is their jet's pT, a pool of ten hard collisions and one trigger bit."""
+    """Crossings with a score that is their jet's pT, two pools of ten hard collisions and one trigger bit."""
     rng = np.random.default_rng(seed)
     jet = np.stack(
         [rng.exponential(20, n) + shift, rng.normal(0, 1, n), rng.uniform(-3, 3, n), rng.exponential(9, n)], -1
@@ -39,6 +40,7 @@ def sample(name, n, shift, seed):
     jets[:, 0] = jet
     present = ["jets", "met", "pileup"]
     columns = {"jet": jet, "jets": jets, "met": rng.exponential(20, (n, 2)), "event_id": np.arange(n)}
+    columns["event_id"][n // 3 :] += FIRST_IDS  # the second chunk of the generation
     return complete(
         columns, split=(0.0, 0.0, 1.0), triggers=(rng.random((n, 1)) < 0.1) | (jet[:, :1] > 120),
         truth={"hardest_pileup": rng.integers(10, size=n).astype(np.float32)},
@@ -88,8 +90,8 @@ def test_rates_are_counts(records, events):
     assert found["eps_s"]["value"] == pytest.approx(passes.mean())
     assert found["gain"]["value"] == pytest.approx((passes & ~fired).mean())
     assert found["menu"]["value"] == pytest.approx(fired.mean())
-    # ten collisions in the pool: not more than ten are independent
-    assert 1 <= point["independent"] <= 10
+    # ten collisions in each of two pools: not more than twenty are independent
+    assert 10 < point["independent"] <= 20
     assert record["scale_khz"] == pytest.approx(28608.8, rel=1e-4)
 
 
@@ -127,7 +129,7 @@ def test_table_of_rates(records, tmp_path):
     assert row["total"] == pytest.approx(row["pure"] + row["overlap"])
     assert row["total_khz_high"] == pytest.approx(row["total_high"] * SCALE.hz / 1000)
     assert row["of"] == "pure"
-    assert row["remark"] == ""
+    assert "160 events count for 16.8 independent ones" in row["remark"]
 
 
 def test_without_a_declared_rate_budgets_are_fractions(samples):
@@ -264,7 +266,7 @@ def test_areas_of_swapped_tasks():
 def features(n, shift, seed):
     x = torch.randn(n, 2, generator=torch.Generator().manual_seed(seed)) + shift
     split = np.repeat([0, 1], [n - n // 5, n // 5]).astype(np.int8)
-    return Features(x, Space((2,), ("a", "b")), split, np.ones(n), np.arange(n), np.zeros((n, 4), np.float32))
+    return Features(x, Space((2,), ("a", "b")), split, np.ones(n), *[np.arange(n)] * 2, np.zeros((n, 4), np.float32))
 
 
 def test_contamination_replaces_what_it_says_and_costs():

@@ -14,7 +14,7 @@ from hepad.style import UNRESOLVED, label, palette
 LINES = {"detector": ("-", "-."), "baseline": ("--", (0, (6, 1, 1, 1, 1, 1))), "ceiling": (":", ":")}
 WIDTHS = {"detector": 1.5, "baseline": 1.0, "ceiling": 1.8}
 LOWEST_EPS_B = 1e-4
-HEADING = "name × trainings (AUC and its 68 % range)\nbands: 68 % of trainings; of one, signal counts"
+HEADING = "name × trainings (AUC and its 68 % range)\nbands: 68 %, from trainings and from all counts"
 
 
 def efficiency_curves(
@@ -27,8 +27,8 @@ def efficiency_curves(
 ) -> Figure:
     """ε_S against ε_B: blind detectors on the left, trivial baselines on the right. One line per detector.
 
-    A line is the median of the detector's trainings, its band the middle 68 % of them; of one training the band is the
-    interval of the signal's counts. The best baseline is drawn among the detectors and the best detector among the
+    A line is the median of the detector's trainings, its band where a further one is expected with 68 %
+    (:mod:`hepad.bands`). The best baseline is drawn among the detectors and the best detector among the
     baselines, both black, so that neither panel flatters; the supervised ceiling is in both. Best means the largest
     AUC. Where fewer than 10 background events pass, a line is grey. Colours follow the order of ``bands``, the legend
     that of the AUC.

@@ -25,13 +25,13 @@ def trigger_curves(
 ) -> Figure:
     """ε_S, and below it ε_S/sqrt(ε_B), against ε_B; a second axis is the rate. One line per detector, all trainings.
 
-    Detectors are on the left, baselines on the right, each beside the best of the other and the ceiling in black. Bands
-    are the middle 68 % of the trainings, or of one training the interval of the signal's counts. Where fewer than 10
-    background events pass, lines are grey.
+    All are of events, which a trigger counts. Detectors are on the left, baselines on the right, each beside the best
+    of the other and the ceiling in black. Bands are as in :func:`hepad.figures.efficiency_curves`. Where fewer than 10
+    independent background events pass, lines are grey.
 
     Parameters
     ----------
-    bands: by the name that the legend shows
+    bands: by the name that the legend shows, of events
     groups: name -> 'detector', 'baseline' or 'ceiling'
     config: style config
     khz: rate of the whole background sample; None: it declares none, and there is no rate
@@ -64,7 +64,7 @@ def _finish(column: np.ndarray, bands: dict[str, Band], blind: list[Band], khz: 
     # of what is blind and resolved: the ceiling may leave the panel
     highest = [np.max((b.eps_s / np.sqrt(b.eps_b))[b.n_background_passed >= MIN_COUNT], initial=1) for b in blind]
     bottom.set_ylim(0, 1.15 * max(highest, default=1))
-    bottom.set_xlabel(r"background efficiency $\epsilon_B$")
+    bottom.set_xlabel(r"background efficiency $\epsilon_B$, of events")
     for ax, text in zip(column, QUANTITIES.values(), strict=True):
         ax.set_ylabel(text)
         ax.label_outer()
@@ -123,7 +123,7 @@ def _rates(ax: Axes, record: dict, khz: float) -> None:
             continue  # without a menu
         value, low, high, passed = (
             np.array([np.nan if r[key] is None else r[key] for r in found], float)
-            for key in ("value", "low", "high", "passed")
+            for key in ("value", "low", "high", "effective")
         )
         good, text = passed >= MIN_COUNT, of if fractions[0]["pure"] else "what passes"
         ax.plot(thresholds, khz * value, color=UNRESOLVED, linestyle=line, linewidth=0.8, gid="unresolved")

@@ -12,7 +12,7 @@ from hepad.tables import read_records
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     labels = snakemake.params.labels
     records = read_records([snakemake.input.evaluation], {**labels, "ceiling": "gradient-boosted trees"})
-    found, groups = bands(records)
+    found, groups = bands(records, of="events")
     khz = next((record["scale_khz"] for record in read_json(snakemake.input.rates)), None)
     title = " → ".join(labels[name] for name in (snakemake.params.background, snakemake.wildcards.signal))
     figure = trigger_curves(found, groups, snakemake.params.style, khz=khz, title=title)
