@@ -1,19 +1,15 @@
 """Samples: from files to Events, with the reader of each file found by looking at it."""
 
-import glob
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
-
-import fsspec
 
 from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
-from hepad.files.contents import contents
-from hepad.io import refuse_foreign_address
+from hepad.files.contents import contents, kind_of
+from hepad.files.paths import find_files
 from hepad.readers import READERS
 from hepad.readers.base import Found, Reader
-from hepad.readers.mapped import Mapped
+from hepad.samples.draft import draft
 from hepad.samples.inspection import Inspection, refuse_unknown
 from hepad.samples.meta import merge_meta
 from hepad.samples.root import write_root
@@ -24,6 +20,7 @@ __all__ = [
     "Found",
     "Reader",
     "check_files",
+    "draft",
     "find_files",
     "inspect",
     "merge_meta",
@@ -74,10 +71,13 @@ def inspect(path: str, **options) -> Inspection:
 def reader_of(source: dict, path: str) -> Reader:
     """The reader that the source names, or the one that recognises the file, with the source's options."""
     options = {key: value for key, value in source.items() if key not in (*COMMON, "files", "reader")}
-    if "reader" in source:
-        cls = READERS[choose("reader", source["reader"], READERS)]
-    elif "branches" in source:
-        cls = Mapped
+    if "reader" in source or "branches" in source:
+        cls = READERS[choose("reader", source.get("reader", "Mapped"), READERS)]
+        if (kind := kind_of(path)) not in cls.kind:
+            raise InputError(
+                f"{path}: {'an' if kind == 'HDF5' else 'a'} {kind} file; the reader {cls.__name__} reads {cls.kind}. "
+                "Set another 'reader', or leave it out: it is found by looking at the file."
+            )
     else:
         found = contents(path)
         cls = next((cls for cls in READERS.values() if cls.recognises(found)), None) or refuse_unknown(found, READERS)
@@ -87,35 +87,3 @@ def reader_of(source: dict, path: str) -> Reader:
         if isinstance(value, list):
             options[key] = tuple(value)
     return cls(**options)
-
-
-def find_files(patterns: str | list[str]) -> list[str]:
-    """Expand patterns, and lists of files (``*.txt``, one a line), sorted, without repetition.
-
-    Addresses are kept, or, with a ``*``, expanded by fsspec. InputError for a pattern that matches nothing.
-    """
-    found = []
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found += _matches(str(pattern))
-    return list(dict.fromkeys(found))
-
-
-def _matches(pattern: str) -> list[str]:
-    refuse_foreign_address(pattern)
-    if "://" in pattern:
-        if "*" not in pattern:
-            return [pattern]
-        protocol = pattern.split("://")[0]
-        try:
-            system, path = fsspec.core.url_to_fs(pattern)
-            matches = [system.unstrip_protocol(name) for name in sorted(system.glob(path))]
-        except (OSError, ValueError, ImportError) as error:
-            raise InputError(f"files: '{pattern}' cannot be listed by {protocol} ({error}). Name its files.") from None
-    elif pattern.endswith(".txt") and Path(pattern).is_file():
-        lines = [line.strip() for line in Path(pattern).read_text().splitlines()]
-        matches = [path for line in lines if line and not line.startswith("#") for path in _matches(line)]
-    else:
-        matches = sorted(glob.glob(pattern, recursive=True))
-    if not matches:
-        raise InputError(f"files: '{pattern}' matches no file. Check the path (relative to the run directory).")
-    return matches
