@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from hepad import samples
-from hepad.errors import InputError, told_plainly
+from hepad.errors import InputError, UnknownFile, told_plainly
 from hepad.export.command import add_command as add_export
 
 
@@ -44,7 +44,8 @@ def _inspect(args: argparse.Namespace) -> None:
         except InputError as error:
             bad[path] = error
             lines = [path, f"  ERROR         {str(error).removeprefix(f'{path}: ')}"] if len(wanted) > 1 else []
-            lines += _draft(path) if not (why or args.reader) else []
+            if isinstance(error, UnknownFile):
+                lines += samples.draft(path)
         if lines:
             print("\n".join(lines), flush=True)
     if bad and len(wanted) > 1:
@@ -59,13 +60,6 @@ def _found(pattern: str) -> list[tuple[str, InputError | None]]:
         return [(path, None) for path in samples.find_files(pattern)]
     except InputError as error:
         return [(pattern, error)]
-
-
-def _draft(path: str) -> list[str]:
-    try:
-        return samples.draft(path)
-    except InputError:  # has been said
-        return []
 
 
 def _score(args: argparse.Namespace) -> None:

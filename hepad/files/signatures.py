@@ -12,7 +12,8 @@ USER_BLOCKS = (512, 1024, 2048)
 
 
 class Foreign(NamedTuple):
-    """``what`` a file is, a noun with its article; ``remedy``: a sentence; ``test``: whether these are its first bytes."""
+    """``what`` a file is; ``remedy``: a sentence, 'FILE' standing for its path; ``test``: whether these first bytes are
+    such a file's."""
 
     what: str
     remedy: str

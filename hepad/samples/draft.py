@@ -73,14 +73,14 @@ def draft(path: str) -> list[str]:
     tables = [table for name in _names(about) if (table := _table(path, about, name))]
     if not tables:
         return []
-    best = max(tables, key=lambda table: (sum(x.complete for x in table.found), table.entries))
+    best = max(tables, key=lambda table: (sum(x.complete for x in table.found), table.entries, len(table.name)))
     return [*_listed(about, tables, best), *_candidates(best), *_skeleton(path, about, best)]
 
 
 def _names(about: Contents) -> list[str | None]:
     """What a source calls the tables: trees, groups of datasets, None for that of a Parquet file."""
     if about.kind == "HDF5":
-        return sorted({name.rpartition("/")[0] for name in about.tables})
+        return sorted({"", *(name.rpartition("/")[0] for name in about.tables)})
     return [None] if about.kind == "Parquet" else sorted(about.tables)
 
 
@@ -93,8 +93,8 @@ def _table(path: str, about: Contents, name: str | None) -> Table | None:
             entries = columns.entries
     except InputError:
         return None
-    found = [family for family in families(values) if family.kind != "" or family.complete]
-    return Table(name or "", entries, kinds(path, about.kind, name), values, found)
+    of_table = kinds(path, about.kind, name)
+    return Table(name or "", entries, of_table, values, families(values)) if of_table else None
 
 
 def _values(columns: Columns, names: list[str]) -> Iterator[tuple[str, ak.Array]]:
@@ -217,7 +217,9 @@ def _skeleton(path: str, about: Contents, table: Table) -> list[str]:
         tried, works = _tried(path, source | {"branches": branches})
         if works:
             break
-    if not pair or (not pair.constituents and not pair.jets.kind == "jet") or not works and not pair.constituents:
+    if not works:
+        branches = {**needed, **more}
+    if not pair or not (pair.constituents or (works and pair.jets.kind == "jet")):
         branches = dict.fromkeys(NEEDED, UNKNOWN) | branches
     text = yaml.safe_dump(source | {"branches": branches}, sort_keys=False, allow_unicode=True, width=1000)
     marks = {f"{x}: {UNKNOWN}": "  # the branch with these, a list of numbers per entry" for x in NEEDED}
@@ -277,8 +279,8 @@ def _tried(path: str, source: dict) -> tuple[str, bool]:
         reader.look(path)
         columns = next(reader.blocks(path, ROWS)).columns
     except (InputError, StopIteration) as error:
-        why = str(error).removeprefix(f"{path}: ") or "it has no entries"
-        return f"guessed, and to be completed ({why[:160]}):", False
+        why = str(error).removeprefix(f"{path}: ") or "there are no entries"
+        return f"to be completed, for so far {why.split('. ')[0][:200]}", False
     jet = columns["jet"] if "jet" in columns else from_cartesian(to_cartesian(columns["constituents"]).sum(axis=1))
     return (
         f"guessed; so read, the hardest jets of the first {len(jet):,} entries have a median pT of "

@@ -20,7 +20,7 @@ GLUED = r"p_?t|(?<!th)(?<!z)(?<!b)eta|phi|energy|mass|px|py|pz"
 WORD = "|".join(WORDS.values())
 RELATIVE = rf"(?P<logs>log_?)?(?:(?P<of>{WORD})_?(?:rel|frac)|(?:rel|delta|d)_?(?P<off>pt|eta|phi))(?P<loge>_?log)?"
 LOGARITHMIC = rf"log_?(?P<log>{WORD})|(?P<log2>{WORD})_?log"
-AT_END = [rf"(?:^|_)(?:{RELATIVE})$", rf"(?:{RELATIVE.replace(WORD, GLUED)})$", rf"(?:^|_)(?:{LOGARITHMIC})$"]
+AT_END = [rf"(?:^|_)(?:{RELATIVE})$", rf"(?P<of>{GLUED})_?(?:rel|frac)$", rf"(?:^|_)(?:{LOGARITHMIC})$"]
 AT_END += [rf"(?:^|_)(?P<plain>{WORD})$", rf"(?P<plain>{GLUED})$", rf"^(?P<plain>{WORD})_"]
 MASSLESS = ("pt", "eta", "phi")
 CARTESIAN = ("px", "py", "pz")
@@ -85,16 +85,19 @@ class Family(NamedTuple):
 def families(names: Iterable[str]) -> list[Family]:
     """The families of vectors among names of branches, and those that have a pt alone."""
     found: dict[str, dict[str, list[tuple[int, str, str]]]] = {}
-    for name in sorted(names):
+    counters = {f"n{name}" for name in names}  # of uproot
+    for name in sorted(set(names) - counters):
         for rank, family, component, expression in _readings(name):
             found.setdefault(family, {}).setdefault(component, []).append((rank, name, expression))
-    made = []
+    made, small = [], {_small(name): name for name in names}
     for family, components in found.items():
         best = {x: min(readings)[1:] for x, readings in components.items()}
+        for letter, component in (("m", "mass"), ("e", "energy")):  # 'jm' beside 'jpt'
+            if (name := small.get(family + letter)) and "pt" in best:
+                best.setdefault(component, (name, name))
         made.append(Family(family, best, _kind(family), bool(TRUTH.search(family))))
-    return [
-        x for x in made if x.complete or "pt" in x.components or (x.kind == "met" and {"px", "py"} <= set(x.components))
-    ]
+    usable = ({"pt"}, {"px", "py", "pz"}, {"px", "py"})  # the last of missing momentum
+    return [x for x in made if any(y <= set(x.components) for y in usable[: 3 if x.kind == "met" else 2])]
 
 
 def of_event(names: Iterable[str]) -> dict[str, str]:

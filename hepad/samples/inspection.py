@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from typing import NoReturn
 
-from hepad.errors import InputError
+from hepad.errors import InputError, UnknownFile
 from hepad.readers.base import Contents, Found, Reader
 
 PREVIEW = "ROOT::Experimental::RNTuple"
@@ -47,7 +47,7 @@ class Inspection:
         """A description for people."""
         found, name = self.found, type(self.reader).__name__
         options = {f.name: getattr(self.reader, f.name) for f in fields(self.reader)}
-        given = ", ".join(f"{key}: {value}" for key, value in options.items() if value not in (None, (), {}))
+        given = ", ".join(f"{key}: {value}" for key, value in options.items() if value not in (None, "", (), {}))
         radius = "not in the file" if found.jet_radius is None else f"{found.jet_radius:g}"
         lines = [
             self.path,
@@ -98,12 +98,11 @@ def _without_tables(objects: dict[str, str]) -> str:
             "a ROOT file with nothing in it: it was not closed by the program that wrote it, or that wrote nothing. "
             "Write it again, or fetch it again."
         )
-    kinds = Counter(objects.values())
+    counted = ", ".join(f"{number} {kind}" for kind, number in Counter(objects.values()).most_common(5))
     listed = ", ".join(f"{name} ({kind})" for name, kind in list(objects.items())[:8])
     return (
-        f"a ROOT file without a TTree or RNTuple: {', '.join(f'{n} {kind}' for kind, n in kinds.most_common(5))}. It has "
-        f"{listed}{', ...' if len(objects) > 8 else ''}. hepad reads events, not histograms of them: give the file of "
-        "events that they were filled from."
+        f"a ROOT file without a TTree or RNTuple: {counted}. It has {listed}{', ...' if len(objects) > 8 else ''}. "
+        "hepad reads events, not histograms of them: give the file of events that they were filled from."
     )
 
 
