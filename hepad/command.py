@@ -36,18 +36,19 @@ def _inspect(args: argparse.Namespace) -> None:
     wanted = dict(pair for pattern in args.files for pair in _found(pattern))
     bad = {}
     for path, why in wanted.items():
-        lines = []
         try:
             if why:
                 raise why
             lines = samples.inspect(path, **options).lines()
         except InputError as error:
             bad[path] = error
-            lines = [path, f"  ERROR         {str(error).removeprefix(f'{path}: ')}"] if len(wanted) > 1 else []
-            if isinstance(error, UnknownFile):
-                lines += samples.draft(path)
-        if lines:
-            print("\n".join(lines), flush=True)
+            drafted = samples.draft(path) if isinstance(error, UnknownFile) else []
+            lines = [path, *drafted]
+            if len(wanted) > 1:
+                lines.insert(1, f"  ERROR         {str(error).removeprefix(f'{path}: ')}")
+            elif not drafted:
+                break
+        print("\n".join(lines), flush=True)
     if bad and len(wanted) > 1:
         raise InputError(f"{len(bad)} of {len(wanted)} files cannot be read as they are: {', '.join(bad)}.")
     if bad:

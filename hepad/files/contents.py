@@ -114,6 +114,7 @@ def contents(path: str) -> Contents:
     return Contents(str(path), kind, tables, objects, head)
 
 
-def _note(tables: dict, name: str, item) -> None:
+def _note(tables: dict, name: str | bytes, item) -> None:
     if isinstance(item, h5py.Dataset):
+        name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name  # as h5py gives damaged ones
         tables[name] = frozenset(item.dtype.names or ())

@@ -33,9 +33,9 @@ def _tables(head: bytes) -> bool:
     if b"\0" in head or is_challenge(head):
         return False
     lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
-    lines = lines[: max(len(lines) - 1, 1)][:20]  # the last may be cut
+    lines = lines if head.endswith(b"\n") else lines[:-1]  # the last may be cut
     counts = [{line.count(mark) for line in lines} for mark in (b",", b"\t", b";")]
-    return bool(lines) and any(len(of) == 1 and min(of) > 0 for of in counts)
+    return len(lines) > 1 and any(len(of) == 1 and min(of) > 0 for of in counts)
 
 
 def is_challenge(head: bytes) -> bool:
@@ -132,6 +132,6 @@ def foreign(head: bytes) -> Foreign | None:
 
 def _unzipped(head: bytes) -> bytes:
     try:
-        return zlib.decompressobj(31).decompress(head, len(head))
+        return zlib.decompressobj(31).decompress(head, 4096)
     except zlib.error:
         return b""

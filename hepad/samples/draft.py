@@ -88,8 +88,9 @@ def _table(path: str, about: Contents, name: str | None) -> Table | None:
     """None if none of its columns can be read by name."""
     try:
         with open_columns(path, name or None) as columns:
-            wanted = {x for family in families(columns.names) for x, _ in family.components.values()}
-            values = dict(_values(columns, sorted(wanted | set(of_event(columns.names).values()))))
+            names = [x for x in columns.names if isinstance(x, str)]  # damaged ones of HDF5 are bytes
+            wanted = {x for family in families(names) for x, _ in family.components.values()}
+            values = dict(_values(columns, sorted(wanted | set(of_event(names).values()))))
             entries = columns.entries
     except InputError:
         return None

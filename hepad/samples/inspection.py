@@ -59,7 +59,8 @@ class Inspection:
         ]
         if found.triggers:
             lines.append(f"  trigger bits  {len(found.triggers)}: {', '.join(found.triggers[:4])}, ...")
-        lines += [f"  note          {remark}" for remark in found.remarks]
+        remarks = found.remarks if found.entries else (*found.remarks, "there are no entries in it.")
+        lines += [f"  note          {remark}" for remark in remarks]
         for representation, missing in self.feeds().items():
             verdict = f"lacks {', '.join(missing)}" if missing else "can be made"
             lines.append(f"  {representation:<30}{verdict}")
