@@ -269,6 +269,16 @@ def test_cut_and_altered_copies_are_told_of(name, whole, tmp_path):
         told(path)
 
 
+def test_a_damaged_file_spoils_none_that_is_read_after_it(tmp_path):
+    """What it says of the classes of ROOT stays with it: a tree of a branch class that it has changed can be read."""
+    write_tree(tmp_path / "good.root", {"jet_pt": np.ones(5)}, "mine")
+    model = uproot.classes["TBranch"]
+    spoilt = type("Model_TBranch_v13", (), {})
+    for version in list(model.known_versions):
+        model.known_versions[version] = spoilt
+    assert contents(str(tmp_path / "good.root")).tables == {"mine": {"jet_pt"}}
+
+
 def test_random_bytes_are_told_of(tmp_path):
     rng, path = np.random.default_rng(11), tmp_path / "random"
     heads = [b"", b"root\0\0\xf2\xfa", b"\x89HDF\r\n\x1a\n", b"PAR1", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x80\x04", b"<"]

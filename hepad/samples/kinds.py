@@ -24,4 +24,4 @@ def kinds(path: str, kind: str, table: str | None) -> dict[str, str]:
         with open_hdf5(path) as file, hdf5.reading(path):
             items = (file[table] if table else file).items()
             found = {name: f"{x.dtype} {x.shape}" for name, x in items if isinstance(x, h5py.Dataset)}
-    return {name: found[name] for name in sorted(found, key=str)}
+    return dict(sorted((str(name), of_name) for name, of_name in found.items()))
