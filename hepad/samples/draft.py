@@ -213,8 +213,8 @@ def _skeleton(path: str, about: Contents, table: Table) -> list[str]:
     low, high = PT_RANGE
     if pair and pair.pt > high and low <= pair.pt / 1000 <= high:
         source["units"] = "MeV"
-    tried = ""
-    for branches in ({**needed, **more}, needed):
+    tried, works, branches = "to be completed, for its names tell of no jets and constituents", False, {}
+    for branches in ({**needed, **more}, needed) if pair else ():
         tried, works = _tried(path, source | {"branches": branches})
         if works:
             break
