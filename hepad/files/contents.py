@@ -57,10 +57,9 @@ def _why_closed(path: str, error: Exception) -> str:
     """Why a file cannot be opened, and what to do."""
     match error:
         case IsADirectoryError():
-            some = next((name for name in sorted(os.listdir(path)) if name.endswith((".parquet", ".root", ".h5"))), "*")
-            return (
-                f"this is a directory. Give the files in it: '{os.path.join(path, '*' + os.path.splitext(some)[1])}'."
-            )
+            ends = [os.path.splitext(name)[1] for name in sorted(os.listdir(path)) if not name.startswith((".", "_"))]
+            files = os.path.join(path, f"*{(ends or [''])[0]}")
+            return f"this is a directory, which cannot be read. Give the files in it: '{files}'."
         case PermissionError():
             return "it may not be read by you. Change its permissions (chmod u+r), or those of its directory."
         case FileNotFoundError() if os.path.islink(path):

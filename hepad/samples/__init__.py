@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from math import inf
 
 from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
@@ -9,6 +10,7 @@ from hepad.files.contents import contents, kind_of
 from hepad.files.paths import find_files
 from hepad.readers import READERS
 from hepad.readers.base import Found, Reader
+from hepad.samples.beginning import ROWS, Beginning
 from hepad.samples.draft import draft
 from hepad.samples.inspection import Inspection, refuse_unknown
 from hepad.samples.meta import merge_meta
@@ -57,9 +59,24 @@ def read(source: dict, *, name: str, selection: dict | str, split: tuple[float, 
     return concatenate(list(stream_of(source, name=name, selection=selection, split=split)))
 
 
-def check_files(source: dict) -> dict[str, Found]:
-    """A quick look, before any work: patterns match, files open, tables and required columns are there."""
-    return {path: reader_of(source, path).look(path) for path in find_files(source["files"])}
+def check_files(source: dict, name: str = "files") -> dict[str, Found]:
+    """A quick look at the files of a sample, before any work: what can be known without reading them whole.
+
+    Patterns match, files open, tables and required columns are there, the files belong together, and the first entries
+    of the first local file are what they have to be. InputError says what is not, as :func:`stream_of` would.
+    """
+    files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
+    looks = {path: reader.look(path) for path, reader in files}
+    if not any(found.entries for found in looks.values()):
+        raise InputError(f"{', '.join(list(looks)[:5])}: there are no entries. Fetch the files again, or take others.")
+    first = next((path for path, found in looks.items() if found.entries and "://" not in path), None)
+    beginnings = [(path, Beginning(reader, looks[path], ROWS * (path == first))) for path, reader in files]
+    unit_weights = source.get("unit_weights", False)
+    for _ in stream(
+        beginnings, name=name, selection="any", split=(1, 0, 0), tolerance=inf, unit_weights=unit_weights, part=True
+    ):
+        pass
+    return looks
 
 
 def inspect(path: str, **options) -> Inspection:
@@ -71,13 +88,9 @@ def inspect(path: str, **options) -> Inspection:
 def reader_of(source: dict, path: str) -> Reader:
     """The reader that the source names, or the one that recognises the file, with the source's options."""
     options = {key: value for key, value in source.items() if key not in (*COMMON, "files", "reader")}
-    if "reader" in source or "branches" in source:
+    named = "reader" in source or "branches" in source
+    if named:
         cls = READERS[choose("reader", source.get("reader", "Mapped"), READERS)]
-        if (kind := kind_of(path)) not in cls.kind:
-            raise InputError(
-                f"{path}: {'an' if kind == 'HDF5' else 'a'} {kind} file; the reader {cls.__name__} reads {cls.kind}. "
-                "Set another 'reader', or leave it out: it is found by looking at the file."
-            )
     else:
         found = contents(path)
         cls = next((cls for cls in READERS.values() if cls.recognises(found)), None) or refuse_unknown(found, READERS)
@@ -86,4 +99,10 @@ def reader_of(source: dict, path: str) -> Reader:
         choose(f"{cls.__name__} option", key, allowed)
         if isinstance(value, list):
             options[key] = tuple(value)
-    return cls(**options)
+    reader = cls(**options)
+    if named and (kind := kind_of(path)) not in cls.kind:
+        raise InputError(
+            f"{path}: {'an' if kind == 'HDF5' else 'a'} {kind} file; the reader {cls.__name__} reads {cls.kind}. "
+            "Set another 'reader', or leave it out: it is found by looking at the file."
+        )
+    return reader
