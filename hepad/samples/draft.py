@@ -12,18 +12,17 @@ import numpy as np
 import yaml
 
 from hepad.errors import InputError
-from hepad.files.columns import Columns, open_columns
 from hepad.files.contents import Contents, contents
 from hepad.kinematics import from_cartesian, to_cartesian
 from hepad.readers.expressions import evaluate
 from hepad.readers.mapped import Mapped
 from hepad.rows import PT_RANGE
-from hepad.samples.families import Family, computable, families, of_event
-from hepad.samples.kinds import kinds
+from hepad.samples.families import Family, computable, of_event
+from hepad.samples.ntuple import ROWS, Table, names_of_tables, read_table
 
-ROWS = 1000  # of which medians are taken
 LISTED = 150
 AGREEMENT = 0.25
+FEW = 4  # what has fewer objects an entry is not what jets are made of, unless it is called so
 UNKNOWN = "FILL_IN"
 NEEDED = ("constituent_pt", "constituent_eta", "constituent_phi")
 
@@ -37,77 +36,17 @@ class Pair(NamedTuple):
     pt: float
 
 
-class Table(NamedTuple):
-    """The first entries of a table: ``values`` by branch, ``found``: the families whose branches are numbers."""
-
-    name: str
-    entries: int
-    kinds: dict[str, str]
-    values: dict[str, ak.Array]
-    found: list[Family]
-
-    def depth(self, family: Family) -> int:
-        """How many lists are inside each other in an entry; -1 if its branches differ in that."""
-        depths = {self.values[branch].ndim - 1 for branch, _ in family.components.values()}
-        return depths.pop() if len(depths) == 1 else -1
-
-    def compute(self, expression: str) -> ak.Array:
-        """The values of an expression, 0 where they are padding."""
-        values = evaluate(expression, self.values)
-        return ak.where(np.isfinite(values), values, 0)
-
-    def sums(self, family: Family, jet: Family | None) -> ak.Array:
-        """pT of the vector sums over the innermost lists."""
-        polar = {x: self.compute(text) for x, text in family.polar(jet).items()}
-        pt = ak.where(polar["pt"] > 0, polar["pt"], 0)
-        px, py = (ak.sum(pt * of(polar["phi"]), axis=-1) for of in (np.cos, np.sin))
-        return np.hypot(px, py)
-
-
 def draft(path: str) -> list[str]:
     """Lines for people: the branches of a file with their types, medians of what may be pT, a mapping to paste.
 
     Empty if there are no branches. InputError if the file is damaged.
     """
     about = contents(path)
-    tables = [table for name in _names(about) if (table := _table(path, about, name))]
+    tables = [table for name in names_of_tables(about) if (table := read_table(path, about, name))]
     if not tables:
         return []
     best = max(tables, key=lambda table: (sum(x.complete for x in table.found), table.entries, len(table.name)))
     return [*_listed(about, tables, best), *_candidates(best), *_skeleton(path, about, best)]
-
-
-def _names(about: Contents) -> list[str | None]:
-    """What a source calls the tables: trees, groups of datasets, None for that of a Parquet file."""
-    if about.kind == "HDF5":
-        return sorted({"", *(name.rpartition("/")[0] for name in about.tables)})
-    return [None] if about.kind == "Parquet" else sorted(about.tables)
-
-
-def _table(path: str, about: Contents, name: str | None) -> Table | None:
-    """None if none of its columns can be read by name."""
-    try:
-        with open_columns(path, name or None) as columns:
-            names = [x for x in columns.names if isinstance(x, str)]  # damaged ones of HDF5 are bytes
-            wanted = {x for family in families(names) for x, _ in family.components.values()}
-            values = dict(_values(columns, sorted(wanted | set(of_event(names).values()))))
-            entries = columns.entries
-    except InputError:
-        return None
-    of_table = kinds(path, about.kind, name)
-    return Table(name or "", entries, of_table, values, families(values)) if of_table else None
-
-
-def _values(columns: Columns, names: list[str]) -> Iterator[tuple[str, ak.Array]]:
-    """The first entries of those that are numbers."""
-    for name in names:
-        try:
-            values = next(columns.blocks([name], ROWS), (0, {}))[1].get(name)
-            kind = str(ak.type(values)).rsplit("*", 1)[-1].strip()
-        except (InputError, TypeError):
-            continue
-        if kind.startswith(("int", "uint", "float")) and values.ndim <= 3:
-            yield name, values
 
 
 def _listed(about: Contents, tables: list[Table], best: Table) -> list[str]:
@@ -126,14 +65,19 @@ def _candidates(table: Table) -> list[str]:
     for family in table.found:
         branch, text = family.components.get("pt", (None, ""))
         depth = table.depth(family)
-        if branch is None or "{jet}" in text or depth < 0 or family.kind in ("met", "electrons", "muons", "photons"):
+        if (
+            branch is None
+            or "{jet}" in text
+            or depth < 0
+            or family.kind in ("met", "electrons", "muons", "photons", "others")
+        ):
             continue
         hardest = _hardest(table.compute(text))
         said = {"hardest" if depth else "value": _median(hardest)}
         if depth and family.complete and not family.relative:
             said["vector sum"] = _median(_hardest(table.sums(family, None)))
-        both = "; ".join(f"{what} {x:.4g} GeV, {x / 1000:.4g} GeV if it is in MeV" for what, x in said.items())
-        lines.append(f"    {branch:<24}  {both}")
+        both = "; ".join(f"{what} {x:.4g} GeV, {x / 1000:.4g} GeV if it is in MeV" for what, x in said.items() if x)
+        lines += [f"    {branch:<24}  {both}"] * bool(both)
     return ["  may be pT     median over entries of the jet's pT, if the branch is in GeV:", *lines] if lines else []
 
 
@@ -164,6 +108,8 @@ def _pair(table: Table, jet: Family | None, inside: Family | None) -> Pair | Non
     if not inside:
         return Pair(jet, None, np.inf, _median(_hardest(of_jets)))
     if inside.relative and jet is None:
+        return None
+    if inside.kind != "constituent" and table.multiplicity(inside) < FEW:
         return None
     nested, several = table.depth(inside) == 2, bool(jet) and table.depth(jet) == 1
     if jet and nested != several and not (several and not nested and not inside.relative):

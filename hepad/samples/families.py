@@ -27,7 +27,7 @@ CARTESIAN = ("px", "py", "pz")
 
 KINDS = {
     "met": r"met$|(^|_)met_|missing", "electrons": r"electron|(^|_)els?e?s?$", "muons": r"muon|(^|_)mus?$",
-    "photons": r"photon|gamma|(^|_)phs?$",
+    "photons": r"photon|gamma|(^|_)phs?$", "others": r"lep|(^|_)taus?(_|$)|(^|_)nus?\d*$|neutrino|vertex",
 }  # fmt: skip
 CONSTITUENT = re.compile(
     r"part|pf(?!_?jet)|cand|const|clus|tower|track|trk|flow|daughter|calo(?!_?jet)|cell|(^|_)[cp]$"
@@ -41,7 +41,7 @@ EVENT = {
 
 class Family(NamedTuple):
     """``name`` in small letters; ``components``: pt, eta, ... -> (branch, expression); ``kind``: 'constituent', 'jet',
-    'met', 'electrons', 'muons', 'photons' or '', unknown; ``truth``: of the generator."""
+    'met', 'electrons', 'muons', 'photons', 'others' or '', unknown; ``truth``: of the generator."""
 
     name: str
     components: dict[str, tuple[str, str]]
