@@ -5,6 +5,7 @@ configuration to another. Each failure is an InputError that names the path of t
 The classes are imported where they are checked: a job of a batch system reads the workflow without them.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,6 +158,11 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
                 find_card(source["card"], root)
                 continue
             looks = samples.check_files(source, name)
+            for path in looks:
+                if re.search(r"\{.*\}", path) and "://" not in path:
+                    raise InputError(
+                        f"{path}: to Snakemake braces are wildcards. Rename the file, or make a link to it."
+                    )
             present = frozenset.intersection(*(found.present for found in looks.values()))
             _refuse_missing(config, name, {"name": name, "present": present})
         if not all(found.official_split for found in looks.values()):

@@ -187,3 +187,29 @@ def test_what_cannot_be_guessed_is_marked(tmp_path, capsys):
     }
     assert "lead_pt" in text
     assert "value 40 GeV" in text
+
+
+def test_leptons_are_not_what_jets_are_made_of(make_events, tmp_path, capsys):
+    """Although the leading one sums to the leading one, in whatever file."""
+    events = make_events(N, 3)
+    leptons = polar(events, "good_leptons_{}", lists=lambda e, x: ak.from_regular(x[:, :1]))
+    first = {f"lep0_{x}": events.constituents[:, 0, i] for i, x in enumerate(("pt", "eta", "phi", "mass"))}
+    write_tree(tmp_path / "a.root", leptons | first | polar(events, "cand_{}") | jets(events, "fatjet_{}"))
+    _, source = drafted(capsys, tmp_path / "a.root")
+    assert source["branches"]["jet_pt"] == "fatjet_pt"
+    assert source["branches"]["constituent_pt"] == "cand_pt"
+    write_tree(tmp_path / "b.root", leptons | first)
+    _, source = drafted(capsys, tmp_path / "b.root")
+    assert source["branches"]["constituent_pt"] == "FILL_IN"
+
+
+def test_branches_that_cannot_be_read_do_not_hide_the_others(make_events, tmp_path, capsys):
+    events = make_events(N, 3)
+    with h5py.File(tmp_path / "mixed.h5", "w") as file:
+        for name, values in polar(events, "part_{}", lists=padded).items():
+            file[name] = values
+        file["jet_pt"] = ["a"] * N
+        file["other_eta"] = np.ones(7)
+    text, source = drafted(capsys, tmp_path / "mixed.h5")
+    assert "other_eta" in text
+    np.testing.assert_allclose(np.sort(read(source, **SETTINGS).jet[:, 0]), np.sort(events.jet[:, 0]), rtol=2e-3)

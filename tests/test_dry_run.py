@@ -118,3 +118,23 @@ def test_snakemake_in_a_dry_run(name, files, tmp_path):
     assert message in done.stdout
     assert "Traceback" not in done.stdout
     assert not (tmp_path / "run" / "results").exists()
+
+
+def test_snakemake_takes_files_of_any_name(make_events, tmp_path):
+    config = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
+    names = [tmp_path / name for name in ("x[1].root", "with space.root", "µ→eγ.root", "all*.root", "why?.root")]
+    for i, path in enumerate(names):
+        write_root(make_events(40, i), path)
+    task = next(iter(config["tasks"].values()))
+    config["samples"][task["signals"][0]] |= {"source": {"files": [str(path) for path in names]}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "run").mkdir()
+    done = snakemake(tmp_path / "run", tmp_path / "c.yaml", "--dry-run")
+    assert done.returncode == 0, done.stdout[-3000:]
+    for path in names:
+        assert str(path) in done.stdout
+    names[0].rename(tmp_path / "x{1}.root")
+    config["samples"][task["signals"][0]]["source"]["files"][0] = str(tmp_path / "x{1}.root")
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(tmp_path / "run", tmp_path / "c.yaml", "--dry-run")
+    assert "x{1}.root: to Snakemake braces are wildcards. Rename the file" in done.stdout

@@ -82,9 +82,13 @@ def _short(names: Iterable[str]) -> list[str]:
 
 def _values(columns: Columns, names: list[str]) -> Iterator[tuple[str, ak.Array]]:
     """The first entries of those that are numbers."""
+    try:
+        together = next(columns.blocks(names, ROWS), (0, {}))[1] if names else {}
+    except InputError:  # because of one of them
+        together = {}
     for name in names:
         try:
-            values = next(columns.blocks([name], ROWS), (0, {}))[1].get(name)
+            values = together[name] if together else next(columns.blocks([name], ROWS), (0, {}))[1].get(name)
             kind = str(ak.type(values)).rsplit("*", 1)[-1].strip()
         except (InputError, TypeError):
             continue
