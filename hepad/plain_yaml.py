@@ -11,6 +11,11 @@ DEEPEST, MOST = 30, 100_000
 TEMPLATE = "__use_yte__"
 
 
+def as_text(value: dict) -> str:
+    """Lines of YAML, keys in their order, to be pasted into a configuration."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000)
+
+
 def refuse_duplicate_keys(path: str | Path) -> None:
     """InputError unless the YAML file is data, and each key of a mapping is there once (YAML would keep the last).
 

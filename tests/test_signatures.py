@@ -156,14 +156,12 @@ def test_hdf5_behind_a_block_of_the_users_own(tmp_path):
 # files that are there and cannot be opened ----------------------------------------------------------------------------
 
 
-def test_directories_links_and_pipes(tmp_path):
+def test_directories_and_links(tmp_path):
     pq.write_to_dataset(TABLE, tmp_path / "table.parquet")
     (tmp_path / "link.root").symlink_to(tmp_path / "gone.root")
-    os.mkfifo(tmp_path / "pipe.root")
     for name, message in {
         "table.parquet": r"this is a directory, .* Give the files in it: '.*table\.parquet/\*\.parquet'",
         "link.root": r"this is a link to '.*gone\.root', which is not there\.",
-        "pipe.root": "it is no file, but a device or a pipe",
     }.items():
         with pytest.raises(InputError, match=rf"{name}: .*{message}"):
             inspect(str(tmp_path / name))
@@ -201,7 +199,7 @@ def test_histograms_alone_are_listed_with_their_classes(tmp_path):
 
 def test_a_root_file_that_was_not_closed(tmp_path):
     uproot.recreate(tmp_path / "e.root").close()
-    with pytest.raises(InputError, match=r"e\.root: a ROOT file with nothing in it: it was not closed.*Write it again"):
+    with pytest.raises(InputError, match=r"e\.root: a ROOT file with nothing in it .it was not closed.*Write it again"):
         inspect(str(tmp_path / "e.root"))
     # as ROOT leaves it: a header without the places of the keys and of what describes the classes
     head = struct.pack(">4siiiiiiibiii", b"root", 62400, 100, 100, 0, 0, 0, 50, 4, 101, 0, 0) + bytes(300)

@@ -42,8 +42,6 @@ class Contents:
 def head_of(path: str) -> bytes:
     """The first bytes of a file or address; InputError if it cannot be opened or is empty."""
     try:
-        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-            raise OSError("it is no file, but a device or a pipe")  # which may never answer
         with fsspec.open(str(path), "rb") if "://" in str(path) else open(path, "rb") as file:
             head = file.read(HEAD)
     except (OSError, ValueError, ImportError) as error:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # of what is read; HDF5 may stand behind a block of the user's own, which ends at 512, 1024, 2048 ... bytes
 HDF5 = b"\x89HDF\r\n\x1a\n"
-READ = {b"root\0": "ROOT", HDF5: "HDF5", b"PAR1": "Parquet"}
+READ = {b"root": "ROOT", HDF5: "HDF5", b"PAR1": "Parquet"}
 USER_BLOCKS = (512, 1024, 2048)
 
 
@@ -112,7 +112,9 @@ FOREIGN = (
 
 
 def kind_read(head: bytes) -> str | None:
-    """'ROOT', 'HDF5' or 'Parquet' if these are the first bytes of such a file."""
+    """'ROOT', 'HDF5' or 'Parquet' if these are the first bytes of such a file; an address root:// is text."""
+    if head.isascii() and b"\0" not in head:
+        return "Parquet" if head.startswith(b"PAR1") else None
     kind = next((kind for signature, kind in READ.items() if head.startswith(signature)), None)
     return "HDF5" if any(head[at:].startswith(HDF5) for at in USER_BLOCKS) else kind
 

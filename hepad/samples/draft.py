@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
-import yaml
 
 from hepad.errors import InputError
 from hepad.files.contents import Contents, contents
 from hepad.kinematics import from_cartesian, to_cartesian
+from hepad.plain_yaml import as_text
 from hepad.readers.expressions import evaluate
 from hepad.readers.mapped import Mapped
 from hepad.rows import PT_RANGE
@@ -168,7 +168,7 @@ def _skeleton(path: str, about: Contents, table: Table) -> list[str]:
         branches = {**needed, **more}
     if not pair or not (pair.constituents or (works and pair.jets.kind == "jet")):
         branches = dict.fromkeys(NEEDED, UNKNOWN) | branches
-    text = yaml.safe_dump(source | {"branches": branches}, sort_keys=False, allow_unicode=True, width=1000)
+    text = as_text(source | {"branches": branches})
     marks = {f"{x}: {UNKNOWN}": "  # the branch with these, a list of numbers per entry" for x in NEEDED}
     lines = [line + marks.get(line.strip(), "") for line in text.splitlines()]
     return [f"  a mapping     {tried}", "    source:", *(f"      {line}" for line in lines)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import NoReturn
 
 from hepad.errors import InputError, UnknownFile
+from hepad.files.signatures import is_challenge
 from hepad.readers.base import Contents, Found, Reader
 
 PREVIEW = "ROOT::Experimental::RNTuple"
@@ -96,7 +97,7 @@ def _without_tables(objects: dict[str, str]) -> str:
         )
     if not objects:
         return (
-            "a ROOT file with nothing in it: it was not closed by the program that wrote it, or that wrote nothing. "
+            "a ROOT file with nothing in it (it was not closed by the program that wrote it, or that wrote nothing). "
             "Write it again, or fetch it again."
         )
     counted = ", ".join(f"{number} {kind}" for kind, number in Counter(objects.values()).most_common(5))
@@ -121,6 +122,8 @@ def _described(contents: Contents) -> str:
 
 def _nearest(contents: Contents, names: set[str], readers: dict[str, type[Reader]]) -> str:
     if contents.kind == "text":
+        if is_challenge(contents.head):
+            return f"The nearest is DarkMachines, whose lines are '{LINE}'. "
         return f"Text is read of the challenge DarkMachines alone, whose lines are '{LINE}'. "
     best, share = None, 0.0
     for name, cls in readers.items():
