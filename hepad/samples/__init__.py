@@ -68,9 +68,8 @@ def check_files(source: dict, name: str = "files") -> dict[str, Found]:
     files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
     looks = {path: reader.look(path) for path, reader in files}
     if not any(found.entries for found in looks.values()):
-        raise InputError(
-            f"{', '.join(list(looks)[:5])}: there are no entries, so nothing passes. Check 'files', or fetch them again."
-        )
+        listed = ", ".join(list(looks)[:5])
+        raise InputError(f"{listed}: there are no entries, so nothing passes. Check 'files', or fetch them again.")
     first = next((path for path, found in looks.items() if found.entries and "://" not in path), None)
     beginnings = [(path, Beginning(reader, looks[path], ROWS * (path == first))) for path, reader in files]
     unit_weights = source.get("unit_weights", False)
