@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from hepad import samples
-from hepad.errors import told_plainly
+from hepad.errors import InputError, UnknownFile, told_plainly
 from hepad.export.command import add_command as add_export
 
 
@@ -31,9 +31,36 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> None:
+    """A block of lines for each file; InputError, at the end, if any cannot be read as it is."""
     options = {"reader": args.reader} if args.reader else {}
-    for path in samples.find_files(args.files):
-        print("\n".join(samples.inspect(path, **options).lines()))
+    wanted = dict(pair for pattern in args.files for pair in _found(pattern))
+    bad = {}
+    for path, why in wanted.items():
+        try:
+            if why:
+                raise why
+            lines = samples.inspect(path, **options).lines()
+        except InputError as error:
+            bad[path] = error
+            drafted = samples.draft(path) if isinstance(error, UnknownFile) else []
+            lines = [path, *drafted]
+            if len(wanted) > 1:
+                lines.insert(1, f"  ERROR         {str(error).removeprefix(f'{path}: ')}")
+            elif not drafted:
+                break
+        print("\n".join(lines), flush=True)
+    if bad and len(wanted) > 1:
+        raise InputError(f"{len(bad)} of {len(wanted)} files cannot be read as they are: {', '.join(bad)}.")
+    if bad:
+        raise bad.popitem()[1]
+
+
+def _found(pattern: str) -> list[tuple[str, InputError | None]]:
+    """The files that match a pattern, or the pattern and why there are none."""
+    try:
+        return [(path, None) for path in samples.find_files(pattern)]
+    except InputError as error:
+        return [(pattern, error)]
 
 
 def _score(args: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ configuration to another. Each failure is an InputError that names the path of t
 The classes are imported where they are checked: a job of a batch system reads the workflow without them.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,7 @@ def find_card(card: str, root: str | Path) -> Path:
 
 
 def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """A quick look at the card, or at the files, trees, tables and branches, of every sample that a task uses.
+    """A quick look at the card, or at the files, of every sample that a task uses; all that a dry run can tell of them.
 
     Samples whose entries are ``known`` are not looked at again. Returns sample -> {path: entries} of those with files.
     """
@@ -156,7 +157,14 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
             if "card" in source:
                 find_card(source["card"], root)
                 continue
-            looks = samples.check_files(source)
+            looks = samples.check_files(source, name)
+            for path in looks:
+                if re.search(r"\{.*\}", path) and "://" not in path:
+                    raise InputError(
+                        f"{path}: to Snakemake braces are wildcards. Rename the file, or make a link to it."
+                    )
+            present = frozenset.intersection(*(found.present for found in looks.values()))
+            _refuse_missing(config, name, {"name": name, "present": present})
         if not all(found.official_split for found in looks.values()):
             _check_split(config, name)
         entries[name] = {path: found.entries for path, found in looks.items()}
@@ -168,7 +176,7 @@ def admit(config: dict, name: str) -> None:
 
     Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for.
     """
-    from hepad import representations, samples
+    from hepad import samples
 
     entry = config["samples"][name]
     with _at(f"samples.{name}"):
@@ -185,9 +193,18 @@ def admit(config: dict, name: str) -> None:
             for part in needed:
                 if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
+        _refuse_missing(config, name, events.meta)
+
+
+def _refuse_missing(config: dict, name: str, meta: dict) -> None:
+    """InputError if a sample of this ``meta`` lacks what a representation needs in a task that names the sample."""
+    from hepad import representations
+
+    for task in config["tasks"].values():
+        if name in (task["background"], *task["signals"]):
             used = {config["detectors"][detector]["representation"] for detector in task["detectors"]}
             for representation in sorted(used | {config["evaluation"]["ceiling"]}):
-                representations.build(config["representations"][representation]).refuse_missing(events)
+                representations.build(config["representations"][representation]).refuse_missing(meta)
 
 
 def cut_to_size(config: dict) -> None:

@@ -26,6 +26,10 @@ class InputError(Exception):
     """Bad input: the message names the file or key, says what is wrong and what to do about it."""
 
 
+class UnknownFile(InputError):
+    """No reader takes a file that can be read all the same, through a mapping of its names."""
+
+
 def choose(kind: str, name: str, allowed) -> str:
     """Return ``name`` if it is one of ``allowed``; otherwise raise an InputError that lists them."""
     allowed = sorted(allowed)

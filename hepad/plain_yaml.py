@@ -63,3 +63,8 @@ def _check_node(node, path, where: str, depth: int, sizes: dict[int, int]) -> in
         raise InputError(f"{line}: '{where}' has more than {MOST} entries, its aliases written out. Shorten it.")
     sizes[id(node)] = size
     return size
+
+
+def as_text(value: dict) -> str:
+    """Lines of YAML, keys in their order, to be pasted into a configuration."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000)

@@ -1,6 +1,7 @@
 """``hepad inspect``: files of several dialects, unknown ones, and those that are known and not read."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,13 +31,13 @@ def said(capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def refused(capsys, *arguments: str) -> str:
+def refused(capsys, *arguments: str, drafted: bool = False) -> str:
     with pytest.raises(SystemExit) as ended:
         main(["inspect", *arguments])
     message = str(ended.value)
     assert message.startswith("ERROR: ")
     assert len(message.splitlines()) == 1
-    assert capsys.readouterr().out == ""
+    assert ("branches:" in capsys.readouterr().out) == drafted
     return message
 
 
@@ -70,26 +71,44 @@ def test_several_files_and_a_pattern(paths, capsys):
     assert "trigger bits  1: L1bit" in text
 
 
+def test_all_files_are_looked_at_whatever_the_others_are(paths, tmp_path, capsys):
+    (tmp_path / "page.root").write_text("<!DOCTYPE html><html><body>Log in</body></html>")
+    write_tree(tmp_path / "other.root", {"energy": np.ones(4), "charge": np.ones(4)}, "mytree")
+    page, other, none = (str(tmp_path / name) for name in ("page.root", "other.root", "none.root"))
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", page, paths["own"], none, other, paths["jetnet"], page])
+    assert str(ended.value) == f"ERROR: 3 of 5 files cannot be read as they are: {page}, {none}, {other}."
+    blocks = {block.split("\n", 1)[0]: block for block in re.split(r"\n(?=/)", capsys.readouterr().out)}
+    assert list(blocks) == [page, paths["own"], none, other, paths["jetnet"]]
+    assert "ERROR         this is a web page (HTML)" in blocks[page]
+    assert "ERROR         files: '" in blocks[none]
+    assert "branches:" in blocks[other]
+    assert "reader        Mapped" in blocks[paths["own"]]
+    assert "reader        JetNet" in blocks[paths["jetnet"]]
+
+
 def test_a_reader_that_is_named(paths, capsys):
     assert "reader        Mapped" in said(capsys, paths["own"], "--reader", "Mapped")
     assert "JetNett' is unknown. Did you mean 'JetNet'" in refused(capsys, paths["jetnet"], "--reader", "JetNett")
     assert "there is no dataset 'Particles'" in refused(capsys, paths["jetnet"], "--reader", "ADC2021")
+    message = refused(capsys, paths["jetnet"], "--reader", "Delphes")
+    assert "an HDF5 file; the reader Delphes reads ROOT. Set another 'reader', or leave it out" in message
 
 
 def test_unknown_files_are_refused_with_what_is_supported_and_nearest(paths, tmp_path, capsys):
     with h5py.File(tmp_path / "mine.h5", "w") as file:
         file["particle_feature"], file["jet_features"] = np.ones((3, 30, 4)), np.ones((3, 4))
-    message = refused(capsys, str(tmp_path / "mine.h5"))
+    message = refused(capsys, str(tmp_path / "mine.h5"), drafted=True)
     assert "an HDF5 file with jet_features, particle_feature, which no reader takes" in message
     assert "The nearest is JetNet, but it lacks 'particle_features' (there is 'particle_feature')" in message
     assert f"Supported: {', '.join(READERS)}" in message
     assert "'branches'" in message
     write_tree(tmp_path / "other.root", {"energy": np.ones(4), "charge": np.ones(4)}, "mytree")
-    message = refused(capsys, str(tmp_path / "other.root"))
+    message = refused(capsys, str(tmp_path / "other.root"), drafted=True)
     assert "a ROOT file with mytree, which no reader takes. Supported: " in message
-    (tmp_path / "notes.csv").write_text("pt,eta,phi\n1,2,3\n")
-    message = refused(capsys, str(tmp_path / "notes.csv"))
-    assert "text file that begins with 'pt,eta,phi', which no reader takes. The nearest is DarkMachines" in message
+    (tmp_path / "notes.txt.root").write_text("Dear all,\nthe files are in /data.\n")
+    message = refused(capsys, str(tmp_path / "notes.txt.root"))
+    assert "a text file that begins with 'Dear all,', which no reader takes. Text is read of" in message
     assert "matches no file" in refused(capsys, str(tmp_path / "none.root"))
 
 

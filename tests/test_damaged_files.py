@@ -454,7 +454,7 @@ def test_event_files_that_are_not_whole(change, edited, ask):
         ("tagging", b"\x89HDF\r\n\x1a\n" + b"\xff" * 5000, "not a readable HDF5 file"),
         ("l1", b"PAR1" + b"\xff" * 5000 + b"PAR1", "not a readable Parquet file"),
         ("own", b"HepMC::Version 3", "HepMC"),
-        ("dark_machines", b"a;b;c\n1;2;3\n", "no reader takes.*Supported"),
+        ("dark_machines", b"a;b;c\n1;2;3\n", "a table in text .*which is not read"),
         ("dark_machines", b"\n" * 5000, "no reader takes"),
         ("dark_machines", "données".encode(), "neither ROOT, HDF5, Parquet nor text"),
     ],

@@ -1,28 +1,20 @@
 """What a file is, from its first bytes and its header; nothing in it is executed."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import fsspec
 import h5py
 
 from hepad.errors import InputError
 from hepad.files import hdf5, pandas_hdf5, parquet, root
+from hepad.files.signatures import foreign, kind_read
 from hepad.io import open_hdf5
 
 HEAD = 4096
 # a server that does not answer ends in a message, after seconds; what the user has set holds
 for name, seconds in {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", "XRD_STREAMERRORWINDOW": "10"}.items():
     os.environ.setdefault(name, seconds)
-SIGNATURES = {b"root": "ROOT", b"\x89HDF\r\n\x1a\n": "HDF5", b"PAR1": "Parquet"}
-FOREIGN = {
-    b"\x80": "a Python pickle, which could run any program and is never loaded",
-    b"\x93NUMPY": "a NumPy array without names",
-    b"PK": "a ZIP archive",
-    b"\x1f\x8b": "a file compressed with gzip, to be decompressed",
-    b"HepMC": "HepMC, generator-level particles without a detector, for Delphes to simulate",
-    b"<LesHouches": "a Les Houches event file, partons without a shower",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,49 +28,63 @@ class Contents:
     tables: names of the columns by table: the branches (or fields) of every TTree and RNTuple of a ROOT file; '' with
         the columns of a Parquet file; of an HDF5 file every dataset by its path without leading '/', with the names of
         its fields if it is compound, and every table that pandas wrote by its key, with its columns
+    objects: class by name of what else is in a ROOT file: histograms, directories, ...
     head: the first kilobytes of the file
     """
 
     path: str
     kind: str
     tables: dict[str, frozenset[str]]
+    objects: dict[str, str] = field(default_factory=dict)
     head: bytes = b""
 
 
 def head_of(path: str) -> bytes:
     """The first bytes of a file or address; InputError if it cannot be opened or is empty."""
     try:
-        with fsspec.open(str(path), "rb") as file:
+        with fsspec.open(str(path), "rb") if "://" in str(path) else open(path, "rb") as file:
             head = file.read(HEAD)
     except (OSError, ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
-        if reason == str(path):  # all that fsspec says of HTTP
-            reason = "not found, or its server cannot be reached"
-        raise InputError(f"{path}: cannot be opened ({reason}). Check 'files' in the sample's source.") from None
+        raise InputError(f"{path}: {_why_closed(str(path), error)}") from None
     if not head:
         raise InputError(f"{path}: the file is empty. Fetch it again, or take it out of 'files'.")
     return head
 
 
+def _why_closed(path: str, error: Exception) -> str:
+    """Why a file cannot be opened, and what to do."""
+    match error:
+        case IsADirectoryError():
+            ends = [os.path.splitext(name)[1] for name in sorted(os.listdir(path)) if not name.startswith((".", "_"))]
+            files = os.path.join(path, f"*{(ends or [''])[0]}")
+            return f"this is a directory, which cannot be read. Give the files in it: '{files}'."
+        case PermissionError():
+            return "it may not be read by you. Change its permissions (chmod u+r), or those of its directory."
+        case FileNotFoundError() if os.path.islink(path):
+            return (
+                f"this is a link to '{os.readlink(path)}', which is not there. Make the link anew, or fetch the file."
+            )
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    if reason == path:  # all that fsspec says of HTTP
+        reason = "not found, or its server cannot be reached"
+    return f"cannot be opened ({reason}). Check 'files' in the sample's source."
+
+
 def kind_of(path: str) -> str:
-    """'ROOT', 'HDF5', 'Parquet' or 'text', from the first bytes."""
+    """'ROOT', 'HDF5', 'Parquet' or 'text', from the first bytes; InputError says what else it is, and what to do."""
     return _kind(path, head_of(path))
 
 
 def _kind(path: str, head: bytes) -> str:
-    for signature, kind in SIGNATURES.items():
-        if head.startswith(signature):
-            return kind
-    for signature, what in FOREIGN.items():
-        if head.startswith(signature):
-            raise InputError(f"{path}: this is {what}. hepad reads ROOT, HDF5, Parquet and CSV: convert it.")
-    try:
-        head.decode("ascii")
-    except UnicodeDecodeError:
+    if kind := kind_read(head):
+        return kind
+    if known := foreign(head):
+        raise InputError(f"{path}: this is {known.what}. {known.remedy.replace('FILE', str(path))}")
+    if not head.isascii() or b"\0" in head:
         raise InputError(
             f"{path}: neither ROOT, HDF5, Parquet nor text: it begins with {head[:8]!r}. "
             "It may be damaged; fetch it again."
-        ) from None
+        )
     return "text"
 
 
@@ -87,10 +93,14 @@ def contents(path: str) -> Contents:
     head = head_of(path)
     kind = _kind(path, head)
     tables: dict[str, frozenset[str]] = {}
+    objects: dict[str, str] = {}
     if kind == "ROOT":
         with root.open_root(path) as file:
+            with root.reading(path):
+                objects = {name.split(";")[0]: kind for name, kind in file.classnames().items()}
             for name in root.tables(file):
                 tables[name] = root.names(root.open_tree(path, file, name))
+                del objects[name]
     elif kind == "HDF5":
         with open_hdf5(path) as file, hdf5.reading(path):
             file.visititems(lambda name, item: _note(tables, name, item))
@@ -98,9 +108,10 @@ def contents(path: str) -> Contents:
     elif kind == "Parquet":
         with parquet.open_parquet(path) as file:
             tables[""] = frozenset(parquet.kinds(path, file))
-    return Contents(str(path), kind, tables, head)
+    return Contents(str(path), kind, tables, objects, head)
 
 
-def _note(tables: dict, name: str, item) -> None:
+def _note(tables: dict, name: str | bytes, item) -> None:
     if isinstance(item, h5py.Dataset):
+        name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name  # as h5py gives damaged ones
         tables[name] = frozenset(item.dtype.names or ())

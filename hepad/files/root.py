@@ -17,6 +17,8 @@ TABLES = ("TTree", "ROOT::RNTuple")
 # what uproot raises on damaged bytes
 DAMAGE = (OSError, ValueError, LookupError, NotImplementedError, struct.error, zlib.error, uproot.DeserializationError)
 DAMAGE += (TypeError, AttributeError, OverflowError, AssertionError, RecursionError)
+# uproot's own models: what a damaged file describes would stand in their place for every file that is opened after it
+MODELS = {name: (model, dict(getattr(model, "known_versions", {}))) for name, model in uproot.classes.items()}
 
 
 @contextmanager
@@ -43,6 +45,12 @@ def open_root(path) -> Iterator[uproot.ReadOnlyDirectory]:
     remote = "://" in str(path)
     if not remote and not Path(path).is_file():
         raise InputError(f"{path}: there is no such file. Check 'files' in the sample's source.")
+    uproot.classes.clear()
+    for name, (model, versions) in MODELS.items():
+        uproot.classes[name] = model
+        if versions:
+            model.known_versions.clear()
+            model.known_versions.update(versions)
     with reading(path):
         file = uproot.open(path, array_cache=None)  # nothing is read twice
         if not remote and file.file.fEND > Path(path).stat().st_size:

@@ -50,7 +50,7 @@ class Mapped(Reader):
     """
 
     title = "hepad's own ROOT files, and any ROOT, Parquet or HDF5 file through 'branches'"
-    kind = "ROOT"
+    kind = "ROOT, Parquet or HDF5"
     landmarks = ("events", "constituent_pt", "constituent_eta", "constituent_phi")
 
     tree: str | None = None

@@ -57,13 +57,13 @@ class Representation(ABC):
         """Whether it looks into the probe jet."""
         return True
 
-    def refuse_missing(self, events: Events) -> None:
-        """InputError if the file that the events come from lacks something that is needed (it was read as zero)."""
+    def refuse_missing(self, meta: dict) -> None:
+        """InputError if the sample of this ``meta`` lacks something that is needed (it is read as zero)."""
         needs = self.needs | ({"constituents"} if self.needs_constituents else set())
-        missing = sorted(needs - set(events.meta.get("present", needs)))
+        missing = sorted(needs - set(meta.get("present", needs)))
         if missing:
             raise InputError(
-                f"sample '{events.meta.get('name')}' has no {', '.join(missing)}, which the representation needs. "
+                f"sample '{meta.get('name')}' has no {', '.join(missing)}, which the representation needs. "
                 "Read them (`hepad inspect FILE` says what a file holds; 'branches' maps names), or leave these "
                 "variables out."
             )
@@ -79,7 +79,7 @@ class Representation(ABC):
         ------
         InputError: a jet has no constituents although they are needed, or the sample lacks what is needed.
         """
-        self.refuse_missing(events)
+        self.refuse_missing(events.meta)
         empty = int((~(events.constituents[..., 0] > 0).any(axis=1)).sum())
         if empty and self.needs_constituents:
             raise InputError(

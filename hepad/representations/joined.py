@@ -42,9 +42,9 @@ class Joined(Representation):
     def needs_constituents(self) -> bool:
         return any(part.needs_constituents for part in self.parts)
 
-    def refuse_missing(self, events: Events) -> None:
+    def refuse_missing(self, meta: dict) -> None:
         for part in self.parts:
-            part.refuse_missing(events)
+            part.refuse_missing(meta)
 
     def transform(self, events: Events) -> torch.Tensor:
         blocks = [part.transform(events).flatten(1) for part in self.parts]

@@ -86,12 +86,13 @@ class EventMatrix(Representation):
     def needs_constituents(self) -> bool:
         return False
 
-    def refuse_missing(self, events: Events) -> None:
+    def refuse_missing(self, meta: dict) -> None:
         """InputError if the file lacks something that is needed."""
-        name = events.meta.get("name")
-        if self.counts["b_jets"] and "b_tag" not in events.meta.get("present", self.needs):
-            raise InputError(f"sample '{name}' has no b tags. Set 'b_jets: 0' of EventMatrix: jets share one block.")
-        super().refuse_missing(events)
+        if self.counts["b_jets"] and "b_tag" not in meta.get("present", self.needs):
+            raise InputError(
+                f"sample '{meta.get('name')}' has no b tags. Set 'b_jets: 0' of EventMatrix: jets share one block."
+            )
+        super().refuse_missing(meta)
 
     def transform(self, events: Events) -> torch.Tensor:
         rows = [_hardest(objects, self.counts[name]) for name, objects in self._blocks(events).items()]

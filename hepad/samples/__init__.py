@@ -1,19 +1,17 @@
 """Samples: from files to Events, with the reader of each file found by looking at it."""
 
-import glob
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
-
-import fsspec
+from math import inf
 
 from hepad.errors import InputError, choose
 from hepad.events import Events, concatenate
-from hepad.files.contents import contents
-from hepad.io import refuse_foreign_address
+from hepad.files.contents import contents, kind_of
+from hepad.files.paths import find_files
 from hepad.readers import READERS
 from hepad.readers.base import Found, Reader
-from hepad.readers.mapped import Mapped
+from hepad.samples.beginning import ROWS, Beginning
+from hepad.samples.draft import draft
 from hepad.samples.inspection import Inspection, refuse_unknown
 from hepad.samples.meta import merge_meta
 from hepad.samples.root import write_root
@@ -24,6 +22,7 @@ __all__ = [
     "Found",
     "Reader",
     "check_files",
+    "draft",
     "find_files",
     "inspect",
     "merge_meta",
@@ -60,9 +59,25 @@ def read(source: dict, *, name: str, selection: dict | str, split: tuple[float, 
     return concatenate(list(stream_of(source, name=name, selection=selection, split=split)))
 
 
-def check_files(source: dict) -> dict[str, Found]:
-    """A quick look, before any work: patterns match, files open, tables and required columns are there."""
-    return {path: reader_of(source, path).look(path) for path in find_files(source["files"])}
+def check_files(source: dict, name: str = "files") -> dict[str, Found]:
+    """A quick look at the files of a sample, before any work: what can be known without reading them whole.
+
+    Patterns match, files open, tables and required columns are there, the files belong together, and the first entries
+    of the first local file are what they have to be. InputError says what is not, as :func:`stream_of` would.
+    """
+    files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
+    looks = {path: reader.look(path) for path, reader in files}
+    if not any(found.entries for found in looks.values()):
+        listed = ", ".join(list(looks)[:5])
+        raise InputError(f"{listed}: there are no entries, so nothing passes. Check 'files', or fetch them again.")
+    first = next((path for path, found in looks.items() if found.entries and "://" not in path), None)
+    beginnings = [(path, Beginning(reader, looks[path], ROWS * (path == first))) for path, reader in files]
+    unit_weights = source.get("unit_weights", False)
+    for _ in stream(
+        beginnings, name=name, selection="any", split=(1, 0, 0), tolerance=inf, unit_weights=unit_weights, part=True
+    ):
+        pass
+    return looks
 
 
 def inspect(path: str, **options) -> Inspection:
@@ -74,10 +89,9 @@ def inspect(path: str, **options) -> Inspection:
 def reader_of(source: dict, path: str) -> Reader:
     """The reader that the source names, or the one that recognises the file, with the source's options."""
     options = {key: value for key, value in source.items() if key not in (*COMMON, "files", "reader")}
-    if "reader" in source:
-        cls = READERS[choose("reader", source["reader"], READERS)]
-    elif "branches" in source:
-        cls = Mapped
+    named = "reader" in source or "branches" in source
+    if named:
+        cls = READERS[choose("reader", source.get("reader", "Mapped"), READERS)]
     else:
         found = contents(path)
         cls = next((cls for cls in READERS.values() if cls.recognises(found)), None) or refuse_unknown(found, READERS)
@@ -86,36 +100,10 @@ def reader_of(source: dict, path: str) -> Reader:
         choose(f"{cls.__name__} option", key, allowed)
         if isinstance(value, list):
             options[key] = tuple(value)
-    return cls(**options)
-
-
-def find_files(patterns: str | list[str]) -> list[str]:
-    """Expand patterns, and lists of files (``*.txt``, one a line), sorted, without repetition.
-
-    Addresses are kept, or, with a ``*``, expanded by fsspec. InputError for a pattern that matches nothing.
-    """
-    found = []
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found += _matches(str(pattern))
-    return list(dict.fromkeys(found))
-
-
-def _matches(pattern: str) -> list[str]:
-    refuse_foreign_address(pattern)
-    if "://" in pattern:
-        if "*" not in pattern:
-            return [pattern]
-        protocol = pattern.split("://")[0]
-        try:
-            system, path = fsspec.core.url_to_fs(pattern)
-            matches = [system.unstrip_protocol(name) for name in sorted(system.glob(path))]
-        except (OSError, ValueError, ImportError) as error:
-            raise InputError(f"files: '{pattern}' cannot be listed by {protocol} ({error}). Name its files.") from None
-    elif pattern.endswith(".txt") and Path(pattern).is_file():
-        lines = [line.strip() for line in Path(pattern).read_text().splitlines()]
-        matches = [path for line in lines if line and not line.startswith("#") for path in _matches(line)]
-    else:
-        matches = sorted(glob.glob(pattern, recursive=True))
-    if not matches:
-        raise InputError(f"files: '{pattern}' matches no file. Check the path (relative to the run directory).")
-    return matches
+    reader = cls(**options)
+    if named and (kind := kind_of(path)) not in cls.kind:
+        raise InputError(
+            f"{path}: {'an' if kind == 'HDF5' else 'a'} {kind} file; the reader {cls.__name__} reads {cls.kind}. "
+            "Set another 'reader', or leave it out: it is found by looking at the file."
+        )
+    return reader
