@@ -21,7 +21,8 @@ from hepad.parts import check_rows, read_index
 SCHEMA_VERSION = 4
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
-ABSENT = {"i": -1, "f": np.nan}  # a fact that one of a sample's files lacks, by the kind of its numbers
+# kinds of the facts, whatever kinds the files have
+FACTS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64, "n_pv": np.float32, "pileup": np.float32}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Events:
     b_tag: (N, K) float32; 1 for those of ``jets`` that carry a b tag; None stands for no tags
     triggers: (N, T) bool; trigger bits, named by ``meta['triggers']``; None stands for no bits
     truth: generator-level facts, each (N,) float32
-    facts: what the file says of the event, each (N,): run, luminosity_block, event (int64), n_pv, pileup
+    facts: what the file says of the event, each (N,) of its kind in ``FACTS``; unknown are -1 and NaN
     meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``counts``, ...
     """
 
@@ -153,7 +154,7 @@ class Events:
         bits = [self.triggers[:, own.index(name)] if name in own else none for name in names]
         groups = {
             name: {
-                key: getattr(self, name).get(key, np.full(len(self), ABSENT[np.dtype(kind).kind])).astype(kind)
+                key: of_kind(getattr(self, name).get(key), kind, len(self))
                 for key, kind in meta["columns"][name].items()
             }
             for name in GROUPS
@@ -182,6 +183,14 @@ class Events:
             return cls(**arrays, **groups, meta=_meta(file))
         except InputError as error:
             raise InputError(f"{file.filename}: {error} Delete it and run again.") from None
+
+
+def of_kind(values: np.ndarray | None, kind, n: int) -> np.ndarray:
+    """(n,) numbers of a kind; where there are none, or no number, whole ones are -1 and others NaN."""
+    values = np.full(n, np.nan) if values is None else values
+    if values.dtype.kind == "f" and np.dtype(kind).kind != "f":
+        values = np.where(np.isfinite(values), values, -1)
+    return values.astype(kind)
 
 
 GROUPS = ("truth", "facts")

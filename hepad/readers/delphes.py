@@ -32,7 +32,6 @@ from hepad.readers.event_objects import (
     Probes,
     check_leading,
     chosen,
-    identifiers,
     of_events,
     opened,
     probes,
@@ -40,7 +39,7 @@ from hepad.readers.event_objects import (
     row_damage,
 )
 from hepad.readers.jagged import flat, rows_of, unsound
-from hepad.rows import WIDTHS, pad
+from hepad.rows import WIDTHS, beyond, objects_id, pad
 
 LOOK = 200  # entries from which it is learnt where a jet's constituents are stored
 LARGE = re.compile(r"Fat|Large|AK8|AK1|CA8|CA1|R08|R1")
@@ -104,13 +103,13 @@ class Delphes(Reader):
     def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
         found = branches.collection(plan.jet.branches)
         rows = probes(found[plan.jet.pt], self.leading, absent=not plan.candidates)
-        columns, damaged = of_events(branches, plan.objects)
+        columns, damaged, cut_off = of_events(branches, plan.objects)
         damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in found.items()}
-        numbers = {name: branches.first(name) for name in (plan.weight, plan.number, *plan.met) if name}
+        numbers = {name: branches.first(name) for name in (plan.weight, *plan.met) if name}
         damaged |= {name: unsound(values) for name, values in numbers.items()}
         if plan.met:
             columns["met"] = np.stack([numbers[name] for name in plan.met], axis=-1).astype(np.float32)
-        columns["event_id"] = identifiers(columns)
+        columns["event_id"] = objects_id(columns)
         if plan.weight:
             columns["weight"] = numbers[plan.weight]
         if plan.b_tag:
@@ -120,14 +119,16 @@ class Delphes(Reader):
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
         columns["jet"] = np.stack([rows.of(values) for values in found.values()], axis=-1).astype(np.float32)
         columns["jet"][:, 3] = np.maximum(columns["jet"][:, 3], 0)
-        columns["constituents"], facts, refused = np.zeros((len(rows.entry), 0, 4), np.float32), {}, {}
+        columns["constituents"], refused, lost = np.zeros((len(rows.entry), 0, 4), np.float32), {}, None
         if plan.candidates:
-            columns["constituents"], of_constituents = _constituents(branches, plan, rows)
+            columns["constituents"], of_constituents, lost = _constituents(branches, plan, rows)
             damaged |= of_constituents
             refused["no jet"] = branches.length - len(np.unique(rows.entry))
-        if plan.number:
-            facts["event"] = np.nan_to_num(numbers[plan.number])[rows.entry].astype(np.int64)
-        return Block(columns, start + rows.entry, damaged, refused, facts)
+        facts = {"event": branches.first_whole(plan.number)[rows.entry]} if plan.number else {}
+        return Block(
+            columns, start + rows.entry, damaged, refused, facts, cut_off=cut_off[rows.entry],
+            constituents_cut_off=lost, references=frozenset([plan.constituents]),
+        )  # fmt: skip
 
     def _plan(self, path, tree) -> Plan:
         check_leading(self.leading)
@@ -228,8 +229,9 @@ def _keys(entry: np.ndarray, identifier: np.ndarray) -> np.ndarray:
     return np.where(identifier > 0, (entry << 32) | identifier, -1)
 
 
-def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(R, P, 4) by reference, and the rows (R,) that lack one, or have one that cannot be, by branch."""
+def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndarray, dict, np.ndarray]:
+    """(R, P, 4) by reference, the rows (R,) that lack one, or have one that cannot be, by branch, and how many (R,)
+    found no room."""
     references, n = branches.references(plan.constituents), len(rows.entry)
     if not np.array_equal(ak.num(references, axis=1), ak.num(branches.values[plan.jet.pt], axis=1)):
         raise InputError(
@@ -254,14 +256,18 @@ def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndar
         p.append(_four_vectors(*components))
         parts.append(row[mine])
     damaged[plan.constituents] = np.bincount(row[missing], minlength=n) > 0
-    return pad(np.concatenate(parts), np.concatenate(p), n, WIDTHS["constituents"]), damaged
+    row, width = np.concatenate(parts), WIDTHS["constituents"]
+    return pad(row, np.concatenate(p), n, width), damaged, beyond(row, n, width)
 
 
 def _four_vectors(pt, eta, phi, mass=None, momentum=None, cot_theta=None) -> np.ndarray:
-    """(M, 4): massless without ``mass``; the direction is that of η and cot θ which gives the stored momentum."""
+    """(M, 4): massless without ``mass``; the direction is that of η and cot θ which gives the stored momentum.
+
+    Where that is not filled, as of neutral generator particles, it cannot decide, and η stands.
+    """
     mass = np.zeros_like(pt) if mass is None else np.maximum(mass, 0)
     if momentum is not None:
         with np.errstate(over="ignore", invalid="ignore"):
             of_track = np.abs(pt * np.hypot(1, cot_theta) - momentum) < np.abs(pt * np.cosh(eta) - momentum)
-            eta = np.where(of_track, np.arcsinh(cot_theta), eta)
+            eta = np.where(of_track & (momentum > 0), np.arcsinh(cot_theta), eta)
     return np.stack([pt, eta, phi, mass], axis=-1)

@@ -7,12 +7,13 @@ else is refused, so that a configuration cannot reach further than the branches 
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.files.root import namesakes
 
 FUNCTIONS: dict[str, Callable] = {
     name: getattr(np, name)
@@ -52,8 +53,11 @@ def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
     if expression in present:
         return frozenset([expression])
     found: set[str] = set()
-    _Evaluation(expression, found.add).visit_text()
+    text, paths = _parsable(expression, present)
+    _Evaluation(text, lambda name: found.add(paths.get(name, name))).visit_text()
     missing = sorted(found - present)
+    if missing and (same := namesakes(missing[0], present)):
+        raise InputError(f"'{missing[0]}' is the name of {len(same)} branches: {', '.join(same)}. Write one of these.")
     if missing:
         listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
         raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}. Correct it.")
@@ -64,8 +68,17 @@ def evaluate(expression: str, arrays: Mapping[str, ak.Array]):
     """The value of an expression: one number or one list for every entry. InputError if its parts do not fit."""
     if expression in arrays:
         return arrays[expression]
+    text, paths = _parsable(expression, arrays)
     with np.errstate(all="ignore"):
-        return _Evaluation(expression, arrays.__getitem__).visit_text()
+        return _Evaluation(text, lambda name: arrays[paths.get(name, name)]).visit_text()
+
+
+def _parsable(expression: str, names: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """The expression with 'jet.fP.fX' for the path 'jet/fP.fX', which is a name and no quotient; which is which."""
+    paths = {x.replace("/", "."): x for x in sorted(names, key=len, reverse=True) if "/" in x and x in expression}
+    for dotted, path in paths.items():
+        expression = expression.replace(path, dotted)
+    return expression, paths
 
 
 class _Evaluation:

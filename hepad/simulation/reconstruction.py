@@ -19,6 +19,7 @@ from hepad.rows import WIDTHS, pad, window
 from hepad.simulation.response import ELECTRON, MUON, PHOTON, Particles
 
 JET_MIN_PT = 20.0
+KEPT = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4}  # the hardest of a simulated event
 OBJECT_MIN_PT, OBJECT_MAX_ABS_ETA = 10.0, 2.5
 ISOLATION_CONE, MAX_ISOLATION = 0.3, 0.15
 
@@ -74,11 +75,11 @@ def constituents(particles: Particles, jets: Jets, rows: np.ndarray) -> np.ndarr
 
 def event_objects(particles: Particles, jets: Jets, n_events: int) -> dict[str, np.ndarray]:
     """Arrays ``jets``, ``electrons``, ``muons``, ``photons`` and ``met`` of hepad.events.Events, one row per event."""
-    objects = {"jets": pad(jets.event, jets.p, n_events, WIDTHS["jets"])}
+    objects = {"jets": pad(jets.event, jets.p, n_events, KEPT["jets"])}
     good = isolated(particles, n_events)
     for name, kind in (("electrons", ELECTRON), ("muons", MUON), ("photons", PHOTON)):
         chosen = particles.take(good[particles.kind[good] == kind])
-        objects[name] = pad(chosen.event, chosen.p, n_events, WIDTHS[name])
+        objects[name] = pad(chosen.event, chosen.p, n_events, KEPT[name])
     pt, phi = particles.p[:, 0], particles.p[:, 2]
     px = -np.bincount(particles.event, pt * np.cos(phi), minlength=n_events)
     py = -np.bincount(particles.event, pt * np.sin(phi), minlength=n_events)
