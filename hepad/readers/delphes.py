@@ -114,7 +114,8 @@ class Delphes(Reader):
             columns["weight"] = numbers[plan.weight]
         if plan.b_tag:
             bits = branches.collection([plan.b_tag, plan.objects["jets"].pt], integers=(plan.b_tag,))[plan.b_tag]
-            columns["b_tag"] = branches.marks(plan.objects["jets"], bits & (1 << self.b_tag_bit) > 0)
+            bit = ak.values_astype(bits, np.int64) & (1 << self.b_tag_bit)
+            columns["b_tag"] = branches.marks(plan.objects["jets"], bit > 0)
         columns = {name: values[rows.entry] for name, values in columns.items()}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
         columns["jet"] = np.stack([rows.of(values) for values in found.values()], axis=-1).astype(np.float32)
@@ -242,7 +243,7 @@ def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndar
     row = rows_of(references)
     sought = _keys(rows.entry[row], flat(references))
     p, parts, missing, damaged = [], [], np.ones(len(sought), bool), {}
-    for names_of in plan.candidates.values():
+    for collection, names_of in plan.candidates.items():
         identifier, *components = branches.collection(names_of, integers=names_of[:1]).values()
         stored = _keys(rows_of(identifier), flat(identifier))
         order = np.argsort(stored, kind="stable")
@@ -253,19 +254,24 @@ def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndar
         components = [flat(x)[order[place[mine]]].astype(np.float64) for x in components]
         for name, x in zip(names_of[1:], components, strict=True):
             damaged[name] = row_damage(x, row[mine], n, positive=name == names_of[1])
-        p.append(_four_vectors(*components))
+        p.append(_four_vectors(*components, rest=_rest_mass(collection)))
         parts.append(row[mine])
     damaged[plan.constituents] = np.bincount(row[missing], minlength=n) > 0
     row, width = np.concatenate(parts), WIDTHS["constituents"]
     return pad(row, np.concatenate(p), n, width), damaged, beyond(row, n, width)
 
 
-def _four_vectors(pt, eta, phi, mass=None, momentum=None, cot_theta=None) -> np.ndarray:
-    """(M, 4): massless without ``mass``; the direction is that of η and cot θ which gives the stored momentum.
+def _rest_mass(collection: str) -> float:
+    """Mass [GeV] of the particles of a collection whose masses are not stored."""
+    return next((MASSES[name] for name, kind in KINDS.items() if collection.startswith(kind)), 0.0)
+
+
+def _four_vectors(pt, eta, phi, mass=None, momentum=None, cot_theta=None, *, rest: float) -> np.ndarray:
+    """(M, 4): of mass ``rest`` without ``mass``; the direction is that of η and cot θ which gives the stored momentum.
 
     Where that is not filled, as of neutral generator particles, it cannot decide, and η stands.
     """
-    mass = np.zeros_like(pt) if mass is None else np.maximum(mass, 0)
+    mass = np.full_like(pt, rest) if mass is None else np.maximum(mass, 0)
     if momentum is not None:
         with np.errstate(over="ignore", invalid="ignore"):
             of_track = np.abs(pt * np.hypot(1, cot_theta) - momentum) < np.abs(pt * np.cosh(eta) - momentum)

@@ -113,6 +113,7 @@ class L1Anomaly(Reader):
         numbers = {name: values.scalar(column) for name, column in FACTS.items()}
         damaged |= {column: unsound(numbers[name], positive=True) for name, column in FACTS.items()}
         facts = {name: np.nan_to_num(x).astype(np.int64) for name, x in numbers.items()}
+        damaged |= {column: damaged[column] | (facts[name] < 0) for name, column in FACTS.items()}
         columns["event_id"] = event_id(*facts.values())
         if "nPV_True" in arrays:
             facts["pileup"] = values.scalar("nPV_True").astype(np.float32)

@@ -164,9 +164,11 @@ class NanoAOD(Reader):
             if any(found):
                 objects[kind] = next(filter(None, found))
         mets = [name for name in METS if {f"{name}_pt", f"{name}_phi"} <= there.keys()]
-        if self.met and not mets:
+        more = [name[:-3] for name in sorted(there) if re.fullmatch(r"(?!.*Jet|Gen|_)\w*MET\w*_pt", name)]
+        more = [*mets, *(name for name in more if name not in mets and f"{name}_phi" in there)]
+        if self.met and not more:
             raise InputError(f"{path}: there is no missing transverse momentum '{self.met}'. Leave 'met' out.")
-        met, of_met = chosen(path, "met", self.met, mets) if mets else ("", ())
+        met, of_met = chosen(path, "met", self.met, more) if self.met or mets else ("", ())
         met = tuple(there[f"{met}_{x}"] for x in ("pt", "phi")) if met else ()
         vectors, factor = _vectors(jet, there), there.get(f"{jet}_rawFactor", "")
         links, of_links = find_links(there, _vectors, jet) if self.constituents else None, "no constituents."
