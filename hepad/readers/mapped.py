@@ -137,7 +137,11 @@ class Mapped(Reader):
             truth = {x[6:]: ak.to_numpy(a).astype(np.float32) for x, a in arrays.items() if x.startswith("truth_")}
             triggers = {x[8:]: ak.to_numpy(a).astype(bool) for x, a in arrays.items() if x.startswith("trigger_")}
             columns = self._columns(path, arrays)
-        block = Block(columns, start + np.arange(n), damaged, facts=facts, truth=truth, triggers=triggers)
+        block = Block(
+            columns, start + np.arange(n), damaged, facts=facts, truth=truth, triggers=triggers,
+            cut_off=_beyond(arrays, {group: WIDTHS[group] for group in COLLECTIONS}),
+            constituents_cut_off=_beyond(arrays, {"constituent": self.max_constituents}),
+        )  # fmt: skip
         return block if keep.all() else block.take(keep, {"cuts": int((~keep).sum())})
 
     def _columns(self, path: str, arrays: dict) -> dict[str, np.ndarray]:
@@ -243,6 +247,13 @@ def _shaped(path: str, arrays: dict, mapping: dict) -> dict:
             wanted = "a list of numbers" if collection else "one number"
             raise InputError(f"{path}: branch '{mapping[x]}', read as '{x}', is not {wanted} per entry.")
     return arrays
+
+
+def _beyond(arrays: dict, widths: dict[str, int]) -> np.ndarray | None:
+    """(N,) how many objects, or constituents, found no room; None if there are none of the kinds of ``widths``."""
+    pt = {group: arrays.get(f"{group}_pt", arrays.get(f"{group}_px")) for group in widths}
+    number = {group: ak.to_numpy(ak.sum(x != 0, axis=1)) for group, x in pt.items() if x is not None}
+    return sum(np.maximum(number[group] - widths[group], 0) for group in number) if number else None
 
 
 def _four_vectors(path: str, arrays: dict, group: str, width: int, scale: float):
