@@ -43,7 +43,7 @@ class Events:
     b_tag: (N, K) float32; 1 for those of ``jets`` that carry a b tag; None stands for no tags
     triggers: (N, T) bool; trigger bits, named by ``meta['triggers']``; None stands for no bits
     truth: generator-level facts, each (N,) float32
-    facts: what the file says of the event, each (N,) of its kind in ``FACTS``: run, event, n_pv, ...
+    facts: what the file says of the event, each (N,) of its kind in ``FACTS``; unknown are -1 and NaN
     meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``counts``, ...
     """
 

@@ -5,8 +5,10 @@ import numpy as np
 from hepad.errors import InputError, choose
 from hepad.events import Events, split_of
 
-# Longest collections that are kept; all readers pad to these.
-WIDTHS = {"constituents": 200, "jets": 10, "electrons": 4, "muons": 4, "photons": 4}
+# Longest collections that are kept; all readers pad to these, and count what is beyond.
+WIDTHS = {"constituents": 200, "jets": 20, "electrons": 12, "muons": 8, "photons": 12}
+# the hardest objects, of which the identifier of an event without a number is made
+IDENTIFYING = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4}
 UNITS = {"GeV": 1.0, "MeV": 1e-3}
 # GeV, of a median: reconstructed jets have more than the one, the LHC's beams less than the other
 PT_RANGE = (5.0, 7000.0)
@@ -31,6 +33,11 @@ def pad(row: np.ndarray, p: np.ndarray, n_rows: int, width: int) -> np.ndarray:
     # the 16 bytes of a four-vector are moved as one number
     padded.reshape(-1).view(np.complex128)[row * width + place] = p.reshape(-1).view(np.complex128)
     return padded
+
+
+def beyond(row: np.ndarray, n_rows: int, width: int) -> np.ndarray:
+    """(n_rows,) how many of the objects of rows (M,) :func:`pad` cuts off."""
+    return np.maximum(np.bincount(row, minlength=n_rows) - width, 0)
 
 
 def window(selection) -> tuple[tuple[float, float], float]:
@@ -72,11 +79,16 @@ def filled(objects: np.ndarray) -> np.ndarray:
 
 def sum_pt(constituents: np.ndarray) -> np.ndarray:
     """(N,) pT of the vector sum of constituents (N, P, 4)."""
-    used, total = filled(constituents), np.empty(len(constituents), constituents.dtype)
+    return np.hypot(*sum_momenta(constituents)[:2])
+
+
+def sum_momenta(constituents: np.ndarray) -> np.ndarray:
+    """(3, N) px, py, pz of the vector sum of constituents (N, P, 4)."""
+    used, total = filled(constituents), np.empty((3, len(constituents)), constituents.dtype)
     for start in range(0, len(used), BLOCK):
-        pt, _, phi, _ = np.ascontiguousarray(np.moveaxis(used[start : start + BLOCK], -1, 0))
-        px, py = (np.einsum("np,np->n", pt, component(phi)) for component in (np.cos, np.sin))
-        total[start : start + BLOCK] = np.hypot(px, py)
+        pt, eta, phi, _ = np.ascontiguousarray(np.moveaxis(used[start : start + BLOCK], -1, 0))
+        for i, slope in enumerate((np.cos(phi), np.sin(phi), np.sinh(eta))):
+            total[i, start : start + BLOCK] = np.einsum("np,np->n", pt, slope)
     return total
 
 
@@ -146,10 +158,14 @@ def _content(columns: dict[str, np.ndarray]) -> np.ndarray:
     """Identifiers from the constituents, or, where there are none, from all objects and the missing momentum."""
     if columns["constituents"].shape[1]:
         return content_id(filled(columns["constituents"]))
-    met = np.pad(columns["met"], ((0, 0), (0, 2)))[:, None]
-    return content_id(
-        np.concatenate([*(columns[name] for name in sorted(set(WIDTHS) - {"constituents"})), met], axis=1)
-    )
+    return objects_id({name: columns[name] for name in (*sorted(IDENTIFYING), "met")})
+
+
+def objects_id(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """(N,) int64 from the objects (N, K, 4) and the missing momentum (N, 2) of events that have no number."""
+    objects = [np.pad(p, ((0, 0), (0, 2)))[:, None] if p.ndim == 2 else p[:, : IDENTIFYING[name]]
+               for name, p in columns.items()]  # fmt: skip
+    return content_id(np.concatenate(objects, axis=1))
 
 
 def nothing_passes(name: str, counts: dict[str, dict[str, int]], pt: np.ndarray, selection) -> InputError:

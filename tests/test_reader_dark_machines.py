@@ -222,11 +222,11 @@ def test_rounding_below_the_light_cone_is_no_reason_to_refuse(tmp_path):
 
 
 def test_the_softest_jets_are_cut_off_and_counted(tmp_path):
-    jets = "".join(f"{'jb'[i % 2]},{90 + i}000,{20 + i}000,1,0.{i};" for i in range(13))
+    jets = "".join(f"{'jb'[i % 2]},{90 + i}000,{20 + i}000,1,0.{i};" for i in range(23))
     path = written(tmp_path / "a.csv", f"1;njets;1;150000;0.5;{jets}")
     events = load(path)
-    assert events.jets[0, :, 0].tolist() == list(range(32, 22, -1))
-    assert events.b_tag[0].tolist() == [0, 1] * 5
+    assert events.jets[0, :, 0].tolist() == list(range(42, 22, -1))
+    assert events.b_tag[0].tolist() == [0, 1] * 10
     assert events.meta["counts"][path]["softest objects cut off"] == 3
 
 
@@ -291,7 +291,7 @@ def test_against_an_independent_reading(real):
         fields = line.strip(";").split(";")
         objects = [o.split(",") for o in fields[5:]]
         jets = sorted(((float(o[2]) / 1000, o[0] == "b", float(o[3])) for o in objects if o[0] in "jb"), reverse=True)
-        jets = jets[:10]
+        jets = jets[:20]
         np.testing.assert_allclose(events.jets[i, : len(jets), 0], [j[0] for j in jets], rtol=1e-6)
         np.testing.assert_allclose(events.jets[i, : len(jets), 1], [j[2] for j in jets], rtol=1e-6)
         assert events.b_tag[i, : len(jets)].tolist() == [j[1] for j in jets]

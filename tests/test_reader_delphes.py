@@ -13,6 +13,7 @@ from hepad.files.root import names, open_root, tables
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.base import Contents
 from hepad.readers.delphes import Delphes
+from hepad.samples import read as read_sample
 
 REAL = Path(os.environ.get("HEPAD_DATA", "")) / "hep"
 needs_data = pytest.mark.skipif("HEPAD_DATA" not in os.environ, reason="HEPAD_DATA is not set")
@@ -126,7 +127,7 @@ def test_objects_and_tags_stay_in_step(tmp_path, sample):
     assert columns["constituents"].shape == (N, 0, 4)
     for i in range(N):
         pt = np.asarray(sample[0]["Jet"]["PT"][i], np.float32)
-        order = np.argsort(-pt)[:10]
+        order = np.argsort(-pt)
         np.testing.assert_array_equal(columns["jets"][i, : len(order), 0], pt[order])
         tags = sample[0]["Jet"]["BTag"][i][order] // 2
         np.testing.assert_array_equal(columns["b_tag"][i, : len(order)], tags)
@@ -176,6 +177,66 @@ def test_a_broken_reference_and_an_impossible_value_are_damaged_rows(tmp_path, s
     _, (block,) = read(write(tmp_path / "spoilt.root", sample, spoil), leading=2)
     bad = {name: list(block.entry[rows]) for name, rows in block.damaged.items() if rows.any()}
     assert bad == {"FatJet.Constituents": [1], "EFlowTrack.PT": [2, 2]}
+
+
+def test_particles_without_momentum_and_cot_theta_keep_their_eta(tmp_path, sample):
+    """Delphes 3.4.2 fills P and CtgTheta of charged generator particles alone."""
+
+    def unset(found, references):
+        table, neutral = dict(found["EFlowTrack"]), np.arange(30) % 2 == 1
+        true = [np.arcsinh(x) for x in table["CtgTheta"]]
+        table["Eta"] = [np.where(neutral, x, eta) for x, eta in zip(true, table["Eta"], strict=True)]
+        found["EFlowTrack"] = table | {x: [np.where(neutral, 0, v) for v in table[x]] for x in ("P", "CtgTheta")}
+
+    columns, _ = read(write(tmp_path / "neutral.root", sample, unset), leading=2)
+    four = sample[2][np.arange(N) % 4 > 0]
+    four = np.take_along_axis(four, np.argsort(-four[..., :1], axis=1), axis=1).reshape(-1, 4)
+    np.testing.assert_allclose(sum_four_vectors(columns["constituents"]), four, rtol=2e-5, atol=2e-5)
+
+
+def test_muons_among_the_constituents_have_their_mass(tmp_path, sample):
+    def rename(found, references):
+        photons = found.pop("EFlowPhoton")
+        found["MuonLoose"] = {"PT": photons.pop("ET")} | photons
+
+    columns, _ = read(write(tmp_path / "muons.root", sample, rename))
+    p = columns["constituents"]
+    assert ((p[..., 3] == np.float32(0.1056584)).sum(axis=1) == 6).all()
+
+
+def test_what_is_not_stored_is_called_that(tmp_path, sample):
+    def drop(found, references):
+        del found["EFlowPhoton"]
+
+    path = str(write(tmp_path / "tracks.root", sample, drop))
+    wanted = r"'FatJet\.Constituents' refers to objects that are not stored in the file, in 30 of 40 entries.*'jet'"
+    with pytest.raises(InputError, match=wanted):
+        read_sample({"files": path}, name="s", selection="any", split=(0.6, 0.1, 0.3))
+
+    def one(found, references):
+        references["FatJet"] = [[jet.copy() for jet in event] for event in references["FatJet"]]
+        references["FatJet"][1][0][3] = 77
+
+    many = tuple({k: {x: [*v] * 4 for x, v in t.items()} for k, t in sample[0].items()} if i == 0 else
+                 {k: v * 4 for k, v in sample[1].items()} if i == 1 else sample[2] for i in range(3))  # fmt: skip
+    path = str(write(tmp_path / "one.root", many, one))
+    found = read_sample({"files": path, "leading": 2}, name="s", selection="any", split=(0.6, 0.1, 0.3))
+    assert found.meta["counts"][path]["refused: what 'FatJet.Constituents' refers to is not stored"] == 1
+
+
+def test_numbers_of_any_length(tmp_path, sample):
+    path = write(tmp_path / "whole.root", sample)
+    with uproot.open(path) as file:
+        arrays = file["Delphes"].arrays()
+    tree = {name: arrays[name] for name in arrays.fields}
+    number = 2**60 + 1 + np.arange(N)  # a float64 would round it
+    tree["Event"] = ak.with_field(tree["Event"], ak.unflatten(number, 1), "Number")
+    tree["Jet"] = ak.with_field(tree["Jet"], ak.values_astype(tree["Jet"]["BTag"], np.uint8), "BTag")
+    with uproot.recreate(path) as file:
+        file.mkrntuple("Delphes", tree)
+    columns, (block,) = read(path, b_tag_bit=20)
+    np.testing.assert_array_equal(block.facts["event"], number[np.arange(N) % 4 > 0])
+    assert not columns["b_tag"].any()
 
 
 def test_an_empty_file_gives_no_row(tmp_path, sample):

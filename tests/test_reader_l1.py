@@ -69,9 +69,9 @@ def test_hardware_units(tmp_path, columns):
     path = write(tmp_path / "train.parquet", columns)
     read = joined(L1Anomaly(saturated=True), path)
     steps = {
-        "jets": ("jets_jet", "", 0, 0.0435, 144, 10),
-        "electrons": ("egammas_eg", "", 0, 0.0435, 144, 4),
-        "muons": ("muons_muon", "AtVtx", 1, 0.010875, 576, 4),
+        "jets": ("jets_jet", "", 0, 0.0435, 144, 20),
+        "electrons": ("egammas_eg", "", 0, 0.0435, 144, 12),
+        "muons": ("muons_muon", "AtVtx", 1, 0.010875, 576, 8),
     }
     for name, (prefix, suffix, zero, eta, turn, width) in steps.items():
         pt = 0.5 * (columns[f"{prefix}IEt"] - zero)

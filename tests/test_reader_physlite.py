@@ -67,6 +67,33 @@ def write(path, branches, layout="RNTuple"):
     return path
 
 
+def test_a_static_store_is_a_record_of_an_rntuple(tmp_path, branches):
+    """'EventInfoAux:.runNumber', beside 'EventInfoAuxDyn:mcEventWeights'."""
+    members = ("runNumber", "lumiBlock", "eventNumber", "averageInteractionsPerCrossing")
+    found = dict(branches)
+    record = {x: found.pop(f"EventInfoAuxDyn.{x}") for x in members}
+    with uproot.recreate(tmp_path / "static.root") as file:
+        columns = {name.replace(".", ":"): values for name, values in found.items()}
+        file.mkrntuple("EventData", columns | {"EventInfoAux:": ak.zip(record)})
+    assert PHYSLITE.recognises(contents(tmp_path / "static.root"))
+    _, (block,) = read(tmp_path / "static.root")
+    for fact, member in zip(("run", "luminosity_block", "event", "pileup"), members, strict=True):
+        np.testing.assert_array_equal(block.facts[fact], record[member])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int64])
+def test_whole_numbers_of_every_length(tmp_path, branches, kind):
+    found = branches | {
+        "PrimaryVerticesAuxDyn.vertexType": ak.values_astype(branches["PrimaryVerticesAuxDyn.vertexType"], kind),
+        "EventInfoAuxDyn.lumiBlock": np.arange(N).astype(kind),
+        "EventInfoAuxDyn.eventNumber": 2**60 + 1 + np.arange(N, dtype=np.uint64),
+    }
+    _, (block,) = read(write(tmp_path / "whole.root", found))
+    np.testing.assert_array_equal(block.facts["n_pv"], 1 + np.arange(N) % 5)
+    np.testing.assert_array_equal(block.facts["luminosity_block"], np.arange(N))
+    np.testing.assert_array_equal(block.facts["event"], 2**60 + 1 + np.arange(N))
+
+
 def expected(branches, name, mass=None):
     """[(K, 4)] in GeV of each event, by falling pt."""
     p = [
@@ -83,9 +110,19 @@ def expected(branches, name, mass=None):
     return found
 
 
+def static(branches, *stores):
+    """The members of some stores as parts of their class, not of what was added to it."""
+    stored = {f"{name}AuxDyn.": f"{name}Aux." for name in stores}
+    return {
+        stored.get(x[: x.index(".") + 1], x[: x.index(".") + 1]) + x[x.index(".") + 1 :]: v for x, v in branches.items()
+    }
+
+
 @pytest.mark.parametrize("layout", ["RNTuple", "TTree"])
-def test_objects_are_read_in_gev(tmp_path, branches, layout):
-    path = write(tmp_path / "physlite.root", branches, layout)
+@pytest.mark.parametrize("stores", [(), ("EventInfo",), ("EventInfo", "PrimaryVertices", "AnalysisJets",
+                                    "AnalysisLargeRJets", "AnalysisMuons", "MET_Core_AnalysisMET")])  # fmt: skip
+def test_objects_are_read_in_gev(tmp_path, branches, layout, stores):
+    path = write(tmp_path / "physlite.root", static(branches, *stores), layout)
     assert PHYSLITE.recognises(contents(path))
     found = PHYSLITE().look(str(path))
     assert (found.entries, found.jet_radius) == (N, 1.0)

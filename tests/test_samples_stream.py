@@ -231,6 +231,21 @@ def test_constituents_that_do_not_sum_to_their_jet(own):
     assert len(load(within, tolerance=0.05, branches=columns)) == 300
 
 
+@pytest.mark.parametrize("edit", [
+    lambda c, x: {"jet_eta": c["jet_eta"] + x}, lambda c, x: {"jet_phi": c["jet_phi"] + x},
+])  # fmt: skip
+def test_constituents_that_point_elsewhere_than_their_jet(own, edit):
+    few = load(own(lambda c: edit(c, np.where(np.isin(np.arange(300), [3, 50, 51]), 0.15, 0).astype(np.float32))))
+    assert counts(few) == {"read": 300, "refused: constituents point elsewhere": 3, "kept": 297}
+    elsewhere = own(lambda c: edit(c, np.float32(0.15)), name="elsewhere")
+    with pytest.raises(InputError, match=r"elsewhere\.root: the constituents point elsewhere .* more than 0\.15 in ΔR"):
+        load(elsewhere)
+    assert counts(load(elsewhere, tolerance=0.5)) == {"read": 300, "kept": 300}
+    # a full turn is no difference
+    turned = load(own(lambda c: {"jet_phi": c["jet_phi"] + np.float32(2 * np.pi)}, name="turned"))
+    assert counts(turned) == {"read": 300, "kept": 300}
+
+
 def test_units(own):
     mev = own(lambda c: {x: v * 1000 for x, v in c.items() if x.endswith(("_pt", "_mass"))})
     with pytest.raises(

@@ -2,9 +2,9 @@
 
 import struct
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import awkward as ak
@@ -13,7 +13,8 @@ import uproot
 
 from hepad.errors import InputError
 
-TABLES = ("TTree", "ROOT::RNTuple")
+TABLES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
+EARLY = "ROOT::Experimental::RNTuple"  # before version 1.0 of the format
 # what uproot raises on damaged bytes
 DAMAGE = (OSError, ValueError, LookupError, NotImplementedError, struct.error, zlib.error, uproot.DeserializationError)
 DAMAGE += (TypeError, AttributeError, OverflowError, AssertionError, RecursionError)
@@ -60,15 +61,24 @@ def open_root(path) -> Iterator[uproot.ReadOnlyDirectory]:
 
 
 def tables(file) -> dict[str, str]:
-    """Class by name of every TTree and RNTuple, of the highest cycle."""
-    found = {key.split(";")[0]: kind for key, kind in file.classnames().items()}
-    return {name: kind for name, kind in found.items() if kind.startswith(TABLES)}
+    """Class by name of every TTree, TNtuple (a TTree of numbers) and RNTuple, of the highest cycle."""
+    return {name: kind for name, kind in _classes(file).items() if kind in TABLES}
+
+
+def _classes(file) -> dict[str, str]:
+    """Class by name of all that is in a file, of the highest cycle."""
+    return {key.split(";")[0]: kind for key, kind in reversed(file.classnames().items())}
 
 
 def open_tree(path, file, name: str):
     """The TTree or RNTuple of that name; InputError lists what there is."""
     with reading(path):
-        present = tables(file)
+        present, classes = tables(file), _classes(file)
+    if classes.get(name, "").startswith(EARLY):
+        raise InputError(
+            f"{path}: '{name}' is an RNTuple of the time before version 1.0 of its format, which cannot be read. Write "
+            "it with ROOT 6.34 or later, or as a TTree."
+        )
     if name not in present:
         listed = ", ".join(sorted(present)) or "none"
         raise InputError(f"{path}: there is no TTree or RNTuple '{name}'; present: {listed}. Set 'tree'.")
@@ -82,8 +92,55 @@ def open_tree(path, file, name: str):
 
 
 def names(tree) -> frozenset[str]:
-    """Names of the branches of a TTree, or of the fields of an RNTuple, nested ones included ('FatJet.pt')."""
-    return frozenset(tree.keys(full_paths=False) if isinstance(tree, uproot.TTree) else tree.keys())
+    """Names of the branches of a TTree, or of the fields of an RNTuple, nested ones included ('FatJet.pt').
+
+    A branch inside others goes by its own name. Where several have one, each goes by the outermost branch and its name,
+    'jet/fP.fX', and by its whole path.
+    """
+    return frozenset(_listed(tree))
+
+
+def _listed(tree) -> dict[str, str]:
+    """What uproot knows each name by; listed once, as thousands of them take seconds."""
+    if "hepad_names" not in vars(tree):
+        tree.hepad_names = _branches(tree) if isinstance(tree, uproot.TTree) else _fields(tree)
+    return tree.hepad_names
+
+
+def _branches(tree) -> dict[str, str]:
+    own = {path: path.rpartition("/")[2] for path in tree.keys(full_paths=True)}  # some files have a branch twice
+    number, short = Counter(own.values()), Counter(map(_outermost, own))
+    several = [path for path, name in own.items() if number[name] > 1]
+    alone = {name: name for name in own.values() if number[name] == 1}
+    return alone | {_outermost(x): x for x in several if short[_outermost(x)] == 1} | {x: x for x in several}
+
+
+def _outermost(path: str) -> str:
+    """'a/c' of 'a/b/c'."""
+    return "/".join(dict.fromkeys((path.partition("/")[0], path.rpartition("/")[2])))
+
+
+def _fields(ntuple) -> dict[str, str]:
+    """uproot seeks those in each field among all of them, seconds in a file of thousands, unless it finds them done."""
+    inside = defaultdict(list)
+    for number, record in enumerate(ntuple.field_records):
+        if record.parent_field_id != number:
+            inside[record.parent_field_id].append(number)
+
+    def fill(number: int) -> list:
+        below = [(ntuple.all_fields[i], fill(i)) for i in inside[number]]
+        ntuple.all_fields[number]._fields = [x for f, its in below for x in (its if f.is_anonymous else [f])]
+        return ntuple.all_fields[number]._fields
+
+    for field in ntuple.fields:
+        fill(field.field_id)
+    return dict(zip(found := ntuple.keys(), found, strict=True))
+
+
+def namesakes(name: str, present: Iterable[str]) -> list[str]:
+    """The shortest name of each of several branches that are all called ``name``."""
+    same = {x for x in present if "/" in x and x.rpartition("/")[2] == name}
+    return sorted(x for x in same if _outermost(x) == x or _outermost(x) not in same)
 
 
 def require(path, tree, wanted: Iterable[str], why: str) -> None:
@@ -94,15 +151,17 @@ def require(path, tree, wanted: Iterable[str], why: str) -> None:
         raise InputError(f"{path}: missing branches: {', '.join(missing)}; present: {listed or 'none'}. {why}")
 
 
-def matching(tree, patterns: Iterable[str]) -> tuple[str, ...]:
-    """Names of the branches that match one of the patterns ('HLT_*'), sorted."""
-    return tuple(sorted(name for name in names(tree) if any(fnmatchcase(name, p) for p in patterns)))
-
-
 def blocks(path, tree, branches: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array | np.ndarray]]]:
     """(first entry, {branch: values}) for ``rows`` entries at a time; only the named branches are read."""
     branches = sorted(set(branches))
     for start in range(0, tree.num_entries, rows):
         with reading(path):
-            arrays = tree.arrays(branches, entry_start=start, entry_stop=start + rows)
-            yield start, {name: arrays[name] for name in branches}
+            values = arrays(tree, branches, start, start + rows)
+        yield start, values
+
+
+def arrays(tree, branches: list[str], start: int, stop: int) -> dict[str, ak.Array]:
+    """Values by name of the branches in entries ``start`` to ``stop``, or to the end; raises what uproot raises."""
+    paths = {name: _listed(tree)[name] for name in branches}
+    read = tree.arrays(list(paths.values()), entry_start=start, entry_stop=stop)
+    return {name: read[path if path in read.fields else tuple(path.split("."))] for name, path in paths.items()}

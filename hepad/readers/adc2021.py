@@ -73,7 +73,8 @@ def _block(start: int, particles: np.ndarray, number: np.ndarray | None) -> Bloc
     }
     facts = {}
     if number is not None:
-        facts["event"] = columns["event_id"] = number.astype(np.int64)
+        facts["event"] = columns["event_id"] = np.nan_to_num(number).astype(np.int64)
+        damaged["EvtId"] = unsound(number) | (facts["event"] < 0)
     return Block(columns, start + np.arange(len(p)), damaged, facts=facts)
 
 

@@ -51,12 +51,15 @@ class Block:
         ``jets``, ``electrons``, ``muons``, ``photons``, ``met``, ``b_tag``, ``weight``, ``event_id`` what there is
     entry: (R,) number in the file of the entry that a row comes from
     damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see hepad.readers.jagged)
+    references: those names of ``damaged`` that refer to other objects, which the file does not hold
     refused: why, and how many, entries gave no row: {'no jet': 12}
-    facts: (R,) each, what identifies and describes an event, by the names of hepad.events.FACTS
+    facts: (R,) each, what identifies and describes an event, by the names of hepad.events.FACTS; whole numbers of any
+        length, and NaN where the file does not know
     triggers: (R,) bool each
     truth: generator-level quantities, (R,) each
     split: (R,) int8 where the file has an official one: index into hepad.events.SPLITS
-    cut_off: (R,) number of the event's softest objects beyond the lengths that Events keep; None: not counted
+    cut_off: (R,) number of the event's softest objects beyond the lengths that Events keep; None: there cannot be any
+    constituents_cut_off: (R,) the same of the probe jet's constituents
     """
 
     columns: dict[str, np.ndarray]
@@ -68,16 +71,18 @@ class Block:
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     split: np.ndarray | None = None
     cut_off: np.ndarray | None = None
+    constituents_cut_off: np.ndarray | None = None
+    references: frozenset[str] = frozenset()
 
     def take(self, rows: np.ndarray, refused: dict[str, int]) -> "Block":
         """The rows of a mask or index array; what happened to the others is added to ``refused``."""
         groups = {name: {k: v[rows] for k, v in getattr(self, name).items()} for name in GROUPS}
         single = {name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in SINGLE}
-        return Block(**groups, **single, refused=self.refused | refused)
+        return Block(**groups, **single, refused=self.refused | refused, references=self.references)
 
 
 GROUPS = ("columns", "damaged", "facts", "triggers", "truth")
-SINGLE = ("entry", "split", "cut_off")
+SINGLE = ("entry", "split", "cut_off", "constituents_cut_off")
 
 
 class Reader(ABC):

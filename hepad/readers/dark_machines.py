@@ -25,7 +25,7 @@ from hepad.errors import InputError, choose
 from hepad.kinematics import delta_phi
 from hepad.readers import base
 from hepad.readers.base import Contents, Found, Reader
-from hepad.rows import UNITS, WIDTHS, check_units, pad
+from hepad.rows import UNITS, WIDTHS, beyond, check_units, pad
 
 SYMBOLS = {"j": "jets", "b": "jets", "e-": "electrons", "e+": "electrons", "m-": "muons", "m+": "muons", "g": "photons"}
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
@@ -51,10 +51,9 @@ class Lines(NamedTuple):
 class DarkMachines(Reader):
     """Events without constituents; ``jet`` is the leading jet, tagged or not, and zero where there is none.
 
-    Refused and counted are events without any object, and those with an object of E < p by more than 10⁻⁴. How many of
-    the softest objects were cut off, beyond the ten jets and four electrons, muons and photons that an event has room
-    for, is counted as well. InputError, with file and line: a truncated line, an unknown object, what is not a number,
-    a negative weight, MET, energy or pt, an angle beyond 2π.
+    Refused and counted are events without any object, and those with an object of E < p by more than 10⁻⁴. InputError,
+    with file and line: a truncated line, an unknown object, what is not a number, a negative weight, MET, energy or pt,
+    an angle beyond 2π.
 
     Parameters
     ----------
@@ -207,7 +206,7 @@ def _block(lines: Lines, scale: float) -> base.Block:
         row, own = lines.row[mine], vectors[mine]
         own[:, 3] = MASSES.get(name, own[:, 3])
         columns[name] = pad(row, own, n, width)
-        cut_off += np.maximum(np.bincount(row, minlength=n) - width, 0)
+        cut_off += beyond(row, n, width)
         if name == "jets":  # the tags, in the order of the jets: that of pt
             own[:, 1] = lines.symbol[mine] == b"b"
             columns["b_tag"] = pad(row, own, n, width)[..., 1]

@@ -32,7 +32,6 @@ from hepad.readers.event_objects import (
     Probes,
     check_leading,
     chosen,
-    identifiers,
     of_events,
     opened,
     probes,
@@ -40,7 +39,7 @@ from hepad.readers.event_objects import (
     row_damage,
 )
 from hepad.readers.jagged import flat, rows_of, unsound
-from hepad.rows import WIDTHS, pad
+from hepad.rows import WIDTHS, beyond, objects_id, pad
 
 LOOK = 200  # entries from which it is learnt where a jet's constituents are stored
 LARGE = re.compile(r"Fat|Large|AK8|AK1|CA8|CA1|R08|R1")
@@ -105,30 +104,33 @@ class Delphes(Reader):
     def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
         found = branches.collection(plan.jet.branches)
         rows = probes(found[plan.jet.pt], self.leading, absent=not plan.candidates)
-        columns, damaged = of_events(branches, plan.objects)
+        columns, damaged, cut_off = of_events(branches, plan.objects)
         damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in found.items()}
-        numbers = {name: branches.first(name) for name in (plan.weight, plan.number, *plan.met) if name}
+        numbers = {name: branches.first(name) for name in (plan.weight, *plan.met) if name}
         damaged |= {name: unsound(values) for name, values in numbers.items()}
         if plan.met:
             columns["met"] = np.stack([numbers[name] for name in plan.met], axis=-1).astype(np.float32)
-        columns["event_id"] = identifiers(columns)
+        columns["event_id"] = objects_id(columns)
         if plan.weight:
             columns["weight"] = numbers[plan.weight]
         if plan.b_tag:
             bits = branches.collection([plan.b_tag, plan.objects["jets"].pt], integers=(plan.b_tag,))[plan.b_tag]
-            columns["b_tag"] = branches.marks(plan.objects["jets"], bits & (1 << self.b_tag_bit) > 0)
+            bit = ak.values_astype(bits, np.int64) & (1 << self.b_tag_bit)
+            columns["b_tag"] = branches.marks(plan.objects["jets"], bit > 0)
         columns = {name: values[rows.entry] for name, values in columns.items()}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
         columns["jet"] = np.stack([rows.of(values) for values in found.values()], axis=-1).astype(np.float32)
         columns["jet"][:, 3] = np.maximum(columns["jet"][:, 3], 0)
-        columns["constituents"], facts, refused = np.zeros((len(rows.entry), 0, 4), np.float32), {}, {}
+        columns["constituents"], refused, lost = np.zeros((len(rows.entry), 0, 4), np.float32), {}, None
         if plan.candidates:
-            columns["constituents"], of_constituents = _constituents(branches, plan, rows)
+            columns["constituents"], of_constituents, lost = _constituents(branches, plan, rows)
             damaged |= of_constituents
             refused["no jet"] = branches.length - len(np.unique(rows.entry))
-        if plan.number:
-            facts["event"] = np.nan_to_num(numbers[plan.number])[rows.entry].astype(np.int64)
-        return Block(columns, start + rows.entry, damaged, refused, facts)
+        facts = {"event": branches.first_whole(plan.number)[rows.entry]} if plan.number else {}
+        return Block(
+            columns, start + rows.entry, damaged, refused, facts, cut_off=cut_off[rows.entry],
+            constituents_cut_off=lost, references=frozenset([plan.constituents]),
+        )  # fmt: skip
 
     def _plan(self, path, tree) -> Plan:
         check_leading(self.leading)
@@ -229,8 +231,9 @@ def _keys(entry: np.ndarray, identifier: np.ndarray) -> np.ndarray:
     return np.where(identifier > 0, (entry << 32) | identifier, -1)
 
 
-def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(R, P, 4) by reference, and the rows (R,) that lack one, or have one that cannot be, by branch."""
+def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndarray, dict, np.ndarray]:
+    """(R, P, 4) by reference, the rows (R,) that lack one, or have one that cannot be, by branch, and how many (R,)
+    found no room."""
     references, n = branches.references(plan.constituents), len(rows.entry)
     if not np.array_equal(ak.num(references, axis=1), ak.num(branches.values[plan.jet.pt], axis=1)):
         raise InputError(
@@ -241,7 +244,7 @@ def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndar
     row = rows_of(references)
     sought = _keys(rows.entry[row], flat(references))
     p, parts, missing, damaged = [], [], np.ones(len(sought), bool), {}
-    for names_of in plan.candidates.values():
+    for collection, names_of in plan.candidates.items():
         identifier, *components = branches.collection(names_of, integers=names_of[:1]).values()
         stored = _keys(rows_of(identifier), flat(identifier))
         order = np.argsort(stored, kind="stable")
@@ -252,17 +255,26 @@ def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndar
         components = [flat(x)[order[place[mine]]].astype(np.float64) for x in components]
         for name, x in zip(names_of[1:], components, strict=True):
             damaged[name] = row_damage(x, row[mine], n, positive=name == names_of[1])
-        p.append(_four_vectors(*components))
+        p.append(_four_vectors(*components, rest=_rest_mass(collection)))
         parts.append(row[mine])
     damaged[plan.constituents] = np.bincount(row[missing], minlength=n) > 0
-    return pad(np.concatenate(parts), np.concatenate(p), n, WIDTHS["constituents"]), damaged
+    row, width = np.concatenate(parts), WIDTHS["constituents"]
+    return pad(row, np.concatenate(p), n, width), damaged, beyond(row, n, width)
 
 
-def _four_vectors(pt, eta, phi, mass=None, momentum=None, cot_theta=None) -> np.ndarray:
-    """(M, 4): massless without ``mass``; the direction is that of η and cot θ which gives the stored momentum."""
-    mass = np.zeros_like(pt) if mass is None else np.maximum(mass, 0)
+def _rest_mass(collection: str) -> float:
+    """Mass [GeV] of the particles of a collection whose masses are not stored."""
+    return next((MASSES[name] for name, kind in KINDS.items() if collection.startswith(kind)), 0.0)
+
+
+def _four_vectors(pt, eta, phi, mass=None, momentum=None, cot_theta=None, *, rest: float) -> np.ndarray:
+    """(M, 4): of mass ``rest`` without ``mass``; the direction is that of η and cot θ which gives the stored momentum.
+
+    Where that is not filled, as of neutral generator particles, it cannot decide, and η stands.
+    """
+    mass = np.full_like(pt, rest) if mass is None else np.maximum(mass, 0)
     if momentum is not None:
         with np.errstate(over="ignore", invalid="ignore"):
             of_track = np.abs(pt * np.hypot(1, cot_theta) - momentum) < np.abs(pt * np.cosh(eta) - momentum)
-            eta = np.where(of_track, np.arcsinh(cot_theta), eta)
+            eta = np.where(of_track & (momentum > 0), np.arcsinh(cot_theta), eta)
     return np.stack([pt, eta, phi, mass], axis=-1)

@@ -9,12 +9,13 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError, choose
+from hepad.files.root import arrays, open_root, open_tree, reading, tables
 from hepad.files.root import names as branch_names
-from hepad.files.root import open_root, open_tree, reading, tables
 from hepad.readers.jagged import flat, leading, padded, unsound
-from hepad.rows import WIDTHS, content_id
+from hepad.rows import WIDTHS
 
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
+WHOLE = "(?:u?int[0-9]+)"
 NUMBER = "(?:bool|u?int[0-9]+|float[0-9]+)"
 
 
@@ -44,27 +45,43 @@ class Branches(NamedTuple):
 
     def integers(self, name: str) -> ak.Array:
         """(N, *) whole numbers."""
-        return self._checked(name, r"var \* u?int[0-9]+", "a list of whole numbers per entry")
+        return self._checked(name, rf"var \* {WHOLE}", "a list of whole numbers per entry")
 
     def references(self, name: str) -> ak.Array:
         """(N, *, *) whole numbers out of TRefArrays."""
         values = self.values[name]
         values = values["refs"] if "refs" in values.fields else values
-        return self._checked(name, r"var \* var \* u?int[0-9]+", "a TRefArray per object", values)
+        return self._checked(name, rf"var \* var \* {WHOLE}", "a TRefArray per object", values)
 
     def scalar(self, name: str) -> np.ndarray:
         """(N,) numbers."""
         return ak.to_numpy(self._checked(name, NUMBER, "a number per entry"))
 
     def whole(self, name: str) -> np.ndarray:
-        """(N,) int64."""
-        return ak.to_numpy(self._checked(name, "u?int[0-9]+", "a whole number per entry")).astype(np.int64)
+        """(N,) int64; negative for what is beyond it."""
+        return ak.to_numpy(self._checked(name, WHOLE, "a whole number per entry")).astype(np.int64)
+
+    def count(self, name: str) -> np.ndarray:
+        """(N,) float32 numbers of vertices or collisions; NaN where a negative one stands for unknown."""
+        values = self.scalar(name).astype(np.float32)
+        return np.where(values < 0, np.float32(np.nan), values)
+
+    def bit(self, name: str) -> np.ndarray:
+        """(N,) bool; a whole number is a bit that is set if it is positive: -1 stands for unknown."""
+        return ak.to_numpy(self._checked(name, f"bool|{WHOLE}", "a bit per entry")) > 0
 
     def first(self, name: str) -> np.ndarray:
         """(N,) float64, the first number of each entry; NaN where there is none."""
-        values, number = self.jagged(name), np.full(self.length, np.nan)
+        return self._first(self.jagged(name), np.full(self.length, np.nan))
+
+    def first_whole(self, name: str) -> np.ndarray:
+        """(N,) int64, the first number of each entry; -1 where there is none."""
+        return self._first(self.integers(name), np.full(self.length, -1))
+
+    @staticmethod
+    def _first(values: ak.Array, number: np.ndarray) -> np.ndarray:
         counts = ak.to_numpy(ak.num(values, axis=1))
-        number[counts > 0] = flat(values)[(np.cumsum(counts) - counts)[counts > 0]]
+        number[counts > 0] = flat(values)[(np.cumsum(counts) - counts)[counts > 0]].astype(number.dtype)
         return number
 
     def collection(self, names: Iterable[str], integers: Iterable[str] = ()) -> dict[str, ak.Array]:
@@ -153,8 +170,7 @@ def read(path, tree, names: Iterable[str], rows: int, stop: int | None = None) -
         length = min(rows, stop - start)
         try:
             with reading(path):
-                arrays = tree.arrays(names, entry_start=start, entry_stop=start + length)
-                values = {name: arrays[name if name in arrays.fields else tuple(name.split("."))] for name in names}
+                values = arrays(tree, names, start, start + length)
         except (StopIteration, RuntimeError):  # out of uproot, on damaged bytes
             values = {}
         if any(len(values.get(name, ())) != length for name in names):
@@ -181,22 +197,16 @@ def check_leading(count) -> None:
         raise InputError(f"leading: {count!r} is not a number of jets; it is 1 for the hardest jet of every event.")
 
 
-def of_events(branches: Branches, objects: dict[str, Collection]) -> tuple[dict, dict]:
-    """Columns (N, K, 4) by name, and what is damaged (N,) by branch."""
+def of_events(branches: Branches, objects: dict[str, Collection]) -> tuple[dict, dict, np.ndarray]:
+    """Columns (N, K, 4) by name, what is damaged (N,) by branch, and how many objects (N,) found no room."""
     columns = {name: branches.vectors(name, collection) for name, collection in objects.items()}
-    damaged = {}
-    for collection in objects.values():
+    damaged, cut_off = {}, np.zeros(branches.length, int)
+    for kind, collection in objects.items():
         for name in collection.branches:
             damaged[name] = unsound(branches.values[name], positive=name == collection.pt)
-    return columns, damaged
-
-
-def identifiers(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """(N,) int64 from the objects and the missing transverse momentum (N, 2) of events that have no number."""
-    objects = [columns[name] for name in (*WIDTHS, "met") if name in columns]
-    return content_id(
-        np.concatenate([p if p.ndim == 3 else np.pad(p, ((0, 0), (0, 2)))[:, None] for p in objects], axis=1)
-    )
+        number = ak.to_numpy(ak.num(branches.values[collection.pt], axis=1))
+        cut_off += np.maximum(number - WIDTHS[kind], 0)
+    return columns, damaged, cut_off
 
 
 def row_damage(values: np.ndarray, row: np.ndarray, rows: int, *, positive: bool = False) -> np.ndarray:

@@ -16,6 +16,7 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.files.root import namesakes
 
 
 def truth(values):
@@ -79,6 +80,8 @@ def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
     text, paths = _parsable(expression, present)
     _Evaluation(text, lambda name: found.add(paths.get(name, name))).visit_text()
     missing = sorted(found - present)
+    if missing and (same := namesakes(missing[0], present)):
+        raise InputError(f"'{missing[0]}' is the name of {len(same)} branches: {', '.join(same)}. Write one of these.")
     if missing:
         listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
         raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}. Correct it.")

@@ -26,7 +26,7 @@ from hepad.kinematics import from_cartesian
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.event_objects import Branches
 from hepad.readers.jagged import flat, padded_cartesian, rows_of, unsound
-from hepad.rows import WIDTHS
+from hepad.rows import WIDTHS, beyond
 
 PARTICLES = ("part_px", "part_py", "part_pz", "part_energy")
 NUMBERS = ("jet_label", "label")  # the class as a number, in Parquet files
@@ -105,4 +105,5 @@ def _block(path, start: int, arrays: dict, classes: dict[str, list[int]]) -> Blo
         columns["jet"] = from_cartesian(np.stack(sums, axis=-1)).astype(np.float32)
     columns["jet"][:, 0] = arrays["jet_pt"]
     damaged = {name: unsound(x, positive=name in ("part_energy", "jet_pt")) for name, x in arrays.items()}
-    return Block(columns, entry, damaged, refused)
+    lost = beyond(row, len(entry), WIDTHS["constituents"])
+    return Block(columns, entry, damaged, refused, constituents_cut_off=lost)

@@ -31,7 +31,7 @@ from hepad.kinematics import delta_phi
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.event_objects import MASSES, Branches
 from hepad.readers.jagged import flat, rows_of, unsound
-from hepad.rows import WIDTHS, event_id, pad
+from hepad.rows import WIDTHS, beyond, event_id, pad
 
 PT_STEP = 0.5
 CALORIMETER = (0.0870 / 2, 2 * np.pi / 144)  # steps of eta and phi
@@ -101,10 +101,12 @@ class L1Anomaly(Reader):
     def _block(self, path, start: int, arrays: dict, bits: tuple[str, ...]) -> Block:
         n = len(arrays["run"])
         values = Branches(path, n, arrays)
-        columns, damaged = {"constituents": np.zeros((n, 0, 4), np.float32)}, {}
+        columns, damaged, cut_off = {"constituents": np.zeros((n, 0, 4), np.float32)}, {}, np.zeros(n, int)
         for name, (names, steps, zero) in OBJECTS.items():
             found = values.collection(names)
-            columns[name] = _collection(*found.values(), steps, zero, MASSES.get(name, 0.0), WIDTHS[name])
+            row, p = _objects(*found.values(), steps, zero, MASSES.get(name, 0.0))
+            columns[name] = pad(row, p, n, WIDTHS[name])
+            cut_off += beyond(row, n, WIDTHS[name])
             damaged |= {column: unsound(x, positive=column == names[0]) for column, x in found.items()}
         columns["jet"] = columns["jets"][:, 0]
         met, phi = (values.first(column) for column in MET)
@@ -113,26 +115,27 @@ class L1Anomaly(Reader):
         numbers = {name: values.scalar(column) for name, column in FACTS.items()}
         damaged |= {column: unsound(numbers[name], positive=True) for name, column in FACTS.items()}
         facts = {name: np.nan_to_num(x).astype(np.int64) for name, x in numbers.items()}
+        damaged |= {column: damaged[column] | (facts[name] < 0) for name, column in FACTS.items()}
         columns["event_id"] = event_id(*facts.values())
         if "nPV_True" in arrays:
             facts["pileup"] = values.scalar("nPV_True").astype(np.float32)
             damaged["nPV_True"] = unsound(facts["pileup"], positive=True)
-        triggers = {name: values.scalar(name) for name in bits}
+        triggers = {name: values.bit(name) for name in bits}
         split = _split(path, arrays["split"]) if "split" in arrays else None
-        block = Block(columns, start + np.arange(n), damaged, {}, facts, triggers, split=split)
+        block = Block(columns, start + np.arange(n), damaged, {}, facts, triggers, split=split, cut_off=cut_off)
         if "order" in arrays and not self.saturated and (cut := values.scalar("order") < 0).any():
             block = block.take(~cut, {"saturated": int(cut.sum())})
         return block
 
 
-def _collection(pt, eta, phi, steps: tuple[float, float], zero: int, mass: float, width: int) -> np.ndarray:
-    """(N, width, 4) float32 of (pt, eta, phi, mass) from jagged hardware units."""
+def _objects(pt, eta, phi, steps: tuple[float, float], zero: int, mass: float) -> tuple[np.ndarray, np.ndarray]:
+    """(M,) rows and (M, 4) (pt, eta, phi, mass) of the objects, from jagged hardware units."""
     row, p = rows_of(pt), np.stack([flat(x).astype(np.float64) for x in (pt, eta, phi)], axis=-1)
     present = p[:, 0] > zero
     row, (n, eta, phi) = row[present], p[present].T
     with np.errstate(invalid="ignore"):
         vectors = [PT_STEP * (n - zero), steps[0] * eta, delta_phi(steps[1] * phi, 0), np.full(len(n), mass)]
-    return pad(row, np.stack(vectors, axis=-1), len(pt), width)
+    return row, np.stack(vectors, axis=-1)
 
 
 def _split(path, values: np.ndarray) -> np.ndarray:

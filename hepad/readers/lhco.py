@@ -9,6 +9,7 @@ The missing transverse momentum is minus the vector sum of all particles.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
@@ -17,7 +18,7 @@ from hepad.io import open_hdf5
 from hepad.kinematics import MAX_ABS_ETA
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.jagged import unsound
-from hepad.rows import WIDTHS, content_id
+from hepad.rows import WIDTHS, beyond, content_id, pad
 from hepad.simulation import reconstruction
 from hepad.simulation.response import Particles
 
@@ -100,13 +101,18 @@ class LHCOlympics(Reader):
         probe = np.flatnonzero(jets.rank < self.leading)
         has_jet = ~wrong["particles"][event]
         objects = reconstruction.event_objects(particles, jets, len(p))
-        columns = {name: objects[name][event] for name in ("jets", "met")}
+        columns = {"jets": pad(jets.event, jets.p, len(p), WIDTHS["jets"])[event], "met": objects["met"][event]}
         columns["event_id"] = content_id(p)[event]
         columns["jet"] = np.zeros((len(event), 4), np.float32)
         columns["jet"][has_jet] = jets.p[probe]
         columns["constituents"] = np.zeros((len(event), WIDTHS["constituents"], 4), np.float32)
         columns["constituents"][has_jet] = reconstruction.constituents(particles, jets, probe)
-        return Block(columns, entry[event], {name: bad[event] for name, bad in wrong.items()}, refused)
+        lost = np.zeros(len(event), int)
+        lost[has_jet] = np.maximum(ak.to_numpy(ak.num(jets.members[probe])) - WIDTHS["constituents"], 0)
+        return Block(
+            columns, entry[event], {name: bad[event] for name, bad in wrong.items()}, refused,
+            cut_off=beyond(jets.event, len(p), WIDTHS["jets"])[event], constituents_cut_off=lost,
+        )  # fmt: skip
 
 
 def _particles(p: np.ndarray) -> Particles:

@@ -159,7 +159,11 @@ class Mapped(Reader):
         for name, values in bits.items():
             with _at(path, f"for '{name}'"):
                 triggers[name[8:]] = truth(values)
-        block = Block(columns, start + np.arange(n), damaged, facts=facts, truth=truths, triggers=triggers)
+        block = Block(
+            columns, start + np.arange(n), damaged, facts=facts, truth=truths, triggers=triggers,
+            cut_off=_beyond(arrays, {group: WIDTHS[group] for group in COLLECTIONS}),
+            constituents_cut_off=_beyond(arrays, {"constituent": self.max_constituents}),
+        )  # fmt: skip
         return block if keep.all() else block.take(keep, {"cuts": int((~keep).sum())})
 
     def _columns(self, path: str, arrays: dict) -> dict[str, np.ndarray]:
@@ -245,3 +249,10 @@ def _truth(cut: str, value, n: int) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.shape != (n,):
         raise InputError(f"'{cut}' is not one truth value per entry. Use any(...), count(...) or x[0].")
     return truth(value)
+
+
+def _beyond(arrays: dict, widths: dict[str, int]) -> np.ndarray | None:
+    """(N,) how many objects, or constituents, found no room; None if there are none of the kinds of ``widths``."""
+    pt = {group: arrays.get(f"{group}_pt", arrays.get(f"{group}_px")) for group in widths}
+    number = {group: ak.to_numpy(ak.sum(abs(x) > 0, axis=1)) for group, x in pt.items() if x is not None}
+    return sum(np.maximum(number[group] - widths[group], 0) for group in number) if number else None

@@ -49,6 +49,7 @@ KINDS = {
 }
 METS = ("MET", "PuppiMET", "PFMET", "ScoutingMET")
 BITS = ("L1_*", "HLT_*")
+BIT = re.compile(r"bool|(std::)?u?int[0-9]+_t|(unsigned )?char")  # some skims have numbers for bits
 
 
 class Plan(NamedTuple):
@@ -115,14 +116,16 @@ class NanoAOD(Reader):
     def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
         of_jet = branches.collection((*plan.jet.branches, *filter(None, [plan.factor])))
         rows = probes(of_jet[plan.jet.pt], self.leading, absent=not plan.links)
-        columns, damaged = of_events(branches, plan.objects)
+        columns, damaged, cut_off = of_events(branches, plan.objects)
         damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in of_jet.items()}
         facts = {fact: branches.whole(plan.names[name]) for fact, name in NUMBERS.items()}
         columns["event_id"] = event_id(*facts.values())
-        scalars = {x: branches.scalar(plan.names[name]) for x, name in SCALARS.items() if name in plan.names}
-        damaged |= {plan.names[SCALARS[x]]: unsound(values) for x, values in scalars.items()}
-        if "weight" in scalars:
-            columns["weight"] = scalars.pop("weight").astype(np.float64)
+        damaged |= {plan.names[NUMBERS[x]]: unsound(values, positive=True) for x, values in facts.items()}
+        there = {x: plan.names[name] for x, name in SCALARS.items() if name in plan.names}
+        damaged |= {name: unsound(branches.scalar(name)) for name in there.values()}
+        if name := there.pop("weight", ""):
+            columns["weight"] = branches.scalar(name).astype(np.float64)
+        facts |= {x: branches.count(name) for x, name in there.items()}
         if plan.met:
             columns["met"] = np.stack([branches.scalar(name) for name in plan.met], axis=-1).astype(np.float32)
             damaged |= {name: unsound(columns["met"][:, i], positive=i == 0) for i, name in enumerate(plan.met)}
@@ -133,14 +136,17 @@ class NanoAOD(Reader):
         columns = {name: values[rows.entry] for name, values in columns.items()}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
         columns["jet"] = probe_jets(rows, plan.jet, plan.factor if plan.links else "", of_jet)
-        columns["constituents"], refused = np.zeros((len(rows.entry), 0, 4), np.float32), {}
+        columns["constituents"], refused, lost = np.zeros((len(rows.entry), 0, 4), np.float32), {}, None
         if plan.links:
-            columns["constituents"], of_constituents = constituents(branches, plan.links, plan.jet.pt, rows)
+            columns["constituents"], of_constituents, lost = constituents(branches, plan.links, plan.jet.pt, rows)
             damaged |= of_constituents
             refused["no jet"] = branches.length - len(np.unique(rows.entry))
-        facts = {fact: values[rows.entry] for fact, values in (facts | scalars).items()}
-        bits = {bit: branches.scalar(name).astype(bool)[rows.entry] for bit, name in plan.triggers.items()}
-        return Block(columns, start + rows.entry, damaged, refused, facts, bits)
+        facts = {fact: values[rows.entry] for fact, values in facts.items()}
+        bits = {bit: branches.bit(name)[rows.entry] for bit, name in plan.triggers.items()}
+        return Block(
+            columns, start + rows.entry, damaged, refused, facts, bits, cut_off=cut_off[rows.entry],
+            constituents_cut_off=lost, references=frozenset(plan.links[:2] if plan.links else ()),
+        )  # fmt: skip
 
     def _plan(self, path, tree) -> Plan:
         check_leading(self.leading)
@@ -151,7 +157,7 @@ class NanoAOD(Reader):
         require(path, tree, missing, "This is not NanoAOD: name another reader.")
         jets = [name[:-3] for name in sorted(there) if re.match(r"\w*Jet\w*_pt$", name)]
         jets = [
-            name for name in jets if not re.search("^n|Gen|SubJet|T1MET|PFCand|SVs", name) and _vectors(name, there)
+            name for name in jets if not re.search("^n|^_|Gen|SubJet|T1MET|PFCand|SVs", name) and _vectors(name, there)
         ]
         jets.sort(key=lambda name: PROBES.index(name) if name in PROBES else len(PROBES))
         jet, remarks = chosen(path, "jet", self.jet, jets)
@@ -161,9 +167,11 @@ class NanoAOD(Reader):
             if any(found):
                 objects[kind] = next(filter(None, found))
         mets = [name for name in METS if {f"{name}_pt", f"{name}_phi"} <= there.keys()]
-        if self.met and not mets:
+        more = [name[:-3] for name in sorted(there) if re.fullmatch(r"(?!.*Jet|Gen|_)\w*MET\w*_pt", name)]
+        more = [*mets, *(name for name in more if name not in mets and f"{name}_phi" in there)]
+        if self.met and not more:
             raise InputError(f"{path}: there is no missing transverse momentum '{self.met}'. Leave 'met' out.")
-        met, of_met = chosen(path, "met", self.met, mets) if mets else ("", ())
+        met, of_met = chosen(path, "met", self.met, more) if self.met or mets else ("", ())
         met = tuple(there[f"{met}_{x}"] for x in ("pt", "phi")) if met else ()
         vectors, factor = _vectors(jet, there), there.get(f"{jet}_rawFactor", "")
         links, of_links = find_links(there, _vectors, jet) if self.constituents else None, "no constituents."
@@ -187,7 +195,7 @@ class NanoAOD(Reader):
         """Branches of the trigger bits by name."""
         bits = {x: there[x] for x in sorted(there) if any(fnmatchcase(x, pattern) for pattern in self.triggers)}
         with reading(path):
-            bits = {x: name for x, name in bits.items() if tree[name].typename == "bool"}
+            bits = {x: name for x, name in bits.items() if BIT.fullmatch(tree[name].typename)}
         idle = [x for x in self.triggers if x not in BITS and not any(fnmatchcase(bit, x) for bit in bits)]
         if idle:
             raise InputError(

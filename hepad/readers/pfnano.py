@@ -19,7 +19,7 @@ from hepad.errors import InputError
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.event_objects import Branches, Collection, Probes, probes, read, row_damage
 from hepad.readers.jagged import flat, rows_of
-from hepad.rows import WIDTHS, pad
+from hepad.rows import WIDTHS, beyond, pad
 
 # link of a jet, index of its candidate, candidates
 DIALECTS = (("{}PFCands", "pFCandsIdx", "PFCands"), ("{}PFCand", "pfCandIdx", "PFCand"))
@@ -79,12 +79,13 @@ def probe_jets(rows: Probes, jet: Collection, factor: str, found: dict[str, ak.A
     return p
 
 
-def constituents(branches: Branches, links: Links, jet: str, rows: Probes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(R, P, 4) of the linked candidates, and the rows (R,) with a value that cannot be, by branch."""
+def constituents(branches: Branches, links: Links, jet: str, rows: Probes) -> tuple[np.ndarray, dict, np.ndarray]:
+    """(R, P, 4) of the linked candidates, the rows (R,) with a value that cannot be, by branch, and the number (R,) of
+    candidates that found no room."""
     index, place = branches.collection(links[:2], integers=links[:2]).values()
     found = branches.collection(links.branches[2:])
     jets, candidates, n = branches.jagged(jet), found[links.candidates.pt], len(rows.entry)
-    entry, index, place = rows_of(index), flat(index).astype(np.int64), flat(place).astype(np.int64)
+    entry, index, place = rows_of(index), _signed(flat(index)), _signed(flat(place))
     for name, values, table in ((links.jet, index, jets), (links.candidate, place, candidates)):
         if ((values < -1) | (values >= _counts(table)[entry])).any():
             raise InputError(
@@ -102,11 +103,17 @@ def constituents(branches: Branches, links: Links, jet: str, rows: Probes) -> tu
         damaged[name] = row_damage(x, row, n, positive=name in (links.candidates.pt, links.weight))
     p = np.stack([values[name] for name in links.candidates.branches], axis=-1)
     if links.weight:
-        weight = values[links.weight]
-        p[:, [0, 3]] *= weight[:, None]
-        row, p = row[weight > 0], p[weight > 0]
+        p[:, [0, 3]] *= values[links.weight][:, None]
+    row, p = row[p[:, 0] > 0], p[p[:, 0] > 0]  # candidates of weight 0 are no part of the jet
     p[:, 3] = np.maximum(p[:, 3], 0)
-    return pad(row, p, n, WIDTHS["constituents"]), damaged
+    width = WIDTHS["constituents"]
+    return pad(row, p, n, width), damaged, beyond(row, n, width)
+
+
+def _signed(index: np.ndarray) -> np.ndarray:
+    """int64 indices; the largest number of an unsigned kind stands for -1, no object."""
+    none = index.dtype.kind == "u" and index == np.iinfo(index.dtype).max
+    return np.where(none, -1, index.astype(np.int64))
 
 
 def _counts(values) -> np.ndarray:

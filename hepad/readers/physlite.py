@@ -112,17 +112,18 @@ class PHYSLITE(Reader):
     def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
         of_jet = branches.collection(plan.jet.branches)
         rows = probes(of_jet[plan.jet.pt], self.leading, absent=True)
-        columns, damaged = of_events(branches, plan.objects)
+        columns, damaged, cut_off = of_events(branches, plan.objects)
         columns = {name: p * GEV for name, p in columns.items()}
         damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in of_jet.items()}
         number = {x: branches.whole(plan.names[_of_event(x)]) for x in NUMBERS if _of_event(x) in plan.names}
         facts = {fact: number[x] for x, fact in NUMBERS.items() if x in number and fact}
+        damaged |= {plan.names[_of_event(x)]: unsound(values, positive=True) for x, values in number.items()}
         run, channel, block = (number.get(x, 0 * number["eventNumber"]) for x in list(NUMBERS)[:3])
         # simulated samples share run numbers, their channels differ
         columns["event_id"] = event_id(run + (channel << 32), block, number["eventNumber"])
         if (name := plan.names.get(_of_event("averageInteractionsPerCrossing"))) is not None:
-            facts["pileup"] = branches.scalar(name)
-            damaged[name] = unsound(facts["pileup"])
+            facts["pileup"] = branches.count(name)
+            damaged[name] = unsound(branches.scalar(name))
         if (name := plan.names.get("PrimaryVerticesAuxDyn.vertexType")) is not None:
             types = branches.jagged(name)
             facts["n_pv"] = ak.to_numpy(ak.sum((types == 1) | (types == 3), axis=1))
@@ -138,7 +139,8 @@ class PHYSLITE(Reader):
         jet[:, 3] = np.maximum(jet[:, 3], 0)
         columns |= {"jet": jet, "constituents": np.zeros((len(jet), 0, 4), np.float32)}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
-        return Block(columns, start + rows.entry, damaged, facts={x: v[rows.entry] for x, v in facts.items()})
+        facts = {x: values[rows.entry] for x, values in facts.items()}
+        return Block(columns, start + rows.entry, damaged, facts=facts, cut_off=cut_off[rows.entry])
 
     def _met(self, branches: Branches, plan: Plan, columns: dict) -> tuple[np.ndarray, np.ndarray]:
         """(N,) components [GeV] of the missing transverse momentum; NaN where an entry lacks the term."""
@@ -204,8 +206,12 @@ def _of_event(name: str) -> str:
 
 
 def _dotted(there) -> dict[str, str]:
-    """Names as in a TTree, AnalysisJetsAuxDyn.pt, of branches and fields by their names in the file."""
-    return {name.replace(":", "."): name for name in there}
+    """Names as in a TTree, AnalysisJetsAuxDyn.pt, of branches and fields by their names in the file.
+
+    A member may be part of the class of its store: 'EventInfoAux.runNumber', in an RNTuple 'EventInfoAux:.runNumber'.
+    """
+    dotted = {re.sub(r"[:.]+", ".", name): name for name in sorted(there)}
+    return {name.replace("Aux.", "AuxDyn."): x for name, x in dotted.items()} | dotted
 
 
 def _vectors(name: str, there: dict[str, str], mass: float | None = None) -> Collection | None:

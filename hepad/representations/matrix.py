@@ -3,7 +3,7 @@
     x = (jets | b jets | muons | electrons | photons | MET),   each block by falling pT and padded with rows of zeros
 
 The published matrix has 13 jets, 3 each of b jets, μ+, μ-, e+, e- and photons, and a row (MET, 0, 0, 0). Here leptons
-of both charges share a block, readers keep ten jets of an event, and MET has its direction: (px, py, 0, 0). Values are
+of both charges share a block, jets have ten rows, and MET has its direction: (px, py, 0, 0). Values are
 physical, in GeV and radians: detectors standardise each feature over the objects that are there.
 """
 

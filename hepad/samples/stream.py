@@ -4,14 +4,17 @@ Of every row of a file one of these is true, and counted per file in ``meta['cou
 
     refused: bad value in 'X'         NaN, infinity, or a negative energy, pt or count, in a branch that is read;
                                       beyond ``MAX_DAMAGED`` of a file it is the file that is refused
+    refused: what 'X' refers to is not stored      a constituent that lies in a branch that was not written
     refused: no jet                   the event has none of the collection that the probe jet is taken from
     refused: no constituents, pt, abs_eta      the selection
     refused: constituents do not sum  |Σ p_i|_T differs from the jet's own pT by more than ``tolerance``
+    refused: constituents point elsewhere          Σ p_i is off the jet's axis by ΔR of more than 0.4 ``tolerance``
     refused: repetition               the same jet with the same constituents was there before; without constituents,
                                       the same jets in an event of the same number (or the same objects, unnumbered)
     kept
 
-Beside these, 'of negative weight' counts the sound rows with one, which are kept or refused like others.
+Beside these, 'of negative weight' counts the sound rows with one, which are kept or refused like others; 'softest
+objects cut off' and 'softest constituents cut off' count what was beyond the lengths that Events keep.
 
 Rows are identified by the event's numbers where the file has them, otherwise by a hash of their content, and split by a
 hash of that identifier, or as an official split says: independent of the order and the number of files.
@@ -24,7 +27,7 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import Events, of_kind
-from hepad.kinematics import sum_four_vectors
+from hepad.kinematics import delta_r, sum_four_vectors
 from hepad.readers.base import Block, Found, Reader
 from hepad.rows import (
     check_units,
@@ -34,7 +37,7 @@ from hepad.rows import (
     filled,
     nothing_passes,
     select,
-    sum_pt,
+    sum_momenta,
     window,
 )
 from hepad.samples.meta import columns_of, common, merge_meta
@@ -42,6 +45,13 @@ from hepad.samples.meta import columns_of, common, merge_meta
 ROWS = 10_000
 MAX_DAMAGED = 0.01
 TOLERANCE = 0.25
+ANGLE = 0.4  # ΔR of the axes of a jet and of its constituents' sum, times the tolerance
+
+
+REFERS = "refers to objects that are not stored in the file,"
+LEAVE = (
+    "Store the branch that they lie in, or set 'jet' to jets whose constituents are stored, or 'constituents: false'."
+)
 
 
 def stream(
@@ -63,7 +73,8 @@ def stream(
     name: of the sample
     selection: {pt: [low, high], abs_eta: x} in GeV of the probe jet, or 'any'
     split: fractions of train, valid and test, where a file has no official split
-    tolerance: largest relative difference of a jet's pT and that of the sum of its constituents
+    tolerance: largest relative difference of a jet's pT and that of the sum of its constituents; 0.4 times it is the
+        largest ΔR of their directions
     unit_weights: count every event once, whatever its weight
     rows: entries of a file that are in memory together
     part: these are some of the sample's files, of which none needs to pass
@@ -153,8 +164,8 @@ class Sieve:
         """Begin a file; the dict that is returned will hold its counts."""
         self.path, self.reader, self.looked = path, reader, False
         self.counts: dict[str, int] = {"read": 0, "kept": 0}
-        self.damage: dict[str, list[int]] = {}  # branch: [rows, first entry]
-        self.mismatch: list[np.ndarray] = []
+        self.damage: dict[str, tuple[int, int]] = {}  # what is wrong with which branch: rows, first entry
+        self.off: dict[str, list[np.ndarray]] = {"pT": [], "ΔR": []}  # of jets and the sums of their constituents
         return self.counts
 
     def __call__(self, block: Block, meta: dict) -> Events:
@@ -181,9 +192,12 @@ class Sieve:
         for why, passed in select(events, self.selection).items():
             mask = self._refuse(why, mask, passed)
         if "jet" in block.columns and events.constituents.shape[1]:
-            mask = self._refuse("constituents do not sum", mask, self._sums(events, mask))
-        if block.cut_off is not None:
-            self._count("softest objects cut off", block.cut_off[mask].sum())
+            pt, angle = self._sums(events, mask)
+            mask = self._refuse("constituents do not sum", mask, pt <= self.tolerance)
+            mask = self._refuse("constituents point elsewhere", mask, angle <= ANGLE * self.tolerance)
+        for what, number in (("objects", block.cut_off), ("constituents", block.constituents_cut_off)):
+            if number is not None:
+                self._count(f"softest {what} cut off", number[mask].sum())
         events = self._new(taken(events, mask), "event_id" in columns)
         self._count("kept", len(events))
         self.weight_kept += float(events.weight.sum())
@@ -191,19 +205,27 @@ class Sieve:
 
     def finish(self) -> None:
         """InputError if too much of the file was bad."""
-        for branch, (number, first) in self.damage.items():
+        for (branch, refers), (number, first) in self.damage.items():
             if number > MAX_DAMAGED * self.counts["read"]:
-                raise InputError(
-                    f"{self.path}: '{branch}' is not finite, or negative, in {number} of {self.counts['read']} entries"
-                    f", first in entry {first}; up to {MAX_DAMAGED:.0%} are refused and counted. "
-                    f"{self.reader.remedy(branch)}"
+                what, remedy = (
+                    (REFERS, LEAVE) if refers else ("is not finite, or negative,", self.reader.remedy(branch))
                 )
-        off = np.concatenate([*self.mismatch, []])
-        if len(off) and np.median(off) > self.tolerance:
+                raise InputError(
+                    f"{self.path}: '{branch}' {what} in {number} of {self.counts['read']} entries, first in entry "
+                    f"{first}; up to {MAX_DAMAGED:.0%} are refused and counted. {remedy}"
+                )
+        pt, angle = (np.median(np.concatenate(off)) if sum(map(len, off)) else 0.0 for off in self.off.values())
+        if pt > self.tolerance:
             raise InputError(
                 f"{self.path}: the constituents do not sum to their jets: half of the pT sums are off by more than "
-                f"{np.median(off):.0%} (tolerance {self.tolerance:.0%}). Check units, the collections of jets and "
-                "constituents and their weights, or set 'tolerance' in the sample's source."
+                f"{pt:.0%} (tolerance {self.tolerance:.0%}). Check units, the collections of jets and constituents and "
+                "their weights, or set 'tolerance' in the sample's source."
+            )
+        if angle > ANGLE * self.tolerance:
+            raise InputError(
+                f"{self.path}: the constituents point elsewhere than their jets: half of the sums are off by more than "
+                f"{angle:.2f} in ΔR ({ANGLE} times the tolerance is {ANGLE * self.tolerance:.2g}). Check η and φ of "
+                "jets and constituents, or set 'tolerance' in the sample's source."
             )
 
     def _count(self, why: str, number: int) -> None:
@@ -217,9 +239,11 @@ class Sieve:
         mask = np.ones(len(block.entry), bool)
         for branch, bad in block.damaged.items():
             if bad.any():
-                number, first = self.damage.get(branch, (0, block.entry[np.argmax(bad)]))
-                self.damage[branch] = (number + int(bad.sum()), first)
-                mask = self._refuse(f"bad value in '{branch}'", mask, ~bad)
+                refers = branch in block.references
+                number, first = self.damage.get((branch, refers), (0, block.entry[np.argmax(bad)]))
+                self.damage[branch, refers] = (number + int(bad.sum()), first)
+                why = f"what '{branch}' refers to is not stored" if refers else f"bad value in '{branch}'"
+                mask = self._refuse(why, mask, ~bad)
         return mask
 
     def _weights(self, columns: dict, mask: np.ndarray) -> None:
@@ -236,12 +260,16 @@ class Sieve:
             for name, kinds in self.kinds.items()
         }
 
-    def _sums(self, events: Events, mask: np.ndarray) -> np.ndarray:
+    def _sums(self, events: Events, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) relative differences of the pT, and ΔR, of jets and the sums of their constituents."""
         with np.errstate(all="ignore"):
-            off = np.abs(sum_pt(events.constituents) / events.jet[:, 0] - 1)
-        if sum(map(len, self.mismatch)) < 10 * ROWS:
-            self.mismatch.append(off[mask])
-        return off <= self.tolerance
+            px, py, pz = sum_momenta(events.constituents)
+            pt, (jet_pt, eta, phi, _) = np.hypot(px, py), events.jet.T
+            off = np.abs(pt / jet_pt - 1), delta_r(np.arcsinh(pz / pt), np.arctan2(py, px), eta, phi)
+        for kept, of_rows in zip(self.off.values(), off, strict=True):
+            if sum(map(len, kept)) < 10 * ROWS:
+                kept.append(of_rows[mask])
+        return off
 
     def _new(self, events: Events, numbered: bool) -> Events:
         """The events that were not there before."""

@@ -24,8 +24,7 @@ calorimeter in a field of 3.8 T; others are not bent.
 
 import numpy as np
 
-from hepad.rows import WIDTHS, pad
-from hepad.simulation.reconstruction import cluster
+from hepad.simulation.reconstruction import cluster, kept
 from hepad.simulation.response import (
     CHARGED_HADRON,
     MUON,
@@ -106,7 +105,7 @@ def _settings(regions: tuple[Region, ...]) -> np.ndarray:
 
 
 def _jets(total: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """(n, 10, 4) subtracted jets; the mass is scaled with pT."""
+    """(n, K, 4) subtracted jets; the mass is scaled with pT."""
     n = len(total)
     event, i_eta, i_phi = np.nonzero(total)
     e_t = total[event, i_eta, i_phi]
@@ -114,10 +113,10 @@ def _jets(total: np.ndarray, rho: np.ndarray) -> np.ndarray:
     kind = np.full(len(event), CHARGED_HADRON, np.int32)
     jets = cluster(Particles(event, kind, np.zeros(len(event), bool), p), n, RADIUS)
     left = jets.p[:, 0] - rho[jets.event] * np.pi * RADIUS**2
-    kept = left > JET_MIN_PT
-    scaled = jets.p[kept]
-    scaled[:, [0, 3]] *= (left[kept] / scaled[:, 0])[:, None]
-    return pad(jets.event[kept], scaled, n, WIDTHS["jets"])
+    hard = left > JET_MIN_PT
+    scaled = jets.p[hard]
+    scaled[:, [0, 3]] *= (left[hard] / scaled[:, 0])[:, None]
+    return kept("jets", jets.event[hard], scaled, n)
 
 
 def _window(grid: np.ndarray, half: int) -> np.ndarray:
@@ -128,7 +127,7 @@ def _window(grid: np.ndarray, half: int) -> np.ndarray:
 
 
 def _egammas(ecal: np.ndarray, hcal: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """(n, 4, 4) e/γ."""
+    """(n, K, 4) e/γ."""
     n = len(ecal)
     central = np.abs(ETA) < EGAMMA_MAX_ETA
     pt = _window(ecal, 1)
@@ -148,14 +147,14 @@ def _egammas(ecal: np.ndarray, hcal: np.ndarray, rho: np.ndarray) -> np.ndarray:
     maximum = near_e.reshape(len(own), 49)[:, inner.ravel()].argmax(axis=1) == 4
     good = maximum & (h < MAX_H_OVER_E * own) & (isolation < MAX_ISOLATION * own)
     p = np.stack([own, ETA[i_eta], PHI[i_phi], np.zeros_like(own)], axis=-1)[good]
-    return pad(event[good], p, n, WIDTHS["photons"])
+    return kept("photons", event[good], p, n)
 
 
 def _muons(particles: Particles, n: int, rng) -> np.ndarray:
-    """(n, 4, 4) muons."""
+    """(n, K, 4) muons."""
     muons = particles.take(particles.kind == MUON)
     p = muons.p.copy()
     p[:, 0] *= lognormal(np.full(len(p), MUON_RESOLUTION), rng)
     found = rng.random(len(p)) < MUON_EFFICIENCY
     found &= (p[:, 0] > MUON_MIN_PT) & (np.abs(p[:, 1]) < MUON_MAX_ETA)
-    return pad(muons.event[found], p[found], n, WIDTHS["muons"])
+    return kept("muons", muons.event[found], p[found], n)
