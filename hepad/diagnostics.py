@@ -28,9 +28,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaincc, ndtri
 
+from hepad.binned import BinnedEfficiency, efficiency_against
 from hepad.efficiency import LEVEL
 from hepad.errors import InputError
-from hepad.evaluation import BinnedEfficiency, efficiency_against, spearman, threshold_at
+from hepad.evaluation import spearman, threshold_at
 from hepad.events import Events
 from hepad.scored import Rows, joined
 

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import binomtest, norm, spearmanr
 from sklearn.metrics import roc_auc_score
 
+from hepad import binned
 from hepad import evaluation as ev
 from hepad.efficiency import LEVEL, MIN_COUNT, tail
 from hepad.errors import InputError
@@ -314,19 +315,19 @@ def test_bad_scores_are_refused_by_name():
 def test_efficiency_in_bins():
     rng = np.random.default_rng(6)
     score, pt = rng.random(5000), rng.uniform(500, 700, 5000)
-    binned = ev.efficiency_against(score, 0.9, pt, [550, 600, 650, 800, 900])
-    assert binned.total.sum() == np.sum(pt >= 550)
+    found = binned.efficiency_against(score, 0.9, pt, [550, 600, 650, 800, 900])
+    assert found.total.sum() == np.sum(pt >= 550)
     inside = (pt >= 600) & (pt < 650)
-    assert binned.passed[1] == np.sum(inside & (score > 0.9))
-    low, high = ev.clopper_pearson(binned.passed[1], binned.total[1])
-    assert (binned.low[1], binned.high[1]) == (low, high)
-    assert binned.value[1] == pytest.approx(0.1, abs=0.04)
-    assert np.isnan(binned.value[3])
-    assert (binned.low[3], binned.high[3]) == (0, 1)
+    assert found.passed[1] == np.sum(inside & (score > 0.9))
+    low, high = ev.clopper_pearson(found.passed[1], found.total[1])
+    assert (found.low[1], found.high[1]) == (low, high)
+    assert found.value[1] == pytest.approx(0.1, abs=0.04)
+    assert np.isnan(found.value[3])
+    assert (found.low[3], found.high[3]) == (0, 1)
     with pytest.raises(InputError, match="rising edges"):
-        ev.efficiency_against(score, 0.9, pt, [600, 550])
+        binned.efficiency_against(score, 0.9, pt, [600, 550])
     with pytest.raises(InputError, match="finite"):
-        ev.efficiency_against(score, 0.9, np.full(5000, np.nan), [0, 1])
+        binned.efficiency_against(score, 0.9, np.full(5000, np.nan), [0, 1])
 
 
 def test_efficiency_against_jet_shares_bins():
@@ -334,7 +335,7 @@ def test_efficiency_against_jet_shares_bins():
     jets = {n: np.column_stack([rng.uniform(550, 650, 900), *rng.normal(0, 1, (2, 900)), rng.exponential(scale, 900)])
             for n, scale in (("QCD", 40), ("top", 80))}  # fmt: skip
     score = {name: jet[:, 3] for name, jet in jets.items()}
-    result = ev.efficiency_against_jet({name: (score[name], jets[name]) for name in jets}, 60.0)
+    result = binned.efficiency_against_jet({name: (score[name], jets[name]) for name in jets}, 60.0)
     for of_samples in result.values():
         assert np.all(of_samples["QCD"].edges == of_samples["top"].edges)
         assert all(binned.total.sum() > 0.97 * 900 for binned in of_samples.values())

@@ -9,8 +9,9 @@ from matplotlib.colors import LogNorm
 
 from hepad import figures
 from hepad.bands import band
+from hepad.binned import efficiency_against
 from hepad.errors import InputError
-from hepad.evaluation import efficiency_against, evaluate, threshold_at
+from hepad.evaluation import evaluate, threshold_at
 from hepad.figures.panels import panels
 from hepad.style import CYCLE, EXPERIMENTS, UNRESOLVED, label, palette, save, settings, style
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepad.evaluation import BinnedEfficiency
+from hepad.binned import BinnedEfficiency
 from hepad.figures.panels import panels
 from hepad.style import label, palette
 

@@ -1,7 +1,7 @@
 """Score histograms, and efficiency against jet pT and mass, for every detector of a task."""
 
+from hepad.binned import efficiency_against_jet
 from hepad.errors import told_plainly
-from hepad.evaluation import efficiency_against_jet
 from hepad.features import read_scores
 from hepad.figures import efficiency_against_variable, score_histograms
 from hepad.scored import LOOK
