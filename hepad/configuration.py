@@ -18,6 +18,7 @@ from hepad.errors import InputError, choose
 from hepad.events import SPLITS
 from hepad.io import refuse_foreign_address
 from hepad.plain_yaml import refuse_duplicate_keys
+from hepad.simulation import cards
 
 # what a class raises on an argument that is missing or of the wrong kind
 UNSUITABLE = (TypeError, ValueError, RuntimeError)
@@ -132,14 +133,6 @@ def used_samples(config: dict) -> list[str]:
     return sorted({name for task in config["tasks"].values() for name in (task["background"], *task["signals"])})
 
 
-def find_card(card: str, root: str | Path) -> Path:
-    """A generator card, looked for where the run is, then in the repository ``root``."""
-    for path in (Path(card), Path(root) / card):
-        if path.is_file():
-            return path
-    raise InputError(f"card '{card}' is neither in the run's directory nor in {root}. Check the path.")
-
-
 def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     """A quick look at the card, or at the files, trees, tables and branches, of every sample that a task uses.
 
@@ -154,7 +147,7 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
             continue
         with _at(f"samples.{name}"):
             if "card" in source:
-                find_card(source["card"], root)
+                cards.find(source["card"], root)
                 continue
             looks = samples.check_files(source)
         if not all(found.official_split for found in looks.values()):

@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from hepad import configuration, errors, parts, plan
+from hepad.simulation import cards
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
@@ -43,10 +44,6 @@ def source_of(sample):
     return config["samples"][sample]["source"]
 
 
-def card_of(sample):
-    return configuration.find_card(source_of(sample)["card"], workflow.basedir)
-
-
 @functools.cache
 def parts_of(sample):
     """The files of a sample, generated or the user's, in groups: each is read, represented and scored by one job."""
@@ -72,20 +69,15 @@ def in_parts(pattern, sample, **names):
 
 def generation_of(sample):
     """The settings of a source that concern its generation."""
-    keys = ("jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
-    source = {key: source_of(sample)[key] for key in keys}
-    if source["pileup"]:
-        source["pileup"] = source["pileup"] | {"card": str(pileup_card_of(sample))}
-    return source
-
-
-def pileup_card_of(sample):
-    return configuration.find_card(source_of(sample)["pileup"]["card"], workflow.basedir)
+    keys = ("card", "jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
+    return {key: source_of(sample)[key] for key in keys}
 
 
 def cards_of(sample):
-    """The cards that a sample is generated from, that of its pile-up included."""
-    return [card_of(sample)] + ([pileup_card_of(sample)] if source_of(sample)["pileup"] else [])
+    """Digests of the cards that a sample is generated from, that of its pile-up included."""
+    named = [part["card"] for part in (source_of(sample), source_of(sample)["pileup"]) if part]
+    with errors.told_plainly():
+        return [cards.digest(cards.find(card, workflow.basedir)) for card in named]
 
 
 def reading_of(sample):
@@ -178,12 +170,13 @@ def image_models_of_task(wildcards):
     return first_models_of(wildcards.task, image_detectors_of(wildcards.task))
 
 
-def detector_code(wildcards):
-    return PLAN["detectors"][wildcards.detector]["code"]
+def code_of(script, detectors=(), representations=()):
+    """Digests of what a job runs: its script, and the classes of detectors and representations that it makes.
 
-
-def representation_code(wildcards):
-    return PLAN["representations"][wildcards.representation]["code"]
+    An edit there makes what the job made anew, wherever the files are and whenever they were written.
+    """
+    named = [PLAN["detectors"][name] for name in detectors] + [PLAN["representations"][name] for name in representations]
+    return sorted({PLAN["scripts"][script], *(found["code"] for found in named)})
 
 
 def groups():
