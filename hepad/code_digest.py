@@ -141,8 +141,8 @@ def _file(module: str) -> Path | None:
 
 
 def _place(path: Path) -> str:
-    """Where a file is in the package; of a script its name."""
-    return str(path.relative_to(PACKAGE)) if path.is_relative_to(PACKAGE) else path.name
+    """Where a file is in the package, hepad/... ; of a script its name."""
+    return str(path.relative_to(PACKAGE.parent)) if path.is_relative_to(PACKAGE) else path.name
 
 
 @functools.cache
