@@ -99,12 +99,12 @@ def _used(path: Path, number: int) -> set[Unit]:
 
 def _names(node: ast.stmt) -> tuple[set[str], dict[str, set[str]]]:
     """The names in a statement that stand alone, and of the others the attributes that are asked for."""
-    bare, attributes = set(), {}
-    inside = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute)}
-    for part in ast.walk(node):
+    bare, attributes, inside = set(), {}, set()
+    for part in ast.walk(node):  # what holds a name comes before it
         if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
             attributes.setdefault(part.value.id, set()).add(part.attr)
-        elif isinstance(part, ast.Name) and id(part) not in inside:
+            inside.add(part.value)
+        elif isinstance(part, ast.Name) and part not in inside:
             bare.add(part.id)
     return bare, attributes
 

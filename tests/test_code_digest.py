@@ -25,6 +25,11 @@ def digests(clone: Path) -> dict[str, str]:
     return {name: module.digest(path) for name, path in (scripts | classes).items()}
 
 
+@pytest.fixture(scope="module")
+def before():
+    return digests(ROOT)
+
+
 @pytest.fixture
 def clone(tmp_path):
     for folder in ("hepad", "workflow"):
@@ -44,8 +49,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_neither_place_nor_time_counts(clone, tmp_path):
-    before = digests(clone)
+def test_neither_place_nor_time_counts(clone, before, tmp_path):
     assert set(before) > SCRIPTS
     for path in clone.rglob("*.py"):
         os.utime(path, (1, 1))
@@ -66,15 +70,13 @@ def test_the_order_of_sets_does_not_count():
     assert len(found) == 1
 
 
-def test_comments_docstrings_and_layout_do_not_count(clone):
-    before = digests(clone)
+def test_comments_docstrings_and_layout_do_not_count(clone, before):
     for path in clone.rglob("*.py"):
         path.write_text("# a comment\n\n" + path.read_text().replace('    """', '    """Said otherwise. ', 1))
     assert not changed(clone, before)
 
 
-def test_an_edit_of_a_chain_concerns_the_energy_trainings(clone):
-    before = digests(clone)
+def test_an_edit_of_a_chain_concerns_the_energy_trainings(clone, before):
     edit(clone / "hepad/sampling.py", "    def __post_init__(self)", "    more = 1\n\n    def __post_init__(self)")
     of_detectors = {f"detectors/{name}" for name in ("nae", "mpdr", "scalar")}
     assert changed(clone, before) - SCRIPTS == of_detectors
@@ -93,8 +95,7 @@ def test_an_edit_of_a_chain_concerns_the_energy_trainings(clone):
         ("readers/nanoaod.py", set()),
     ],
 )
-def test_an_edit_concerns_those_who_need_it(clone, file, detectors):
-    before = digests(clone)
+def test_an_edit_concerns_those_who_need_it(clone, before, file, detectors):
     path = clone / "hepad" / file
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -109,8 +110,7 @@ def test_an_edit_concerns_those_who_need_it(clone, file, detectors):
         assert found == {"read"}
 
 
-def test_a_new_class_beside_the_others_concerns_none_of_them(clone):
-    before = digests(clone)
+def test_a_new_class_beside_the_others_concerns_none_of_them(clone, before):
     new = clone / "hepad/detectors/new.py"
     new.write_text("from hepad.detectors.autoencoder import AE\n\n\nclass New(AE):\n    pass\n")
     registry = clone / "hepad/detectors/__init__.py"

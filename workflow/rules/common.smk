@@ -27,7 +27,7 @@ TASKS = config["tasks"]
 SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
 BELIEFS = ("beliefs", "negatives", "paths")
 CHECKS = ("data_quality", "diagnostics")
-FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf", "data_quality.pdf", "diagnostics.pdf")
+FIGURES = ("auc.pdf", "scores", "efficiency_against", "inputs.pdf", "data_quality.pdf", "diagnostics.pdf")
 
 
 wildcard_constraints:
@@ -131,11 +131,9 @@ def seed_of(task):
     return TASKS[task]["seeds"][0]
 
 
-def histories_of_task(wildcards):
-    """Of the detectors of a task that are trained step by step."""
-    task = TASKS[wildcards.task]
-    trained = [d for d in task["detectors"] if groups()[d] == "detector"]
-    return first_models_of(wildcards.task, trained, "json")
+def trained_detectors_of(task):
+    """Detectors of a task that are trained step by step."""
+    return [name for name in TASKS[task]["detectors"] if groups()[name] == "detector"]
 
 
 def image_detectors_of(task):
@@ -230,7 +228,7 @@ def evaluations_with_swapped(task):
 
 def contaminations_of(task):
     """Of the fast detectors of a task, if the configuration asks for it."""
-    fast = [d for d in TASKS[task]["detectors"] if groups()[d] == "detector" and d not in energy_detectors_of(task)]
+    fast = [name for name in trained_detectors_of(task) if name not in energy_detectors_of(task)]
     wanted = fast if config["evaluation"]["contamination"] else []
     return expand("results/contamination/{task}/{detector}.json", task=task, detector=wanted)
 
@@ -251,6 +249,8 @@ def figures():
         paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
         if any(PLAN["representations"][r]["needs_constituents"] for r in representations_of(task)):
             paths.append(f"results/figures/{task}/images.pdf")
+        if trained_detectors_of(task):
+            paths.append(f"results/figures/{task}/training")
         if image_detectors_of(task):
             paths.append(f"results/figures/{task}/reconstructions")
         if energy_detectors_of(task):

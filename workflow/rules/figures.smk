@@ -90,7 +90,7 @@ rule plot_scores:
 
 rule plot_training:
     input:
-        histories_of_task,
+        lambda w: first_models_of(w.task, trained_detectors_of(w.task), "json"),
     output:
         report(
             directory("results/figures/{task}/training"),
