@@ -96,10 +96,23 @@ def _detector(entry: dict) -> dict:
 def _representation(entry: dict) -> dict:
     from hepad import representations
 
+    built = representations.build(entry)
     return {
-        "needs_constituents": representations.build(entry).needs_constituents,
+        "needs_constituents": built.needs_constituents,
+        "image": _image(built),
         "code": _code_of(entry, representations.REPRESENTATIONS),
     }
+
+
+def _image(representation) -> dict | None:
+    """Pixels, window and power of the one image in a representation; None if there is none, or several."""
+    from hepad.representations import JetImage, Joined
+
+    if isinstance(representation, JetImage):
+        return {key: getattr(representation, key) for key in ("size", "eta_range", "phi_range", "power")}
+    parts = representation.parts if isinstance(representation, Joined) else ()
+    images = [image for image in map(_image, parts) if image]
+    return images[0] if len(images) == 1 else None
 
 
 def _code_of(entry: dict, registry: dict[str, type]) -> str:

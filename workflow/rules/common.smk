@@ -164,6 +164,18 @@ def image_representations_of(task):
     return list(dict.fromkeys(representation_of(d) for d in image_detectors_of(task)))
 
 
+def image_of(task):
+    """The image that a task's detectors see, the first of several; none if they see no image."""
+    found = (PLAN["representations"][name]["image"] for name in representations_of(task))
+    return next(filter(None, found), {})
+
+
+def half_widths_of(detectors):
+    """Detector -> Δη and Δφ of the image that it sees, half its width and height; none where it sees no image."""
+    images = {name: PLAN["representations"][representation_of(name)]["image"] for name in detectors}
+    return {name: (image["eta_range"], image["phi_range"]) for name, image in images.items() if image}
+
+
 def image_models_of_task(wildcards):
     return first_models_of(wildcards.task, image_detectors_of(wildcards.task))
 

@@ -127,6 +127,7 @@ rule plot_images:
         ),
     params:
         code=code_of("plot_images"),
+        image=lambda w: image_of(w.task),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -158,6 +159,7 @@ rule plot_reconstructions:
         ),
     params:
         code=lambda w: code_of("plot_reconstructions", image_detectors_of(w.task)),
+        half_widths=lambda w: half_widths_of(image_detectors_of(w.task)),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -235,6 +237,7 @@ rule plot_beliefs:
         ),
     params:
         code=lambda w: code_of("plot_beliefs", energy_detectors_of(w.task)),
+        half_widths=lambda w: half_widths_of(energy_detectors_of(w.task)),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -268,6 +271,7 @@ rule plot_generated:
         ),
     params:
         code=lambda w: code_of("plot_generated", generating_detectors_of(w.task)),
+        half_widths=lambda w: half_widths_of(generating_detectors_of(w.task)),
         style=config["style"],
         background=lambda w: TASKS[w.task]["background"],
         labels=labels(),
