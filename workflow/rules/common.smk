@@ -4,7 +4,7 @@ import functools
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration, errors, parts, plan
+from hepad import configuration, errors, parts, plain_yaml, plan
 from hepad.simulation import cards
 
 
@@ -15,6 +15,7 @@ with errors.told_plainly():
     if PLAN is None:
         for path in workflow.configfiles:
             configuration.refuse_duplicate_keys(path)
+            config.update(plain_yaml.with_numbers(config, plain_yaml.load(path)))
         try:
             validate(config, "../schemas/config.schema.yaml")
         except WorkflowError as error:
