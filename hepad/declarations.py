@@ -23,6 +23,7 @@ from hepad.simulation import cards
 UNKNOWN = {"cross_section_pb": 1.0, "acceptance": 1.0}
 KINDS = {"zero_bias": rate.zero_bias, "cross_section": rate.cross_section}
 SAME_ENERGY = 1e-3
+USUAL_KHZ = [0.15, 0.3, 1, 3, 10]  # of the schema: nobody asked for them
 
 
 def check(config: dict) -> None:
@@ -135,12 +136,12 @@ def _scale(name: str, entry: dict, meta: dict) -> rate.Scale | None:
         raise InputError(str(error) if str(error).startswith("samples.") else f"samples.{name}.{error}") from None
 
 
-def _check_budgets(name: str, entry: dict, facts: dict, budgets_khz: Iterable[float]) -> None:
+def _check_budgets(name: str, entry: dict, facts: dict, budgets_khz: list[float]) -> None:
     meta = facts["meta"] | (UNKNOWN if facts["generated"] else {})
     if (scale := _scale(name, entry, meta)) is None:
         return
     known = scale.kind == "zero_bias" or not facts["generated"] or set(UNKNOWN) <= set(entry["rate"])
-    whole = min(scale.hz, scale.crossing_hz) if known else scale.crossing_hz
+    whole = min(scale.hz, scale.crossing_hz) if known and budgets_khz != USUAL_KHZ else scale.crossing_hz
     for budget in budgets_khz:
         if 1000 * budget > whole:
             what = f"all of '{name}'" if whole < scale.crossing_hz else "all bunch crossings"
@@ -179,8 +180,9 @@ def _check_bits(name: str, entry: dict, facts: dict[str, dict | None]) -> None:
 def _refuse_unmatched(where: str, pattern: str, names: list[str], what: str) -> None:
     if any(fnmatchcase(name, pattern) for name in names):
         return
-    close = difflib.get_close_matches(pattern, names, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
+    lower = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(pattern.lower(), lower, n=1)
+    hint = f" Did you mean '{lower[close[0]]}'?" if close else ""
     some = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" or "none; see 'triggers' in docs/readers.md"
     raise InputError(f"{where}: '{pattern}' matches none of {what}.{hint} There are {len(names)}: {some}.")
 
