@@ -125,3 +125,4 @@ def _frame(figure: Figure, axes: np.ndarray) -> None:
         ax.minorticks_off()
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            axis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "−"))
