@@ -76,7 +76,8 @@ class Clone:
         self.folder = folder
         for name in ("hepad", "workflow", "config", "profiles"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "Snakefile", folder)
+        for name in ("Snakefile", "environment.yml"):
+            shutil.copy(ROOT / name, folder)
 
     def snakemake(self, *arguments) -> str:
         command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", "../config.yaml"]

@@ -8,6 +8,7 @@ rule rates:
         ),
         events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
         models=lambda w: models_of(w.task),
+        menu=lambda w: (config["samples"][TASKS[w.task]["background"]].get("menu") or {}).get("table", []),
     output:
         "results/rates/{task}.json",
     log:
