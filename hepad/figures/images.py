@@ -123,6 +123,7 @@ def _frame(figure: Figure, axes: np.ndarray) -> None:
     figure.supylabel(r"$\Delta\phi$ after centring and rotation", fontsize=10)
     for ax in axes.flat:
         ax.minorticks_off()
+        ax.tick_params(labelsize=8)  # a narrow window has room for no more
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             axis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "−"))
