@@ -23,7 +23,7 @@ Loader.add_implicit_resolver(
 
 def load(path: str | Path) -> dict:
     """A configuration file that :func:`refuse_duplicate_keys` has passed."""
-    return yaml.load(Path(path).read_text(), Loader=Loader)
+    return Loader(Path(path).read_text()).get_single_data()
 
 
 def with_numbers(config, read):

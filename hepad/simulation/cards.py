@@ -18,6 +18,12 @@ def find(card: str, root: str | Path) -> Path:
     raise InputError(f"card '{card}' is neither in the run's directory nor in {root}. Check the path.")
 
 
+def located(source: dict, root: str | Path) -> dict:
+    """A sample's source with the paths of its cards in the place of their names."""
+    pileup = source["pileup"] and {**source["pileup"], "card": str(find(source["pileup"]["card"], root))}
+    return {**source, "card": str(find(source["card"], root)), "pileup": pileup}
+
+
 def digest(path: str | Path) -> str:
     """SHA-256 of a card, 16 hexadecimal digits: the same wherever it lies."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]

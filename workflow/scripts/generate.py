@@ -9,22 +9,16 @@ from hepad.samples import write_root
 from hepad.simulation import cards, pythia
 
 with told_plainly(snakemake.log[0]):
-    source, chunk = dict(snakemake.params.source), int(snakemake.wildcards.chunk)
-    total, chunks, seed = source.pop("jets"), source.pop("chunks"), source.pop("seed")
-    root = Path(snakemake.scriptdir).parents[1]
-    card = cards.find(source.pop("card"), root)
-    if source["pileup"]:
-        source["pileup"] = source["pileup"] | {"card": str(cards.find(source["pileup"]["card"], root))}
-    jets = shares(total, chunks)[chunk]
+    source = cards.located(snakemake.params.source, Path(snakemake.scriptdir).parents[1])
+    chunk, chunks, seed = int(snakemake.wildcards.chunk), source.pop("chunks"), source.pop("seed")
+    source["jets"] = shares(source["jets"], chunks)[chunk]
     progress = Progress(f"{snakemake.wildcards.sample} {chunk}", snakemake.log[0])
-    with progress.stage("generate", jets, "jets") as stage:
+    with progress.stage("generate", source["jets"], "jets") as stage:
         events = pythia.generate(
-            card,
-            jets,
+            **source,
             seed=1000 * seed + chunk,
             selection=snakemake.params.selection,
             first_event_id=chunk * 10**10,
             progress=stage.reach,
-            **source,
         )
     write_root(events, snakemake.output[0])
