@@ -1,10 +1,11 @@
 """The user's files before any job: a first read of each sample, and how many entries each file has.
 
-A stamp, ``results/admitted/<sample>.json``, spares what was seen before: it holds while the files' sizes and times and
-the configuration are the same.
+A stamp, ``results/admitted/<sample>.json``, spares what was seen before: it holds while the files' sizes and times,
+those of the menus' tables, and the configuration are the same.
 """
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from hepad import configuration, io, samples
@@ -14,9 +15,7 @@ FOLDER = Path("results/admitted")
 
 def facts_of(source: dict) -> dict[str, list[int] | None]:
     """{path: [size, time of last change]} of a source's files, None for those that are read over the network."""
-    paths = samples.find_files(source["files"])
-    stats = {path: None if "://" in path else Path(path).stat() for path in paths}
-    return {path: found and [found.st_size, found.st_mtime_ns] for path, found in stats.items()}
+    return _stats(samples.find_files(source["files"]))
 
 
 def known_entries(config: dict) -> dict[str, dict[str, int]]:
@@ -53,4 +52,11 @@ def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dic
 
 
 def _stamp(config: dict, name: str, entries: dict[str, int] | None) -> dict:
-    return {"files": facts_of(config["samples"][name]["source"]), "configuration": config, "entries": entries}
+    tables = {(entry.get("menu") or {}).get("table") for entry in config["samples"].values()}
+    facts = facts_of(config["samples"][name]["source"]) | _stats(filter(None, tables))
+    return {"files": facts, "configuration": config, "entries": entries}
+
+
+def _stats(paths: Iterable[str]) -> dict[str, list[int] | None]:
+    stats = {path: None if "://" in path else Path(path).stat() for path in paths}
+    return {path: found and [found.st_size, found.st_mtime_ns] for path, found in stats.items()}

@@ -20,7 +20,7 @@ def refuse_misfits(cls: Callable, values: Mapping[str, Any], where: str = "") ->
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
             here = f"{where}: {name}" if where else name
-            raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{_hint(value)}")
+            raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{hint(value)}")
 
 
 def _fits(value, hint) -> bool:
@@ -56,13 +56,14 @@ def _named(hint) -> str:
     return name if origin is bool or origin is str else f"a {name}"
 
 
-def _hint(value) -> str:
+def hint(value) -> str:
     """What may have happened, in YAML."""
     if isinstance(value, float) and value.is_integer():
         return f" Write {value:.0f}."
     if isinstance(value, str) and _is_number(value):
-        with_point = value.lower().replace("e", ".0e")
-        remedy = f"write {with_point}" if with_point != value.lower() and "." not in value else "leave the quotes out"
+        base, exponent, power = value.lower().partition("e")
+        written = f"{base if '.' in base else base + '.0'}e{power if power[:1] in '+-' else '+' + power}"
+        remedy = f"write {written}" if exponent and written != value.lower() else "leave the quotes out"
         return f" It is text to YAML; {remedy}."
     return ""
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import yaml
 
 from hepad import naming
+from hepad.annotations import hint
 from hepad.errors import InputError, choose
 from hepad.events import SPLITS
 from hepad.io import refuse_foreign_address
-from hepad.plain_yaml import refuse_duplicate_keys
+from hepad.plain_yaml import load, refuse_duplicate_keys
+from hepad.simulation import cards
 
 # what a class raises on an argument that is missing or of the wrong kind
 UNSUITABLE = (TypeError, ValueError, RuntimeError)
@@ -39,7 +40,7 @@ def read_configuration(path: str | Path) -> dict:
     from hepad import sweeps
 
     refuse_duplicate_keys(path)
-    config = yaml.safe_load(Path(path).read_text())
+    config = load(path)
     missing = [key for key in ("samples", "representations", "detectors", "tasks") if key not in config]
     if missing:
         raise InputError(f"{path}: {', '.join(missing)} missing. Give the configuration of the run.")
@@ -57,7 +58,7 @@ def refuse(error) -> NoReturn:
         raise InputError(
             f"{where}: exactly one alternative must be given{meaning}; it has: {', '.join(error.instance)}."
         )
-    raise InputError(f"{where}: {error.message[:200]}{meaning}.")
+    raise InputError(f"{where}: {error.message[:200]}{meaning}.{hint(error.instance)}")
 
 
 def trainings(config: dict, task: str, names: list[str] | None = None) -> list[tuple[str, int]]:
@@ -87,7 +88,7 @@ def _at(where: str, *also: type[Exception]):
 
 def check(config: dict) -> None:
     """Raise InputError unless every name, class, argument and phase space in ``config`` fits the others."""
-    from hepad import detectors, representations
+    from hepad import declarations, detectors, representations
 
     naming.check_names(config)
     naming.check_labels(config)
@@ -112,6 +113,7 @@ def check(config: dict) -> None:
     for name in used_samples(config):
         if "card" in config["samples"][name]["source"]:  # files may come with a split of their own
             _check_split(config, name)
+    declarations.check(config)
 
 
 def _whole_numbers(config: dict) -> Iterator[tuple[str, object]]:
@@ -133,29 +135,22 @@ def used_samples(config: dict) -> list[str]:
     return sorted({name for task in config["tasks"].values() for name in (task["background"], *task["signals"])})
 
 
-def find_card(card: str, root: str | Path) -> Path:
-    """A generator card, looked for where the run is, then in the repository ``root``."""
-    for path in (Path(card), Path(root) / card):
-        if path.is_file():
-            return path
-    raise InputError(f"card '{card}' is neither in the run's directory nor in {root}. Check the path.")
-
-
 def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
     """A quick look at the card, or at the files, of every sample that a task uses; all that a dry run can tell of them.
 
     Samples whose entries are ``known`` are not looked at again. Returns sample -> {path: entries} of those with files.
     """
-    from hepad import samples
+    from hepad import declarations, samples
 
-    entries = dict(known)
+    entries, found = dict(known), {}
     for name in used_samples(config):
         source = config["samples"][name]["source"]
         if name in known:
             continue
         with _at(f"samples.{name}"):
             if "card" in source:
-                find_card(source["card"], root)
+                for part in filter(None, (source, source["pileup"])):
+                    cards.find(part["card"], root)
                 continue
             looks = samples.check_files(source, name)
             for path in looks:
@@ -163,11 +158,13 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
                     raise InputError(
                         f"{path}: to Snakemake braces are wildcards. Rename the file, or make a link to it."
                     )
-            present = frozenset.intersection(*(found.present for found in looks.values()))
+            present = frozenset.intersection(*(look.present for look in looks.values()))
             _refuse_missing(config, name, {"name": name, "present": present})
-        if not all(found.official_split for found in looks.values()):
+        if not all(look.official_split for look in looks.values()):
             _check_split(config, name)
-        entries[name] = {path: found.entries for path, found in looks.items()}
+        entries[name] = {path: look.entries for path, look in looks.items()}
+        found[name] = list(looks.values())
+    declarations.check_samples(config, root, found)
     return entries
 
 

@@ -1,5 +1,6 @@
-"""YAML files that are data and nothing else: what to refuse before one is loaded."""
+"""YAML files that are data and nothing else: what to refuse before one is loaded, and numbers as YAML 1.2 has them."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,29 @@ from hepad.errors import InputError
 # levels, and entries with aliases written out
 DEEPEST, MOST = 30, 100_000
 TEMPLATE = "__use_yte__"
+
+
+class Loader(yaml.SafeLoader):
+    """Reads 2e34 and 1e-4 as numbers, as YAML 1.2 and JSON do; to YAML 1.1, and so to Snakemake, they are text."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+
+
+def load(path: str | Path) -> dict:
+    """A configuration file that :func:`refuse_duplicate_keys` has passed."""
+    return Loader(Path(path).read_text()).get_single_data()
+
+
+def with_numbers(config, read):
+    """``config`` of Snakemake, with the numbers that it took for text as they are in ``read``, of :func:`load`."""
+    if isinstance(config, dict) and isinstance(read, dict):
+        return {key: with_numbers(value, read.get(key)) for key, value in config.items()}
+    if isinstance(config, list) and isinstance(read, list) and len(config) == len(read):
+        return [with_numbers(*pair) for pair in zip(config, read, strict=True)]
+    return read if isinstance(config, str) and isinstance(read, float) else config
 
 
 def refuse_duplicate_keys(path: str | Path) -> None:

@@ -7,8 +7,10 @@ plan to ``results/admitted/plan.json``, and jobs read it. It holds for one confi
 
 import copy
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 
+from hepad import code_digest
 from hepad.errors import InputError
 from hepad.io import read_json, write_json
 
@@ -50,7 +52,8 @@ def make(config: dict, root: str | Path) -> dict:
     known: the samples whose files were admitted before
     entries: sample -> {path: entries} of those with files
     device: where trainings run
-    detectors, representations: name -> what the workflow asks of its class
+    scripts: name -> digest of the code that it runs, the classes that the configuration names apart
+    detectors, representations: name -> what the workflow asks of its class, with a digest of the code
 
     Raises
     ------
@@ -71,13 +74,14 @@ def make(config: dict, root: str | Path) -> dict:
         "known": known,
         "entries": configuration.check_inputs(config, root, known),
         "device": device.resolve(config["device"]),
+        "scripts": {path.stem: code_digest.digest(path) for path in Path(root).glob("workflow/scripts/*.py")},
         "detectors": {name: _detector(entry) for name, entry in config["detectors"].items()},
         "representations": {name: _representation(entry) for name, entry in config["representations"].items()},
     }
 
 
 def _detector(entry: dict) -> dict:
-    from hepad import detectors, energies, negatives
+    from hepad import detectors
 
     cls = detectors.DETECTORS[entry["type"]]
     kinds = {
@@ -86,21 +90,38 @@ def _detector(entry: dict) -> dict:
         "reconstructing": detectors.Reconstructing,
     }
     found = {kind: issubclass(cls, base) for kind, base in kinds.items()}
-    parts = (energies.Energy, negatives.Law) if found["energy"] else ()
-    return {"group": cls.group, "score_name": cls.score_name, **found, "code": _code_of(cls, *parts)}
+    return {"group": cls.group, "score_name": cls.score_name, **found, "code": _code_of(entry, detectors.DETECTORS)}
 
 
 def _representation(entry: dict) -> dict:
     from hepad import representations
 
-    types = [part["type"] for part in (entry, *entry.get("parts", []))]
+    built = representations.build(entry)
     return {
-        "needs_constituents": representations.build(entry).needs_constituents,
-        "code": _code_of(*(representations.REPRESENTATIONS[name] for name in types)),
+        "needs_constituents": built.needs_constituents,
+        "image": _image(built),
+        "code": _code_of(entry, representations.REPRESENTATIONS),
     }
 
 
-def _code_of(*classes: type) -> list[str]:
-    """The package's files that define the classes and their bases: an edit there reruns what was made with them."""
-    bases = [base for cls in classes for base in cls.__mro__ if base.__module__.startswith("hepad.")]
-    return sorted({inspect.getsourcefile(base) for base in bases})
+def _image(representation) -> dict | None:
+    """Pixels, window and power of the one image in a representation; None if there is none, or several."""
+    from hepad.representations import JetImage, Joined
+
+    if isinstance(representation, JetImage):
+        return {key: getattr(representation, key) for key in ("size", "eta_range", "phi_range", "power")}
+    parts = representation.parts if isinstance(representation, Joined) else ()
+    images = [image for image in map(_image, parts) if image]
+    return images[0] if len(images) == 1 else None
+
+
+def _code_of(entry: dict, registry: dict[str, type]) -> str:
+    """Digest of the code of all classes that an entry names, those of its parts included."""
+    return code_digest.digest(*{inspect.getsourcefile(registry[name]) for name in _types(entry) if name in registry})
+
+
+def _types(entry) -> Iterator[str]:
+    if isinstance(entry, dict):
+        yield from (value for key, value in entry.items() if key == "type" and isinstance(value, str))
+    for value in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+        yield from _types(value)

@@ -40,7 +40,7 @@ NEUTRAL = {
 SIZES = {
     "font.size": 9, "axes.labelsize": 10, "axes.titlesize": 10, "axes.labelpad": 3, "axes.linewidth": 0.8,
     "legend.fontsize": 8, "legend.title_fontsize": 8, "legend.borderpad": 0.4, "legend.labelspacing": 0.35,
-    "legend.handlelength": 1.8, "legend.borderaxespad": 0.5, "lines.linewidth": 1.4, "lines.markersize": 4,
+    "legend.handlelength": 2.8, "legend.borderaxespad": 0.5, "lines.linewidth": 1.4, "lines.markersize": 4,
     "lines.markeredgewidth": 0.8, "patch.linewidth": 1.0, "errorbar.capsize": 0,
     "axes.xmargin": 0.05, "axes.ymargin": 0.05, "axes.formatter.min_exponent": 0,
     "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": None,

@@ -46,6 +46,15 @@ def test_a_file_that_has_changed_is_read_again(start):
     assert start() == ["two"]
 
 
+def test_a_menu_that_has_changed_is_looked_at_again(config, start, tmp_path):
+    (tmp_path / "menu.csv").write_text("Index,Name,a\n0,L1_A,1\n")
+    config["samples"]["one"]["menu"] = {"table": "menu.csv", "column": "a"}
+    assert start() == ["one", "two"]
+    assert start() == []
+    (tmp_path / "menu.csv").write_text("Index,Name,a\n0,L1_AB,1\n")
+    assert start() == ["one", "two"]
+
+
 def test_another_configuration_is_another_admission(config, start):
     start()
     config["tasks"]["jets"]["signals"] = []

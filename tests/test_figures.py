@@ -1,10 +1,12 @@
 """Figures: what is on the axes, and that equal numbers make equal files."""
 
 import io
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 
 from hepad import figures
@@ -226,6 +228,32 @@ def test_reconstructions():
     assert "score 3" in figure.axes[11].get_xlabel()
     with pytest.raises(InputError, match="one shape"):
         figures.reconstructions(x, y[:2], np.arange(4.0), CONFIG)
+
+
+def test_images_have_the_window_that_they_are_given():
+    image = np.random.default_rng(1).dirichlet(np.ones(400)).reshape(20, 20)
+    look = {"config": CONFIG, "half_widths": (0.3, 0.9)}
+    drawn = [
+        figures.jet_images({"QCD": {"no filter": image, "filter": image}}, **look),
+        figures.average_images({"QCD": image, "top": image}, **look),
+        figures.reconstructions(np.stack([image] * 2), np.stack([image[::-1]] * 2), np.ones(2), **look),
+    ]
+    for figure in drawn:
+        FigureCanvasAgg(figure).draw()
+        for ax in (ax for ax in figure.axes if ax.images):
+            assert tuple(ax.images[0].get_extent()) == (-0.3, 0.3, -0.9, 0.9)
+            assert (ax.get_xlim(), ax.get_ylim()) == ((-0.3, 0.3), (-0.9, 0.9)), "ticks leave the window as it is"
+            if ax.get_subplotspec().is_last_row():
+                boxes = [text.get_window_extent() for text in ax.get_xticklabels() if text.get_text()]
+                inside = [box for box, x in zip(boxes, ax.get_xticks(), strict=False) if abs(x) <= 0.3]
+                assert len(inside) == 3
+                assert all(left.x1 < right.x0 for left, right in pairwise(inside))
+    samples = {"QCD": (np.stack([image] * 3), np.ones(3))}
+    figure = figures.beside_data(samples, (), **look)
+    extents = [tuple(shown.get_extent()) for shown in figure.axes[0].images]
+    assert [(right - left, top - bottom) for left, right, bottom, top in extents] == [pytest.approx((0.6, 1.8))] * 3
+    assert "< 0.3 across" in figure.axes[0].get_xlabel()
+    assert "< 0.9 upwards" in figure.axes[0].get_xlabel()
 
 
 def test_auc_summary(evaluations):

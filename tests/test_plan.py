@@ -10,7 +10,7 @@ from command_line import ENVIRONMENT, GENERATED, ROOT, snakemake
 from snakemake.utils import validate
 from toy_run import toy_run, written
 
-from hepad import plan
+from hepad import code_digest, plan
 from hepad.detectors import DETECTORS
 
 # what Snakemake runs on a node for one job
@@ -61,9 +61,9 @@ def test_a_plan_knows_what_the_classes_are(planned):
     for name, entry in planned[2]["config"]["detectors"].items():
         cls, found = DETECTORS[entry["type"]], planned[2]["detectors"][name]
         assert (found["group"], found["score_name"]) == (cls.group, cls.score_name)
-        own = sys.modules[cls.__module__].__file__
-        assert own in found["code"]
-        assert any(path.endswith("energies.py") for path in found["code"]) == found["energy"]
+        of = entry.get("of", {}).get("type", entry["type"])
+        files = {sys.modules[DETECTORS[name].__module__].__file__ for name in (entry["type"], of)}
+        assert found["code"] == code_digest.digest(*files)
 
 
 def test_a_job_begins_without_torch(make_events, tmp_path):

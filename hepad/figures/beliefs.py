@@ -23,6 +23,7 @@ def beside_data(
     *,
     score: str = ENERGY,
     title: str = "",
+    half_widths: tuple[float, float] | None = None,
 ) -> Figure:
     """Samples of the model beside data: images in rows, or the distributions of variables, with the scores.
 
@@ -33,20 +34,28 @@ def beside_data(
     config: style config
     score: what it is called
     title: e.g. the detector's name
+    half_widths: of images in Δη and Δφ; None for those of :data:`hepad.figures.images.HALF_WIDTHS`
     """
     (_, (first, _)), *_ = samples.items()
     if first.ndim == 3:
-        return _images(samples, config, "$E$" if score == ENERGY else "score", title)
+        symbol = "$E$" if score == ENERGY else "score"
+        return _images(samples, config, symbol, title, half_widths or HALF_WIDTHS)
     return _histograms(samples, columns, config, score, title)
 
 
-def _images(samples: dict[str, tuple[np.ndarray, np.ndarray]], config: dict, symbol: str, title: str) -> Figure:
+def _images(
+    samples: dict[str, tuple[np.ndarray, np.ndarray]],
+    config: dict,
+    symbol: str,
+    title: str,
+    half_widths: tuple[float, float],
+) -> Figure:
     """Rows of images on one logarithmic colour scale, the score written on each.
 
     All images of a sample share one panel, a grid of them: a panel for each would take half a minute to lay out.
     """
     norm = log_norm(np.concatenate([images for images, _ in samples.values()]))
-    eta, phi = HALF_WIDTHS
+    eta, phi = half_widths
     rows = [-(-len(images) // COLUMNS) for images, _ in samples.values()]
     across = min(COLUMNS, max(len(images) for images, _ in samples.values()))
     size = (across + 1.9, phi / eta * sum(rows) + 0.75)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
 from hepad.figures.panels import inside, panels
@@ -122,5 +123,7 @@ def _frame(figure: Figure, axes: np.ndarray) -> None:
     figure.supylabel(r"$\Delta\phi$ after centring and rotation", fontsize=10)
     for ax in axes.flat:
         ax.minorticks_off()
-        ax.set_xticks([-0.5, 0, 0.5])
-        ax.set_yticks([-0.5, 0, 0.5])
+        ax.tick_params(labelsize=8)  # a narrow window has room for no more
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            axis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "−"))

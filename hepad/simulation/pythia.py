@@ -89,7 +89,7 @@ def generate(
     leading = int(choose("leading", str(leading), ("1", "2")))
     matching = truth.checked_matching(matching)
     response = Response() if response is True else response or None
-    others = _checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response)
+    others = checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response)
     pythia = start(card, seed)
     collisions = _collisions(pythia, others, seed, bool(zero_bias), split)
     rng = np.random.default_rng(seed)
@@ -280,8 +280,9 @@ def _facts(pythia, card, seed: int) -> dict:
     }
 
 
-def _checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response) -> Pileup | None:
-    """Settings of the pile-up; InputError for combinations that mean nothing."""
+def checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response) -> Pileup | None:
+    """Settings of the pile-up, from arguments of :func:`generate`; InputError for combinations that mean nothing."""
+    truth.checked_matching(matching)
     if pileup and zero_bias:
         raise InputError(f"{card}: 'zero_bias' is made of pile-up alone; leave out 'pileup'.")
     if zero_bias and not level1:

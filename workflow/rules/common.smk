@@ -4,7 +4,8 @@ import functools
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration, errors, parts, plan
+from hepad import configuration, errors, parts, plain_yaml, plan
+from hepad.simulation import cards
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
@@ -14,6 +15,7 @@ with errors.told_plainly():
     if PLAN is None:
         for path in workflow.configfiles:
             configuration.refuse_duplicate_keys(path)
+            config.update(plain_yaml.with_numbers(config, plain_yaml.load(path)))
         try:
             validate(config, "../schemas/config.schema.yaml")
         except WorkflowError as error:
@@ -26,7 +28,7 @@ TASKS = config["tasks"]
 SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
 BELIEFS = ("beliefs", "negatives", "paths")
 CHECKS = ("data_quality", "diagnostics")
-FIGURES = ("auc.pdf", "scores", "efficiency_against", "training", "inputs.pdf", "data_quality.pdf", "diagnostics.pdf")
+FIGURES = ("auc.pdf", "scores", "efficiency_against", "inputs.pdf", "data_quality.pdf", "diagnostics.pdf")
 
 
 wildcard_constraints:
@@ -41,10 +43,6 @@ wildcard_constraints:
 
 def source_of(sample):
     return config["samples"][sample]["source"]
-
-
-def card_of(sample):
-    return configuration.find_card(source_of(sample)["card"], workflow.basedir)
 
 
 @functools.cache
@@ -72,22 +70,18 @@ def in_parts(pattern, sample, **names):
 
 def generation_of(sample):
     """The settings of a source that concern its generation."""
-    keys = ("jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
+    keys = ("card", "jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
     source = {key: source_of(sample)[key] for key in keys}
-    if source["pileup"]:
-        source["pileup"] = source["pileup"] | {"card": str(pileup_card_of(sample))}
     # a pool is divided as the events are; without one the division is the reader's alone
     pooled = source["pileup"] or source["zero_bias"]
     return source | {"split": config["samples"][sample]["split"] if pooled else None}
 
 
-def pileup_card_of(sample):
-    return configuration.find_card(source_of(sample)["pileup"]["card"], workflow.basedir)
-
-
 def cards_of(sample):
-    """The cards that a sample is generated from, that of its pile-up included."""
-    return [card_of(sample)] + ([pileup_card_of(sample)] if source_of(sample)["pileup"] else [])
+    """Digests of the cards that a sample is generated from, that of its pile-up included."""
+    named = [part["card"] for part in (source_of(sample), source_of(sample)["pileup"]) if part]
+    with errors.told_plainly():
+        return [cards.digest(cards.find(card, workflow.basedir)) for card in named]
 
 
 def reading_of(sample):
@@ -141,11 +135,9 @@ def seed_of(task):
     return TASKS[task]["seeds"][0]
 
 
-def histories_of_task(wildcards):
-    """Of the detectors of a task that are trained step by step."""
-    task = TASKS[wildcards.task]
-    trained = [d for d in task["detectors"] if groups()[d] == "detector"]
-    return first_models_of(wildcards.task, trained, "json")
+def trained_detectors_of(task):
+    """Detectors of a task that are trained step by step."""
+    return [name for name in TASKS[task]["detectors"] if groups()[name] == "detector"]
 
 
 def image_detectors_of(task):
@@ -176,16 +168,29 @@ def image_representations_of(task):
     return list(dict.fromkeys(representation_of(d) for d in image_detectors_of(task)))
 
 
+def image_of(task):
+    """The image that a task's detectors see, the first of several; none if they see no image."""
+    found = (PLAN["representations"][name]["image"] for name in representations_of(task))
+    return next(filter(None, found), {})
+
+
+def half_widths_of(detectors):
+    """Detector -> Δη and Δφ of the image that it sees, half its width and height; none where it sees no image."""
+    images = {name: PLAN["representations"][representation_of(name)]["image"] for name in detectors}
+    return {name: (image["eta_range"], image["phi_range"]) for name, image in images.items() if image}
+
+
 def image_models_of_task(wildcards):
     return first_models_of(wildcards.task, image_detectors_of(wildcards.task))
 
 
-def detector_code(wildcards):
-    return PLAN["detectors"][wildcards.detector]["code"]
+def code_of(script, detectors=(), representations=()):
+    """Digests of what a job runs: its script, and the classes of detectors and representations that it makes.
 
-
-def representation_code(wildcards):
-    return PLAN["representations"][wildcards.representation]["code"]
+    An edit there makes what the job made anew, wherever the files are and whenever they were written.
+    """
+    named = [PLAN["detectors"][name] for name in detectors] + [PLAN["representations"][name] for name in representations]
+    return sorted({PLAN["scripts"][script], *(found["code"] for found in named)})
 
 
 def groups():
@@ -239,7 +244,7 @@ def evaluations_with_swapped(task):
 
 def contaminations_of(task):
     """Of the fast detectors of a task, if the configuration asks for it."""
-    fast = [d for d in TASKS[task]["detectors"] if groups()[d] == "detector" and d not in energy_detectors_of(task)]
+    fast = [name for name in trained_detectors_of(task) if name not in energy_detectors_of(task)]
     wanted = fast if config["evaluation"]["contamination"] else []
     return expand("results/contamination/{task}/{detector}.json", task=task, detector=wanted)
 
@@ -260,6 +265,8 @@ def figures():
         paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
         if any(PLAN["representations"][r]["needs_constituents"] for r in representations_of(task)):
             paths.append(f"results/figures/{task}/images.pdf")
+        if trained_detectors_of(task):
+            paths.append(f"results/figures/{task}/training")
         if image_detectors_of(task):
             paths.append(f"results/figures/{task}/reconstructions")
         if energy_detectors_of(task):

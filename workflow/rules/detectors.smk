@@ -3,12 +3,12 @@
 rule train_detector:
     input:
         background=lambda w: features_of(TASKS[w.task]["background"], "train", representation_of(w.detector)),
-        code=detector_code,
     output:
         model="results/models/{task}/{detector}/{seed}.safetensors",
         history="results/models/{task}/{detector}/{seed}.json",
         trail="results/models/{task}/{detector}/{seed}.trail.safetensors",
     params:
+        code=lambda w: code_of("train", [w.detector]),
         spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
         # no output: those of a job that is stopped are deleted
         checkpoint="results/checkpoints/{task}/{detector}/{seed}.safetensors",

@@ -11,6 +11,7 @@ rule score:
     output:
         "results/scores/{task}/{sample}/{chunk}.h5",
     params:
+        code=lambda w: code_of("score", TASKS[w.task]["detectors"]),
         representations=lambda w: representations_of(w.task),
         detectors=lambda w: {d: representation_of(d) for d in TASKS[w.task]["detectors"]},
         runs=lambda w: runs_of(w.task),
@@ -31,6 +32,8 @@ rule gather_scores:
         lambda w: in_parts("results/scores/{task}/{sample}/{chunk}.h5", w.sample, task=w.task),
     output:
         "results/scores/{task}/{sample}.h5",
+    params:
+        code=code_of("gather"),
     log:
         "results/logs/gather/scores/{task}/{sample}.log",
     benchmark:
@@ -52,6 +55,8 @@ rule supervised_ceiling:
     output:
         background="results/ceiling/{task}/{signal}_background.h5",
         signal="results/ceiling/{task}/{signal}_signal.h5",
+    params:
+        code=code_of("ceiling"),
     log:
         "results/logs/ceiling/{task}/{signal}.log",
     benchmark:
@@ -73,6 +78,7 @@ rule evaluate:
     output:
         "results/evaluation/{task}/{signal}.json",
     params:
+        code=code_of("evaluate"),
         eps_b=config["evaluation"]["eps_b"],
         eps_s=config["evaluation"]["eps_s"],
         groups=groups(),
@@ -103,6 +109,7 @@ rule tabulate:
         efficiency_tex=expand("results/{task}_efficiency.tex", task=TASKS),
         rejection_tex=expand("results/{task}_rejection.tex", task=TASKS),
     params:
+        code=code_of("tabulate"),
         tasks=list(TASKS),
     log:
         "results/logs/tabulate.log",

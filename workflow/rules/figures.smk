@@ -13,6 +13,7 @@ rule plot_efficiency:
             labels={"task": "{task}", "signal": "{signal}"},
         ),
     params:
+        code=code_of("plot_efficiency"),
         style=config["style"],
         labels=labels(),
         background=lambda w: TASKS[w.task]["background"],
@@ -38,6 +39,7 @@ rule plot_summary:
             labels={"task": "{task}"},
         ),
     params:
+        code=code_of("plot_summary"),
         style=config["style"],
         labels=labels(),
     log:
@@ -69,6 +71,7 @@ rule plot_scores:
             labels={"task": "{task}", "detector": "{detector}"},
         ),
     params:
+        code=code_of("plot_scores"),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -87,7 +90,7 @@ rule plot_scores:
 
 rule plot_training:
     input:
-        histories_of_task,
+        lambda w: first_models_of(w.task, trained_detectors_of(w.task), "json"),
     output:
         report(
             directory("results/figures/{task}/training"),
@@ -97,6 +100,7 @@ rule plot_training:
             labels={"task": "{task}", "detector": "{detector}"},
         ),
     params:
+        code=code_of("plot_training"),
         style=config["style"],
         labels=labels(),
     log:
@@ -122,6 +126,8 @@ rule plot_images:
             labels={"task": "{task}"},
         ),
     params:
+        code=code_of("plot_images"),
+        image=lambda w: image_of(w.task),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -152,6 +158,8 @@ rule plot_reconstructions:
             labels={"task": "{task}", "detector": "{detector}"},
         ),
     params:
+        code=lambda w: code_of("plot_reconstructions", image_detectors_of(w.task)),
+        half_widths=lambda w: half_widths_of(image_detectors_of(w.task)),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -183,6 +191,7 @@ rule plot_inputs:
             labels={"task": "{task}"},
         ),
     params:
+        code=code_of("plot_inputs"),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -227,6 +236,8 @@ rule plot_beliefs:
             labels={"task": "{task}", "detector": "{detector}", "figure": "energy on the way"},
         ),
     params:
+        code=lambda w: code_of("plot_beliefs", energy_detectors_of(w.task)),
+        half_widths=lambda w: half_widths_of(energy_detectors_of(w.task)),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -259,6 +270,8 @@ rule plot_generated:
             labels={"task": "{task}", "detector": "{detector}", "figure": "generated"},
         ),
     params:
+        code=lambda w: code_of("plot_generated", generating_detectors_of(w.task)),
+        half_widths=lambda w: half_widths_of(generating_detectors_of(w.task)),
         style=config["style"],
         background=lambda w: TASKS[w.task]["background"],
         labels=labels(),

@@ -4,6 +4,8 @@ rule tabulate_quality:
         expand("results/events/{sample}.h5", sample=configuration.used_samples(config)),
     output:
         report("results/data_quality.csv", caption="../report/data_quality_table.rst", category="Data quality"),
+    params:
+        code=code_of("tabulate_quality"),
     log:
         "results/logs/tabulate_quality.log",
     benchmark:
@@ -27,6 +29,7 @@ rule plot_quality:
             labels={"task": "{task}"},
         ),
     params:
+        code=code_of("plot_quality"),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],

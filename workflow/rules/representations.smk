@@ -3,11 +3,11 @@ rule represent:
     input:
         events="results/events/{sample}.h5",
         chunk="results/events/{sample}/{chunk}.h5",
-        code=representation_code,
     output:
         train="results/features/{representation}/{sample}/{chunk}.train.h5",
         test="results/features/{representation}/{sample}/{chunk}.test.h5",
     params:
+        code=lambda w: code_of("represent", representations=[w.representation]),
         spec=lambda w: config["representations"][w.representation],
     log:
         "results/logs/represent/{representation}/{sample}/{chunk}.log",
@@ -27,6 +27,8 @@ rule gather_features:
         ),
     output:
         "results/features/{representation}/{sample}.{split}.h5",
+    params:
+        code=code_of("gather"),
     log:
         "results/logs/gather/features/{representation}/{sample}/{split}.log",
     benchmark:

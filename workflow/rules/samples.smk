@@ -1,11 +1,11 @@
 # Events: generated in seeded chunks, or the user's files; both pass the same reader.
 rule generate_chunk:
-    input:
-        card=lambda w: cards_of(w.sample),
     output:
         "results/samples/{sample}/{chunk}.root",
     params:
+        code=code_of("generate"),
         source=lambda w: generation_of(w.sample),
+        cards=lambda w: cards_of(w.sample),
         selection=lambda w: config["samples"][w.sample]["selection"],
     log:
         "results/logs/generate/{sample}/{chunk}.log",
@@ -24,6 +24,7 @@ rule read_events:
     output:
         "results/events/{sample}/{chunk}.h5",
     params:
+        code=code_of("read"),
         source=lambda w: reading_of(w.sample),
         files=lambda w: parts_of(w.sample)[int(w.chunk)],
         entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k in ("selection", "split")},
@@ -46,6 +47,7 @@ rule gather_events:
     output:
         "results/events/{sample}.h5",
     params:
+        code=code_of("gather_events"),
         selection=lambda w: config["samples"][w.sample]["selection"],
     log:
         "results/logs/gather/events/{sample}.log",

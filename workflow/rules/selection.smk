@@ -9,6 +9,7 @@ rule follow_candidates:
     output:
         "results/selection/{task}/{signal}.json",
     params:
+        code=lambda w: code_of("follow", energy_detectors_of(w.task)),
         representations=lambda w: energy_representations_of(w.task),
         detectors=lambda w: {d: representation_of(d) for d in energy_detectors_of(w.task)},
         runs=lambda w: runs_of(w.task, energy_detectors_of(w.task)),
@@ -33,6 +34,8 @@ rule tabulate_selection:
         ],
     output:
         report("results/selection.csv", caption="../report/selection.rst", category="Tables"),
+    params:
+        code=code_of("tabulate_selection"),
     log:
         "results/logs/tabulate_selection.log",
     benchmark:
@@ -55,6 +58,7 @@ rule plot_selection:
             labels={"task": "{task}", "detector": "{detector}"},
         ),
     params:
+        code=code_of("plot_selection"),
         style=config["style"],
         labels=labels(),
         detectors=lambda w: energy_detectors_of(w.task),

@@ -11,6 +11,7 @@ rule distil:
         model="results/students/{student}.safetensors",
         history="results/students/{student}.json",
     params:
+        code=lambda w: code_of("distil", [STUDENTS[w.student]["detector"]]),
         network=lambda w: STUDENTS[w.student]["network"],
         training=lambda w: STUDENTS[w.student]["training"],
         outliers=lambda w: STUDENTS[w.student]["outliers"],
@@ -34,6 +35,7 @@ rule emulate:
     output:
         directory("results/students/{student}"),
     params:
+        code=lambda w: code_of("emulate", [STUDENTS[w.student]["detector"]]),
         formats=lambda w: STUDENTS[w.student]["formats"],
         samples=lambda w: samples_of(w.student),
     log:
@@ -60,13 +62,14 @@ rule plot_student:
             labels={"student": "{student}"},
         ),
     params:
+        code=code_of("plot_student"),
         style=config["style"],
         labels=student_labels,
         detector=lambda w: STUDENTS[w.student]["detector"],
         background=lambda w: task_of(w.student)["background"],
         signals=lambda w: task_of(w.student)["signals"],
         rate=lambda w: config["samples"][task_of(w.student)["background"]].get("rate"),
-        khz=[1, 3, 10],
+        khz=config["evaluation"]["rates_khz"],
         eps_b=config["evaluation"]["eps_b"],
     log:
         "results/logs/figures/student/{student}.log",

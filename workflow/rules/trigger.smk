@@ -8,6 +8,7 @@ rule rates:
         ),
         events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
         models=lambda w: models_of(w.task),
+        menu=lambda w: (config["samples"][TASKS[w.task]["background"]].get("menu") or {}).get("table", []),
     output:
         "results/rates/{task}.json",
     log:
@@ -17,6 +18,7 @@ rule rates:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("rates"),
         samples=lambda w: SAMPLES_OF[w.task],
         rate=lambda w: config["samples"][TASKS[w.task]["background"]].get("rate"),
         menu=lambda w: config["samples"][TASKS[w.task]["background"]].get("menu"),
@@ -40,6 +42,7 @@ rule tabulate_rates:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("tabulate_rates"),
         tasks=list(TASKS),
     script:
         "../scripts/tabulate_rates.py"
@@ -64,6 +67,7 @@ rule plot_trigger:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("plot_trigger"),
         style=config["style"],
         labels=labels(),
         background=lambda w: TASKS[w.task]["background"],
@@ -100,6 +104,7 @@ rule plot_rates:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("plot_rates"),
         style=config["style"],
         labels=labels(),
         samples=lambda w: SAMPLES_OF[w.task],
@@ -124,6 +129,7 @@ rule diagnose:
     conda:
         "../../environment.yml"
     params:
+        code=lambda w: code_of("diagnose", TASKS[w.task]["detectors"], representations_of(w.task)),
         sample=lambda w: TASKS[w.task]["background"],
         representations=lambda w: {
             r: config["representations"][r] for r in representations_of(w.task)
@@ -160,6 +166,7 @@ rule tabulate_diagnostics:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("tabulate_diagnostics"),
         backgrounds={task: entry["background"] for task, entry in TASKS.items()},
     script:
         "../scripts/tabulate_diagnostics.py"
@@ -189,6 +196,7 @@ rule contaminate:
     conda:
         "../../environment.yml"
     params:
+        code=lambda w: code_of("contaminate", [w.detector]),
         spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
         fractions=config["evaluation"]["contamination"],
         signal=lambda w: TASKS[w.task]["signals"][0],
@@ -217,6 +225,7 @@ rule plot_diagnostics:
     conda:
         "../../environment.yml"
     params:
+        code=code_of("plot_diagnostics"),
         style=config["style"],
         labels=labels(),
         groups=groups(),

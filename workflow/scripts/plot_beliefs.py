@@ -18,6 +18,7 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
         detector, look = detectors.load(path), {"config": params.style, "title": params.labels[name]}
         found = beliefs.look_into(detector, {n: events[n, representation] for n in names})
         columns = with_units(detector.space.columns)
-        save(figures.beside_data(found.believed, columns, **look), Path(out.believed) / name)
-        save(figures.beside_data(found.negatives, columns, **look), Path(out.negatives) / name)
+        half_widths = params.half_widths.get(name)
+        for samples, folder in ((found.believed, out.believed), (found.negatives, out.negatives)):
+            save(figures.beside_data(samples, columns, half_widths=half_widths, **look), Path(folder) / name)
         save(figures.energy_paths(found.paths, background_name=names[0], **look), Path(out.paths) / name)

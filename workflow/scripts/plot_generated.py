@@ -14,4 +14,7 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
         detector = detectors.load(model)
         found = beliefs.generated(detector, name, Features.read(features, slice(2000)).x)
         look = {"config": params.style, "title": params.labels[key], "score": detector.score_name}
-        save(figures.beside_data(found, with_units(detector.space.columns), **look), Path(snakemake.output[0]) / key)
+        figure = figures.beside_data(
+            found, with_units(detector.space.columns), half_widths=params.half_widths.get(key), **look
+        )
+        save(figure, Path(snakemake.output[0]) / key)

@@ -19,4 +19,5 @@ with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     for (name, representation), path in zip(params.detectors.items(), snakemake.input.models, strict=True):
         detector, x = detectors.load(path), torch.cat([images[s, representation] for s in params.samples])
         pictures = (x[:, 0].numpy(), detector.reconstruct(x)[:, 0].numpy(), detector.score(x).numpy())
-        save(reconstructions(*pictures, params.style, names=names), Path(snakemake.output[0]) / name)
+        figure = reconstructions(*pictures, params.style, names=names, half_widths=params.half_widths[name])
+        save(figure, Path(snakemake.output[0]) / name)
