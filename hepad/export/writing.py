@@ -23,7 +23,7 @@ from hepad import detectors
 from hepad.detectors import Detector
 from hepad.errors import InputError, choose
 from hepad.export.agreement import Agreement, agree, drawn
-from hepad.export.closed import closed
+from hepad.export.closed import Sized, closed
 from hepad.export.layout import Layout
 from hepad.export.targets import INPUT, OPSETS, OUTPUT, TARGETS, check_contract
 from hepad.io import atomic_path
@@ -116,7 +116,7 @@ class Scorer(nn.Module):
 def traced(detector: Detector, layout: Layout, opset: int) -> onnx.ModelProto:
     """The graph of the detector's score; the detector is changed. InputError says which operation has no graph."""
     file, example = io.BytesIO(), layout.to_file(drawn(detector, 2, seed=1))
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), Sized():
         # the exporter is announced to go, and the tracer warns of shapes, which the agreement at two batches settles
         warnings.simplefilter("ignore")
         try:
