@@ -18,7 +18,8 @@ from hepad.errors import InputError
 
 DIGEST = "digest"
 LARGEST = 3.4e38  # of single precision
-KINDS = {"hepad": str, "target": str, "thresholds": dict, "columns": list, "space": dict, "spec": dict, "nan": str}
+KINDS = {"hepad": str, "target": str, "thresholds": dict, "columns": list, "space": dict, "spec": dict, "tool": dict}
+KINDS |= {"nan": str}
 
 
 def seal(model: onnx.ModelProto, notes: dict) -> str:
@@ -52,6 +53,7 @@ def entries(path: str | Path, model: onnx.ModelProto) -> dict:
         found = {key: json.loads(value) if value[:1] in "{[" else value for key, value in stored.items() if value}
         wrong = [key for key, kind in KINDS.items() if not isinstance(found.get(key), kind)]
         wrong += [f"thresholds: {name}" for name, value in found["thresholds"].items() if not is_number(value)]
+        wrong += [] if isinstance(found["space"].get("pixels"), int) else ["space: pixels"]
         wrong += [f"columns: {name}" for name in found["columns"] if not isinstance(name, str)]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         wrong = [f"{type(error).__name__}: {error}"]

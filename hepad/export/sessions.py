@@ -62,10 +62,10 @@ def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[
                 return {level: [found[f"{level} {i}"] for i in range(len(runs))] for level in LEVELS}
     if child.returncode > 0:
         raise InputError((child.stderr.strip().splitlines() or ["the graph does not run."])[-1].removeprefix("ERROR: "))
-    at = (child.stdout.splitlines() or ["its loading"])[-1]
+    at, how = (child.stdout.splitlines() or ["its loading"])[-1], signal.Signals(-child.returncode).name
     raise InputError(
-        f"the graph ends the process that runs it ({signal.Signals(-child.returncode).name}) at {at}; so it would end a "
-        "job of the experiment. Export it with another opset; if that does not help, report it."
+        f"the graph ends the process that runs it ({how}) at {at}; so it would end a job of the experiment. Export the "
+        "detector with another opset; if that does not help, report it."
     )
 
 

@@ -1,6 +1,7 @@
 """Thresholds of a run's own rates, for the file of the model that they were found with."""
 
 from pathlib import Path
+from types import NoneType
 from typing import NamedTuple
 
 from hepad.errors import InputError
@@ -9,8 +10,9 @@ from hepad.export.writing import sha256
 from hepad.io import read_json
 
 # what a record and each of its points must hold; None where a background declares no rate, or a number is infinite
-RECORD = {"points": list, "of": str, "remarks": dict, "scale_khz": float | None}
-POINT = {"threshold": float | None, "budget_khz": float | None, "eps_b": float, "resolved": bool, "remark": str}
+NUMBER, NUMBER_OR_NONE = (int, float), (int, float, NoneType)
+RECORD = {"points": list, "of": str, "remarks": dict, "scale_khz": NUMBER_OR_NONE}
+POINT = {"threshold": NUMBER_OR_NONE, "budget_khz": NUMBER_OR_NONE, "eps_b": NUMBER, "resolved": bool, "remark": str}
 
 
 class Threshold(NamedTuple):
@@ -93,8 +95,8 @@ def _check(rates: str | Path, part: dict, kinds: dict) -> None:
     """InputError unless ``part`` has these keys with values of these kinds."""
     for key, kind in kinds.items():
         value = part.get(key, ...) if isinstance(part, dict) else ...
-        number = kind in (float, float | None)
-        if not (is_number(value) or (value is None and kind != float) if number else isinstance(value, kind)):
+        number = isinstance(value, NUMBER) and kind is not bool
+        if not isinstance(value, kind) or (number and not is_number(value)):
             what = "missing" if value is ... else f"{value!r:.60}"
             raise _foreign(rates, f"'{key}' is {what}")
 
