@@ -332,13 +332,6 @@ def test_a_graph_that_ends_its_process_is_a_message(model, tmp_path, monkeypatch
     assert not (tmp_path / "e.onnx").exists()
 
 
-def test_no_graph_has_an_einsum_or_an_open_size(tmp_path):
-    """Both are what ONNX Runtime cannot do for no events, whatever its version."""
-    path = saved(tmp_path, "Mixture", BOTH, {"components": 3, "compress": 4})
-    export(path, tmp_path / "d.onnx")
-    assert "Einsum" not in {node.op_type for node in onnx.load(tmp_path / "d.onnx").graph.node}
-
-
 @pytest.mark.parametrize("name", ["AE", "Variable", "Mixture"])
 @pytest.mark.parametrize(("nan", "expected"), [("keep", np.nan), ("accept", np.inf), ("reject", -np.inf)])
 def test_events_with_numbers_that_are_not_finite(tmp_path, name, nan, expected):

@@ -66,7 +66,7 @@ rule plot_student:
         background=lambda w: task_of(w.student)["background"],
         signals=lambda w: task_of(w.student)["signals"],
         rate=lambda w: config["samples"][task_of(w.student)["background"]].get("rate"),
-        khz=[1, 3, 10],
+        khz=config["evaluation"]["rates_khz"],
         eps_b=config["evaluation"]["eps_b"],
     log:
         "results/logs/figures/student/{student}.log",
