@@ -37,6 +37,7 @@ from hepad.representations import EventMatrix, Space, build
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import export_c
 import score_latency
 
 VECTOR = Space((6,), ("mass", "b", "c", "d", "e", "f"))
@@ -198,11 +199,57 @@ def test_athena_takes_a_vector_in_the_order_of_its_tool(tmp_path):
     assert not np.allclose(run(tmp_path / "a.onnx", x.flatten(1).numpy()), detector.score(x), rtol=1e-4)
 
 
-def test_an_image_is_no_vector(tmp_path):
-    path = saved(tmp_path, "AE", IMAGE, {"autoencoder": SMALL, "training": ONE})
-    export(path, tmp_path / "d.onnx", target="cmssw")
-    with pytest.raises(InputError, match="not a vector"):
+def test_athena_is_told_what_the_tool_needs(of_objects, tmp_path, capsys):
+    command(of_objects, "--to", tmp_path / "a.onnx", "--target", "athena")
+    needed = "TrigADComboHypoTool needs max_jets=6, max_electrons=3, max_muons=4, max_photons=3"
+    assert needed in capsys.readouterr().out
+    verify(tmp_path / "a.onnx", "--target", "athena")
+    assert needed in capsys.readouterr().out
+    (source,) = session(tmp_path / "a.onnx").get_inputs()
+    assert source.shape[1] == 3 * (6 + 3 + 4 + 3 + 1)  # input_tensor_size of the tool
+
+
+COUNTS = {"jets": 6, "b_jets": 0, "muons": 3, "electrons": 3, "photons": 3}
+OTHERS = {
+    "substructure": build({"type": "EventVector", "variables": ["mass", "multiplicity", "met"]}).space,
+    "48 numbers": Space((48,), tuple(f"x{i}" for i in range(48))),
+    "default matrix": EventMatrix().space,
+    "b jets": EventMatrix(**COUNTS | {"jets": 3, "b_jets": 3}, features=("pt", "eta", "phi")).space,
+    "order": EventMatrix(**COUNTS, features=("pt", "phi", "eta")).space,
+    "eta first": EventMatrix(**COUNTS, features=("eta", "pt", "phi")).space,
+    "px, py": EventMatrix(**COUNTS, features=("px", "py", "eta")).space,
+    "energy": EventMatrix(**COUNTS, features=("energy", "eta", "phi")).space,
+    "mass": EventMatrix(**COUNTS, features=("pt", "eta", "phi", "mass")).space,
+    "image": IMAGE,
+    "image and vector": Space((147,), ("a", "b", "c"), 144),
+    "no MET": Space((9,), tuple(f"jet{i}_{feature}" for i in (1, 2, 3) for feature in ("pt", "eta", "phi"))),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_athena_refuses_what_its_tool_does_not_fill(tmp_path, name):
+    path = saved(tmp_path, "AE", OTHERS[name], {"autoencoder": SMALL, "training": ONE})
+    with pytest.raises(InputError, match="TrigADComboHypoTool fills") as caught:
+        export(path, tmp_path / "d.onnx", target="athena")
+    assert "features: [pt, eta, phi]" in str(caught.value)
+    assert not (tmp_path / "d.onnx").exists()
+
+
+@pytest.mark.parametrize(("name", "said"), [("48 numbers", "'x0' among them"), ("image and vector", "144 pixels")])
+def test_a_vector_for_others_is_none_for_athena(tmp_path, name, said):
+    path = saved(tmp_path, "AE", OTHERS[name], {"autoencoder": SMALL, "training": ONE})
+    export(path, tmp_path / "d.onnx", target="cmssw")  # whose users fill the columns themselves
+    with pytest.raises(InputError, match=said):
         check_contract(tmp_path / "d.onnx", "athena")
+
+
+@pytest.mark.parametrize("counts", [{}, {"electrons": 0, "photons": 0}, {"jets": 0}, {"jets": 10, "muons": 1}])
+def test_athena_takes_any_number_of_objects(tmp_path, counts):
+    matrix = EventMatrix(**COUNTS | counts, features=("pt", "eta", "phi"))
+    path = saved(tmp_path, "AE", matrix.space, {"autoencoder": SMALL, "training": ONE})
+    export(path, tmp_path / "d.onnx", target="athena")
+    expected = {f"max_{name}": number for name, number in (COUNTS | counts).items() if name != "b_jets"}
+    assert about(tmp_path / "d.onnx")["tool"] == expected
 
 
 def test_metadata(model, written):
@@ -672,6 +719,92 @@ def test_thresholds_of_another_training_are_refused(model, tmp_path):
     write_json(tmp_path / "auc.json", [{"detector": "ae"}])
     with pytest.raises(InputError, match="no rates of hepad"):
         thresholds_of(tmp_path / "auc.json", model, [])
+
+
+NOT_NUMBERS = (None, True, "0.3", [0.3], {"value": 0.3}, float("nan"), float("inf"), 10**400, 1e300)
+DAMAGE = [(key, value) for key in ("threshold", "eps_b", "budget_khz", "scale_khz") for value in NOT_NUMBERS]
+DAMAGE += [("points", value) for value in (None, {}, "abc", 3, [None], [[]], [3], ["a"], [{}])]
+DAMAGE += [("remarks", value) for value in (None, [], "abc", {"qcd": None}, {"qcd": ["a"]}, {"qcd": {}})]
+DAMAGE += [("of", value) for value in (None, 3, "pur", [], {})]
+DAMAGE += [("resolved", value) for value in (None, 1, "true", [], {})]
+DAMAGE += [("remark", value) for value in (None, 3, [], {}, True)]
+DAMAGE += [("model_sha256", value) for value in (3, [], {}, True)]
+
+
+@pytest.mark.parametrize(("key", "wrong"), [*DAMAGE, *((key, ...) for key in dict(DAMAGE))])
+def test_damaged_rates_are_a_message(model, tmp_path, key, wrong):
+    """A value of another kind, or none at all (...), wherever the key is; what is left as it was is still read."""
+    path = rates_of(tmp_path / "level1.json", model)
+    records = json.loads(path.read_text())
+    for part in (record if key in record else point for record in records for point in record["points"]):
+        part.pop(key, None)
+        if wrong is not ...:
+            part[key] = wrong
+    path.write_text(json.dumps(records))
+    with pytest.raises(InputError, match=r"level1\.json") as caught:
+        thresholds_of(path, model, [])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "null", "3", '"rates"', "{}", "[]", "[[]]", "[3]", "[null]", "[{}]", "{", "[" * 100_000, "\x00"),
+        *('[{"model_sha256": null}]', '{"model_sha256": "a"}', "<html>", "NaN", "version https://git-lfs.github.com"),
+    ],
+)
+def test_files_that_are_no_rates_are_a_message(model, tmp_path, text):
+    path = tmp_path / "level1.json"
+    path.write_text(text)
+    for damaged in (text.encode(), b"\xff\xfe" + text.encode("utf-16-le")):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"level1\.json"):
+            thresholds_of(path, model, [])
+
+
+def test_rates_cut_off_anywhere_are_a_message(model, tmp_path):
+    path = rates_of(tmp_path / "level1.json", model)
+    whole = path.read_bytes()
+    for kept in range(0, len(whole) - 2, 7):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(InputError, match=r"level1\.json"):
+            thresholds_of(path, model, [])
+
+
+def test_thresholds_that_no_number_can_hold(model, tmp_path):
+    for text in ("1kHz=1e39", "1kHz=-1e39", "1kHz=inf", "1kHz=nan"):
+        with pytest.raises(InputError, match="threshold '1kHz'"):
+            command(model, "--to", tmp_path / "d.onnx", "--threshold", text)
+    stored = export(model, tmp_path / "d.onnx", thresholds={"none": 3e38, "all": -3e38}).thresholds
+    assert stored == {"none": pytest.approx(3e38), "all": pytest.approx(-3e38)}
+
+
+def test_exports_in_a_c_program(tmp_path):
+    try:
+        program = export_c.compiled(tmp_path)
+    except InputError as error:
+        pytest.skip(str(error))
+    path = saved(tmp_path, "Mixture", BOTH, {"components": 3, "compress": 4})
+    detector = detectors.load(path)
+    x = drawn(detector, 30)
+    x.numpy().tofile(tmp_path / "events")
+    expected = detector.score(x).numpy()
+    export(path, tmp_path / "model.onnx")
+    for batch in export_c.BATCHES:
+        largest, status = export_c.compare(tmp_path, program, batch, expected)
+        assert status == "equal"
+        assert largest <= TOLERANCE
+    assert export_c.compare(tmp_path, program, 7, expected + 1)[1] == "differs"
+    onnx.save(einsum(), tmp_path / "model.onnx")
+    assert export_c.compare(tmp_path, program, 0, expected) == [None, "killed by SIGFPE"]
+
+
+def test_trainings_are_shortened_wherever_they_are():
+    spec = {"training": {"steps": 900, "rate": 1}, "of": {"type": "AE", "pretraining": {"steps": 20}}}
+    spec |= {"visible_chain": {"steps": 500}}
+    expected = {"training": {"steps": 50, "rate": 1}, "of": {"type": "AE", "pretraining": {"steps": 20}}}
+    assert export_c.shortened(spec, 50) == expected | {"visible_chain": {"steps": 500}}
 
 
 def test_latency_at_the_smoke_scale(tmp_path):

@@ -89,13 +89,15 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _tell(path: Path) -> None:
     """What a file has to be given, does with what it cannot score, and is known by."""
+    from hepad.export import athena
     from hepad.export.running import about
 
     found = about(path)
     pixels, columns = found["space"]["pixels"], ", ".join(found["columns"])
     print("input, in this order: " + "; ".join(filter(None, [f"{pixels} pixels, row by row" * bool(pixels), columns])))
     if found["tool"]:
-        print("TrigADComboHypoTool needs " + ", ".join(f"{name}={count}" for name, count in found["tool"].items()))
+        needed = athena.properties(found["columns"], pixels)
+        print("TrigADComboHypoTool needs " + ", ".join(f"{name}={count}" for name, count in needed.items()))
     if found["nan"] == "keep":
         print("NaN in the input gives the score NaN, which passes no threshold; --nan accept or reject decides itself")
     print(f"digest {found['digest']}")
