@@ -326,6 +326,13 @@ def test_bad_arguments_leave_no_file(model, tmp_path, arguments, said):
     assert not list(tmp_path.iterdir())
 
 
+def test_paths_that_no_file_can_have(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "d.onnx", tmp_path / "file" / "in" / "d.onnx"):
+        with pytest.raises(InputError, match="no file can have this path"):
+            export(model, path)
+
+
 def test_a_score_without_a_closed_graph_is_refused(model, tmp_path, monkeypatch):
     def anomaly(self, x):
         return torch.linalg.svdvals(x.unsqueeze(2) * x.unsqueeze(1))[:, 0]

@@ -78,9 +78,7 @@ def _record_of(rates: str | Path, digest: str) -> tuple[dict | None, int]:
     found = [record for record in records if record["model_sha256"] == digest]
     if not found:
         return None, len(records)
-    if len(found) > 1:
-        raise _foreign(rates, "two records are of this model")
-    (record,) = found
+    record = found[0]  # a model under two names is the same model
     _check(rates, record, RECORD)
     if record["of"] not in ("total", "pure") or not all(isinstance(x, str) for x in record["remarks"].values()):
         raise _foreign(rates, "'of' or 'remarks' is not what a run writes")

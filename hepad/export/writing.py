@@ -70,6 +70,8 @@ def export(
     choose("nan", nan, NAN)
     if opset not in OPSETS:
         raise InputError(f"opset: {opset} must lie between {OPSETS[0]} and {OPSETS[-1]}.")
+    if Path(path).is_dir() or not next(p for p in Path(path).absolute().parents if p.exists()).is_dir():
+        raise InputError(f"{path}: no file can have this path. Give that of a file in a folder, such as out/ae.onnx.")
     thresholds = dict(thresholds or {})
     for name, value in thresholds.items():
         if not name or not is_number(value):
