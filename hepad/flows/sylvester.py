@@ -41,7 +41,7 @@ class Sylvester(Flow):
 
     @abstractmethod
     def basis(self, axes: Tensor) -> Tensor:
-        """Q (B, layers, latent, rank) from the parameters (B, layers, n) of the events."""
+        """Q (B or 1, layers, latent, rank) from the parameters (B, layers, n) of the events."""
 
     def maps(self, h: Tensor) -> Iterator[Map]:
         rank = self.rank
@@ -86,7 +86,7 @@ class HouseholderSylvester(Sylvester):
         self.need("reflections", reflections, 1, latent)
 
     def basis(self, axes: Tensor) -> Tensor:
-        q = torch.eye(self.latent, dtype=axes.dtype, device=axes.device).expand(*axes.shape[:2], -1, -1)
+        q = torch.eye(self.latent, dtype=axes.dtype, device=axes.device)
         for v in torch.nn.functional.normalize(axes.unflatten(2, (-1, self.latent)), dim=3).unbind(2):
             q = q - 2 * (q @ v.unsqueeze(3)) * v.unsqueeze(2)
         return q
@@ -100,4 +100,4 @@ class TriangularSylvester(Sylvester):
 
     def basis(self, axes: Tensor) -> Tensor:
         q = torch.eye(self.latent, dtype=axes.dtype, device=axes.device)
-        return torch.stack([q.flip(0) if k % 2 else q for k in range(self.layers)]).expand(axes.shape[0], -1, -1, -1)
+        return torch.stack([q.flip(0) if k % 2 else q for k in range(self.layers)]).unsqueeze(0)
