@@ -170,8 +170,10 @@ def test_file_scores_as_torch_does(case, tmp_path):
         np.testing.assert_allclose(found, expected[: len(found)], **close)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("opset", OPSETS)
+@pytest.mark.parametrize(
+    ("target", "opset"),
+    [*(("generic", o) for o in OPSETS), *((t, o) for t in ("cmssw", "athena") for o in (OPSETS[0], OPSETS[-1]))],
+)
 def test_targets_and_opsets(of_objects, tmp_path, target, opset):
     export(of_objects, tmp_path / "d.onnx", target=target, opset=opset)
     read = onnx.load(tmp_path / "d.onnx")
@@ -730,7 +732,7 @@ def test_thresholds_of_another_training_are_refused(model, tmp_path):
 
 NOT_NUMBERS = (None, True, "0.3", [0.3], {"value": 0.3}, float("nan"), float("inf"), 10**400, 1e300)
 DAMAGE = [(key, value) for key in ("threshold", "eps_b", "budget_khz", "scale_khz") for value in NOT_NUMBERS]
-DAMAGE += [("points", value) for value in (None, {}, "abc", 3, [None], [[]], [3], ["a"], [{}])]
+DAMAGE += [("points", value) for value in (None, {}, "abc", 3, [], [None], [[]], [3], ["a"], [{}])]
 DAMAGE += [("remarks", value) for value in (None, [], "abc", {"qcd": None}, {"qcd": ["a"]}, {"qcd": {}})]
 DAMAGE += [("of", value) for value in (None, 3, "pur", [], {})]
 DAMAGE += [("resolved", value) for value in (None, 1, "true", [], {})]

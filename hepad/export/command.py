@@ -64,6 +64,8 @@ def _export(args: argparse.Namespace) -> None:
         print(f"threshold {name}: score > {value!r}{moved}")
         if name in of_rates and of_rates[name].remark:
             print(f"  {of_rates[name].remark}")
+    if args.rates and not of_rates:
+        print("no threshold: the background sample resolves none of the rates'; choose some with --budget")
     if of_rates and events is None:
         print("  compared on events that were drawn: add --events with those of the rates, on whose scores they lie")
     _tell(args.to)

@@ -80,6 +80,8 @@ def _record_of(rates: str | Path, digest: str) -> tuple[dict | None, int]:
         return None, len(records)
     record = found[0]  # a model under two names is the same model
     _check(rates, record, RECORD)
+    if not record["points"]:
+        raise _foreign(rates, "'points' is empty")
     if record["of"] not in ("total", "pure") or not all(isinstance(x, str) for x in record["remarks"].values()):
         raise _foreign(rates, "'of' or 'remarks' is not what a run writes")
     for point in record["points"]:
