@@ -19,6 +19,7 @@ import io
 import math
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from hepad.errors import InputError, choose
 from hepad.evaluation import spearman
 from hepad.rate import FRACTION, Scale, at_budget, gain
 from hepad.student import Student, build
-from hepad.top_scores import sample
+from hepad.top_scores import per_event, sample
 from hepad.training import Schedule
 
 INPUT = "input_1"  # hls4ml's name
@@ -184,6 +185,18 @@ def agreement(of_float: np.ndarray, of_fixed: np.ndarray) -> dict[str, float]:
     }
 
 
+def of_events(scores: Mapping[str, np.ndarray], beside: Mapping[str, np.ndarray]) -> tuple[dict, np.ndarray]:
+    """What :func:`compare` takes of a sample: each event once, with the highest score of its jets, as a trigger has it.
+
+    Parameters
+    ----------
+    scores, beside: as of :func:`hepad.features.read_scores`
+    """
+    engines = list(scores)
+    first, highest = per_event(beside["event_id"], [scores[engine] for engine in engines])
+    return dict(zip(engines, highest, strict=True)), beside["weight"][first]
+
+
 def compare(
     background: tuple[dict[str, np.ndarray], np.ndarray],
     signal: tuple[dict[str, np.ndarray], np.ndarray],
@@ -195,9 +208,9 @@ def compare(
 
     Parameters
     ----------
-    background, signal: ({engine: scores (N,)}, weights (N,)) of each sample
+    background, signal: ({engine: scores (N,)}, weights (N,)) of the events of each sample, by :func:`of_events`
     scale: of the background sample; None if it declares no rate
-    khz: total rates, used with a scale; eps_b: background efficiencies, used without one
+    khz: budgets of the total rate, used with a scale; eps_b: background efficiencies, used without one
 
     Returns
     -------

@@ -101,12 +101,19 @@ def write_dark_machines(path: str | Path, records: Iterable[dict]) -> None:
 
 
 def write_rows(path: str | Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
-    """Write dicts with the keys ``columns`` as CSV, atomically; numbers have six significant digits, None is empty."""
+    """Write dicts with the keys ``columns`` as CSV, atomically; None is empty.
+
+    Numbers have six significant digits, but thresholds all: with fewer, other events would pass.
+    """
     with atomic_path(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({key: f"{x:.6g}" if isinstance(x, float) else x for key, x in row.items()})
+            writer.writerow({key: _digits(key, x) if isinstance(x, float) else x for key, x in row.items()})
+
+
+def _digits(key: str, x: float) -> str:
+    return repr(float(x)) if key.startswith("threshold") else f"{x:.6g}"
 
 
 def latex(kind: str, records: Iterable[dict], task: str) -> str:

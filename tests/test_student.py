@@ -1,17 +1,24 @@
 """Students: they follow their teacher, see background alone, and are the same when made again."""
 
+import csv
+import runpy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from command_line import ROOT
 
 from hepad import student as students
 from hepad.errors import InputError
 from hepad.evaluation import spearman
+from hepad.features import read_scores, write_scores
 from hepad.figures.student import student_efficiencies
-from hepad.fixed_point import Format, compare, types_of
+from hepad.fixed_point import Format, compare, of_events, types_of
 from hepad.rate import zero_bias
 from hepad.representations import Space
 from hepad.style import style
+from hepad.tables import write_rows
 from hepad.training import CollapseError, Schedule
 
 VECTOR = Space((4,), ("a", "b", "c", "d"))
@@ -246,3 +253,65 @@ def test_the_figure_shows_each_engine_at_each_rate():
     assert {line.get_color() for line in figure.axes[0].lines if len(line.get_xdata())} == {"#bbbbbb"}
     with pytest.raises(InputError, match="no student"):
         student_efficiencies([], names, {})
+
+
+def scored(path, event_id, scores: dict, weight=None) -> None:
+    """A file of scores, a row a jet."""
+    n = len(event_id)
+    weight = np.ones(n) if weight is None else weight
+    write_scores(path, [(scores, SimpleNamespace(weight=weight, event_id=event_id, jet=np.zeros((n, 4))))])
+
+
+def test_an_event_counts_once_with_its_highest_score(tmp_path):
+    ids = np.array([7, 7, 3, 9, 9, 9])
+    scores = {"student/float": np.array([1.0, 2, 5, 0, 4, 3]), "detector/teacher": np.array([6.0, 1, 1, 2, 3, 9])}
+    scored(tmp_path / "b.h5", ids, scores, weight=np.array([2.0, 2, 1, 3, 3, 3]))
+    of_engines, weights = of_events(*read_scores(tmp_path / "b.h5"))
+    assert of_engines["student/float"].tolist() == [5, 2, 4]  # events 3, 7, 9
+    assert of_engines["detector/teacher"].tolist() == [1, 6, 9]
+    assert weights.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("rate", [None, {"kind": "zero_bias"}])
+def test_the_table_of_a_student_counts_events_at_the_configured_rates(tmp_path, make_events, rate):
+    """The script of the workflow, on jets of which every second event has two."""
+    rng = np.random.default_rng(1)
+    engines = ("detector/teacher", "student/float")
+    written = {}
+    for name, n, shift in (("one", 20_000, 0.0), ("two", 3000, 2.0)):
+        ids = np.concatenate([np.arange(n), np.arange(n // 2)])
+        written[name] = ids, {engine: rng.normal(shift, 1, len(ids)).astype(np.float32) for engine in engines}
+        scored(tmp_path / f"{name}.h5", *written[name])
+    make_events(20, 1).write(tmp_path / "events.h5")
+    khz, eps_b = (400.0, 2500.0), (0.05, 0.003)
+    params = SimpleNamespace(
+        style={}, labels={"one": "one", "two": "two", "ae": "AE"}, detector="ae", background="one", signals=["two"],
+        rate=rate, khz=khz, eps_b=eps_b,
+    )  # fmt: skip
+    table = tmp_path / "s.csv"
+    output = SimpleNamespace(table=table, figure=tmp_path / "s.pdf")
+    given = SimpleNamespace(scores=tmp_path, events=tmp_path / "events.h5")
+    job = SimpleNamespace(params=params, input=given, output=output, log=[tmp_path / "log"])
+    runpy.run_path(ROOT / "workflow" / "scripts" / "plot_student.py", {"snakemake": job})
+    rows = list(csv.DictReader(table.open()))
+    budgets = eps_b if rate is None else khz
+    assert [float(row["khz"] or row["eps_b"]) for row in rows[:2]] == list(budgets)
+    total = 1 if rate is None else zero_bias().hz / 1e3
+    for row in rows:
+        best = {}
+        for name, (ids, scores) in written.items():
+            best[name] = np.full(ids.max() + 1, -np.inf)
+            np.maximum.at(best[name], ids, scores[row["engine"]])
+        passed = int((best["one"] > float(row["threshold"])).sum())  # as read: a digit less and one more would pass
+        budget = float(row["khz"] or row["eps_b"]) / total
+        assert passed == int(row["n_background_passed"]) == int(budget * 20_000)
+        assert float(row["eps_s"]) == pytest.approx((best["two"] > float(row["threshold"])).mean(), rel=1e-5)
+
+
+def test_thresholds_are_written_with_all_digits(tmp_path):
+    row = {"threshold": 0.1 + 0.2, "threshold_low": np.float64(1) / 3, "eps_b": 0.1 + 0.2}
+    write_rows(tmp_path / "t.csv", list(row), [row])
+    (read,) = csv.DictReader((tmp_path / "t.csv").open())
+    assert float(read["threshold"]) == 0.1 + 0.2
+    assert float(read["threshold_low"]) == 1 / 3
+    assert read["eps_b"] == "0.3"

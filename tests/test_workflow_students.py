@@ -5,6 +5,7 @@ import shutil
 from importlib.util import find_spec
 
 import pytest
+import yaml
 from command_line import planned, snakemake
 from toy_run import toy_run, written
 
@@ -72,3 +73,16 @@ def test_students_see_no_signal(finished):
     results, config = finished
     for job in planned(results.parent, config, "--forceall", "results/students/of_vectors.safetensors"):
         assert not any("two" in path for path in job.inputs)
+
+
+def test_students_are_judged_at_the_configured_rates(finished, tmp_path):
+    results, path = finished
+    config = yaml.safe_load(path.read_text())
+    config["samples"]["one"]["rate"] = {"kind": "zero_bias"}
+    config["evaluation"]["rates_khz"] = [700, 2000]
+    shutil.copytree(results.parent, tmp_path / "run")
+    table, how = "results/students/of_vectors.csv", ["--rerun-triggers", "mtime", "--forcerun", "plot_student"]
+    result = snakemake(tmp_path / "run", written(config, tmp_path), table, *how)
+    assert result.returncode == 0, result.stdout
+    with open(tmp_path / "run" / table, newline="") as file:
+        assert [float(row["khz"]) for row in csv.DictReader(file)][:2] == [700, 2000]

@@ -127,11 +127,12 @@ class Gaussians(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """-log density (B,) of y (B, D), up to the constant sum of the logs of the widths."""
         y = (y - self.shift) / self.width
-        # Sigma^-1 = L L^T with L the stored root; log|Sigma|^(-1/2) is the sum of the logs of its diagonal
-        r = torch.einsum("kij,bki->bkj", self.precision_root, y.unsqueeze(1) - self.mu)
+        # Sigma^-1 = L L^T with L the stored root; log|Sigma|^(-1/2) is the sum of the logs of its diagonal.
+        # Not as an einsum: that of ONNX Runtime divides by the number of events, which may be zero. r: (K, B, D)
+        r = (y - self.mu.unsqueeze(1)) @ self.precision_root
         log_det = self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
-        log_normal = log_det - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
-        return -torch.logsumexp(self.log_weight + log_normal, 1)
+        log_normal = log_det.unsqueeze(1) - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
+        return -torch.logsumexp(self.log_weight.unsqueeze(1) + log_normal, 0)
 
 
 class Mixture(Detector):

@@ -4,6 +4,7 @@ spectral norms      the weights that they end with
 Head, Unflatten     shapes as constants, nothing joined to an empty set of pixels or columns
 coupling (RealNVP)  gather and concatenate in the place of an assignment to indices
 convolutional flow  shifted slices in the place of unfold
+sizes, axes         constants, so that the graph runs on no events, too
 orthogonal Q        Gram-Schmidt, twice, in the place of QR: ONNX has none. With R_ii > 0 Q is the same matrix
 """
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from torch.nn.utils import parametrize
+from torch.overrides import TorchFunctionMode
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.transforms import CouplingTransform
 
@@ -21,6 +23,30 @@ from hepad.detectors import Detector
 from hepad.flows import Convolutional, OrthogonalSylvester
 from hepad.flows.convolutional import FLOOR
 from hepad.networks import Head
+
+
+class Sized(TorchFunctionMode):
+    """While it is entered, the graph is one that ONNX Runtime runs on no events, too.
+
+    Sizes are constants but for the first, the batch; an axis is counted from the front; a diagonal is a slice; of a
+    product of stacks of matrices both are as many, since it takes one matrix for many, but not for none."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        if name == "sum" and len(args) > 1 and isinstance(args[1], int):
+            args = (args[0], args[1] % args[0].ndim, *args[2:])
+        if name in ("sum", "normalize") and isinstance(kwargs.get("dim"), int):
+            kwargs = kwargs | {"dim": kwargs["dim"] % args[0].ndim}
+        if name in ("matmul", "__matmul__") and args[1].ndim > 2 and args[0].shape[:-2] != args[1].shape[:-2]:
+            batch, *others = max((x.shape[:-2] for x in args), key=math.prod)
+            args = tuple(x.expand(batch, *map(int, others), -1, -1) for x in args)
+        found = function(*args, **kwargs)
+        if name in ("unflatten", "flatten", "reshape", "view") and found.ndim:
+            return args[0].reshape(-1, *map(int, found.shape[1:]))
+        if name == "diagonal":  # of square matrices, always in the last two places
+            *_, size = sizes = [int(n) for n in args[0].shape[1:]]
+            return args[0].reshape(-1, *sizes[:-2], size**2)[..., :: size + 1]
+        return found
 
 
 class _Reshape(nn.Module):

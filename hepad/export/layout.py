@@ -8,23 +8,26 @@ import math
 
 from torch import Tensor
 
+from hepad.export import athena
 from hepad.export.targets import TARGETS
 from hepad.representations import Space
 
-ATHENA_ORDER = ("jet", "b_jet", "electron", "muon", "photon", "met")
-
 
 class Layout:
-    """shape: of an event in the file; columns: names of its entries that are not pixels, in the file's order."""
+    """shape: of an event in the file; columns: names of its entries that are not pixels, in the file's order; tool: the
+    properties with which Athena's tool fills them, {} for other targets.
+
+    Raises InputError for what Athena's tool does not fill.
+    """
 
     def __init__(self, space: Space, target: str):
         flat, self.space = TARGETS[target].flat, space
         self.shape = (math.prod(space.shape),) if flat else space.shape
         self.order = list(range(math.prod(space.shape)))  # the file's entry i is the representation's order[i]
         if flat and space.objects:
-            kinds = [name.rpartition("_")[0].rstrip("0123456789") for name in space.columns]
-            self.order.sort(key=lambda i: ATHENA_ORDER.index(kinds[i]))
+            self.order.sort(key=lambda i: athena.place(space.columns[i]))
         self.columns = [space.columns[i - space.pixels] for i in self.order if i >= space.pixels]
+        self.tool = athena.properties(self.columns, space.pixels) if flat else {}
         self.back = sorted(self.order, key=self.order.__getitem__)
 
     def to_file(self, x: Tensor) -> Tensor:

@@ -1,20 +1,23 @@
 """Scores and metadata of an exported file."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.export.targets import INPUT, OUTPUT, REFUSALS, read_model, session, short
+from hepad.export.metadata import entries
+from hepad.export.sessions import INPUT, OUTPUT, REFUSALS, session, short
+from hepad.export.targets import read_model
 
 
 def run(path: str | Path, x: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
     """Scores (N,) float32 of events x (N, ...) in the shape and order of the file's input, or {its name: x}.
 
-    Raises InputError for another name or shape, for entries that are not finite, and for a file that does not load.
+    Raises InputError for another name or shape, for entries that are not finite, and for a file that does not load or
+    is not as it was written.
     """
+    entries(path, read_model(path))
     loaded = session(path)
     (source,) = loaded.get_inputs()
     if isinstance(x, Mapping):
@@ -46,8 +49,11 @@ def scores(loaded, x: np.ndarray, batch: int = 256) -> np.ndarray:
 
 
 def about(path: str | Path) -> dict:
-    """The metadata that ``export`` stored: thresholds, target, columns, hashes, spec, versions."""
-    stored = {entry.key: entry.value for entry in read_model(path).metadata_props}
-    if "hepad" not in stored:
+    """The metadata that ``export`` stored: thresholds, target, columns, hashes, digest, spec, versions.
+
+    Raises InputError for a file that hepad did not write, or that was changed since.
+    """
+    found = entries(path, read_model(path))
+    if not found:
         raise InputError(f"{path}: it has no metadata of hepad; something else wrote it.")
-    return {key: json.loads(value) if value[:1] in "{[" else value for key, value in stored.items()}
+    return found

@@ -5,29 +5,25 @@
     athena    TrigADComboHypoTool: one float32 vector, open dimensions become one, exactly one output element
 
 All: one file without side files, IR <= 8 and opset 13 to 17, which ONNX Runtime 1.17.1 of CMSSW 14 (up to IR 9) reads,
-operators of the standard alone, and a session of one thread, with basic optimisation (Athena) as with all (CMSSW).
+operators of the standard alone, and a session of one thread, with basic optimisation (Athena) as with all (CMSSW). A
+file that hepad wrote has its digest, and for Athena the columns that the tool fills (:mod:`hepad.export.athena`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-from google.protobuf.message import DecodeError
-from onnxruntime.capi import onnxruntime_pybind11_state as state
+from google.protobuf.message import DecodeError, Message
 
 from hepad.errors import InputError, choose
+from hepad.export import athena
+from hepad.export.metadata import entries
+from hepad.export.sessions import INPUT, OUTPUT, run_apart, session
 
 IR_VERSION = 8  # the newest that is written
 OPSETS = range(13, 18)
-INPUT, OUTPUT = "features", "score"
-LEVELS = {
-    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}
-REFUSALS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
-REFUSALS += (state.RuntimeException,)
 
 
 @dataclass(frozen=True)
@@ -40,57 +36,56 @@ class Target:
 TARGETS = {"generic": Target(), "cmssw": Target(), "athena": Target(flat=True)}
 
 
-def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.InferenceSession:
-    """A session on one thread; InputError if ONNX Runtime does not take the model."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = LEVELS[level]
-    options.log_severity_level = 4  # what is refused is raised, too
-    source, name = (model, "the model") if isinstance(model, bytes) else (str(model), model)
-    try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except (*REFUSALS, state.NoSuchFile) as error:
-        raise InputError(f"{name}: ONNX Runtime does not load it ({short(error)}). Export it again.") from None
-
-
 def check_contract(path: str | Path, target: str = "generic") -> None:
-    """Load the file as the experiment's wrapper does, at batch 1 and 4; InputError that names what it breaks."""
+    """Load the file as the experiment's wrapper does, at batch 0, 1 and 4; InputError that names what it breaks."""
     wanted = TARGETS[choose("target", target, TARGETS)]
-    broken = _broken_file(path)
-    for level in LEVELS:
-        broken = broken or _broken_session(session(path, level), wanted)
+    model = read_model(path)
+    broken = _broken_file(model) or _broken_session(path, wanted)
     if broken:
         raise InputError(f"{path}: it breaks the contract of '{target}': {'; '.join(broken)}. Export it again.")
+    said = entries(path, model)
+    if wanted.flat and said:
+        athena.properties(said["columns"], said["space"].get("pixels", 0))
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
     """The model without side files; InputError for anything but an ONNX file."""
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (OSError, DecodeError) as error:
+        model = onnx.ModelProto.FromString(Path(path).read_bytes())
+    except (OSError, ValueError, DecodeError) as error:
         raise InputError(f"{path}: not a readable ONNX file ({error}). Export it again.") from None
     if not model.graph.node or not model.opset_import:
         raise InputError(f"{path}: not an ONNX file, or an empty one. Export it again.")
     return model
 
 
-def _broken_file(path: str | Path) -> list[str]:
-    model = read_model(path)
+def _broken_file(model: onnx.ModelProto) -> list[str]:
     broken = []
     if model.ir_version > IR_VERSION:
         broken.append(f"IR version {model.ir_version}, at most {IR_VERSION} is read by all")
-    for opset in model.opset_import:
+    for opset in (o for part in (model, *model.functions) for o in part.opset_import):
         if opset.domain not in ("", "ai.onnx"):
             broken.append(f"operators of the domain '{opset.domain}', which are not in the standard")
         elif opset.version not in OPSETS:
             broken.append(f"opset {opset.version}, not {OPSETS[0]} to {OPSETS[-1]}")
-    constants = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in [*model.graph.initializer, *constants]):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
         broken.append("weights in a side file")
     return broken
 
 
-def _broken_session(loaded: onnxruntime.InferenceSession, wanted: Target) -> list[str]:
+def _tensors(part: Message) -> Iterator[onnx.TensorProto]:
+    """All tensors of a model: weights and constants of the graph, of graphs in its nodes, and of its functions."""
+    if isinstance(part, onnx.TensorProto):
+        yield part
+        return
+    for field, value in part.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if isinstance(value, Message) else value:
+                yield from _tensors(inner)
+
+
+def _broken_session(path: str | Path, wanted: Target) -> list[str]:
+    loaded = session(path)
     inputs, outputs = loaded.get_inputs(), loaded.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         return [f"{len(inputs)} inputs and {len(outputs)} outputs, not one of each"]
@@ -109,17 +104,16 @@ def _broken_session(loaded: onnxruntime.InferenceSession, wanted: Target) -> lis
         broken.append(f"the input {source.shape} is not a vector (batch, D)")
     if broken:
         return broken
-    for batch in (1, 4):
-        x = np.full((batch, *source.shape[1:]), 0.5, np.float32)
-        try:
-            (value,) = loaded.run([OUTPUT], {INPUT: x})
-        except REFUSALS as error:
-            return [f"a batch of {batch} does not run ({short(error)})"]
-        if value.shape != (batch, 1):
-            return [f"at batch {batch} the output has {value.size} elements, shape {value.shape}, not ({batch}, 1)"]
+    if wanted.flat and source.shape[1] % 3:
+        return [f"its input of {source.shape[1]} numbers is not (pt, eta, phi) of objects"]
+    x = np.full((4, *source.shape[1:]), 0.5, np.float32)
+    runs = [(batch, batch) for batch in (1, 4, 0)]
+    try:
+        found = run_apart(Path(path).read_bytes(), x, runs)
+    except InputError as error:
+        return [str(error).rstrip(".")]
+    for of_level in found.values():
+        for (batch, _), value in zip(runs, of_level, strict=True):
+            if value.shape != (batch, 1):
+                return [f"at batch {batch} the output has {value.size} elements, shape {value.shape}, not ({batch}, 1)"]
     return []
-
-
-def short(error: Exception) -> str:
-    """Its message on one line."""
-    return " ".join(str(error).split())[:300]

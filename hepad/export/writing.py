@@ -23,10 +23,15 @@ from hepad import detectors
 from hepad.detectors import Detector
 from hepad.errors import InputError, choose
 from hepad.export.agreement import Agreement, agree, drawn
-from hepad.export.closed import closed
+from hepad.export.closed import Sized, closed
 from hepad.export.layout import Layout
-from hepad.export.targets import INPUT, OPSETS, OUTPUT, TARGETS, check_contract
+from hepad.export.metadata import is_number, seal
+from hepad.export.sessions import INPUT, OUTPUT
+from hepad.export.targets import OPSETS, TARGETS, check_contract
 from hepad.io import atomic_path
+
+# the score that an event without one gets: NaN, which passes no threshold, or one that passes all or none
+NAN = {"keep": None, "accept": math.inf, "reject": -math.inf}
 
 
 def export(
@@ -38,6 +43,7 @@ def export(
     thresholds: Mapping[str, float] | None = None,
     hashes: Mapping[str, str] | None = None,
     events: Tensor | None = None,
+    nan: str = "keep",
 ) -> Agreement:
     """Write the detector of a safetensors file as ONNX.
 
@@ -50,6 +56,7 @@ def export(
     thresholds: {name of a rate: score above which an event passes}, stored in the file
     hashes: {what: hexadecimal digest} of what the detector comes from, such as config and training_data
     events: (N, *space.shape), N >= 2, on which file and detector must agree; None for 1,000 drawn ones
+    nan: a name in NAN: what the file gives an event with a number that is not finite, or whose score is NaN
 
     Returns
     -------
@@ -60,11 +67,14 @@ def export(
     InputError: the detector's score has no closed graph (and why), file and detector disagree, an argument is bad
     """
     choose("target", target, TARGETS)
+    choose("nan", nan, NAN)
     if opset not in OPSETS:
         raise InputError(f"opset: {opset} must lie between {OPSETS[0]} and {OPSETS[-1]}.")
+    if Path(path).is_dir() or not next(p for p in Path(path).absolute().parents if p.exists()).is_dir():
+        raise InputError(f"{path}: no file can have this path. Give that of a file in a folder, such as out/ae.onnx.")
     thresholds = dict(thresholds or {})
     for name, value in thresholds.items():
-        if not name or not math.isfinite(value):
+        if not name or not is_number(value):
             raise InputError(f"threshold '{name}': {value} must be a finite score with a name, such as 1kHz=3.2.")
     detector = detectors.load(model_path)
     layout = Layout(detector.space, target)
@@ -75,13 +85,11 @@ def export(
             f"events: shape {tuple(events.shape)}; at least 2 of shape {detector.space.shape} are needed, in the "
             "representation that the detector was trained on."
         )
-    model = traced(detectors.load(model_path), layout, opset)
+    model = traced(detectors.load(model_path), layout, opset, NAN[nan])
     agreement = agree(model.SerializeToString(), detector, layout, events, thresholds)
-    notes = _notes(model_path, detector, layout) | {"target": target, "thresholds": agreement.thresholds}
+    notes = _notes(model_path, detector, layout) | {"target": target, "nan": nan, "thresholds": agreement.thresholds}
     notes |= {f"{what}_sha256": digest for what, digest in (hashes or {}).items()}
-    for key, value in notes.items():
-        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        model.metadata_props.add(key=key, value=text)
+    seal(model, notes)
     with atomic_path(path) as partial:
         partial.write_bytes(model.SerializeToString())
         check_contract(partial, target)
@@ -102,26 +110,35 @@ def sha256(*paths: str | Path) -> str:
 
 
 class Scorer(nn.Module):
-    """Events as the file takes them (B, ...) -> score (B, 1), of a closed detector."""
+    """Events as the file takes them (B, ...) -> score (B, 1), of a closed detector.
 
-    def __init__(self, detector: Detector, layout: Layout):
+    ``instead``: the score of events with a number that is not finite and of those whose score is NaN. The score alone
+    does not tell: a detector need not look at every number.
+    """
+
+    def __init__(self, detector: Detector, layout: Layout, instead: float | None):
         super().__init__()
-        self.detector, self.layout = detector, layout
+        self.detector, self.layout, self.instead = detector, layout, instead
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.layout.to_model(x)
-        return self.detector.anomaly(self.detector.normalise(x)).unsqueeze(1)
+        score = self.detector.anomaly(self.detector.normalise(x)).unsqueeze(1)
+        if self.instead is None:
+            return score
+        # 0 x is NaN for NaN and infinity, and else zero, whose sum cannot overflow
+        lost = torch.isnan((0 * x).flatten(1).sum(1).unsqueeze(1)) | torch.isnan(score)
+        return torch.where(lost, torch.full_like(score, self.instead), score)
 
 
-def traced(detector: Detector, layout: Layout, opset: int) -> onnx.ModelProto:
+def traced(detector: Detector, layout: Layout, opset: int, instead: float | None = None) -> onnx.ModelProto:
     """The graph of the detector's score; the detector is changed. InputError says which operation has no graph."""
     file, example = io.BytesIO(), layout.to_file(drawn(detector, 2, seed=1))
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), Sized():
         # the exporter is announced to go, and the tracer warns of shapes, which the agreement at two batches settles
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                Scorer(closed(detector), layout).eval(),
+                Scorer(closed(detector), layout, instead).eval(),
                 (example,),
                 file,
                 dynamo=False,
@@ -145,7 +162,8 @@ def _notes(model_path: str | Path, detector: Detector, layout: Layout) -> dict:
         "hepad": version("hepad"),
         "model_sha256": sha256(model_path),
         "spec": stored["spec"],
-        "provenance": stored["provenance"],
+        "provenance": stored.get("provenance", {}),
         "space": asdict(detector.space),
         "columns": layout.columns,
+        "tool": layout.tool,
     }

@@ -6,16 +6,17 @@ from hepad.errors import told_plainly
 from hepad.events import Events
 from hepad.features import read_scores
 from hepad.figures.student import student_efficiencies
-from hepad.fixed_point import COLUMNS, compare
-from hepad.rate import scale_of
+from hepad.fixed_point import COLUMNS, compare, of_events
 from hepad.style import save, style
 from hepad.tables import write_rows
+from hepad.trigger import declared_scale
 
 with told_plainly(snakemake.log[0]), style(snakemake.params.style):
     params, labels, folder = snakemake.params, snakemake.params.labels, Path(snakemake.input.scores)
-    found = {name: read_scores(folder / f"{name}.h5") for name in (params.background, *params.signals)}
-    samples = {name: (scores, about["weight"]) for name, (scores, about) in found.items()}
-    scale = scale_of(params.background, params.rate, Events.outline(snakemake.input.events)[0]) if params.rate else None
+    names = (params.background, *params.signals)
+    samples = {name: of_events(*read_scores(folder / f"{name}.h5")) for name in names}
+    meta, _ = Events.outline(snakemake.input.events)
+    scale = declared_scale(params.background, {"rate": params.rate}, meta)
     of = {n: compare(samples[params.background], samples[n], scale, params.khz, params.eps_b) for n in params.signals}
     write_rows(snakemake.output.table, COLUMNS, [{"signal": n, **row} for n, rows in of.items() for row in rows])
     rows = [{**row, "signal": labels[n]} for n, rows in of.items() for row in rows]
