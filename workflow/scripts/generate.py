@@ -10,7 +10,7 @@ from hepad.samples import write_root
 from hepad.simulation import cards, pythia
 
 with told_plainly(snakemake.log[0]):
-    source = cards.located(snakemake.params.source, Path(snakemake.scriptdir).parents[1])
+    source = cards.located(snakemake.params.source, Path(snakemake.scriptdir).resolve().parents[1])
     chunk, chunks, seed = int(snakemake.wildcards.chunk), source.pop("chunks"), source.pop("seed")
     source["jets"] = shares(source["jets"], chunks)[chunk]
     progress = Progress(f"{snakemake.wildcards.sample} {chunk}", snakemake.log[0])
