@@ -6,7 +6,7 @@ import csv
 import json
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -610,6 +610,22 @@ def test_damaged_metadata_are_a_message(written, tmp_path):
             other_spec = key in ("spec", "tool") and len(text) > 1 and text[0] == "{"
             with nullcontext() if other_spec else pytest.raises(InputError, match=r"d\.onnx: its metadata"):
                 about(path)
+
+
+def test_damaged_files_of_others_are_a_message(tmp_path, capfd):
+    """Such as one whose names are no text: it runs, or is refused in one line."""
+    path, whole, rng = tmp_path / "d.onnx", graph().SerializeToString(), np.random.default_rng(1)
+    refused = 0
+    for position in rng.integers(0, len(whole), 300):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            run(path, np.zeros((2, 6)))
+            refused -= 1
+        refused += 1
+    assert refused > 200
+    assert capfd.readouterr() == ("", "")
 
 
 def test_any_damaged_byte_is_a_message(written, tmp_path):

@@ -19,7 +19,10 @@ def run(path: str | Path, x: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarra
     """
     entries(path, read_model(path))
     loaded = session(path)
-    (source,) = loaded.get_inputs()
+    source = loaded.get_inputs()[0] if len(loaded.get_inputs()) == 1 else None
+    if source is None or source.name != INPUT:
+        names = ", ".join(f"'{node.name}'" for node in loaded.get_inputs()) or "none"
+        raise InputError(f"{path}: its inputs are {names}, not '{INPUT}' alone; hepad did not write it. Export again.")
     if isinstance(x, Mapping):
         if set(x) != {source.name}:
             raise InputError(
@@ -42,10 +45,12 @@ def checked(x: np.ndarray, shape: list[int], name: str | Path) -> np.ndarray:
 def scores(loaded, x: np.ndarray, batch: int = 256) -> np.ndarray:
     """Scores (N,) of x (N, ...) in a session, ``batch`` at a time."""
     try:
-        parts = [loaded.run([OUTPUT], {INPUT: x[i : i + batch]})[0][:, 0] for i in range(0, len(x), batch)]
+        parts = [loaded.run([OUTPUT], {INPUT: x[i : i + batch]})[0] for i in range(0, len(x), batch)]
     except REFUSALS as error:
         raise InputError(f"export: the graph does not run at a batch of {batch} ({short(error)}).") from None
-    return np.concatenate([np.empty(0, np.float32), *parts])
+    if wrong := [part.shape for part in parts if part.shape[1:] != (1,)]:
+        raise InputError(f"export: the graph's output has shape {wrong[0]}, not one score an event. Export it again.")
+    return np.concatenate([np.empty((0, 1), np.float32), *parts])[:, 0]
 
 
 def about(path: str | Path) -> dict:

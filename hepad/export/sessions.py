@@ -24,7 +24,7 @@ LEVELS = {  # how far a graph is optimised when it is loaded: by Athena, by CMSS
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 REFUSALS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
-REFUSALS += (state.RuntimeException,)
+REFUSALS += (state.RuntimeException, ValueError)  # ValueError: also a message that is no text, of a damaged file
 
 
 def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.InferenceSession:
@@ -34,8 +34,12 @@ def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.Infe
     options.graph_optimization_level = LEVELS[level]
     options.log_severity_level = 4  # what is refused is raised, too
     source, name = (model, "the model") if isinstance(model, bytes) else (str(model), model)
+    how = {"providers": ["CPUExecutionProvider"], "enable_fallback": False}  # which would print, and try again
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        loaded = onnxruntime.InferenceSession(source, options, **how)
+        for node in (*loaded.get_inputs(), *loaded.get_outputs()):
+            str(node)  # its names, which may be no text
+        return loaded
     except (*REFUSALS, state.NoSuchFile) as error:
         raise InputError(f"{name}: ONNX Runtime does not load it ({short(error)}). Export it again.") from None
 
