@@ -24,7 +24,8 @@ calorimeter in a field of 3.8 T; others are not bent.
 
 import numpy as np
 
-from hepad.simulation.reconstruction import cluster, kept
+from hepad.rows import WIDTHS, pad
+from hepad.simulation.reconstruction import cluster
 from hepad.simulation.response import (
     CHARGED_HADRON,
     MUON,
@@ -116,7 +117,7 @@ def _jets(total: np.ndarray, rho: np.ndarray) -> np.ndarray:
     hard = left > JET_MIN_PT
     scaled = jets.p[hard]
     scaled[:, [0, 3]] *= (left[hard] / scaled[:, 0])[:, None]
-    return kept("jets", jets.event[hard], scaled, n)
+    return pad(jets.event[hard], scaled, n, WIDTHS["jets"])
 
 
 def _window(grid: np.ndarray, half: int) -> np.ndarray:
@@ -147,7 +148,7 @@ def _egammas(ecal: np.ndarray, hcal: np.ndarray, rho: np.ndarray) -> np.ndarray:
     maximum = near_e.reshape(len(own), 49)[:, inner.ravel()].argmax(axis=1) == 4
     good = maximum & (h < MAX_H_OVER_E * own) & (isolation < MAX_ISOLATION * own)
     p = np.stack([own, ETA[i_eta], PHI[i_phi], np.zeros_like(own)], axis=-1)[good]
-    return kept("photons", event[good], p, n)
+    return pad(event[good], p, n, WIDTHS["photons"])
 
 
 def _muons(particles: Particles, n: int, rng) -> np.ndarray:
@@ -157,4 +158,4 @@ def _muons(particles: Particles, n: int, rng) -> np.ndarray:
     p[:, 0] *= lognormal(np.full(len(p), MUON_RESOLUTION), rng)
     found = rng.random(len(p)) < MUON_EFFICIENCY
     found &= (p[:, 0] > MUON_MIN_PT) & (np.abs(p[:, 1]) < MUON_MAX_ETA)
-    return kept("muons", muons.event[found], p[found], n)
+    return pad(muons.event[found], p[found], n, WIDTHS["muons"])

@@ -19,7 +19,6 @@ from hepad.rows import WIDTHS, pad, window
 from hepad.simulation.response import ELECTRON, MUON, PHOTON, Particles
 
 JET_MIN_PT = 20.0
-KEPT = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4}  # the hardest of a simulated event, in samples ever since
 OBJECT_MIN_PT, OBJECT_MAX_ABS_ETA = 10.0, 2.5
 ISOLATION_CONE, MAX_ISOLATION = 0.3, 0.15
 
@@ -75,22 +74,16 @@ def constituents(particles: Particles, jets: Jets, rows: np.ndarray) -> np.ndarr
 
 def event_objects(particles: Particles, jets: Jets, n_events: int) -> dict[str, np.ndarray]:
     """Arrays ``jets``, ``electrons``, ``muons``, ``photons`` and ``met`` of hepad.events.Events, one row per event."""
-    objects = {"jets": kept("jets", jets.event, jets.p, n_events)}
+    objects = {"jets": pad(jets.event, jets.p, n_events, WIDTHS["jets"])}
     good = isolated(particles, n_events)
     for name, kind in (("electrons", ELECTRON), ("muons", MUON), ("photons", PHOTON)):
         chosen = particles.take(good[particles.kind[good] == kind])
-        objects[name] = kept(name, chosen.event, chosen.p, n_events)
+        objects[name] = pad(chosen.event, chosen.p, n_events, WIDTHS[name])
     pt, phi = particles.p[:, 0], particles.p[:, 2]
     px = -np.bincount(particles.event, pt * np.cos(phi), minlength=n_events)
     py = -np.bincount(particles.event, pt * np.sin(phi), minlength=n_events)
     objects["met"] = np.stack([np.hypot(px, py), np.arctan2(py, px)], axis=-1).astype(np.float32)
     return objects
-
-
-def kept(name: str, event: np.ndarray, p: np.ndarray, n_events: int) -> np.ndarray:
-    """(n_events, K, 4) float32: the hardest ``KEPT`` of objects p (M, 4) of events (M,), padded as those of files."""
-    hardest = pad(event, p, n_events, KEPT[name])
-    return np.pad(hardest, ((0, 0), (0, WIDTHS[name] - KEPT[name]), (0, 0)))
 
 
 def isolated(particles: Particles, n_events: int) -> np.ndarray:
