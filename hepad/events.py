@@ -18,7 +18,7 @@ from hepad.errors import InputError
 from hepad.io import append_array, describe, described, new_hdf5, own_hdf5, provenance, read_array
 from hepad.parts import check_rows, read_index
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
 FIRST_IDS = 10**10  # identifiers of generated events count from multiples of this, one for each chunk
