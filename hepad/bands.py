@@ -9,7 +9,8 @@ trainings; the test events move all of them together and have an uncertainty of 
 s the standard deviation of the x_i, T the quantile of Student's t with n - 1 degrees of freedom at the level of all
 intervals (1.84 for two trainings, 1.32 for three), d and u the means of d_i and u_i. The true value of one more
 training lies in [low, high] with 68 %; the band of one training is the interval of its counts, and says nothing of the
-scatter of trainings. 1/ε_B is positive and skewed: of it, the logarithms are taken.
+scatter of trainings. Where trainings rank the same events differently at random, that enters s and d both, and the
+range holds more than 68 %. 1/ε_B is positive and skewed: of it, the logarithms are taken.
 """
 
 from collections.abc import Iterable
@@ -30,14 +31,15 @@ COLUMNS = ("task", "detector", "signal", "trainings", "quantity", "at", "median"
 class Band(NamedTuple):
     """ε_S against ε_B of the trainings of one detector: the median and the range [low, high].
 
-    ``n_background_passed``: of the training with the fewest. ``auc``: (value, low, high), median and range alike.
+    ``independent``: effective number of background events that pass, of the training with the fewest. ``auc``: (value,
+    low, high), median and range alike.
     """
 
     eps_b: np.ndarray
     eps_s: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    n_background_passed: np.ndarray
+    independent: np.ndarray
     auc: tuple[float, float, float]
     trainings: int
 
@@ -53,7 +55,7 @@ def band(evaluations: list[Evaluation], of: str = "curve", points: int = 200) ->
     if len(curves) == 1:
         return Band(*curves[0], auc=auc, trainings=1)
     grid = np.geomspace(max(curve.eps_b[0] for curve in curves), 1, points)
-    names = ("eps_s", "low", "high", "n_background_passed")
+    names = ("eps_s", "low", "high", "independent")
     found = [[np.interp(np.log(grid), np.log(c.eps_b), getattr(c, name)) for c in curves] for name in names]
     return Band(grid, *together(*found[:3]), np.min(found[3], axis=0), auc=auc, trainings=len(curves))
 

@@ -10,6 +10,8 @@ has both (E. Korn and B. Graubard 1998) are
 
 n_eff knows the weights of the events that pass, which are not those of the bulk: k_eff tends to (Σw)²/Σw² of the tail.
 Where nothing or everything passes, var ε = 0 says nothing, and n_eff = Σ w / max |w|, the least that fits the weights.
+Few weights do not show how heavy the heaviest can be: (1 - ε)² max w² y² of those that pass is added to the sum, as if
+there was one more like it.
 Weights of both signs need no other formula. Then the Clopper-Pearson interval at level 1 - α (C. Clopper, E. Pearson
 1934), with k = k_eff and n = n_eff:
 
@@ -33,6 +35,7 @@ from hepad.errors import InputError
 
 LEVEL = 0.683
 MIN_COUNT = 10  # fewer background events above a threshold do not fix it
+EXTREME = 1e100  # of a weight: its fourth power would be no number
 MANY = 3  # times as many events as independent ones are worth a remark
 ROUNDING = 1e-12  # so that an efficiency of 0.29 on 100 events means 29 events
 
@@ -79,21 +82,23 @@ def interval(eps, k, n) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return eps, np.where(lost, np.nan, low), np.where(lost, np.nan, high)
 
 
-def binomial(w, w2, cross, whole: "Whole", plain: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ε, k_eff and n_eff of what passes with Σ w y, Σ w² y² and Σ w² y, each of one shape; ``plain``: it is counted."""
+def binomial(n, w, w2, cross, whole: "Whole", plain: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ε, k_eff and n_eff of n rows that pass with Σ w y, Σ w² y² and Σ w² y, each of one shape; ``plain``: counted."""
     eps = np.minimum(w / whole.w, 1.0)
     eps = np.where(eps < -ROUNDING, np.nan, np.maximum(eps, 0.0))
     if plain:
         return eps, np.where(np.isnan(eps), np.nan, w), np.full(eps.shape, float(whole.n))
-    variance = (w2 - 2 * eps * cross + eps**2 * whole.w2) / whole.w**2
-    known = (eps > ROUNDING) & (eps < 1 - ROUNDING) & (variance > 0)
-    least = max(whole.w / whole.largest, 1.0)
-    n = np.divide(eps * (1 - eps), variance, out=np.full(eps.shape, least), where=known)
-    return eps, eps * n, n
+    spread = np.where((eps > ROUNDING) & (eps < 1 - ROUNDING), eps * (1 - eps), 0.0)
+    # rows that were independent and of one weight could not have less; few clusters that are alike may seem to
+    least = np.divide(spread**2 * whole.n, n * (whole.n - n), out=np.zeros(eps.shape), where=(n > 0) & (n < whole.n))
+    variance = np.maximum((w2 - 2 * eps * cross + eps**2 * whole.w2) / whole.w**2, least)
+    unknown = np.full(eps.shape, max(whole.w / whole.largest, 1.0))
+    effective = np.divide(spread, variance, out=unknown, where=(spread > 0) & (variance > 0))
+    return eps, eps * effective, effective
 
 
 class Whole(NamedTuple):
-    """A whole sample: the number of its events, Σ w, Σ_c W_c² and max |w|."""
+    """A whole sample: the number of its rows, Σ w, Σ_c W_c² and max |W_c|."""
 
     n: int
     w: float
@@ -111,6 +116,7 @@ class Tail(NamedTuple):
         is 0; those that are equal are one array
     cuts, climb: (c,), indices at which a threshold can cut, which is not within ties, falling from m, and the largest
         Σ w y from there or from a higher cut upwards
+    heaviest: (m+1,), the largest |w y| from each index upwards
     whole: the sample, whatever y is
     shared: rows that share a cluster with others, for what is more than a sum over rows; None if there are none
     """
@@ -123,6 +129,7 @@ class Tail(NamedTuple):
     cross: np.ndarray
     cuts: np.ndarray
     climb: np.ndarray
+    heaviest: np.ndarray
     whole: Whole
     shared: Shared | None = None
 
@@ -147,7 +154,9 @@ class Tail(NamedTuple):
 
     def effective(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ε, k_eff and n_eff at each threshold; NaN where the weights of what passes sum to less than nothing."""
-        return binomial(*self.above(threshold, self.w, self.w2, self.cross), self.whole, self.plain)
+        n, w, w2, cross, heaviest = self.above(threshold, self.n, self.w, self.w2, self.cross, self.heaviest)
+        w2 = w2 + ((1 - w / self.whole.w) * heaviest) ** 2
+        return binomial(n, w, w2, cross, self.whole, self.plain)
 
     def intervals(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ε, low and high at each threshold; NaN where the passing weights sum to less than nothing."""
@@ -172,10 +181,8 @@ class Tail(NamedTuple):
         passed, independent = int(self.count(threshold)), float(self.independent(threshold))
         if passed < MIN_COUNT or independent > passed / MANY:
             return ""
-        return (
-            f"{passed} events count for {independent:.3g} independent ones: few large weights, or few collisions that "
-            "many crossings share, decide."
-        )
+        why = "few large weights, or few collisions that many crossings share, decide."
+        return f"{passed} events count for {independent:.3g} independent ones: {why}"
 
     def exceeding(self, eps) -> np.ndarray:
         """The largest score that with all above it makes more than ``eps`` > 0; below all if none does."""
@@ -221,8 +228,9 @@ class Tail(NamedTuple):
         """Weighted mean m of ``values`` v (m,), given in the order of ``scores``, and the variance of that mean.
 
         With p = w / Σw, var m = Σ_c (Σ_{i in c} p (v - m))² / (1 - 2 Σp³ / Σp² + Σp²), c the clusters; the denominator
-        removes the bias that m comes from the same events, and is 1 - 1/n for equal weights. Weights of both signs
-        need no other formula. In a group of n events Σ p³ is taken for Σp Σp² / n, which it is for equal ones.
+        removes the bias that m comes from the same events, and is 1 - 1/n for n equal clusters, p there their sums.
+        Weights of both signs need no other formula. In a group of n events Σ p³ is taken for Σp Σp² / n, which it is
+        for equal ones.
         """
         p, p2 = -np.diff(self.w) / self.w[0], -np.diff(self.w2) / self.w[0] ** 2
         mean, squares, cubes = p @ values, self.w2[0] / self.w[0] ** 2, -np.sum(p * p2 / np.diff(self.n))
@@ -232,6 +240,7 @@ class Tail(NamedTuple):
             off = values[np.searchsorted(self.scores, scores)] - mean
             together = np.bincount(cluster, weights * off) ** 2
             variance += times * (together.sum() - added @ off**2) / self.w[0] ** 2
+            cubes += times * (np.sum(np.bincount(cluster, weights) ** 3) - weights @ added) / self.w[0] ** 3
         return float(mean), float(max(variance, 0.0) / (1 - 2 * cubes / squares + squares))
 
 
@@ -246,7 +255,7 @@ def tail(name: str, scores, weights=None, cluster=None) -> Tail:
     cluster: (n,) integers, rows that share one are not independent; None: all are
     """
     scores, weights = checked(name, scores, weights)
-    if scores.size == 0:
+    if not len(scores):
         raise InputError(f"evaluation: the {name} sample is empty. Check its selection and its split.")
     if weights.sum() <= 0:
         raise InputError(
@@ -259,9 +268,12 @@ def tail(name: str, scores, weights=None, cluster=None) -> Tail:
     order = np.argsort(scores)
     if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their sums, so that all round alike
         order = np.lexsort((cross, w2, weights, scores))
-    whole = Whole(len(scores), float(weights.sum()), float(cross.sum()), float(np.abs(weights).max()))
+    largest = float(np.abs(clusters.total(weights)).max())
+    whole = Whole(len(scores), float(weights.sum()), float(cross.sum()), largest)
     shared, scores = clusters.shared(scores, weights), scores[order]
-    return grouped(scores, scores, np.ones(len(scores)), weights[order], w2[order], cross[order], whole, shared)
+    weights = weights[order]
+    sums = (np.ones(len(scores)), weights, w2[order], cross[order], np.abs(weights))
+    return grouped(scores, scores, *sums, whole, shared)
 
 
 def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
@@ -277,14 +289,17 @@ def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
     weights = np.ones(len(scores)) if weights is None else np.asarray(weights, float)
     if weights.shape != scores.shape or not np.isfinite(weights).all():
         raise InputError(f"evaluation: {name} weights must be one finite number per event. Check the score file.")
+    if len(weights) and (largest := np.abs(weights).max()) > 0 and not 1 / EXTREME < largest < EXTREME:
+        raise InputError(f"evaluation: {name} weights of up to {largest:.3g} are beyond all units. Scale them.")
     return scores, weights
 
 
-def grouped(lowest, scores, n, w, w2, cross, whole: Whole, shared: Shared | None = None) -> Tail:
+def grouped(lowest, scores, n, w, w2, cross, heaviest, whole: Whole, shared: Shared | None = None) -> Tail:
     """A :class:`Tail` of groups that rise and do not overlap; n, w, w2, cross: (m,), the sums of each."""
     of: list[np.ndarray] = []
     for x in (n, w, w2, cross):
         same = [i for i, earlier in enumerate((n, w, w2)[: len(of)]) if np.array_equal(x, earlier)]
         of.append(of[same[0]] if same else np.append(np.cumsum(x[::-1])[::-1], 0.0))
     cuts = np.flatnonzero(np.concatenate([[True], lowest[1:] > scores[:-1], [True]]))[::-1]
-    return Tail(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), whole, shared)
+    heaviest = np.append(np.maximum.accumulate(heaviest[::-1])[::-1], 0.0)
+    return Tail(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), heaviest, whole, shared)

@@ -37,14 +37,15 @@ INTERVALS = 40  # of a curve
 class WorkingPoint(NamedTuple):
     """Threshold for the requested ``eps_b``, what passes it, and ε_S where the true background efficiency is ``eps_b``.
 
-    ``resolved``: at least MIN_COUNT background events pass; otherwise the sample does not fix the threshold. Nor is a
-    point resolved at which the weights of the passing signal sum to less than nothing: its ``eps_s`` is NaN.
-    ``remark``: what is to be known of the weights, in words, or ''.
+    ``resolved``: at least MIN_COUNT ``independent`` background events pass (an effective number); otherwise the sample
+    does not fix the threshold. Nor is a point resolved at which the weights of the passing signal sum to less than
+    nothing: its ``eps_s`` is NaN. ``remark``: what is to be known of the weights, in words, or ''.
     """
 
     eps_b: float
     threshold: float
     n_background_passed: int
+    independent: float
     background: Efficiency
     eps_s: Efficiency
     resolved: bool
@@ -57,6 +58,7 @@ class Rejection(NamedTuple):
     eps_s: float
     threshold: float
     n_background_passed: int
+    independent: float
     inverse_eps_b: float
     low: float
     high: float
@@ -75,14 +77,14 @@ class AUC(NamedTuple):
 class Curve(NamedTuple):
     """ε_S with its interval [low, high] against the ε_B reached; arrays of one length, ε_B rising to 1.
 
-    ``n_background_passed``: the effective number of independent ones.
+    ``independent``: effective number of independent background events that pass.
     """
 
     eps_b: np.ndarray
     eps_s: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    n_background_passed: np.ndarray
+    independent: np.ndarray
 
 
 class Evaluation(NamedTuple):
@@ -125,7 +127,8 @@ def efficiencies(background, signal, eps_b=EPS_B, background_weights=None, signa
         on_b, on_s = b.efficiency(threshold), efficiency_at_truth(b, request, s, threshold)
         resolved = b.resolved(threshold) and not np.isnan(on_s.value)
         remark = _remark(b, s, threshold)
-        points.append(WorkingPoint(float(request), threshold, on_b.passed, on_b, on_s, resolved, remark))
+        counts = (on_b.passed, float(b.independent(threshold)))
+        points.append(WorkingPoint(float(request), threshold, *counts, on_b, on_s, resolved, remark))
     return points
 
 
@@ -141,7 +144,8 @@ def rejections(background, signal, eps_s=EPS_S, background_weights=None, signal_
         resolved = b.resolved(threshold) and on_b.low > 0
         inverse, upper = (1 / on_b.value, 1 / on_b.low) if resolved else (np.nan, np.nan)
         known = (inverse, 1 / on_b.high, upper, resolved, _remark(b, s, threshold))
-        results.append(Rejection(float(request), threshold, on_b.passed, *known))
+        counts = (on_b.passed, float(b.independent(threshold)))
+        results.append(Rejection(float(request), threshold, *counts, *known))
     return results
 
 

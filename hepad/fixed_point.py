@@ -45,6 +45,9 @@ COLUMNS = (
 )
 
 
+Scored = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]  # {engine: (N,)}, weights and clusters of N events
+
+
 class Format(NamedTuple):
     """``width`` bits, of which ``integer`` with the sign are before the point; None: as many as each layer needs."""
 
@@ -185,7 +188,7 @@ def agreement(of_float: np.ndarray, of_fixed: np.ndarray) -> dict[str, float]:
     }
 
 
-def of_events(scores: Mapping[str, np.ndarray], beside: Mapping[str, np.ndarray]) -> tuple[dict, np.ndarray]:
+def of_events(scores: Mapping[str, np.ndarray], beside: Mapping[str, np.ndarray]) -> Scored:
     """What :func:`compare` takes of a sample: each event once, with the highest score of its jets, as a trigger has it.
 
     Parameters
@@ -194,12 +197,12 @@ def of_events(scores: Mapping[str, np.ndarray], beside: Mapping[str, np.ndarray]
     """
     engines = list(scores)
     first, highest = per_event(beside["event_id"], [scores[engine] for engine in engines])
-    return dict(zip(engines, highest, strict=True)), beside["weight"][first]
+    return dict(zip(engines, highest, strict=True)), beside["weight"][first], beside["cluster"][first]
 
 
 def compare(
-    background: tuple[dict[str, np.ndarray], np.ndarray],
-    signal: tuple[dict[str, np.ndarray], np.ndarray],
+    background: Scored,
+    signal: Scored,
     scale: Scale | None,
     khz: tuple[float, ...],
     eps_b: tuple[float, ...],
@@ -208,7 +211,7 @@ def compare(
 
     Parameters
     ----------
-    background, signal: ({engine: scores (N,)}, weights (N,)) of the events of each sample, by :func:`of_events`
+    background, signal: ({engine: scores (N,)}, weights (N,), clusters (N,)) of the events, by :func:`of_events`
     scale: of the background sample; None if it declares no rate
     khz: budgets of the total rate, used with a scale; eps_b: background efficiencies, used without one
 
@@ -228,8 +231,8 @@ def compare(
     rows = []
     for engine in sorted(background[0], key=_by_precision):
         b, s = (
-            sample("background", background[0][engine], background[1]),
-            sample("signal", signal[0][engine], signal[1]),
+            sample("background", background[0][engine], background[1], cluster=background[2]),
+            sample("signal", signal[0][engine], signal[1], cluster=signal[2]),
         )
         for rate, budget in requests:
             point = at_budget(b, scale, budget)

@@ -34,6 +34,7 @@ from hepad.errors import InputError, choose
 
 NAMES = ("Name", "Algo name")
 INDICES = ("Index", "Bit")
+BLOCK = 2000  # events
 MANY = 10  # different prescales in step; more are taken as independent
 
 
@@ -121,12 +122,16 @@ def unprescaled(names: Iterable[str], patterns: Iterable[str] = ("L1_*",)) -> Me
 def in_step(chunks: Iterable[np.ndarray]) -> np.ndarray:
     """(T,) a number for each trigger bit; bits that are set in the same MIN_COUNT events or more share theirs.
 
-    ``chunks``: (N, T) bool, of all events of the background, at least one chunk.
+    ``chunks``: (N, T) bool, of all events of the background.
     """
-    rng, sums, count = np.random.default_rng(0), np.uint64(0), 0
+    rng, sums, count = np.random.default_rng(0), np.zeros(0, np.uint64), np.zeros(0, int)
     for bits in chunks:  # a random number for each event: equal sums are of equal events
-        sums = sums + rng.integers(2**64, size=len(bits), dtype=np.uint64) @ bits.astype(np.uint64)
-        count = count + bits.sum(axis=0)
+        if not len(sums):
+            sums, count = np.zeros(bits.shape[1], np.uint64), np.zeros(bits.shape[1], int)
+        for start in range(0, len(bits), BLOCK):
+            block = bits[start : start + BLOCK]
+            sums += rng.integers(2**64, size=len(block), dtype=np.uint64) @ block.astype(np.uint64)
+            count += block.sum(axis=0)
     group = np.unique(sums, return_inverse=True)[1]
     return np.where(count < MIN_COUNT, len(group) + np.arange(len(group)), group)
 

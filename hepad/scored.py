@@ -44,23 +44,23 @@ class ScoredSample:
     def __iter__(self) -> Iterator[Rows]:
         """All rows, of every cluster (:attr:`hepad.events.Events.cluster`) all together.
 
-        The jets of one event lie beside each other, as all readers write them; crossings that share a pool of
-        collisions are one part.
+        A cluster is in one part: the jets of an event lie beside each other, as all readers write them, and crossings
+        that share a pool of collisions are made by one job.
         """
-        held: list[Rows] = []
         for part in range(len(self.sizes)):
+            cuts = np.append(0, ends(self.beside.of_part(part, slice(None), ["cluster"])["cluster"]))
+            held, first, stop = [], 0, 0
             for rows in self._of_part(part):
                 held.append(rows)
-                cluster = np.concatenate([events.cluster for events, _ in held])
-                end = np.append(0, ends(cluster)[:-1])[-1]  # the last cluster may go on
-                if end:
+                stop += len(rows[0])
+                cut = cuts[np.searchsorted(cuts, stop, side="right") - 1]
+                if cut > first:
                     together = _joined(held)
-                    held = [_taken(together, np.arange(end, len(cluster)))]  # copies: a view would keep the chunk
-                    yield _taken(together, slice(end))
+                    held = [_taken(together, np.arange(cut - first, stop - first))]  # a view would keep the chunk
+                    yield _taken(together, slice(cut - first))
+                    first = cut
                     del together
                 del rows
-        if sum(len(events) for events, _ in held):
-            yield _joined(held)
 
     def beginning(self, most: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
         """At most so many rows in chunks, of every part its share; the events' constituents, too, if asked."""

@@ -24,8 +24,8 @@ GROUPS = {
 KEYS = ("task", "detector", "signal", "seed")
 COLUMNS = {
     "auc": (*KEYS, "n_background", "n_signal", "auc", "auc_low", "auc_high", "remark"),
-    "efficiency": (*KEYS, "eps_b", "n_background_passed", "eps_s", "eps_s_low", "eps_s_high", "remark"),
-    "rejection": (*KEYS, "eps_s", "inverse_eps_b", "low", "high", "remark"),
+    "efficiency": (*KEYS, "eps_b", "n_background_passed", "independent", "eps_s", "eps_s_low", "eps_s_high", "remark"),
+    "rejection": (*KEYS, "eps_s", "n_background_passed", "independent", "inverse_eps_b", "low", "high", "remark"),
 }
 DARK_MACHINES = ("Signal", "Model", "Chan", "AUC", "1e-2", "1e-3", "1e-4")
 ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -121,7 +121,7 @@ def latex(kind: str, records: Iterable[dict], task: str) -> str:
 
     kind 'efficiency': AUC and ε_S at each ε_B; kind 'rejection': 1/ε_B at each ε_S. It needs no packages; put it into
     a ``table`` of your own with ``\\input``. Values have the intervals of the evaluations; what the sample cannot
-    resolve says so, with the number k of background events that pass.
+    resolve says so, with the effective number k of independent background events that pass.
     """
     cells_of = {"efficiency": _efficiency_cells, "rejection": _rejection_cells}
     choose("table", kind, cells_of)
@@ -176,7 +176,7 @@ def _auc(evaluation: Evaluation) -> list[tuple]:
 def _efficiency(evaluation: Evaluation) -> list[tuple]:
     def row(point: WorkingPoint) -> tuple:
         known = point.eps_s[:3] if point.resolved else (None, None, None)
-        return (point.eps_b, point.n_background_passed, *known, point.remark)
+        return (point.eps_b, point.n_background_passed, point.independent, *known, point.remark)
 
     return [row(point) for point in evaluation.working_points]
 
@@ -184,7 +184,7 @@ def _efficiency(evaluation: Evaluation) -> list[tuple]:
 def _rejection(evaluation: Evaluation) -> list[tuple]:
     def row(r: Rejection) -> tuple:
         known = (r.inverse_eps_b, r.low, r.high) if r.resolved else (None, r.low, None)
-        return (r.eps_s, *known, r.remark)
+        return (r.eps_s, r.n_background_passed, r.independent, *known, r.remark)
 
     return [row(r) for r in evaluation.rejections]
 
@@ -208,7 +208,7 @@ def _line(parts: list[str]) -> str:
 def _efficiency_cells(evaluation: Evaluation) -> dict[str, str]:
     cells = {"AUC": with_interval(*evaluation.auc)}
     for p in sorted(evaluation.working_points, key=lambda p: -p.eps_b):
-        known = with_interval(*p.eps_s[:3]) if p.resolved else f"unresolved ($k={p.n_background_passed}$)"
+        known = with_interval(*p.eps_s[:3]) if p.resolved else f"unresolved ($k={p.independent:.3g}$)"
         cells[rf"$\epsilon_S({_power(p.eps_b)})$"] = known
     return cells
 
@@ -216,7 +216,7 @@ def _efficiency_cells(evaluation: Evaluation) -> dict[str, str]:
 def _rejection_cells(evaluation: Evaluation) -> dict[str, str]:
     cells = {}
     for r in sorted(evaluation.rejections, key=lambda r: r.eps_s):
-        unknown = f"unresolved ($k={r.n_background_passed}$, $>{r.low:.0f}$)"
+        unknown = f"unresolved ($k={r.independent:.3g}$, $>{r.low:.0f}$)"
         known = with_interval(r.inverse_eps_b, r.low, r.high) if r.resolved else unknown
         cells[rf"$1/\epsilon_B({r.eps_s:g})$"] = known
     return cells

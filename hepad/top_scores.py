@@ -70,6 +70,7 @@ class Top:
         self.fractional = False
         self.accepted = 0  # events with a > 0
         self.totals, self.range = np.zeros(8), (np.inf, -np.inf)  # sums of all; of the weights
+        self.largest = 0.0  # |Σ w| of a cluster
 
     def add(self, scores, weights=None, menu=None, cluster=None) -> None:
         """Add events, of every cluster all.
@@ -92,15 +93,18 @@ class Top:
         if not len(scores):
             return
         clusters, wa = Clusters(cluster, scores), weights * a
-        sums = [np.ones(len(scores)), weights, clusters.products(weights, weights), weights * clusters.total(weights)]
+        of_cluster = clusters.total(weights)
+        sums = [np.ones(len(scores)), weights, clusters.products(weights, weights), weights * of_cluster]
         if self.with_menu:
-            sums += [wa, clusters.products(wa, wa), clusters.products(weights, wa), wa * clusters.total(weights)]
-        part = Merged(scores, scores, np.stack(sums))
+            sums += [wa, clusters.products(wa, wa), clusters.products(weights, wa), wa * of_cluster]
+        heaviest = [weights, wa, weights - wa] if self.with_menu else [weights]
+        part = Merged(scores, scores, np.stack(sums), np.abs(heaviest))
         self.n += len(scores)
         self.totals[: len(sums)] += part.sums.sum(axis=1)
         self.accepted += np.count_nonzero(a)
         self.fractional |= bool(np.any((a > 0) & (a < 1)))
         self.range = min(self.range[0], weights.min()), max(self.range[1], weights.max())
+        self.largest = max(self.largest, float(np.abs(of_cluster).max()))
         self._share(clusters.shared(scores, weights))
         self.parts.append(part)
         self.held += len(scores)
@@ -109,7 +113,7 @@ class Top:
 
     def _share(self, rows: Shared | None) -> None:
         """Keep the rows of clusters of several, if there are not many already."""
-        if rows is None:
+        if rows is None or not rows.weights.any():
             return
         if sum(len(part.cluster) for part in self.shared) > self.groups:
             self.left += float(rows.weights @ rows.weights)
@@ -128,18 +132,19 @@ class Top:
             )
         low, high = self.range
         unit = high if low == high else None  # equal weights are counts
-        lowest, highest, sums = self._sorted()
+        lowest, highest, sums, heaviest = self._sorted()
+        heaviest = heaviest / (unit or 1.0)
         (n, *of_sample), totals = self._counts(sums, unit), self._counts(self.totals, unit)
-        whole = Whole(self.n, float(totals[1]), float(totals[2]), 1.0 if unit else max(abs(low), abs(high)))
+        whole = Whole(self.n, float(totals[1]), float(totals[2]), self.largest / (unit or 1.0))
         w, w2, cross, *of_menu = of_sample
-        total = grouped(lowest, highest, n, w, w2, cross, whole, self._shared(unit or 1.0))
+        total = grouped(lowest, highest, n, w, w2, cross, heaviest[0], whole, self._shared(unit or 1.0))
         if not self.with_menu:
             return Sample(self.name, total)
         wa, square, product, cross_a = of_menu
-        pure = grouped(lowest, highest, n, w - wa, w2 - 2 * product + square, cross - cross_a, whole)
-        overlap = grouped(lowest, highest, n, wa, square, cross_a, whole)
+        pure = grouped(lowest, highest, n, w - wa, w2 - 2 * product + square, cross - cross_a, heaviest[2], whole)
+        overlap = grouped(lowest, highest, n, wa, square, cross_a, heaviest[1], whole)
         plain = totals[4] == totals[5] == totals[7] and total.plain
-        counts = binomial(totals[4], totals[5], totals[7], whole, plain)
+        counts = binomial(self.accepted, totals[4], totals[5], totals[7], whole, plain)
         menu = Efficiency(*(float(x) for x in interval(*counts)), self.accepted, self.n)
         return Sample(self.name, total, pure, overlap, menu)
 
@@ -148,11 +153,11 @@ class Top:
         if self.merged is not None:
             self._merge()
             return self.merged
-        scores, _, sums = (np.concatenate(arrays, axis=-1) for arrays in zip(*self.parts, strict=True))
+        scores, _, sums, heaviest = (np.concatenate(arrays, axis=-1) for arrays in zip(*self.parts, strict=True))
         order = np.argsort(scores)
         if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their sums, so that all round alike
             order = np.lexsort((*sums[::-1], scores))
-        return Merged(scores[order], scores[order], sums[:, order])
+        return Merged(scores[order], scores[order], sums[:, order], heaviest[:, order])
 
     def _counts(self, sums: np.ndarray, unit: float | None) -> np.ndarray:
         """Sums of weights that are all ``unit`` as counts, which a menu without prescales leaves whole numbers."""
@@ -188,17 +193,18 @@ class Merged(NamedTuple):
     """Groups of events: their lowest and highest score (m,), and sums (4, m) over each, or (8, m) with a menu.
 
     The sums are of 1, w, w², w W, and w a, (w a)², w w a, w a W; squares and products are those of clusters, W is Σ w
-    of a row's cluster (:mod:`hepad.clusters`).
+    of a row's cluster (:mod:`hepad.clusters`). heaviest: (1, m) or (3, m), the largest |w|, and |w a| and |w (1 - a)|.
     """
 
     lowest: np.ndarray
     highest: np.ndarray
     sums: np.ndarray
+    heaviest: np.ndarray
 
 
 def merge(parts: list[Merged], groups: int) -> Merged:
     """Any groups as at most ``groups`` rising ones that do not overlap; of the highest scores nothing is merged."""
-    lowest, highest, sums = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
+    lowest, highest, sums, heaviest = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
     del parts  # before the rest needs memory
     order = np.argsort(lowest)
     lowest, highest = lowest[order], highest[order]
@@ -213,7 +219,8 @@ def merge(parts: list[Merged], groups: int) -> Merged:
     rest = np.arange(start[low] if low < len(start) else len(lowest), len(lowest))  # of the highest scores
     first = np.append(start[:low][~joined], rest)
     sums = np.stack([np.add.reduceat(of[order], first) for of in sums])
-    return Merged(lowest[first], np.maximum.reduceat(highest, first), sums)
+    heaviest = np.stack([np.maximum.reduceat(of[order], first) for of in heaviest])
+    return Merged(lowest[first], np.maximum.reduceat(highest, first), sums, heaviest)
 
 
 def sample(name: str, scores, weights=None, menu=None, cluster=None) -> Sample:

@@ -182,7 +182,7 @@ def test_curve_is_monotonic_and_its_area_is_the_auc(samples):
     assert np.all(np.diff(curve.eps_b) > 0)
     assert np.all(np.diff(curve.eps_s) >= 0)
     assert np.all((curve.low <= curve.eps_s) & (curve.eps_s <= curve.high))
-    assert (curve.eps_b[-1], curve.eps_s[-1], curve.n_background_passed[0]) == (1, 1, 1)
+    assert (curve.eps_b[-1], curve.eps_s[-1], curve.independent[0]) == (1, 1, 1)
     area = np.trapezoid(np.r_[0, curve.eps_s], np.r_[0, curve.eps_b])
     assert area == pytest.approx(ev.auc(b, s).value, abs=2e-3)
 

@@ -80,7 +80,7 @@ def test_efficiency_curves(evaluations):
     nae = next(line for text, line in lines.items() if text.startswith("NAE"))
     curve = evaluations["NAE"].curve
     # the coloured part starts where ten background events pass, the grey part ends there
-    assert nae.get_xdata()[0] == curve.eps_b[curve.n_background_passed >= 10][0]
+    assert nae.get_xdata()[0] == curve.eps_b[curve.independent >= 10][0]
     grey = [line for line in left.lines if line.get_gid() == "unresolved"]
     assert all(line.get_color() == UNRESOLVED for line in grey)
     assert all(line.get_xdata()[-1] <= 10.5 / 3000 for line in grey)

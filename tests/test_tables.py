@@ -33,8 +33,9 @@ def read(path):
 def test_columns_are_exactly_the_published_ones(records, tmp_path):
     headers = {
         "auc": "task,detector,signal,seed,n_background,n_signal,auc,auc_low,auc_high,remark",
-        "efficiency": "task,detector,signal,seed,eps_b,n_background_passed,eps_s,eps_s_low,eps_s_high,remark",
-        "rejection": "task,detector,signal,seed,eps_s,inverse_eps_b,low,high,remark",
+        "efficiency": "task,detector,signal,seed,eps_b,n_background_passed,independent,"
+        "eps_s,eps_s_low,eps_s_high,remark",
+        "rejection": "task,detector,signal,seed,eps_s,n_background_passed,independent,inverse_eps_b,low,high,remark",
     }
     for kind, header in headers.items():
         tables.write_csv(tmp_path / f"{kind}.csv", kind, records)

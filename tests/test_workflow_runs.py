@@ -22,9 +22,9 @@ WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
 CHAIN = {"steps": 2, "step": 0.1, "noise": 0.05}
 MODEL = "results/models/jets/{}/1.safetensors"
 COLUMNS = {
-    "auc": "task,detector,signal,seed,n_background,n_signal,auc,auc_low,auc_high",
-    "efficiency": "task,detector,signal,seed,eps_b,n_background_passed,eps_s,eps_s_low,eps_s_high",
-    "rejection": "task,detector,signal,seed,eps_s,inverse_eps_b,low,high",
+    "auc": "task,detector,signal,seed,n_background,n_signal,auc,auc_low,auc_high,remark",
+    "efficiency": "task,detector,signal,seed,eps_b,n_background_passed,independent,eps_s,eps_s_low,eps_s_high,remark",
+    "rejection": "task,detector,signal,seed,eps_s,n_background_passed,independent,inverse_eps_b,low,high,remark",
 }
 
 

@@ -28,10 +28,10 @@ def efficiency_curves(
     """ε_S against ε_B: blind detectors on the left, trivial baselines on the right. One line per detector.
 
     A line is the median of the detector's trainings, its band where a further one is expected with 68 %
-    (:mod:`hepad.bands`). The best baseline is drawn among the detectors and the best detector among the
-    baselines, both black, so that neither panel flatters; the supervised ceiling is in both. Best means the largest
-    AUC. Where fewer than 10 background events pass, a line is grey. Colours follow the order of ``bands``, the legend
-    that of the AUC.
+    (:mod:`hepad.bands`). The best baseline is drawn among the detectors and the best detector among the baselines, both
+    black, so that neither panel flatters; the supervised ceiling is in both. Best means the largest AUC. Where fewer
+    than 10 independent background events pass, a line is grey. Colours follow the order of ``bands``, the legend that
+    of the AUC.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def draw_band(ax: Axes, name: str, band: Band, group: str, look: dict, power: fl
     several = band.trainings > 1
     text = f"{name} × {band.trainings} ({value} [{', '.join(ends)}])" if several else f"{name} ({value})"
     text += ", supervised (not blind)" if group == "ceiling" else ""
-    resolved = band.n_background_passed >= MIN_COUNT
+    resolved = band.independent >= MIN_COUNT
     # the grey part joins the first resolved point
     faded = ~resolved | (np.cumsum(resolved) == 1)
     if not resolved.all():
@@ -97,7 +97,7 @@ def draw_band(ax: Axes, name: str, band: Band, group: str, look: dict, power: fl
 def _finish(ax: Axes) -> None:
     eps = np.geomspace(LOWEST_EPS_B, 1, 200)
     ax.plot(eps, eps, color="black", linewidth=0.8, linestyle=(0, (1, 2)), gid="random", label="random (0.500)")
-    ax.plot([], [], color=UNRESOLVED, linewidth=0.8, label=f"fewer than {MIN_COUNT} background events pass")
+    ax.plot([], [], color=UNRESOLVED, linewidth=0.8, label=f"fewer than {MIN_COUNT} independent background events pass")
     ax.set_xscale("log")
     ax.set_xlim(LOWEST_EPS_B, 1)
     ax.set_ylim(0, 1.02)

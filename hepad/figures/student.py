@@ -13,8 +13,8 @@ from hepad.style import UNRESOLVED, label, palette
 def student_efficiencies(rows: list[dict], names: dict[str, str], config: dict, *, title: str = "") -> Figure:
     """ε_S with its interval, a panel for each signal (rows) and rate (columns), a line for each engine.
 
-    The band is the interval of the first engine, the detector. Where fewer than 10 background events pass, the sample
-    does not fix the threshold, and points are grey.
+    The band is the interval of the first engine, the detector. Where fewer than 10 independent background events pass,
+    the sample does not fix the threshold, and points are grey.
 
     Parameters
     ----------
@@ -41,9 +41,8 @@ def student_efficiencies(rows: list[dict], names: dict[str, str], config: dict, 
         ax.set_yticks(range(len(names)), list(names.values()))
         ax.set_ylim(len(names) - 0.5, -1.4)
     ax = axes[-1, -1]
-    ax.plot(
-        [], [], color=UNRESOLVED, marker="o", linestyle="none", label=f"fewer than {MIN_COUNT} background events pass"
-    )
+    text = f"fewer than {MIN_COUNT} independent background events pass"
+    ax.plot([], [], color=UNRESOLVED, marker="o", linestyle="none", label=text)
     heading = f"intervals: {100 * LEVEL:g} %, signal counts and threshold; band: the detector's"
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower right", title=heading, alignment="right")
     label(axes[0, 0], config, axes[0, -1], title)

@@ -57,12 +57,13 @@ def _finish(column: np.ndarray, bands: dict[str, Band], blind: list[Band], khz: 
     eps = np.geomspace(lowest, 1, 200)
     for ax, line in ((top, eps), (bottom, np.sqrt(eps))):
         ax.plot(eps, line, color="black", linewidth=0.8, linestyle=(0, (1, 2)), gid="random", label="random (0.500)")
-    top.plot([], [], color=UNRESOLVED, linewidth=0.8, label=f"fewer than {MIN_COUNT} background events pass")
+    text = f"fewer than {MIN_COUNT} independent background events pass"
+    top.plot([], [], color=UNRESOLVED, linewidth=0.8, label=text)
     top.set_xscale("log")
     top.set_xlim(lowest, 1)
     top.set_ylim(0, 1.02)
     # of what is blind and resolved: the ceiling may leave the panel
-    highest = [np.max((b.eps_s / np.sqrt(b.eps_b))[b.n_background_passed >= MIN_COUNT], initial=1) for b in blind]
+    highest = [np.max((b.eps_s / np.sqrt(b.eps_b))[b.independent >= MIN_COUNT], initial=1) for b in blind]
     bottom.set_ylim(0, 1.15 * max(highest, default=1))
     bottom.set_xlabel(r"background efficiency $\epsilon_B$, of events")
     for ax, text in zip(column, QUANTITIES.values(), strict=True):
@@ -107,7 +108,7 @@ def rate_curves(record: dict, signals: dict[str, str], config: dict, *, title: s
     whole = "" if khz is None else f"; all events {khz:,.0f} kHz" if khz > 100 else f"; all events {khz:.3g} kHz"
     right.set_xlabel(f"{record['of']} {quantity}{whole}" if khz or record["of"] == "pure" else quantity)
     right.set_ylabel("fraction of the signal")
-    right.plot([], [], "o", color=UNRESOLVED, label=f"fewer than {MIN_COUNT} background events")
+    right.plot([], [], "o", color=UNRESOLVED, label=f"fewer than {MIN_COUNT} independent background events")
     right.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.13), fontsize=7.5)
     if record["remarks"]:
         figure.supxlabel("\n".join(dict.fromkeys(record["remarks"].values())), fontsize=7.5, wrap=True)

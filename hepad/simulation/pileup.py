@@ -12,7 +12,8 @@ test crossing was seen in a training. Bulk quantities do not mind. A tail does: 
 fraction 1 - exp(-μ/P) of *all* crossings of its chunk, and crossings that fire because of it are not independent. What
 a sample resolves is therefore not set by the crossings that pass but by the different pool events in them: these are
 the clusters of all intervals (:attr:`hepad.events.Events.cluster`). An efficiency ε is known to a relative
-sqrt(μ / (ε P chunks)). Take P = N μ, where an event is used about once, for a rate to be quoted.
+sqrt(μ / (ε P chunks)), P the part of the pool that the test crossings have. Take P = N μ, where an event is used about
+once, for a rate to be quoted.
 """
 
 from collections.abc import Callable

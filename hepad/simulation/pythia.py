@@ -195,9 +195,9 @@ def _collisions(pythia, others: Pileup | None, seed: int, zero_bias: bool, split
     if others is None:
         return None
     source = pythia if zero_bias else start(others.card, MAX_SEED + 1 - int(seed))
-    pool: Pool = make_pool(others, lambda batch: visible(truth.flatten(batch), source.particleData), source.nextBatch)
     places = others.places(split, others.card)
     places = np.stack([places[:-1], places[1:]], axis=1)
+    pool: Pool = make_pool(others, lambda batch: visible(truth.flatten(batch), source.particleData), source.nextBatch)
 
     def of(ids: np.ndarray, rng: np.random.Generator):
         parts = np.full(len(ids), 2) if split is None else split_of(ids, split)
