@@ -176,6 +176,17 @@ def test_padding(file, padding):
     np.testing.assert_array_equal(found.jet, expected.jet)
 
 
+def test_infinite_padding(file):
+    """The remedy that is told for it works, and is told once."""
+    expected, path = load(file()), file(padding=np.inf)
+    with pytest.raises(InputError, match=r"where they are infinite, 'constituent_pt: where\(pt < 1e9, pt, 0\)'"):
+        load(path)
+    found = load(path, MAPPING | {"constituent_pt": "where(pt < 1e9, pt, 0)"})
+    np.testing.assert_array_equal(found.constituents, expected.constituents)
+    with pytest.raises(InputError, match=r"'where\(pt > 0, pt, 0\)' is not finite.* Repair the file\.$"):
+        load(path, MAPPING | {"constituent_pt": "where(pt > 0, pt, 0)"})
+
+
 @pytest.mark.parametrize("padding", [np.nan, -999.0])
 def test_padding_of_cartesian_components(file, padding):
     with h5py.File(file()) as opened:

@@ -102,12 +102,18 @@ class Mapped(Reader):
             (group_of(name) for name, of_name in mapping.items() if of_name == branch and group_of(name)), None
         )
         first = next((x for x in ("pt", "energy") if group and f"{group}_{x}" in mapping), None)
-        if first is None:
+        if first is None or branch.startswith("where("):
             return super().remedy(branch)
         there = mapping[f"{group}_{first}"]
         changed = [f"{group}_{x}" for x in (("pt",) if first == "pt" else ("px", "py"))]
-        listed = ", ".join(f"{name}: where({there} > 0, {mapping[name]}, 0)" for name in changed)
-        return f"Repair the file or, where these are places without an object, map '{listed}'."
+        listed, of_infinite = (
+            ", ".join(f"{name}: where({there} {condition}, {mapping[name]}, 0)" for name in changed)
+            for condition in ("> 0", "< 1e9")
+        )
+        return (
+            f"Repair the file or, where these are places without an object, map '{listed}'; where they are infinite, "
+            f"'{of_infinite}'."
+        )
 
     def _mapping(self, path, present: frozenset[str]) -> dict[str, str]:
         if self.branches is None:
