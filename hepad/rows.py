@@ -156,18 +156,20 @@ def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **more) 
 
 
 def _content(columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Identifiers from the constituents, or, where there are none, from all objects and the missing momentum.
-
-    The probe jet stands for the jets of an event that has none.
-    """
+    """Identifiers from the constituents, or, where there are none, from all objects and the missing momentum."""
     if columns["constituents"].shape[1]:
         return content_id(filled(columns["constituents"]))
     objects = {name: columns[name] for name in IDENTIFIERS}
-    alone = objects["jets"][:, 0, 0] == 0
+    return objects_id(objects | {"jets": jets_of(columns["jet"], objects["jets"])})
+
+
+def jets_of(jet: np.ndarray, jets: np.ndarray) -> np.ndarray:
+    """(N, K, 4) ``jets``; of an event that has none, the probe jet (N, 4) is the first."""
+    alone = jets[:, 0, 0] == 0
     if alone.any():
-        objects["jets"] = objects["jets"].copy()
-        objects["jets"][alone, 0] = columns["jet"][alone]
-    return objects_id(objects)
+        jets = jets.copy()
+        jets[alone, 0] = jet[alone]
+    return jets
 
 
 def objects_id(columns: dict[str, np.ndarray]) -> np.ndarray:
