@@ -185,6 +185,9 @@ def test_infinite_padding(file):
     np.testing.assert_array_equal(found.constituents, expected.constituents)
     with pytest.raises(InputError, match=r"'where\(pt > 0, pt, 0\)' is not finite.* Repair the file\.$"):
         load(path, MAPPING | {"constituent_pt": "where(pt > 0, pt, 0)"})
+    bad = MAPPING | {"constituent_pt": "where(pt > 0, pt, 0)", "constituent_eta": "bad"}
+    with pytest.raises(InputError, match=r"'bad' is not finite.* Repair the file\.$"):
+        load(file(bad=np.full((300, 5), np.nan)), bad)
 
 
 @pytest.mark.parametrize("padding", [np.nan, -999.0])

@@ -102,10 +102,10 @@ class Mapped(Reader):
             (group_of(name) for name, of_name in mapping.items() if of_name == branch and group_of(name)), None
         )
         first = next((x for x in ("pt", "energy") if group and f"{group}_{x}" in mapping), None)
-        if first is None or branch.startswith("where("):
+        changed = [f"{group}_{x}" for x in (("pt",) if first == "pt" else ("px", "py"))]
+        if first is None or any(mapping.get(name, "").startswith("where(") for name in changed):
             return super().remedy(branch)
         there = mapping[f"{group}_{first}"]
-        changed = [f"{group}_{x}" for x in (("pt",) if first == "pt" else ("px", "py"))]
         listed, of_infinite = (
             ", ".join(f"{name}: where({there} {condition}, {mapping[name]}, 0)" for name in changed)
             for condition in ("> 0", "< 1e9")
