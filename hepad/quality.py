@@ -11,7 +11,7 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import SPLITS, Events
-from hepad.rows import content_id, sum_pt
+from hepad.rows import content_id, jets_of, sum_pt
 from hepad.tables import write_rows
 
 SAME = {"jet_radius": "the radius of their jets", "sqrt_s_tev": "the energy of the collisions [TeV]"}
@@ -78,7 +78,7 @@ def _objects(events: Events) -> np.ndarray:
     """(M, K, 4) of the events that have any: two crossings without objects are alike and not the same."""
     if events.constituents.shape[1]:
         return events.constituents
-    found = np.concatenate([events.jets, events.electrons, events.muons, events.photons], axis=1)
+    found = np.concatenate([jets_of(events.jet, events.jets), events.electrons, events.muons, events.photons], axis=1)
     return found[(found[..., 0] > 0).any(axis=1)]
 
 

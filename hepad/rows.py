@@ -9,6 +9,7 @@ from hepad.events import Events, split_of
 WIDTHS = {"constituents": 200, "jets": 20, "electrons": 12, "muons": 8, "photons": 12}
 # the hardest objects, of which the identifier of an event without a number is made
 IDENTIFYING = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4}
+IDENTIFIERS = (*sorted(IDENTIFYING), "met")
 UNITS = {"GeV": 1.0, "MeV": 1e-3}
 # GeV, of a median: reconstructed jets have more than the one, the LHC's beams less than the other
 PT_RANGE = (5.0, 7000.0)
@@ -158,7 +159,17 @@ def _content(columns: dict[str, np.ndarray]) -> np.ndarray:
     """Identifiers from the constituents, or, where there are none, from all objects and the missing momentum."""
     if columns["constituents"].shape[1]:
         return content_id(filled(columns["constituents"]))
-    return objects_id({name: columns[name] for name in (*sorted(IDENTIFYING), "met")})
+    objects = {name: columns[name] for name in IDENTIFIERS}
+    return objects_id(objects | {"jets": jets_of(columns["jet"], objects["jets"])})
+
+
+def jets_of(jet: np.ndarray, jets: np.ndarray) -> np.ndarray:
+    """(N, K, 4) ``jets``; of an event that has none, the probe jet (N, 4) is the first."""
+    alone = jets[:, 0, 0] == 0
+    if alone.any():
+        jets = jets.copy()
+        jets[alone, 0] = jet[alone]
+    return jets
 
 
 def objects_id(columns: dict[str, np.ndarray]) -> np.ndarray:
@@ -177,7 +188,7 @@ def nothing_passes(name: str, counts: dict[str, dict[str, int]], pt: np.ndarray,
     seen = f"the median jet pt is {np.median(pt):.4g} GeV" if len(pt) else "no jet was seen"
     (low, high), _ = window(selection)
     hint = "Check the selection, the units and the mapping of branches."
-    if len(pt) and low < np.median(pt) / 1000 < high:
+    if len(pt) and not low < np.median(pt) < high and max(low, PT_RANGE[0]) < np.median(pt) / 1000 < high:
         hint = "This looks like MeV: set 'units: MeV' in the sample's source."
     listed = ", ".join(f"{cut} {number}" for cut, number in total.items())
     return InputError(f"sample '{name}': nothing passes the selection {selection} ({listed}); {seen}. {hint}")

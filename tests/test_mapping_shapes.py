@@ -176,6 +176,20 @@ def test_padding(file, padding):
     np.testing.assert_array_equal(found.jet, expected.jet)
 
 
+def test_infinite_padding(file):
+    """The remedy that is told for it works, and is told once."""
+    expected, path = load(file()), file(padding=np.inf)
+    with pytest.raises(InputError, match=r"where they are infinite, 'constituent_pt: where\(pt < 1e9, pt, 0\)'"):
+        load(path)
+    found = load(path, MAPPING | {"constituent_pt": "where(pt < 1e9, pt, 0)"})
+    np.testing.assert_array_equal(found.constituents, expected.constituents)
+    with pytest.raises(InputError, match=r"'where\(pt > 0, pt, 0\)' is not finite.* Repair the file\.$"):
+        load(path, MAPPING | {"constituent_pt": "where(pt > 0, pt, 0)"})
+    bad = MAPPING | {"constituent_pt": "where(pt > 0, pt, 0)", "constituent_eta": "bad"}
+    with pytest.raises(InputError, match=r"'bad' is not finite.* Repair the file\.$"):
+        load(file(bad=np.full((300, 5), np.nan)), bad)
+
+
 @pytest.mark.parametrize("padding", [np.nan, -999.0])
 def test_padding_of_cartesian_components(file, padding):
     with h5py.File(file()) as opened:
@@ -250,3 +264,32 @@ def test_places_and_truth_in_expressions(expression, value):
 def test_what_is_no_place_and_no_truth(expression):
     with pytest.raises(InputError, match=r"not allowed|not a place|cannot be computed|neither true"):
         evaluate(expression, ARRAYS)
+
+
+@pytest.mark.parametrize(("name", "value"), [("pt", np.nan), ("pt", np.inf), ("pt", -999.0), ("eta", np.nan)])
+def test_a_bad_value_among_the_constituents_of_many_jets(tmp_path, name, value):
+    """Jets in lists, each with a list of constituents: the event with the value is refused and counted."""
+    rng = np.random.default_rng(3)
+    p = {x: rng.uniform(10, 90, (200, 2, 3)) / (1 if x == "pt" else 90) for x in POLAR}
+
+    def written(rows) -> str:
+        p[name][rows, 1, 2] = value
+        columns = {x: ak.from_regular(ak.Array(v), axis=None) for x, v in p.items()}
+        table = ak.to_arrow_table(ak.zip(columns, depth_limit=1), extensionarray=False)
+        pq.write_table(table, tmp_path / "nested.parquet")
+        return str(tmp_path / "nested.parquet")
+
+    events = load(written(7))
+    (counts,) = events.meta["counts"].values()
+    assert (counts["read"], counts[f"refused: bad value in '{name}'"], counts["kept"]) == (200, 1, 199)
+    with pytest.raises(InputError, match=f"'{name}' is not finite, or negative, in 200 of 200 entries"):
+        load(written(slice(None)))
+
+
+def test_unknown_numbers_of_vertices_and_collisions(file):
+    """As in other readers, a negative one is unknown."""
+    number = np.arange(300) - 2
+    path = file(n=number, mu=number.astype(np.float32))
+    events = load(path, MAPPING | {"n_pv": "n", "pileup": "mu"})
+    for fact in ("n_pv", "pileup"):
+        np.testing.assert_array_equal(events.facts[fact], np.where(number < 0, np.nan, number))

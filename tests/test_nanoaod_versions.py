@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import uproot
 
+from hepad.errors import InputError
 from hepad.kinematics import sum_four_vectors
 from hepad.readers.nanoaod import NanoAOD
 from hepad.samples import read
@@ -195,3 +196,14 @@ def test_any_missing_momentum_can_be_named(tmp_path):
     assert any(x.startswith("met: PFMET; there are also Deep") for x in NanoAOD().look(path).remarks)
     (block,) = NanoAOD(met="RawPuppiMET").blocks(path, 1000)
     assert (block.columns["met"][:, 0] == 8).all()
+
+
+def test_a_trigger_is_a_truth_value(tmp_path):
+    """As in a mapping: 1 is set, 0 and -1 are not, and what else is there is no bit."""
+    found, _ = content(VERSIONS["v12"])
+    found["HLT_PFJet500"] = np.full(N, 2, np.int32)
+    path = write(tmp_path / "nano.root", found, "TTree")
+    with pytest.raises(InputError, match=r"nano\.root: 'HLT_PFJet500' is no trigger bit: 2 is neither true.*leave it"):
+        list(NanoAOD().blocks(path, 1000))
+    (block,) = NanoAOD(triggers=("L1_*",)).blocks(path, 1000)
+    assert set(block.triggers) == {"L1_SingleJet180"}

@@ -25,3 +25,11 @@ def test_crossings_without_objects_are_not_shared_events(make_events):
         refuse_unfair({"zero_bias": background, "copy": same})
     nothing = emptied(make_events(100, 3), np.arange(100))
     refuse_unfair({"zero_bias": background, "nothing": nothing})
+
+
+def test_jets_alone_are_shared(make_events):
+    """Without constituents and other objects, the probe jet tells events apart."""
+    background, signal = (emptied(make_events(50, seed), np.arange(50)) for seed in (1, 2))
+    refuse_unfair({"qcd": background, "top": signal})
+    with pytest.raises(InputError, match=r"100\.0% of the events of signal 'copy'"):
+        refuse_unfair({"qcd": background, "copy": background[:20]})

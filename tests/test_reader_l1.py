@@ -186,3 +186,31 @@ def test_a_file_without_events(tmp_path, columns):
     })  # fmt: skip
     assert L1Anomaly().look(path).entries == 0
     assert list(L1Anomaly().blocks(path, 10)) == []
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.float32])
+def test_bits_of_other_types(tmp_path, columns, kind):
+    bits = columns["L1bit"]
+    path = write(tmp_path / "a.parquet", columns | {"L1bit": bits.astype(kind)})
+    assert L1Anomaly().look(path).triggers == ("L1bit",)
+    np.testing.assert_array_equal(joined(L1Anomaly(saturated=True), path)["L1bit"], bits)
+    path = write(tmp_path / "b.parquet", columns | {"L1bit": pa.array([None, 1] * 30, pa.int8())})
+    np.testing.assert_array_equal(joined(L1Anomaly(saturated=True), path)["L1bit"], np.arange(60) % 2)
+    path = write(tmp_path / "c.parquet", columns | {"L1bit": 2 * bits.astype(np.uint8)})
+    with pytest.raises(InputError, match=r"c\.parquet: 'L1bit' is no trigger bit: 2 is neither true"):
+        joined(L1Anomaly(), path)
+
+
+def test_a_pattern_of_no_bit_is_refused(tmp_path, columns):
+    path = write(tmp_path / "a.parquet", columns)
+    with pytest.raises(InputError, match=r"a\.parquet: triggers: no bit is called nope\*"):
+        L1Anomaly(triggers=("nope*",)).look(path)
+    del columns["L1bit"]
+    assert L1Anomaly().look(write(tmp_path / "b.parquet", columns)).triggers == ()
+
+
+def test_an_unknown_number_of_collisions(tmp_path, columns):
+    columns["nPV_True"] = np.where(np.arange(60) < 5, -1, 40).astype(np.int32)
+    (block,) = L1Anomaly(saturated=True).blocks(write(tmp_path / "a.parquet", columns), 100)
+    np.testing.assert_array_equal(block.facts["pileup"], np.where(np.arange(60) < 5, np.nan, 40))
+    assert not block.damaged["nPV_True"].any()

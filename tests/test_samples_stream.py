@@ -4,6 +4,7 @@ weights, sums, units, limits, comparisons that would be unfair."""
 import shutil
 from dataclasses import replace
 
+import awkward as ak
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from hepad.errors import InputError
 from hepad.events import ARRAYS, GROUPS, SPLITS, Events, concatenate
 from hepad.kinematics import delta_phi, sum_four_vectors
 from hepad.representations import EventVector, JetImage
-from hepad.rows import WIDTHS
+from hepad.rows import WIDTHS, complete, event_id
 from hepad.samples import read, stream_of, write_root
 
 SPLIT = (0.6, 0.1, 0.3)
@@ -413,3 +414,77 @@ def test_rotating_an_event_changes_no_window_and_no_check(make_events, tmp_path)
         np.testing.assert_allclose(sum_four_vectors(rotated.constituents)[:, 0], rotated.jet[:, 0], rtol=1e-3)
         kept.append(load(str(_written(tmp_path / "turned.root", rotated)), WINDOW).event_id.tolist())
     assert kept[0] == kept[1] == kept[2]
+
+
+JET = tuple(f"jet_{x}" for x in ("pt", "eta", "phi", "mass"))
+
+
+@pytest.mark.parametrize("more", [(), ("event",), ("muons",), ("run", "event", "muons"), ("event", "restarting")])
+def test_jets_alone_are_different_events(make_events, tmp_path, more):
+    """Jets without constituents and other jets: a copy is a repetition, they are not. All splits are filled."""
+    events, mapping = make_events(60, 4), {x: x for x in JET}
+    columns = dict(zip(JET, events.jet.T.copy(), strict=True))
+    if "muons" in more:
+        muons = {f"muons_{x}": events.muons[..., i].tolist() for i, x in enumerate(("pt", "eta", "phi"))}
+        columns, mapping = columns | muons, mapping | {x: x for x in muons}
+    for name in {"run", "event"} & set(more):
+        number = np.arange(60) % (30 if "restarting" in more else 60)
+        columns[name], mapping[name] = number if name == "event" else np.full(60, 3), name
+    path = str(tmp_path / "jets.parquet")
+    pd.DataFrame(columns).iloc[[*range(60), 3]].to_parquet(path)
+    found = load(path, branches=mapping)
+    assert counts(found) == {"read": 61, "refused: repetition": 1, "kept": 60}
+    np.testing.assert_array_equal(found.jet, events.jet)
+    assert set(found.split) == {0, 1, 2}
+    assert len(set(found.event_id)) == (30 if "restarting" in more else 60)
+    if "event" in more:
+        number, run = np.asarray(columns["event"]), np.asarray(columns.get("run", np.zeros(60, int)))
+        np.testing.assert_array_equal(found.event_id, event_id(run, 0 * run, number))
+
+
+def test_muons_of_restarting_event_numbers_are_different_events(make_events, tmp_path):
+    events = make_events(60, 4)
+    muons = {f"muons_{x}": events.muons[..., i].tolist() for i, x in enumerate(("pt", "eta", "phi"))}
+    there = events.muons[:, 0, 0] > 0
+    pd.DataFrame(muons | {"event": np.arange(60) // 30})[there].to_parquet(tmp_path / "muons.parquet")
+    found = load(str(tmp_path / "muons.parquet"), branches={x: x for x in (*muons, "event")})
+    assert counts(found)["kept"] == there.sum()
+
+
+def test_jets_among_objects_keep_their_identifiers(make_events):
+    """The probe jet counts only where an event has no other."""
+    events = make_events(20, 4)
+    columns = {name: getattr(events, name) for name in ("jet", "jets", "muons", "met")}
+    found = [complete(columns | {"jet": jet}, split=SPLIT).event_id for jet in (events.jet, 2 * events.jet)]
+    np.testing.assert_array_equal(*found)
+
+
+def test_weights_that_are_not_used_refuse_nothing(own):
+    bad = own(lambda c: {"weight": _scaled(c["weight"], slice(0, 60), np.nan)})
+    with pytest.raises(InputError, match=r"'weight' is not finite, or missing, .*set 'unit_weights: true'"):
+        load(bad)
+    found = load(bad, unit_weights=True)
+    assert counts(found) == {"read": 300, "kept": 300}
+    assert (found.weight == 1).all()
+
+
+@pytest.mark.parametrize(("name", "branch"), [("nanoaod", "genWeight"), ("physlite", "EventInfoAuxDyn:mcEventWeights")])
+def test_weights_of_other_readers_that_are_not_used(make_events, tmp_path, name, branch):
+    dialect = DIALECTS[name]
+    columns = dialect.columns(make_events(60, 31))
+    lists = ak.Array([[] if i % 2 else [2.0] for i in range(60)])
+    columns[branch] = lists if name == "physlite" else np.where(np.arange(60) < 30, np.nan, 1).astype(np.float32)
+    path = str(dialect.file(tmp_path / "weights", columns))
+    with pytest.raises(InputError, match=r"is not finite, or missing, in 30 of 60 entries.*set 'unit_weights: true'"):
+        load(path)
+    assert counts(load(path, unit_weights=True))["kept"] == 60
+
+
+def test_units_are_blamed_only_for_what_they_explain(own):
+    with pytest.raises(InputError, match="Check the selection, the units"):
+        load(own(), {"pt": [0, 10]})
+    with pytest.raises(InputError, match="Check the selection, the units"):
+        load(own(lambda c: {"constituent_pt": c["constituent_pt"] * 0}, name="none"))
+    soft = own(lambda c: {x: v * 10 for x, v in c.items() if x.endswith(("_pt", "_mass"))}, name="soft")
+    with pytest.raises(InputError, match="looks like MeV"):  # 6 GeV
+        load(soft, {"pt": [5, 10]})

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,11 +127,6 @@ def require_numbers(path, file: pq.ParquetFile, wanted: Iterable[str]) -> None:
     for name in wanted:
         if present[name] not in allowed:
             raise InputError(f"{path}: '{name}' holds {present[name]}, not numbers. Map another column in 'branches'.")
-
-
-def matching(names: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
-    """The names that match one of the patterns ('L1_*'), sorted."""
-    return tuple(sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)))
 
 
 def blocks(path, file: pq.ParquetFile, columns: Iterable[str], rows: int) -> Iterator[tuple[int, dict]]:

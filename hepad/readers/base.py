@@ -6,7 +6,7 @@ FatJet}``. It knows nothing of selections, splits and duplicates: :mod:`hepad.sa
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -51,6 +51,7 @@ class Block:
         ``jets``, ``electrons``, ``muons``, ``photons``, ``met``, ``b_tag``, ``weight``, ``event_id`` what there is
     entry: (R,) number in the file of the entry that a row comes from
     damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see hepad.readers.jagged)
+    weight: that name of ``damaged`` from which nothing but the weight comes
     references: those names of ``damaged`` that refer to other objects, which the file does not hold
     refused: why, and how many, entries gave no row: {'no jet': 12}
     facts: (R,) each, what identifies and describes an event, by the names of hepad.events.FACTS; whole numbers of any
@@ -73,12 +74,13 @@ class Block:
     cut_off: np.ndarray | None = None
     constituents_cut_off: np.ndarray | None = None
     references: frozenset[str] = frozenset()
+    weight: str = ""
 
     def take(self, rows: np.ndarray, refused: dict[str, int]) -> "Block":
         """The rows of a mask or index array; what happened to the others is added to ``refused``."""
         groups = {name: {k: v[rows] for k, v in getattr(self, name).items()} for name in GROUPS}
         single = {name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in SINGLE}
-        return Block(**groups, **single, refused=self.refused | refused, references=self.references)
+        return replace(self, **groups, **single, refused=self.refused | refused)
 
 
 GROUPS = ("columns", "damaged", "facts", "triggers", "truth")

@@ -129,7 +129,7 @@ class Delphes(Reader):
         facts = {"event": branches.first_whole(plan.number)[rows.entry]} if plan.number else {}
         return Block(
             columns, start + rows.entry, damaged, refused, facts, cut_off=cut_off[rows.entry],
-            constituents_cut_off=lost, references=frozenset([plan.constituents]),
+            constituents_cut_off=lost, references=frozenset([plan.constituents]), weight=plan.weight,
         )  # fmt: skip
 
     def _plan(self, path, tree) -> Plan:

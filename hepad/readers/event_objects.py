@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import awkward as ak
@@ -11,7 +12,8 @@ import numpy as np
 from hepad.errors import InputError, choose
 from hepad.files.root import arrays, open_root, open_tree, reading, tables
 from hepad.files.root import names as branch_names
-from hepad.readers.jagged import flat, leading, padded, unsound
+from hepad.readers.expressions import truth
+from hepad.readers.jagged import counted, flat, leading, padded, unsound
 from hepad.rows import WIDTHS
 
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
@@ -63,12 +65,18 @@ class Branches(NamedTuple):
 
     def count(self, name: str) -> np.ndarray:
         """(N,) float32 numbers of vertices or collisions; NaN where a negative one stands for unknown."""
-        values = self.scalar(name).astype(np.float32)
-        return np.where(values < 0, np.float32(np.nan), values)
+        return counted(self.scalar(name))
 
     def bit(self, name: str) -> np.ndarray:
-        """(N,) bool; a whole number is a bit that is set if it is positive: -1 stands for unknown."""
-        return ak.to_numpy(self._checked(name, f"bool|{WHOLE}", "a bit per entry")) > 0
+        """(N,) bool; 1 is a bit that is set, 0, and -1 or no number, which stand for unknown, are not."""
+        values = ak.to_numpy(self._checked(name, NUMBER, "a bit per entry"))
+        try:
+            return truth(np.where(np.isnan(values), 0, values) if values.dtype.kind == "f" else values)
+        except InputError as error:
+            raise InputError(
+                f"{self.path}: '{name}' is no trigger bit: {error} That takes the reader Mapped; here leave it out of "
+                "'triggers'."
+            ) from None
 
     def first(self, name: str) -> np.ndarray:
         """(N,) float64, the first number of each entry; NaN where there is none."""
@@ -189,6 +197,15 @@ def chosen(path, what: str, wanted: str, there: list[str]) -> tuple[str, tuple[s
     name = choose(f"{path}: {what}", wanted, there) if wanted else there[0]
     others = ", ".join(other for other in there if other != name)
     return name, (f"{what}: {name}; there are also {others}.",) if others else ()
+
+
+def matching(path, bits: Iterable[str], patterns: Iterable[str], *, usual: tuple[str, ...]) -> tuple[str, ...]:
+    """The trigger bits that match one of the patterns ('L1_*'), sorted; InputError for a pattern beside the ``usual``
+    ones that matches none."""
+    found = {pattern: [bit for bit in bits if fnmatchcase(bit, pattern)] for pattern in patterns}
+    if idle := [pattern for pattern in found if not found[pattern] and pattern not in usual]:
+        raise InputError(f"{path}: triggers: no bit is called {', '.join(idle)}. Correct the pattern or leave it out.")
+    return tuple(sorted({bit for of_pattern in found.values() for bit in of_pattern}))
 
 
 def check_leading(count) -> None:

@@ -23,14 +23,20 @@ def unsound(values, *, positive: bool = False) -> np.ndarray:
     return bad if bad.ndim == 1 else bad.any(axis=tuple(range(1, bad.ndim)))
 
 
+def counted(values: np.ndarray) -> np.ndarray:
+    """(N,) float32 numbers of vertices or collisions; NaN where a negative one stands for unknown."""
+    values = np.asarray(values).astype(np.float32)
+    return np.where(values < 0, np.float32(np.nan), values)
+
+
 def flat(values) -> np.ndarray:
     """(M,) all values of a jagged array (N, *)."""
     return parts(values)[1]
 
 
 def rows_of(values) -> np.ndarray:
-    """(M,) the row that each of :func:`flat` belongs to."""
-    counts = parts(values)[0]
+    """(M,) the row that each value, or each list, of a jagged array (N, *, ...) belongs to."""
+    counts = parts(values)[0] if values.ndim == 2 else ak.to_numpy(ak.num(values, axis=1))
     return np.repeat(np.arange(len(counts)), counts)
 
 

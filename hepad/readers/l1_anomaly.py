@@ -29,7 +29,7 @@ from hepad.events import SPLITS
 from hepad.files import parquet
 from hepad.kinematics import delta_phi
 from hepad.readers.base import Block, Contents, Found, Reader
-from hepad.readers.event_objects import MASSES, Branches
+from hepad.readers.event_objects import MASSES, Branches, matching
 from hepad.readers.jagged import flat, rows_of, unsound
 from hepad.rows import WIDTHS, beyond, event_id, pad
 
@@ -43,6 +43,7 @@ OBJECTS = {
     "muons": (("muons_muonIEt", "muons_muonIEtaAtVtx", "muons_muonIPhiAtVtx"), MUON, 1),
 }
 MET = ("MET_Et", "MET_phi")
+BITS = ("L1bit",)
 FACTS = {"run": "run", "luminosity_block": "lumi", "event": "event"}
 SPLIT_OF = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
 LISTS = [name for names, _, _ in OBJECTS.values() for name in names] + list(MET)
@@ -53,7 +54,7 @@ REMARK = "Electrons stand for electrons and photons; taus are left out; jets are
 class L1Anomaly(Reader):
     """CMS Level-1 anomaly detection set.
 
-    triggers: patterns of the columns that are kept as trigger bits
+    triggers: patterns of the columns, of bits or of numbers that are 0, 1 or -1, that are kept as trigger bits
     use_split: take the split from the column ``split`` if the file has it
     saturated: keep events with ``order`` -1
     """
@@ -61,7 +62,7 @@ class L1Anomaly(Reader):
     title = "CMS Level-1 anomaly detection set (Parquet): event vectors in hardware units"
     kind = "Parquet"
     landmarks = (*LISTS, *FACTS.values())
-    triggers: tuple[str, ...] = ("L1bit",)
+    triggers: tuple[str, ...] = BITS
     use_split: bool = True
     saturated: bool = False
 
@@ -92,7 +93,9 @@ class L1Anomaly(Reader):
         if not self.use_split:
             del optional["split"]
         extra = [name for name in optional if name in kinds]
-        bits = parquet.matching((name for name in kinds if kinds[name] == "bit"), self.triggers)
+        named = {name for name in kinds if name.startswith(("L1", "HLT")) or name in self.triggers}
+        bits = [x for x in kinds if kinds[x] == "bit" or (kinds[x] == "number" and x in named)]
+        bits = matching(path, bits, self.triggers, usual=BITS)
         wanted = dict.fromkeys(LISTS, "numbers") | dict.fromkeys(FACTS.values(), "number")
         why = "The layout is that of CERN/anomaly_detection_cmsl1t, one row per event; choose another 'reader'."
         parquet.require(path, file, wanted | {name: optional[name] for name in extra}, why)
@@ -118,8 +121,8 @@ class L1Anomaly(Reader):
         damaged |= {column: damaged[column] | (facts[name] < 0) for name, column in FACTS.items()}
         columns["event_id"] = event_id(*facts.values())
         if "nPV_True" in arrays:
-            facts["pileup"] = values.scalar("nPV_True").astype(np.float32)
-            damaged["nPV_True"] = unsound(facts["pileup"], positive=True)
+            facts["pileup"] = values.count("nPV_True")
+            damaged["nPV_True"] = unsound(values.scalar("nPV_True"))
         triggers = {name: values.bit(name) for name in bits}
         split = _split(path, arrays["split"]) if "split" in arrays else None
         block = Block(columns, start + np.arange(n), damaged, {}, facts, triggers, split=split, cut_off=cut_off)

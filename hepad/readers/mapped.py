@@ -21,12 +21,13 @@ from hepad.events import FACTS, FOUR_VECTOR, of_kind
 from hepad.files.columns import open_columns
 from hepad.readers.base import Block, Contents, Found, Reader
 from hepad.readers.expressions import branches_of, evaluate, truth
-from hepad.readers.jagged import masses, summed, unsound
+from hepad.readers.jagged import counted, masses, summed, unsound
 from hepad.readers.shapes import COLLECTIONS, four_vectors, group_of, layout, shaped, size, tags
-from hepad.rows import UNITS, WIDTHS
+from hepad.rows import UNITS, WIDTHS, event_id
 
 # of hepad's own files, with and without constituents
 OWN = ({"constituent_pt", "constituent_eta", "constituent_phi"}, {"jet_pt", "jets_pt", "met_pt", "event_id"})
+NUMBERS = ("run", "luminosity_block", "event")
 PREFIXES = ("truth_", "trigger_")
 NAMES = {
     **{f"{group}_{x}": group for group in ("jet", *COLLECTIONS) for x in (*FOUR_VECTOR, "energy")},
@@ -80,6 +81,7 @@ class Mapped(Reader):
             present = {group for group in (*COLLECTIONS, "met") if f"{group}_pt" in mapping}
             present |= {"constituents"} if layout(mapping) else set()
             present |= {name for name in ("weight", "event_id", "pileup") if name in mapping}
+            present |= {"event_id"} if "event" in mapping else set()
             present |= {"b_tag"} & {name.removeprefix("jets_") for name in mapping}
             triggers = tuple(sorted(name[8:] for name in mapping if name.startswith("trigger_")))
             radius = self.jet_radius or meta.get("jet_radius")
@@ -100,12 +102,18 @@ class Mapped(Reader):
             (group_of(name) for name, of_name in mapping.items() if of_name == branch and group_of(name)), None
         )
         first = next((x for x in ("pt", "energy") if group and f"{group}_{x}" in mapping), None)
-        if first is None:
+        changed = [f"{group}_{x}" for x in (("pt",) if first == "pt" else ("px", "py"))]
+        if first is None or any(mapping.get(name, "").startswith("where(") for name in changed):
             return super().remedy(branch)
         there = mapping[f"{group}_{first}"]
-        changed = [f"{group}_{x}" for x in (("pt",) if first == "pt" else ("px", "py"))]
-        listed = ", ".join(f"{name}: where({there} > 0, {mapping[name]}, 0)" for name in changed)
-        return f"Repair the file or, where these are places without an object, map '{listed}'."
+        listed, of_infinite = (
+            ", ".join(f"{name}: where({there} {condition}, {mapping[name]}, 0)" for name in changed)
+            for condition in ("> 0", "< 1e9")
+        )
+        return (
+            f"Repair the file or, where these are places without an object, map '{listed}'; where they are infinite, "
+            f"'{of_infinite}'."
+        )
 
     def _mapping(self, path, present: frozenset[str]) -> dict[str, str]:
         if self.branches is None:
@@ -145,9 +153,7 @@ class Mapped(Reader):
             damaged = _damaged(arrays, mapping)
             arrays, missing = shaped(path, arrays, mapping)
             damaged |= {branch: damaged[branch] | rows for branch, rows in missing.items()}
-            facts = {
-                name: of_kind(ak.to_numpy(arrays[name]), kind, n) for name, kind in FACTS.items() if name in arrays
-            }
+            facts = {name: _fact(arrays[name], kind) for name, kind in FACTS.items() if name in arrays}
             truths = {x[6:]: ak.to_numpy(a).astype(np.float32) for x, a in arrays.items() if x.startswith("truth_")}
             bits = {
                 x: np.where(damaged[mapping[x]], 0, ak.to_numpy(a))
@@ -155,6 +161,8 @@ class Mapped(Reader):
                 if x.startswith("trigger_")
             }
             columns = self._columns(path, arrays)
+            if "event" in facts and "event_id" not in columns:
+                columns["event_id"] = event_id(*(facts.get(x, np.zeros(n, np.int64)) for x in NUMBERS))
         triggers = {}
         for name, values in bits.items():
             with _at(path, f"for '{name}'"):
@@ -162,7 +170,7 @@ class Mapped(Reader):
         block = Block(
             columns, start + np.arange(n), damaged, facts=facts, truth=truths, triggers=triggers,
             cut_off=_beyond(arrays, {group: WIDTHS[group] for group in COLLECTIONS}),
-            constituents_cut_off=_beyond(arrays, {"constituent": self.max_constituents}),
+            constituents_cut_off=_beyond(arrays, {"constituent": self.max_constituents}), weight=_weight(mapping),
         )  # fmt: skip
         return block if keep.all() else block.take(keep, {"cuts": int((~keep).sum())})
 
@@ -201,6 +209,18 @@ def _at(path: str, where: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{path}: {where}: {error}") from None
+
+
+def _fact(values: ak.Array, kind) -> np.ndarray:
+    """(N,) of a kind of ``FACTS``; what is no number of vertices or collisions is unknown."""
+    values = ak.to_numpy(values)
+    return counted(values) if kind == np.float32 else of_kind(values, kind, len(values))
+
+
+def _weight(mapping: dict[str, str]) -> str:
+    """The branch of the weight, if nothing else comes from it."""
+    weight = mapping.get("weight", "")
+    return weight if list(mapping.values()).count(weight) == 1 else ""
 
 
 def _positive(name: str) -> bool:

@@ -29,6 +29,7 @@ from hepad.readers.event_objects import (
     Collection,
     check_leading,
     chosen,
+    matching,
     of_events,
     opened,
     probes,
@@ -146,6 +147,7 @@ class NanoAOD(Reader):
         return Block(
             columns, start + rows.entry, damaged, refused, facts, bits, cut_off=cut_off[rows.entry],
             constituents_cut_off=lost, references=frozenset(plan.links[:2] if plan.links else ()),
+            weight=plan.names.get(SCALARS["weight"], ""),
         )  # fmt: skip
 
     def _plan(self, path, tree) -> Plan:
@@ -193,15 +195,10 @@ class NanoAOD(Reader):
 
     def _bits(self, path, tree, there: dict[str, str]) -> dict[str, str]:
         """Branches of the trigger bits by name."""
-        bits = {x: there[x] for x in sorted(there) if any(fnmatchcase(x, pattern) for pattern in self.triggers)}
+        bits = [x for x in there if any(fnmatchcase(x, pattern) for pattern in self.triggers)]
         with reading(path):
-            bits = {x: name for x, name in bits.items() if BIT.fullmatch(tree[name].typename)}
-        idle = [x for x in self.triggers if x not in BITS and not any(fnmatchcase(bit, x) for bit in bits)]
-        if idle:
-            raise InputError(
-                f"{path}: triggers: no bit is called {', '.join(idle)}. Correct the pattern or leave it out."
-            )
-        return bits
+            bits = [x for x in bits if BIT.fullmatch(tree[there[x]].typename)]
+        return {x: there[x] for x in matching(path, bits, self.triggers, usual=BITS)}
 
 
 def _underscored(there) -> dict[str, str]:

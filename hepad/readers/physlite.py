@@ -140,7 +140,8 @@ class PHYSLITE(Reader):
         columns |= {"jet": jet, "constituents": np.zeros((len(jet), 0, 4), np.float32)}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
         facts = {x: values[rows.entry] for x, values in facts.items()}
-        return Block(columns, start + rows.entry, damaged, facts=facts, cut_off=cut_off[rows.entry])
+        weight = plan.names.get(_of_event("mcEventWeights"), "")
+        return Block(columns, start + rows.entry, damaged, facts=facts, cut_off=cut_off[rows.entry], weight=weight)
 
     def _met(self, branches: Branches, plan: Plan, columns: dict) -> tuple[np.ndarray, np.ndarray]:
         """(N,) components [GeV] of the missing transverse momentum; NaN where an entry lacks the term."""

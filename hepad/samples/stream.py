@@ -10,7 +10,7 @@ Of every row of a file one of these is true, and counted per file in ``meta['cou
     refused: constituents do not sum  |Σ p_i|_T differs from the jet's own pT by more than ``tolerance``
     refused: constituents point elsewhere          Σ p_i is off the jet's axis by ΔR of more than 0.4 ``tolerance``
     refused: repetition               the same jet with the same constituents was there before; without constituents,
-                                      the same jets in an event of the same number (or the same objects, unnumbered)
+                                      the same objects in an event of the same number (or of none)
     kept
 
 Beside these, 'of negative weight' counts the sound rows with one, which are kept or refused like others; 'softest
@@ -30,12 +30,14 @@ from hepad.events import Events, of_kind
 from hepad.kinematics import delta_r, sum_four_vectors
 from hepad.readers.base import Block, Found, Reader
 from hepad.rows import (
+    IDENTIFIERS,
     check_units,
     complete,
     content_id,
     event_id,
     filled,
     nothing_passes,
+    objects_id,
     select,
     sum_momenta,
     window,
@@ -52,6 +54,7 @@ REFERS = "refers to objects that are not stored in the file,"
 LEAVE = (
     "Store the branch that they lie in, or set 'jet' to jets whose constituents are stored, or 'constituents: false'."
 )
+UNWEIGHTED = "Repair the file, or set 'unit_weights: true' in the sample's source: every event counts once."
 
 
 def stream(
@@ -207,9 +210,11 @@ class Sieve:
         """InputError if too much of the file was bad."""
         for (branch, refers), (number, first) in self.damage.items():
             if number > MAX_DAMAGED * self.counts["read"]:
-                what, remedy = (
-                    (REFERS, LEAVE) if refers else ("is not finite, or negative,", self.reader.remedy(branch))
-                )
+                what, remedy = "is not finite, or negative,", self.reader.remedy(branch)
+                if refers:
+                    what, remedy = REFERS, LEAVE
+                elif branch == self.weight:
+                    what, remedy = "is not finite, or missing,", UNWEIGHTED
                 raise InputError(
                     f"{self.path}: '{branch}' {what} in {number} of {self.counts['read']} entries, first in entry "
                     f"{first}; up to {MAX_DAMAGED:.0%} are refused and counted. {remedy}"
@@ -236,9 +241,9 @@ class Sieve:
         return mask & passed
 
     def _sound(self, block: Block) -> np.ndarray:
-        mask = np.ones(len(block.entry), bool)
+        mask, self.weight = np.ones(len(block.entry), bool), block.weight
         for branch, bad in block.damaged.items():
-            if bad.any():
+            if bad.any() and not (self.unit_weights and branch == block.weight):
                 refers = branch in block.references
                 number, first = self.damage.get((branch, refers), (0, block.entry[np.argmax(bad)]))
                 self.damage[branch, refers] = (number + int(bad.sum()), first)
@@ -276,7 +281,8 @@ class Sieve:
         content = events.event_id
         if numbered:  # several jets of one event share its number; two quiet events can look the same to a trigger
             many = events.constituents.shape[1] > 0
-            inside = content_id(filled(events.constituents if many else events.jets))
+            objects = {name: getattr(events, name) for name in IDENTIFIERS}
+            inside = content_id(filled(events.constituents)) if many else objects_id(objects)
             number = np.zeros_like(content) if many else content
             content = event_id(number, content_id(events.jet[:, None]), inside)
         new = np.zeros(len(events), bool)
