@@ -250,3 +250,39 @@ def test_places_and_truth_in_expressions(expression, value):
 def test_what_is_no_place_and_no_truth(expression):
     with pytest.raises(InputError, match=r"not allowed|not a place|cannot be computed|neither true"):
         evaluate(expression, ARRAYS)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])
+@pytest.mark.parametrize("form", [np.asarray, ak.Array])
+def test_whole_numbers_do_not_wrap(kind, form):
+    """Of any stored length, they are computed with as Python does."""
+    n = list(range(60))
+    arrays = {"n": form(np.array(n).astype(kind)), "even": form(np.array(n) % 2 == 0)}
+    for expression in (
+        "n - 30 > 0", "-n < -30", "n * 10 > 300", "n + 250 > 280", "n < 1000", "n > -1", "n == 300", "n * 1000000",
+        "abs(n - 30) < 2", "n % 300", "-n", "n & 256", "n ** 5 > 30 ** 5", "even + even", "even * 2 - 1", "-even",
+        "(n > 10) + (n > 20) == 2",
+    ):  # fmt: skip
+        expected = [eval(expression, {"n": x, "even": x % 2 == 0, "abs": abs}) for x in n]
+        assert evaluate(expression, arrays).tolist() == expected, expression
+    np.testing.assert_allclose(evaluate("hypot(n, 2 * n)", arrays), np.hypot(n, np.multiply(2, n)), rtol=1e-12)
+    assert evaluate("~even & (n > -1)", arrays).tolist() == [x % 2 == 1 for x in n]
+    assert evaluate("n", arrays) is arrays["n"]
+
+
+def test_whole_numbers_in_lists_do_not_wrap():
+    arrays = {"l": ak.values_astype(ak.Array([[100, 100, 100], []]), "uint8")}
+    arrays["d"] = ak.values_astype(ak.Array([[[100, 100], []], []]), "int8")
+    assert evaluate("sum(l * 3)", arrays).tolist() == [900, 0]
+    assert evaluate("max(-d[:, :, 0:1] * 2)", arrays | {"d": arrays["d"][:1, :1]}).tolist() == [[-200]]
+    assert evaluate("d * 4", arrays).tolist() == [[[400, 400], []], []]
+    assert evaluate("where(l > 200, l, -1)", arrays).tolist() == [[-1, -1, -1], []]
+
+
+def test_what_does_not_fit_into_64_bits_is_refused():
+    arrays = {"run": np.full(2, 300_000, "u4"), "far": np.array([3, 2**63 + 1], "u8")}
+    assert evaluate("far % 2", arrays).tolist() == [1, 1]
+    assert evaluate("run * run * run * 1.0 * run", arrays).tolist() == [8.1e21] * 2
+    for expression in ("run * run * run * run", "-far", "far * 2", "far + far"):
+        with pytest.raises(InputError, match="do not fit into 64 bits"):
+            evaluate(expression, arrays)
