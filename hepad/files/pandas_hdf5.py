@@ -27,7 +27,7 @@ NAMES |= {"INT", "BININT", "BININT1", "BININT2"}
 LIST = {"MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "PROTO", "FRAME"}
 
 TUPLES = {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "GET", "BINGET", "LONG_BINGET"}
-LEVELS = "has names of several levels. Join them: table.columns = ['_'.join(map(str, x)) for x in table.columns]"
+LEVELS = "names of several levels. Join them: table.columns = ['_'.join(map(str, x)) for x in table.columns]"
 
 DATES = re.compile("datetime|timedelta")
 
@@ -53,7 +53,7 @@ class Table(NamedTuple):
 
     def unread(self) -> str:
         """What is passed over, and why, to end a message of columns that are missing; '' if nothing is."""
-        listed = "; ".join(f"'{what}' {why}" for what, why in self.passed.items())
+        listed = "; ".join(f"'{what}': {why}" for what, why in self.passed.items())
         return f" Passed over: {listed}." if listed else ""
 
     def read(self, columns: list[str | int], rows: slice) -> np.ndarray:
@@ -87,6 +87,13 @@ def column_names(path) -> dict[str, list[str | int]]:
     """
     with open_hdf5(path) as file:
         return {table.key: list(table.where) for table in _tables(path, file)}
+
+
+def passed_over(path) -> dict[str, str]:
+    """What of the pandas tables in a file is not read, by 'key/what', and why."""
+    with open_hdf5(path) as file:
+        tables = [_table(path, file, key) for key in _keys(path, file)]
+    return {f"{table.key}/{what}": why for table in tables for what, why in table.passed.items()}
 
 
 def _keys(path, file: h5py.File) -> list[str]:
@@ -153,11 +160,11 @@ def _fields(group: h5py.Group, passed: dict[str, str]) -> list[Block]:
     table, blocks = group["table"], []
     for name in table.dtype.names or ():
         if table.dtype[name].base.kind not in NUMBERS:
-            passed[name] = "holds text"
+            passed[name] = "text"
         elif f"meta/{name}" in group:
-            passed[name] = "holds categories. Write it without (astype)"
+            passed[name] = "categories. Write it without (astype)"
         elif DATES.search(str(table.attrs.get(f"{name}_dtype"))):
-            passed[name] = "holds dates"
+            passed[name] = "dates"
         elif name != "index":
             _note(blocks, passed, name, _names(bytes(table.attrs[f"{name}_kind"])), table, name)
     return blocks
@@ -173,13 +180,13 @@ def _fixed(group, passed: dict[str, str]) -> list[Block]:
         if f"block{i}_items_level0" in group:
             names = LEVELS
         elif (items := group[f"block{i}_items"]).dtype.kind == "O" and h5py.check_string_dtype(items.dtype) is None:
-            names = "has names of several types, which are pickled"
+            names = "names of several types, which are pickled"
         else:
             names = [name.decode() if isinstance(name, bytes) else name for name in items[()].tolist()]
         if values.dtype.kind not in NUMBERS or DATES.search(what):
             kind = "dates" if DATES.search(what) else f"{values.dtype}, which is pickled"
             listed = "" if isinstance(names, str) else f" ({', '.join(map(str, names[:6]))})"
-            names = f"holds {kind}{listed}. Write the table with columns of numbers"
+            names = f"{kind}{listed}. Write the table with columns of numbers"
         _note(blocks, passed, f"block{i}", names, values, None)
     return blocks
 
@@ -218,13 +225,13 @@ def _names(pickled: bytes) -> list[str | int] | str:
     try:
         opcodes = [(opcode.name, value) for opcode, value, _ in pickletools.genops(pickled)]
     except ValueError as error:
-        return f"has names that cannot be read ({error}). Write it with format='fixed'"
+        return f"names cannot be read ({error}). Write it with format='fixed'"
     unknown = {name for name, _ in opcodes} - NAMES - LIST - {"STOP"}
     if unknown & {"TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"} and unknown <= TUPLES:
         return LEVELS
     if unknown:
         return (
-            f"has names that are not a plain list of names (found {', '.join(sorted(unknown))}); hepad does not "
+            f"names that are not a plain list of names (found {', '.join(sorted(unknown))}); hepad does not "
             "unpickle. Write the table with pandas' format='fixed'"
         )
     return [value for name, value in opcodes if name in NAMES]
