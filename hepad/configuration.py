@@ -149,7 +149,7 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
             continue
         with _at(f"samples.{name}"):
             if "card" in source:
-                for part in filter(None, (source, source["pileup"])):
+                for part in filter(None, (source, source.get("pileup"))):
                     cards.find(part["card"], root)
                 continue
             looks = samples.check_files(source, name)

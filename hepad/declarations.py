@@ -97,7 +97,7 @@ def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None)
     if "card" in source:
         card = cards.find(source["card"], root)
         energy = cards.sqrt_s_tev(card)
-        if source["pileup"]:
+        if source.get("pileup"):
             other = cards.sqrt_s_tev(cards.find(source["pileup"]["card"], root))
             if None not in (energy, other) and not math.isclose(energy, other, rel_tol=SAME_ENERGY):
                 raise InputError(

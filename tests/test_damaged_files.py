@@ -250,7 +250,7 @@ EDITS = {
     "bytes in a mapping": ("mapped_hdf5", lambda c: other(c, "weight", text()), "'weight' holds .S3, not numbers"),
     "complex": ("adc2021", lambda c: other(c, "Particles", c["Particles"] * 1j), "holds complex128, not numbers"),
     "one dimension less": ("adc2021", lambda c: other(c, "Particles", c["Particles"][0]), "shape .19, 4."),
-    "objects in pandas": ("tagging", lambda c: other(c, "E_0", ["600"] * N), "block._values' holds object.*numbers"),
+    "objects in pandas": ("tagging", lambda c: other(c, "E_0", ["600"] * N), "block.': object, .*E_0.*numbers"),
     "text in pandas' table": ("tagging_table", lambda c: other(c, "E_0", ["6"] * N), "E_0|numbers"),
     "fractions for indices": (
         "nanoaod", lambda c: other(c, "FatJetPFCands_pFCandsIdx", c["FatJetPFCands_pFCandsIdx"] * 1.0),

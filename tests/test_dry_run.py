@@ -68,6 +68,29 @@ def test_what_reading_would_refuse(name, files):
     assert str(files[file]) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"branches": NAMES | {"weight": 2}}, r"branches: weight: 2 is not text.*in quotes \('2'\)"),
+        ({"branches": NAMES | {"weight": None}}, "branches: weight: None is not text.*leave 'weight' out"),
+        ({"branches": {**NAMES, "weight": ["jet_pt"]}}, "branches: weight: .* is not text"),
+        ({"branches": {**NAMES, 3: "jet_pt"}}, "branches: hepad name '3' is unknown"),
+        ({"branches": ["jet_pt"]}, "branches: .* is no mapping"),
+        ({"branches": NAMES, "cuts": [1]}, r"cuts: \[1\] is no list of texts"),
+        ({"branches": NAMES, "cuts": "jet_pt > 600"}, r"cuts: 'jet_pt > 600' is no list of texts.*cuts: \['jet_pt > 6"),
+        ({"branches": NAMES, "cuts": None}, "cuts: None is no list of texts"),
+        ({"reader": "NanoAOD", "triggers": "HLT_A"}, r"triggers: 'HLT_A' is no list of texts"),
+    ],
+)
+def test_what_is_not_text_is_named_by_its_key(options, message, files):
+    with pytest.raises(InputError, match=message):
+        check_files({"files": str(files["own"]), **options})
+
+
+def test_a_number_in_quotes_is_an_expression(files):
+    assert len(check_files({"files": str(files["own"]), "branches": NAMES | {"weight": "2"}})) == 1
+
+
 def test_files_that_do_not_belong_together(files):
     with pytest.raises(InputError, match=r"sample 'top': its files differ in whether they have constituents"):
         check_files({"files": [str(files["own"]), str(files["jets"])]}, "top")

@@ -195,7 +195,9 @@ def test_json_round_trip(samples, tmp_path):
     after = ev.from_json(read_json(tmp_path / "e.json"))
     for name in ("n_background", "n_signal", "auc", "working_points"):
         assert getattr(after, name) == getattr(before, name)
-    np.testing.assert_array_equal(np.array(after.rejections, float), np.array(before.rejections, float))
+    for one, two in zip(before.rejections, after.rejections, strict=True):
+        np.testing.assert_array_equal(np.array(one[:-1], float), np.array(two[:-1], float))
+        assert one.remark == two.remark
     for one, two in zip(before.curve, after.curve, strict=True):
         np.testing.assert_array_equal(one, two)
 

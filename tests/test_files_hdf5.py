@@ -81,16 +81,67 @@ def test_tables_in_groups_and_several_of_them(tmp_path, form):
             find_table(str(path), file, "jets", ["a"])
 
 
-def test_columns_of_objects_are_pickles_and_refused(tmp_path):
+def test_columns_of_objects_are_pickles_and_passed_over(tmp_path):
     path = tmp_path / "x.h5"
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": pd.Series([{"x": 1}, [2]], dtype=object)})
     with pytest.warns(pd.errors.PerformanceWarning):
         frame.to_hdf(path, key="t", mode="w", format="fixed")
-    with (
-        h5py.File(path) as file,
-        pytest.raises(InputError, match=r"holds object .*Write the table with columns of num"),
-    ):
-        open_table(str(path), file, "t")
+    with pytest.warns(pd.errors.PerformanceWarning):
+        frame[["b"]].to_hdf(path, key="u", mode="a", format="fixed")
+    assert column_names(str(path)) == {"t": ["a"]}
+    with h5py.File(path) as file:
+        found = open_table(str(path), file, "t")
+        np.testing.assert_array_equal(found.read(["a"], slice(0, 9)), [[1], [2]])
+        assert "(b)" in found.unread()
+        with pytest.raises(InputError, match=r"object, which is pickled \(b\). Write the table with columns of num"):
+            open_table(str(path), file, "u")
+
+
+FORMS = [("fixed", None), ("table", None), ("table", True)]
+
+
+@pytest.mark.parametrize(("form", "columns"), FORMS)
+def test_what_is_odd_in_a_table_does_not_spoil_it(tmp_path, form, columns):
+    """Text, dates and categories (whose codes are no numbers of anything) are passed over, numbers are read."""
+    path, numbers = tmp_path / "x.h5", pd.DataFrame({"a": [1.5, 2.5], "b": [3, 4], "c": [True, False]})
+    odd = numbers.assign(text=["x", "y"], date=pd.to_datetime(["2020-01-01", "2021-01-01"]))
+    odd = odd if form == "fixed" else odd.assign(of=pd.Categorical(["x", "y"]), number=pd.Categorical([8, 7]))
+    odd.to_hdf(path, key="t", mode="w", format=form, data_columns=columns)
+    with h5py.File(path) as file:
+        found = find_table(str(path), file, None, ["a", "b"])
+        np.testing.assert_array_equal(found.read(["a", "b"], slice(0, 9)), [[1.5, 3], [2.5, 4]])
+        assert found.where.keys() == {"a", "b", "c"}
+        assert found.rows == 2
+
+
+@pytest.mark.parametrize("form", ["fixed", "table"])
+def test_what_is_odd_beside_a_table_does_not_spoil_it(tmp_path, form):
+    path = tmp_path / "x.h5"
+    pd.DataFrame({"a": [1.5, 2.5]}).to_hdf(path, key="t", mode="w", format=form)
+    pd.Series([1, 2, 3], name="n").to_hdf(path, key="cutflow", mode="a", format=form)
+    pd.DataFrame({"name": ["x", "y"]}).to_hdf(path, key="info", mode="a", format=form)
+    levels = pd.DataFrame(np.ones((2, 2)), columns=pd.MultiIndex.from_tuples([("j", "pt"), ("j", "eta")]))
+    levels.to_hdf(path, key="levels", mode="a", format=form)
+    assert column_names(str(path)) == {"t": ["a"]}
+    assert contents(str(path)).tables["t"] == {"a"}
+    with h5py.File(path) as file:
+        assert find_table(str(path), file, None, ["a"]).key == "t"
+        with pytest.raises(
+            InputError, match=r"'levels' cannot be read: .* names of several levels. Join them: table\.col"
+        ):
+            open_table(str(path), file, "levels")
+        with pytest.raises(InputError, match=r"'info' cannot be read: it has no columns of numbers\..* Passed over"):
+            open_table(str(path), file, "info")
+    levels.columns = ["_".join(map(str, x)) for x in levels.columns]  # as it says
+    levels.to_hdf(path, key="levels", mode="w", format=form)
+    assert column_names(str(path)) == {"levels": ["j_pt", "j_eta"]}
+
+
+@pytest.mark.parametrize("form", ["fixed", "table"])
+def test_a_name_of_digits_is_the_number(tmp_path, form):
+    path = str(tmp_path / "x.h5")
+    pd.DataFrame(np.eye(3), columns=["0", "1", "02"]).to_hdf(path, key="t", mode="w", format=form)
+    assert column_names(path) == {"t": [0, 1, "02"]}
 
 
 KINDS = [">f4", ">f8", "<f2", ">f2", ">i2", ">i8", ">u4", "|u1", "<i8", "?"]

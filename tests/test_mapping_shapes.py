@@ -4,6 +4,7 @@ values, padding; and what it refuses."""
 import awkward as ak
 import h5py
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -293,3 +294,82 @@ def test_unknown_numbers_of_vertices_and_collisions(file):
     events = load(path, MAPPING | {"n_pv": "n", "pileup": "mu"})
     for fact in ("n_pv", "pileup"):
         np.testing.assert_array_equal(events.facts[fact], np.where(number < 0, np.nan, number))
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"])
+@pytest.mark.parametrize("form", [np.asarray, ak.Array])
+def test_whole_numbers_do_not_wrap(kind, form):
+    """Of any stored length, they are computed with as Python does."""
+    n = list(range(60))
+    arrays = {"n": form(np.array(n).astype(kind)), "even": form(np.array(n) % 2 == 0)}
+    for expression in (
+        "n - 30 > 0", "-n < -30", "n * 10 > 300", "n + 250 > 280", "n < 1000", "n > -1", "n == 300", "n * 1000000",
+        "abs(n - 30) < 2", "n % 300", "-n", "n & 256", "n ** 5 > 30 ** 5", "even + even", "even * 2 - 1", "-even",
+        "(n > 10) + (n > 20) == 2",
+    ):  # fmt: skip
+        expected = [eval(expression, {"n": x, "even": x % 2 == 0, "abs": abs}) for x in n]
+        assert evaluate(expression, arrays).tolist() == expected, expression
+    np.testing.assert_allclose(evaluate("hypot(n, 2 * n)", arrays), np.hypot(n, np.multiply(2, n)), rtol=1e-12)
+    assert evaluate("~even & (n > -1)", arrays).tolist() == [x % 2 == 1 for x in n]
+    assert evaluate("n", arrays) is arrays["n"]
+
+
+def test_whole_numbers_in_lists_do_not_wrap():
+    arrays = {"l": ak.values_astype(ak.Array([[100, 100, 100], []]), "uint8")}
+    arrays["d"] = ak.values_astype(ak.Array([[[100, 100], []], []]), "int8")
+    assert evaluate("sum(l * 3)", arrays).tolist() == [900, 0]
+    assert evaluate("max(-d[:, :, 0:1] * 2)", arrays | {"d": arrays["d"][:1, :1]}).tolist() == [[-200]]
+    assert evaluate("d * 4", arrays).tolist() == [[[400, 400], []], []]
+    assert evaluate("where(l > 200, l, -1)", arrays).tolist() == [[-1, -1, -1], []]
+
+
+def test_what_does_not_fit_into_64_bits_is_refused():
+    arrays = {"run": np.full(2, 300_000, "u4"), "far": np.array([3, 2**63 + 1], "u8")}
+    assert evaluate("far % 2", arrays).tolist() == [1, 1]
+    assert evaluate("run * run * run * 1.0 * run", arrays).tolist() == [8.1e21] * 2
+    for expression in ("run * run * run * run", "-far", "far * 2", "far + far"):
+        with pytest.raises(InputError, match="do not fit into 64 bits"):
+            evaluate(expression, arrays)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".parquet"])
+@pytest.mark.parametrize("padding", [0.0, np.nan])
+def test_padded_arrays_of_jets_are_nested_jets(tmp_path, suffix, padding):
+    """(N, jets, places): the hardest jet is that of the highest vector sum, not made of the first of each jet."""
+    rng = np.random.default_rng(3)
+    p = np.stack([rng.uniform(20, 200, (50, 3, 6)), rng.normal(0, 0.3, (50, 3, 6)), rng.uniform(-1, 1, (50, 3, 6))], -1)
+    there = np.arange(6) < rng.integers(0, 7, (50, 3, 1))
+    there[:, 0, :2] = True
+    columns = {x: np.where(there, p[..., i], padding) for i, x in enumerate(POLAR)}
+    columns["p"] = np.stack(list(columns.values()), axis=-1)
+    path = str(tmp_path / f"a{suffix}")
+    if suffix == ".parquet":
+        lists = {x: ak.to_arrow(ak.Array(v), extensionarray=False) for x, v in columns.items() if x != "p"}
+        pq.write_table(pa.table(lists), path)
+    else:
+        with h5py.File(path, "w") as file:
+            for x, values in columns.items():
+                file[x] = values
+    phases = p[..., 0] * np.exp(1j * p[..., 2]) * there
+    hardest = np.abs(phases.sum(axis=-1)).max(axis=-1)
+    pt = "where(pt > 0, pt, 0)" if np.isnan(padding) else "pt"
+    np.testing.assert_allclose(load(path, MAPPING | {"constituent_pt": pt}).jet[:, 0], hardest, rtol=1e-5)
+    first = {name: f"{x}[:, 0, :]" for name, x in MAPPING.items()} | {"constituent_pt": f"({pt})[:, 0, :]"}
+    np.testing.assert_allclose(load(path, first).jet[:, 0], np.abs(phases[:, 0].sum(axis=-1)), rtol=1e-5)
+    if suffix == ".h5" and padding == 0:
+        sliced = {name: f"p[:, :, :, {i}] * 1.0" for i, name in enumerate(MAPPING)}
+        np.testing.assert_allclose(load(path, sliced).jet[:, 0], hardest, rtol=1e-5)
+
+
+def test_columns_are_no_jets(file):
+    """Arrays (N, particles, columns) are still to be sliced, and not read as jets of which each has some columns."""
+    cube = np.ones((300, 5, 3))
+    for of_three in (["cube"] * 3, ["cube[:, :, 0:2]", "cube[:, :, 1:3]", "cube[:, :, 0:2]"], ["cube * 2"] * 3):
+        with pytest.raises(InputError, match=r"three axes. Take one place along the last: '.*\[:, :, 0\]'\."):
+            load(file(cube=cube), dict(zip(MAPPING, of_three, strict=True)))
+    for of_three in (["cube", "eta", "phi"], ["cube", "other", "cube"]):
+        with pytest.raises(InputError, match=r"three axes. Take one place along the last: 'cube\[:, :, 0\]'"):
+            load(file(cube=cube, other=cube[..., :2]), dict(zip(MAPPING, of_three, strict=True)))
+    one = {x + "1": cube[..., :1] for x in POLAR}
+    with pytest.raises(InputError, match="three axes"):
+        load(file(**one), {name: x + "1" for name, x in MAPPING.items()})

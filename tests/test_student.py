@@ -219,7 +219,7 @@ def scores_of(n: int, shift: float, seed: int):
     rng = np.random.default_rng(seed)
     exact = rng.normal(shift, 1, n)
     coarse = np.floor(2 * exact)
-    return {"student/fixed<8,*>": coarse, "student/float": exact + 1e-6, "detector/teacher": exact}, None
+    return {"student/fixed<8,*>": coarse, "student/float": exact + 1e-6, "detector/teacher": exact}, None, None
 
 
 def test_comparison_is_at_one_rate_and_coarse_scores_stay_within_it():
@@ -259,17 +259,19 @@ def scored(path, event_id, scores: dict, weight=None) -> None:
     """A file of scores, a row a jet."""
     n = len(event_id)
     weight = np.ones(n) if weight is None else weight
-    write_scores(path, [(scores, SimpleNamespace(weight=weight, event_id=event_id, jet=np.zeros((n, 4))))])
+    beside = SimpleNamespace(weight=weight, event_id=event_id, cluster=event_id + 100, jet=np.zeros((n, 4)))
+    write_scores(path, [(scores, beside)])
 
 
 def test_an_event_counts_once_with_its_highest_score(tmp_path):
     ids = np.array([7, 7, 3, 9, 9, 9])
     scores = {"student/float": np.array([1.0, 2, 5, 0, 4, 3]), "detector/teacher": np.array([6.0, 1, 1, 2, 3, 9])}
     scored(tmp_path / "b.h5", ids, scores, weight=np.array([2.0, 2, 1, 3, 3, 3]))
-    of_engines, weights = of_events(*read_scores(tmp_path / "b.h5"))
+    of_engines, weights, cluster = of_events(*read_scores(tmp_path / "b.h5"))
     assert of_engines["student/float"].tolist() == [5, 2, 4]  # events 3, 7, 9
     assert of_engines["detector/teacher"].tolist() == [1, 6, 9]
     assert weights.tolist() == [1, 2, 3]
+    assert cluster.tolist() == [103, 107, 109]
 
 
 @pytest.mark.parametrize("rate", [None, {"kind": "zero_bias"}])

@@ -28,7 +28,8 @@ class Contents:
     tables: names of the columns by table: the branches (or fields) of every TTree and RNTuple of a ROOT file; '' with
         the columns of a Parquet file; of an HDF5 file every dataset by its path without leading '/', with the names of
         its fields if it is compound, and every table that pandas wrote by its key, with its columns
-    objects: class by name of what else is in a ROOT file: histograms, directories, ...
+    objects: class by name of what else is in a ROOT file: histograms, directories, ...; of an HDF5 file what of pandas
+        tables is passed over, and why
     head: the first kilobytes of the file
     """
 
@@ -105,6 +106,7 @@ def contents(path: str) -> Contents:
         with open_hdf5(path) as file, hdf5.reading(path):
             file.visititems(lambda name, item: _note(tables, name, item))
         tables |= {key: frozenset(map(str, names)) for key, names in pandas_hdf5.column_names(path).items()}
+        objects = pandas_hdf5.passed_over(path)
     elif kind == "Parquet":
         with parquet.open_parquet(path) as file:
             tables[""] = frozenset(parquet.kinds(path, file))

@@ -28,14 +28,18 @@ def _like(pattern: bytes) -> Callable[[bytes], object]:
     return re.compile(rb"(?:\xef\xbb\xbf)?\s*" + pattern, re.DOTALL | re.IGNORECASE).match
 
 
-def _tables(head: bytes) -> bool:
-    """Lines of one number of commas, tabs or semicolons; not those of Dark Machines, whose fields have objects."""
-    if b"\0" in head or is_challenge(head):
-        return False
-    lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
-    lines = lines if head.endswith(b"\n") else lines[:-1]  # the last may be cut
-    counts = [{line.count(mark) for line in lines} for mark in (b",", b"\t", b";")]
-    return len(lines) > 1 and any(len(of) == 1 and min(of) > 0 for of in counts)
+def _tables(mark: bytes) -> Callable[[bytes], bool]:
+    """Two lines or more, of one number of ``mark``; not those of Dark Machines, whose fields have objects."""
+
+    def test(head: bytes) -> bool:
+        if b"\0" in head or is_challenge(head):
+            return False
+        lines = [line for line in head.splitlines() if line.strip() and not line.startswith(b"#")]
+        lines = lines if head.endswith(b"\n") else lines[:-1]  # the last may be cut
+        counts = {line.count(mark) for line in lines}
+        return len(lines) > 1 and len(counts) == 1 and min(counts) > 0
+
+    return test
 
 
 def is_challenge(head: bytes) -> bool:
@@ -106,8 +110,10 @@ FOREIGN = (
     Foreign("a PDF or an image, not events", "Give files of events.",
             _starts(b"%PDF", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"%!PS")),
     Foreign("text in UTF-16", f"{COLUMNS}.", _starts(b"\xff\xfe", b"\xfe\xff")),
-    Foreign("a table in text (CSV, TSV), which is not read", f"{COLUMNS}: pandas.read_csv('FILE')"
-            ".to_parquet('FILE.parquet').", _tables),
+    # semicolons first: with them commas may be decimal
+    *(Foreign("a table in text (CSV, TSV), which is not read",
+              f"{COLUMNS}: pandas.read_csv('FILE'{how}).to_parquet('FILE.parquet').", _tables(mark))
+      for mark, how in ((b";", ", sep=';'"), (b"\t", r", sep='\t'"), (b",", ""))),
 )  # fmt: skip
 
 

@@ -5,7 +5,8 @@ comparisons, & | ~ (or: and, or, not), ``x[0]`` (the first of each entry), ``x[:
 array) and the functions in ``FUNCTIONS``. Everything else is refused, so that a configuration cannot reach further than
 the branches of the file.
 
-``& | ~`` combine truth values (:func:`truth`); with a whole number, ``flags & 4``, bits.
+``& | ~`` combine truth values (:func:`truth`); with a whole number, ``flags & 4``, bits. Whole numbers and truth values
+of any stored length are computed with in 64 bits (:func:`_wide`); what does not fit even there is refused.
 """
 
 import ast
@@ -51,25 +52,69 @@ LONGEST = 10_000  # characters
 # what numpy and awkward raise on values that do not fit
 UNSUITABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 OPERATORS = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.Pow: lambda x, y: operator.pow(_floating(x), _floating(y)), ast.Mod: operator.mod,
+    ast.Add: lambda x, y: _fitting(operator.add, x, y), ast.Sub: lambda x, y: _fitting(operator.sub, x, y),
+    ast.Mult: lambda x, y: _fitting(operator.mul, x, y), ast.Div: lambda x, y: operator.truediv(_wide(x), _wide(y)),
+    ast.Pow: lambda x, y: operator.pow(_floating(x), _floating(y)),
+    ast.Mod: lambda x, y: operator.mod(_wide(x), _wide(y)),
     ast.BitAnd: lambda x, y: _bits(operator.and_, x, y), ast.BitOr: lambda x, y: _bits(operator.or_, x, y),
     ast.And: lambda x, y: truth(x) & truth(y), ast.Or: lambda x, y: truth(x) | truth(y),
     ast.Not: lambda x: ~truth(x), ast.Invert: lambda x: ~truth(x),
-    ast.USub: operator.neg, ast.UAdd: operator.pos,
-    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-    ast.Eq: operator.eq, ast.NotEq: operator.ne,
+    ast.USub: lambda x: _fitting(operator.neg, x), ast.UAdd: lambda x: operator.pos(_wide(x)),
+    ast.Lt: lambda x, y: operator.lt(_wide(x), _wide(y)), ast.LtE: lambda x, y: operator.le(_wide(x), _wide(y)),
+    ast.Gt: lambda x, y: operator.gt(_wide(x), _wide(y)), ast.GtE: lambda x, y: operator.ge(_wide(x), _wide(y)),
+    ast.Eq: lambda x, y: operator.eq(_wide(x), _wide(y)), ast.NotEq: lambda x, y: operator.ne(_wide(x), _wide(y)),
 }  # fmt: skip
 
 
+def _dtype(values) -> np.dtype | None:
+    """Of the numbers in an array, however nested; None where there is not one kind of them, or a number of Python."""
+    layout = values.layout if isinstance(values, ak.Array) else values
+    while isinstance(layout, ak.contents.Content) and not layout.is_numpy:
+        layout = getattr(layout, "content", None)
+    return getattr(layout, "dtype", None)
+
+
+def _wide(values):
+    """Whole numbers and truth values as int64, which does not wrap where 8 or 32 bits do; uint64 beyond it stays."""
+    kind = _dtype(values)
+    if kind is None or kind.kind not in "biu" or kind == np.int64:
+        return values
+    if kind == np.uint64 and (_numbers(values) > np.iinfo(np.int64).max).any():
+        return values
+    return _as(values, np.int64)
+
+
+def _as(values, kind: type):
+    return ak.values_astype(values, kind) if isinstance(values, ak.Array) else np.asarray(values).astype(kind)
+
+
+def _numbers(values) -> np.ndarray:
+    return np.asarray(ak.flatten(values, axis=None) if isinstance(values, ak.Array) else values)
+
+
+def _fitting(op: Callable, *values):
+    """The result for whole numbers, too; InputError if it does not fit into 64 bits, where it would wrap."""
+    values = [_wide(x) for x in values]
+    result = op(*values)
+    if (kind := _dtype(result)) is not None and kind.kind in "iu":
+        low, high = (float(x) for x in (np.iinfo(kind).min, np.iinfo(kind).max))
+        near = _numbers(op(*(_floating(x) for x in values)))
+        if ((near < low) | (near >= high)).any():
+            raise InputError("whole numbers do not fit into 64 bits. Multiply one of them by 1.0 to compute roughly.")
+    return result
+
+
 def _floating(x):
-    """Powers of Python's integers, 9**9**9, would fill the memory; those of floats overflow."""
+    """Powers of Python's integers, 9**9**9, would fill the memory, and those of int64 wrap; those of floats do not."""
+    kind = _dtype(x)
+    if kind is not None:
+        return _as(x, np.float64) if kind.kind in "biu" else x
     return float(x) if isinstance(x, int) else x
 
 
 def _bits(op: Callable, x, y):
     masks = [value for value in (x, y) if type(value) is int]
-    return op(x, y) if masks else op(truth(x), truth(y))
+    return op(_wide(x), _wide(y)) if masks else op(truth(x), truth(y))
 
 
 def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
@@ -155,7 +200,7 @@ class _Evaluation:
                 if len(args) != (number := ARGUMENTS.get(name, 1)):
                     raise InputError(f"'{self.text}': {name} takes {number}, not {len(args)} arguments. Correct it.")
                 values = [self.visit(arg) for arg in args]
-                return None if any(value is None for value in values) else FUNCTIONS[name](*values)
+                return None if any(value is None for value in values) else FUNCTIONS[name](*map(_wide, values))
         raise InputError(
             f"'{self.text}': '{ast.unparse(node)}' is not allowed in an expression; allowed are numbers, branches, "
             f"+ - * / ** %, comparisons of two, & | ~, x[0], x[:, 0] and {', '.join(sorted(FUNCTIONS))}."

@@ -75,7 +75,7 @@ class LHCOlympics(Reader):
             listed = ", ".join(str(name) for name in list(table.where)[:6])
             raise InputError(
                 f"{path}: table '{table.key}' has {len(table.where)} columns ({listed}, ...), not 0 to 2099 and, with "
-                "a label, 2100. Set 'key' or another 'reader'."
+                f"a label, 2100. Set 'key' or another 'reader'.{table.unread()}"
             )
         if self.is_signal is not None and LABEL not in table.where:
             raise InputError(f"{path}: there is no column {LABEL} with the label. Leave 'is_signal' out.")

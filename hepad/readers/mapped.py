@@ -63,9 +63,16 @@ class Mapped(Reader):
 
     def __post_init__(self):
         choose("units", self.units, UNITS)
-        for name in self.branches or {}:
-            if not name.startswith(PREFIXES):
+        if not isinstance(self.branches, dict | None):
+            raise InputError(f"branches: {self.branches!r} is no mapping. Write one: branches: {{jet_pt: ...}}.")
+        for name, expression in (self.branches or {}).items():
+            if not str(name).startswith(PREFIXES):
                 choose("branches: hepad name", name, NAMES)
+            if not isinstance(expression, str):
+                raise InputError(
+                    f"branches: {name}: {expression!r} is not text. Give a branch or an expression of branches, a "
+                    f"number in quotes ('2'), or leave '{name}' out."
+                )
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:

@@ -39,8 +39,9 @@ def shaped(path: str, arrays: dict, mapping: dict) -> tuple[dict, dict[str, np.n
     """One jet per entry: numbers flat, collections jagged once.
 
     Where jets are a collection, the hardest one and its constituents are kept: that of the highest jet_pt or, without
-    it, of the highest pT of the vector sum of its constituents; an entry without a jet gets none. Of event quantities
-    that come in lists of one, as in Delphes, the one is taken.
+    it, of the highest pT of the vector sum of its constituents; an entry without a jet gets none. Constituents in
+    padded arrays (N, jets, places) are nested so, too. Of event quantities that come in lists of one, as in Delphes,
+    the one is taken.
 
     Returns
     -------
@@ -51,11 +52,15 @@ def shaped(path: str, arrays: dict, mapping: dict) -> tuple[dict, dict[str, np.n
     InputError: arrays of another shape, or jets and constituents that do not belong together
     """
     arrays, missing = dict(arrays), {}
+    if _are_nested(arrays, mapping):
+        arrays |= {x: ak.from_regular(arrays[x], axis=None) for x in arrays if x.startswith("constituent_")}
     for x, array in arrays.items():
-        if array.ndim > 2 and not str(array.type).split(" * ")[-2].startswith("var"):
+        if array.ndim > 2 and _last(array) is not None:
+            jets = array.ndim == 3 and x.startswith("constituent_") and not _share_columns(mapping)
+            first = f"; or of jets and places the first jet: '{_closed(mapping[x])}[:, 0, :]'" if jets else ""
             raise InputError(
                 f"{path}: '{mapping[x]}', read as '{x}', has {_number(array.ndim)} axes. Take one place along the last:"
-                f" '{_sliced(mapping[x], array.ndim)}'."
+                f" '{_sliced(mapping[x], array.ndim)}'{first}."
             )
     for group in ("constituent", "jet", *COLLECTIONS):
         _refuse_same(path, {x: mapping[x] for x in arrays if x.startswith(f"{group}_")})
@@ -83,6 +88,25 @@ def shaped(path: str, arrays: dict, mapping: dict) -> tuple[dict, dict[str, np.n
             wanted = "a list of numbers" if group_of(x) else "one number"
             raise InputError(f"{path}: branch '{mapping[x]}', read as '{x}', is not {wanted} per entry.")
     return arrays, missing
+
+
+def _are_nested(arrays: dict, mapping: dict) -> bool:
+    """Whether all constituents are three-axis arrays of jets and places, and not of particles and columns."""
+    last = [_last(arrays[x]) if arrays[x].ndim == 3 else 0 for x in arrays if x.startswith("constituent_")]
+    return bool(last) and len(set(last)) == 1 and last[0] not in (None, 0, 1) and not _share_columns(mapping)
+
+
+def _last(array: ak.Array) -> int | None:
+    """The length of the last axis of an array (N, *, ..., M); None if its lists differ, or may."""
+    length = str(array.type).split(" * ")[-2]
+    return int(length) if length.isdigit() else None
+
+
+def _share_columns(mapping: dict) -> bool:
+    """Whether components of the constituents are one array, of which no column was taken, as ``x[:, :, :, 0]`` does."""
+    given = [text for x, text in mapping.items() if x.startswith("constituent_")]
+    arrays = [text.split("[")[0] for text in given if not re.search(r",\s*-?\d+\s*\]", text)]
+    return len(set(arrays)) < len(arrays)
 
 
 def _sums(path: str, mapping: dict, arrays: dict) -> ak.Array:

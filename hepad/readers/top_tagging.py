@@ -75,7 +75,7 @@ class TopTagging(Reader):
             listed = ", ".join(map(str, list(table.where)[:12])) or "none"
             raise InputError(
                 f"{path}: table '{table.key}' lacks the columns {', '.join(missing[:8])}; it has: {listed} ... "
-                "Set 'key' or 'reader'."
+                f"Set 'key' or 'reader'.{table.unread()}"
             )
         return table, momenta, labels + ["ttv"] * (self.use_ttv and "ttv" in table.where)
 

@@ -86,6 +86,14 @@ def inspect(path: str, **options) -> Inspection:
     return Inspection(str(path), reader, reader.look(str(path)))
 
 
+def _texts(key: str, value) -> tuple[str, ...]:
+    """The texts in a list; InputError if it is none, or has others in it."""
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        shown = repr(value) if isinstance(value, str) else "'...'"
+        raise InputError(f"{key}: {value!r} is no list of texts. Write one, '{key}: [{shown}]', or leave '{key}' out.")
+    return tuple(value)
+
+
 def reader_of(source: dict, path: str) -> Reader:
     """The reader that the source names, or the one that recognises the file, with the source's options."""
     options = {key: value for key, value in source.items() if key not in (*COMMON, "files", "reader")}
@@ -95,10 +103,12 @@ def reader_of(source: dict, path: str) -> Reader:
     else:
         found = contents(path)
         cls = next((cls for cls in READERS.values() if cls.recognises(found)), None) or refuse_unknown(found, READERS)
-    allowed = [field.name for field in fields(cls)]
+    allowed = {field.name: field.default for field in fields(cls)}
     for key, value in options.items():
         choose(f"{cls.__name__} option", key, allowed)
-        if isinstance(value, list):
+        if isinstance(allowed[key], tuple):
+            options[key] = _texts(key, value)
+        elif isinstance(value, list):
             options[key] = tuple(value)
     reader = cls(**options)
     if named and (kind := kind_of(path)) not in cls.kind:

@@ -79,6 +79,9 @@ def refuse_unknown(contents: Contents, readers: dict[str, type[Reader]]) -> NoRe
         what, near = f"this is {known}", ""
     else:
         what, near = _described(contents), _nearest(contents, names, readers)
+    if contents.kind == "HDF5" and contents.objects:
+        listed = "; ".join(f"'{name}': {why}" for name, why in list(contents.objects.items())[:4])
+        near += f"Passed over: {listed}. "
     supported = f"Supported: {', '.join(readers)}"
     if contents.kind == "text":
         raise InputError(f"{contents.path}: {what}, which no reader takes. {near}{supported}.")
