@@ -354,7 +354,7 @@ def test_cut_and_foreign_hdf5(user_config, tmp_path):
     user_config["samples"]["top"]["source"] = {"files": [str(path)], "reader": "TopTagging", "is_signal": 1}
     with h5py.File(path, "w") as file:
         file["x"] = np.zeros(10_000)
-    with pytest.raises(InputError, match=rf"samples\.top: {path}: there is no table 'table'; present: x"):
+    with pytest.raises(InputError, match=rf"samples\.top: {path}: there is no pandas table; present: x"):
         admit(user_config)
     path.write_bytes(path.read_bytes()[:10_000])
     with pytest.raises(InputError, match=rf"samples\.top: {path}: not a readable HDF5 file .* truncated"):

@@ -844,7 +844,7 @@ def test_latency_at_the_smoke_scale(tmp_path):
     task = config["tasks"][score_latency.TASK]
     for seed, sample in enumerate([task["background"], *task["signals"]]):
         x = torch.rand(600, *space.shape, generator=torch.Generator().manual_seed(seed))
-        beside = (np.zeros(600, np.int8), np.ones(600), np.arange(600), np.zeros((600, 4)))
+        beside = (np.zeros(600, np.int8), np.ones(600), np.arange(600), np.arange(600), np.zeros((600, 4)))
         Features(x, space, *beside).write(tmp_path / "features" / "vector" / f"{sample}.test.h5")
     runs, tables = tmp_path / "runs", tmp_path / "tables"
     where = ["--results", str(tmp_path), "--runs", str(runs), "--tables", str(tables)]

@@ -235,7 +235,9 @@ def test_the_package_starts_no_program_and_evaluates_no_text():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = {alias.name.split(".")[0] for alias in node.names} | {getattr(node, "module", "")}
-                assert not names & UNSAFE_MODULES, path
+                # a graph is tried in a child: this Python with a list of arguments, no shell, nothing of a name
+                allowed = {"subprocess"} if path == ROOT / "hepad" / "export" / "sessions.py" else set()
+                assert not names & UNSAFE_MODULES - allowed, path
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in UNSAFE_CALLS, path

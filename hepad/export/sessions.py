@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
+from safetensors.numpy import load_file, save_file
 
 from hepad.errors import InputError, told_plainly
 
@@ -57,13 +58,13 @@ def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model.onnx").write_bytes(model)
-        np.save(Path(folder, "x.npy"), x)
+        save_file({"x": np.ascontiguousarray(x)}, Path(folder, "x.safetensors"))
         command = [sys.executable, "-m", __name__, folder, json.dumps(runs)]
         path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         child = subprocess.run(command, capture_output=True, text=True, env=os.environ | path)
         if child.returncode == 0:
-            with np.load(Path(folder, "found.npz")) as found:
-                return {level: [found[f"{level} {i}"] for i in range(len(runs))] for level in LEVELS}
+            found = load_file(Path(folder, "found.safetensors"))
+            return {level: [found[f"{level} {i}"] for i in range(len(runs))] for level in LEVELS}
     if child.returncode > 0:
         raise InputError((child.stderr.strip().splitlines() or ["the graph does not run."])[-1].removeprefix("ERROR: "))
     at, how = (child.stdout.splitlines() or ["its loading"])[-1], signal.Signals(-child.returncode).name
@@ -79,7 +80,7 @@ def short(error: Exception) -> str:
 
 
 def _child(folder: str, runs: str) -> None:
-    x, found = np.load(Path(folder, "x.npy"), mmap_mode="r"), {}
+    x, found = load_file(Path(folder, "x.safetensors"))["x"], {}
     for level in LEVELS:
         loaded = session(Path(folder, "model.onnx").read_bytes(), level)
         for i, (count, batch) in enumerate(json.loads(runs)):
@@ -90,7 +91,7 @@ def _child(folder: str, runs: str) -> None:
             except REFUSALS as error:
                 raise InputError(f"the graph does not run at a batch of {batch} ({short(error)}).") from None
             found[f"{level} {i}"] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-    np.savez(Path(folder, "found.npz"), **found)
+    save_file(found, Path(folder, "found.safetensors"))
 
 
 if __name__ == "__main__":

@@ -114,10 +114,11 @@ def find_table(path, file: h5py.File, key: str | None, needed: Iterable[str | in
     """The table ``key``, or the only one with the ``needed`` columns; InputError lists the tables that there are."""
     if key is not None:
         return open_table(path, file, key)
-    tables = _tables(path, file)
+    if not (tables := _tables(path, file)):
+        raise InputError(f"{path}: there is no pandas table; present: {', '.join(sorted(file)) or 'nothing'}.")
     fitting = [table for table in tables if set(needed) <= set(table.where)] or tables
     if len(fitting) != 1:
-        listed = ", ".join(table.key for table in fitting) or "none"
+        listed = ", ".join(table.key for table in fitting)
         raise InputError(f"{path}: {len(fitting)} pandas tables ({listed}). Set 'key' to one of them.")
     return fitting[0]
 
