@@ -16,7 +16,7 @@ experiments whose interval of level 0.683 holds the truth. Quantities, each by t
     gain        the signal that the trigger adds to the menu, at the true threshold of the budget
     band        of trainings that scatter: the true value of one more training
 
-Cases: b and s are the expected counts of background and signal; ties: scores on a grid of 0.25; weights uniform (0.2 to
+Cases: b and s are the expected counts of background and signal; ties: scores on a grid of 0.1; weights uniform (0.2 to
 2), exponential, rising or falling with the score, signed (a fifth are -1), lognormal (σ = 1.5); pairs: half of the
 events have two jets of correlation 0.5 or of one score; pool: crossings of 8 chunks overlaid from a pool each, of which
 the hardest collision makes the score.
@@ -45,7 +45,7 @@ from hepad.top_scores import sample
 UNIT = Scale("zero_bias", 1.0, 1.0)  # so that rates are efficiencies
 STRETCH = 3.0  # of the signal's scores
 PURE = {"background": 0.4, "signal": 0.7}
-RISE, GRID = 0.25, 0.25
+RISE, GRID = 0.25, 0.1
 CHUNKS, MEAN, NOISE = 8, 10, 0.3  # of pools: number, collisions a crossing, resolution of the score
 Rng = np.random.Generator
 

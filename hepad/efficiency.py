@@ -204,9 +204,23 @@ class Tail(NamedTuple):
         middle = np.where((fails <= short) & (short < passes), short, middle)
         return np.where((first > 0) & (middle < passes), middle, fails)
 
+    def nearest(self, eps, n: float) -> np.ndarray:
+        """The thresholds of :meth:`at_most`, but below a tie where that comes nearer to ``eps``; n: :meth:`effective`.
+
+        A tie is several events that count for more than one of ``n``.
+        """
+        above = self._cut(eps)
+        below = np.minimum(above + 1, len(self.climb) - 1)
+        (here, there), rows = (self.climb[i] / self.whole.w for i in (above, below)), self.n[self.cuts]
+        tie = (rows[below] - rows[above] > 1) & ((there - here) * n > 1.5)
+        return self.at_most(np.where(tie & (eps - here > there - eps), there, eps))
+
     def _budget(self, eps) -> np.ndarray:
         """Index from which upwards the events fit the budget, and from any higher cut, too."""
-        return self.cuts[np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 + ROUNDING), side="right") - 1]
+        return self.cuts[self._cut(eps)]
+
+    def _cut(self, eps) -> np.ndarray:
+        return np.searchsorted(self.climb, np.asarray(eps) * self.whole.w * (1 + ROUNDING), side="right") - 1
 
     def reaching(self, eps) -> np.ndarray:
         """The largest score such that it and all above it make at least ``eps``, for each; the lowest if none does."""

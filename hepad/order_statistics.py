@@ -1,15 +1,15 @@
 """How well one sample fixes a threshold, and what that means for the efficiency of another.
 
 A budget asks for the background efficiency ε_B, and so for the threshold t* whose true efficiency it is; 1/ε_B at a
-given ε_S is the same question with background and signal exchanged. Of the n
-background events, K ~ Binomial(n, ε_B) lie above t*, whatever the distribution of the scores. With the scores in
-falling order b_(1) > b_(2) > ... and b_(0) = ∞,
+given ε_S is the same question with background and signal exchanged. Of the n background events, K ~ Binomial(n, ε_B)
+lie above t*, whatever the distribution of the scores. With the scores in falling order b_(1) > b_(2) > ... and
+b_(0) = ∞,
 
     K = j   <=>   b_(j+1) <= t* < b_(j)
 
 so that t* is in [b_(h+1), b_(l)] at level 1 - α, l and h the quantiles α/2 and 1 - α/2 of K. Given K = j, t* is in the
-gap between two scores; m_j signal events lie above its middle. The interval of ε_S at t* is that of Clopper and
-Pearson, whose equations are averaged over K:
+gap between two scores (of a tie, that on the nearer side); m_j signal events lie above its middle. The interval of ε_S
+at t* is that of Clopper and Pearson, whose equations are averaged over K:
 
     Σ_j P(K = j) I_low(m_j, n_S - m_j + 1) = α/2,       Σ_j P(K = j) [1 - I_high(m_j + 1, n_S - m_j)] = α/2
 
@@ -60,7 +60,8 @@ def at_truth(known: Tail, eps, counted: Tail, threshold) -> tuple[np.ndarray, np
     """
     eps, threshold = np.atleast_1d(np.asarray(eps, float)), np.atleast_1d(np.asarray(threshold, float))
     share = np.stack([above_truth(known, e, (np.arange(STEPS) + 0.5) / STEPS) for e in eps])
-    value, (_, k, n) = counted.effective(threshold)[0], counted.effective(known.at_most(share))
+    size = known.effective(known.at_most(eps))[2][:, None]
+    value, (_, k, n) = counted.effective(threshold)[0], counted.effective(known.nearest(share, size))
     k, n = np.where(np.isnan(k), 0, k), np.where(np.isnan(n), 1, n)
     return np.minimum(_ends(k, n, False), value), np.maximum(_ends(k, n, True), value)
 
