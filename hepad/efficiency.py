@@ -10,8 +10,13 @@ has both (E. Korn and B. Graubard 1998) are
 
 n_eff knows the weights of the events that pass, which are not those of the bulk: k_eff tends to (Σw)²/Σw² of the tail.
 Where nothing or everything passes, var ε = 0 says nothing, and n_eff = Σ w / max |w|, the least that fits the weights.
-Few weights do not show how heavy the heaviest can be: (1 - ε)² max w² y² of those that pass is added to the sum, as if
-there was one more like it.
+Few weights do not know their own spread. Σ w² of what passes is known to Σ w⁴ / (Σ w²)², squared and relative, which is
+1 / n for n equal weights, and more by
+
+    x = Σ w⁴ / (Σ w²)² - Σ w² / (Σ w)² >= 0
+
+for others: n_eff and k_eff are divided by 1 + FEW x. Student's factor, of 2 / x degrees of freedom, would be 1 + x / 2;
+that simulated experiments ask for more, since the heaviest weights are not among few events, has set FEW.
 Weights of both signs need no other formula. Then the Clopper-Pearson interval at level 1 - α (C. Clopper, E. Pearson
 1934), with k = k_eff and n = n_eff:
 
@@ -35,7 +40,8 @@ from hepad.errors import InputError
 
 LEVEL = 0.683
 MIN_COUNT = 10  # fewer background events above a threshold do not fix it
-EXTREME = 1e100  # of a weight: its fourth power would be no number
+EXTREME = 1e70  # of a weight: the sum of its fourth powers would be no number
+FEW = 1.5  # in front of x above
 MANY = 3  # times as many events as independent ones are worth a remark
 ROUNDING = 1e-12  # so that an efficiency of 0.29 on 100 events means 29 events
 
@@ -116,7 +122,7 @@ class Tail(NamedTuple):
         is 0; those that are equal are one array
     cuts, climb: (c,), indices at which a threshold can cut, which is not within ties, falling from m, and the largest
         Σ w y from there or from a higher cut upwards
-    heaviest: (m+1,), the largest |w y| from each index upwards
+    w4: (m+1,), Σ of the squares of what each event adds to w2, from each index upwards
     whole: the sample, whatever y is
     shared: rows that share a cluster with others, for what is more than a sum over rows; None if there are none
     """
@@ -129,7 +135,7 @@ class Tail(NamedTuple):
     cross: np.ndarray
     cuts: np.ndarray
     climb: np.ndarray
-    heaviest: np.ndarray
+    w4: np.ndarray
     whole: Whole
     shared: Shared | None = None
 
@@ -154,9 +160,11 @@ class Tail(NamedTuple):
 
     def effective(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ε, k_eff and n_eff at each threshold; NaN where the weights of what passes sum to less than nothing."""
-        n, w, w2, cross, heaviest = self.above(threshold, self.n, self.w, self.w2, self.cross, self.heaviest)
-        w2 = w2 + ((1 - w / self.whole.w) * heaviest) ** 2
-        return binomial(n, w, w2, cross, self.whole, self.plain)
+        n, w, w2, cross, w4 = self.above(threshold, self.n, self.w, self.w2, self.cross, self.w4)
+        eps, k, effective = binomial(n, w, w2, cross, self.whole, self.plain)
+        own, equal = (np.divide(a, b**2, out=np.zeros(eps.shape), where=b > 0) for a, b in ((w4, w2), (w2, w)))
+        few = 1 + FEW * np.maximum(own - equal, 0.0)
+        return eps, k / few, effective / few
 
     def intervals(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ε, low and high at each threshold; NaN where the passing weights sum to less than nothing."""
@@ -286,8 +294,8 @@ def tail(name: str, scores, weights=None, cluster=None) -> Tail:
     whole = Whole(len(scores), float(weights.sum()), float(cross.sum()), largest)
     shared, scores = clusters.shared(scores, weights), scores[order]
     weights = weights[order]
-    sums = (np.ones(len(scores)), weights, w2[order], cross[order], np.abs(weights))
-    return grouped(scores, scores, *sums, whole, shared)
+    w2 = w2[order]
+    return grouped(scores, scores, np.ones(len(scores)), weights, w2, cross[order], w2**2, whole, shared)
 
 
 def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
@@ -308,12 +316,13 @@ def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
     return scores, weights
 
 
-def grouped(lowest, scores, n, w, w2, cross, heaviest, whole: Whole, shared: Shared | None = None) -> Tail:
-    """A :class:`Tail` of groups that rise and do not overlap; n, w, w2, cross: (m,), the sums of each."""
+def grouped(lowest, scores, n, w, w2, cross, w4, whole: Whole, shared: Shared | None = None) -> Tail:
+    """A :class:`Tail` of groups that rise and do not overlap; n, w, w2, cross, w4: (m,), of each."""
     of: list[np.ndarray] = []
-    for x in (n, w, w2, cross):
-        same = [i for i, earlier in enumerate((n, w, w2)[: len(of)]) if np.array_equal(x, earlier)]
+    sums = (n, w, w2, cross, w4)
+    for x in sums:
+        same = [i for i, earlier in enumerate(sums[: len(of)]) if np.array_equal(x, earlier)]
         of.append(of[same[0]] if same else np.append(np.cumsum(x[::-1])[::-1], 0.0))
     cuts = np.flatnonzero(np.concatenate([[True], lowest[1:] > scores[:-1], [True]]))[::-1]
-    heaviest = np.append(np.maximum.accumulate(heaviest[::-1])[::-1], 0.0)
-    return Tail(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), heaviest, whole, shared)
+    *of, w4 = of
+    return Tail(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), w4, whole, shared)

@@ -69,7 +69,7 @@ class Top:
         self.with_menu: bool | None = None
         self.fractional = False
         self.accepted = 0  # events with a > 0
-        self.totals, self.range = np.zeros(8), (np.inf, -np.inf)  # sums of all; of the weights
+        self.totals, self.range = np.zeros(11), (np.inf, -np.inf)  # sums of all; of the weights
         self.largest = 0.0  # |Σ w| of a cluster
 
     def add(self, scores, weights=None, menu=None, cluster=None) -> None:
@@ -94,11 +94,12 @@ class Top:
             return
         clusters, wa = Clusters(cluster, scores), weights * a
         of_cluster = clusters.total(weights)
-        sums = [np.ones(len(scores)), weights, clusters.products(weights, weights), weights * of_cluster]
+        w2 = clusters.products(weights, weights)
+        sums = [np.ones(len(scores)), weights, w2, weights * of_cluster, w2**2]
         if self.with_menu:
-            sums += [wa, clusters.products(wa, wa), clusters.products(weights, wa), wa * of_cluster]
-        heaviest = [weights, wa, weights - wa] if self.with_menu else [weights]
-        part = Merged(scores, scores, np.stack(sums), np.abs(heaviest))
+            square, product = clusters.products(wa, wa), clusters.products(weights, wa)
+            sums += [wa, square, product, wa * of_cluster, square**2, (w2 - 2 * product + square) ** 2]
+        part = Merged(scores, scores, np.stack(sums))
         self.n += len(scores)
         self.totals[: len(sums)] += part.sums.sum(axis=1)
         self.accepted += np.count_nonzero(a)
@@ -132,19 +133,18 @@ class Top:
             )
         low, high = self.range
         unit = high if low == high else None  # equal weights are counts
-        lowest, highest, sums, heaviest = self._sorted()
-        heaviest = heaviest / (unit or 1.0)
+        lowest, highest, sums = self._sorted()
         (n, *of_sample), totals = self._counts(sums, unit), self._counts(self.totals, unit)
         whole = Whole(self.n, float(totals[1]), float(totals[2]), self.largest / (unit or 1.0))
-        w, w2, cross, *of_menu = of_sample
-        total = grouped(lowest, highest, n, w, w2, cross, heaviest[0], whole, self._shared(unit or 1.0))
+        w, w2, cross, w4, *of_menu = of_sample
+        total = grouped(lowest, highest, n, w, w2, cross, w4, whole, self._shared(unit or 1.0))
         if not self.with_menu:
             return Sample(self.name, total)
-        wa, square, product, cross_a = of_menu
-        pure = grouped(lowest, highest, n, w - wa, w2 - 2 * product + square, cross - cross_a, heaviest[2], whole)
-        overlap = grouped(lowest, highest, n, wa, square, cross_a, heaviest[1], whole)
-        plain = totals[4] == totals[5] == totals[7] and total.plain
-        counts = binomial(self.accepted, totals[4], totals[5], totals[7], whole, plain)
+        wa, square, product, cross_a, square_2, pure_2 = of_menu
+        pure = grouped(lowest, highest, n, w - wa, w2 - 2 * product + square, cross - cross_a, pure_2, whole)
+        overlap = grouped(lowest, highest, n, wa, square, cross_a, square_2, whole)
+        wa, square, _, cross_a = totals[5:9]
+        counts = binomial(self.accepted, wa, square, cross_a, whole, wa == square == cross_a and total.plain)
         menu = Efficiency(*(float(x) for x in interval(*counts)), self.accepted, self.n)
         return Sample(self.name, total, pure, overlap, menu)
 
@@ -153,19 +153,19 @@ class Top:
         if self.merged is not None:
             self._merge()
             return self.merged
-        scores, _, sums, heaviest = (np.concatenate(arrays, axis=-1) for arrays in zip(*self.parts, strict=True))
+        scores, _, sums = (np.concatenate(arrays, axis=-1) for arrays in zip(*self.parts, strict=True))
         order = np.argsort(scores)
         if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their sums, so that all round alike
             order = np.lexsort((*sums[::-1], scores))
-        return Merged(scores[order], scores[order], sums[:, order], heaviest[:, order])
+        return Merged(scores[order], scores[order], sums[:, order])
 
     def _counts(self, sums: np.ndarray, unit: float | None) -> np.ndarray:
         """Sums of weights that are all ``unit`` as counts, which a menu without prescales leaves whole numbers."""
         if unit is None:
             return sums
-        power = np.array([0, 1, 2, 2, 1, 2, 2, 2])[: len(sums)]
+        power = np.array([0, 1, 2, 2, 4, 1, 2, 2, 2, 4, 4])[: len(sums)]
         counts = sums / unit ** power.reshape(-1, *(1,) * (sums.ndim - 1))
-        whole = len(sums) if not self.fractional else 4
+        whole = len(sums) if not self.fractional else 5
         counts[:whole] = np.rint(counts[:whole])
         return counts
 
@@ -190,21 +190,20 @@ class Top:
 
 
 class Merged(NamedTuple):
-    """Groups of events: their lowest and highest score (m,), and sums (4, m) over each, or (8, m) with a menu.
+    """Groups of events: their lowest and highest score (m,), and sums (5, m) over each, or (11, m) with a menu.
 
-    The sums are of 1, w, w², w W, and w a, (w a)², w w a, w a W; squares and products are those of clusters, W is Σ w
-    of a row's cluster (:mod:`hepad.clusters`). heaviest: (1, m) or (3, m), the largest |w|, and |w a| and |w (1 - a)|.
+    The sums are of 1, w, w², w W, w⁴, and w a, (w a)², w w a, w a W, (w a)⁴, (w (1 - a))⁴; squares and products are
+    those of clusters, a fourth power the square of a square, W is Σ w of a row's cluster (:mod:`hepad.clusters`).
     """
 
     lowest: np.ndarray
     highest: np.ndarray
     sums: np.ndarray
-    heaviest: np.ndarray
 
 
 def merge(parts: list[Merged], groups: int) -> Merged:
     """Any groups as at most ``groups`` rising ones that do not overlap; of the highest scores nothing is merged."""
-    lowest, highest, sums, heaviest = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
+    lowest, highest, sums = (np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True))
     del parts  # before the rest needs memory
     order = np.argsort(lowest)
     lowest, highest = lowest[order], highest[order]
@@ -219,8 +218,7 @@ def merge(parts: list[Merged], groups: int) -> Merged:
     rest = np.arange(start[low] if low < len(start) else len(lowest), len(lowest))  # of the highest scores
     first = np.append(start[:low][~joined], rest)
     sums = np.stack([np.add.reduceat(of[order], first) for of in sums])
-    heaviest = np.stack([np.maximum.reduceat(of[order], first) for of in heaviest])
-    return Merged(lowest[first], np.maximum.reduceat(highest, first), sums, heaviest)
+    return Merged(lowest[first], np.maximum.reduceat(highest, first), sums)
 
 
 def sample(name: str, scores, weights=None, menu=None, cluster=None) -> Sample:

@@ -208,7 +208,10 @@ def test_values_that_cannot_be(name, value, base, ask):
     assert (answer["kept"], answer["read"]) == (N - 1, N), answer
     assert [(bool(re.search(shown, why)), count) for why, count in answer["refused"].items()] == [(True, 1)], answer
     _, bad = poisoned(name, columns, np.arange(20, 50), value)
-    refused(ask(name, bad), rf"'[^']*{shown}[^']*' is not finite, or negative, in 30 of {N} entries, first in entry 20")
+    refused(
+        ask(name, bad),
+        rf"'[^']*{shown}[^']*' is null, not finite, or negative, in 30 of {N} entries, first in entry 20",
+    )
 
 
 @pytest.mark.parametrize("name", ENERGY)
