@@ -210,7 +210,7 @@ def test_values_that_cannot_be(name, value, base, ask):
     _, bad = poisoned(name, columns, np.arange(20, 50), value)
     refused(
         ask(name, bad),
-        rf"'[^']*{shown}[^']*' is null, not finite, or negative, in 30 of {N} entries, first in entry 20",
+        rf"'[^']*{shown}[^']*' is not finite \(or null\), or negative, in 30 of {N} entries, first in entry 20",
     )
 
 

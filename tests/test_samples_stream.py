@@ -276,7 +276,7 @@ def test_up_to_a_percent_of_bad_values_is_refused_and_counted(own):
     assert counts(found) == {"read": 300, "refused: bad value in 'jet_eta'": 3, "kept": 297}
     assert np.isfinite(found.jet).all()
     with pytest.raises(
-        InputError, match=r"own\.root: 'jet_eta' is null, not finite, or negative, in 4 of 300 entries, first in"
+        InputError, match=r"own\.root: 'jet_eta' is not finite \(or null\), or negative, in 4 of 300 entries, first in"
     ):
         load(own(nan(4)), rows=50)
 

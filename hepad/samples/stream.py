@@ -210,7 +210,7 @@ class Sieve:
         """InputError if too much of the file was bad."""
         for (branch, refers), (number, first) in self.damage.items():
             if number > MAX_DAMAGED * self.counts["read"]:
-                what, remedy = "is null, not finite, or negative,", self.reader.remedy(branch)
+                what, remedy = "is not finite (or null), or negative,", self.reader.remedy(branch)
                 if refers:
                     what, remedy = REFERS, LEAVE
                 elif branch == self.weight:
