@@ -158,8 +158,13 @@ def _above(name: str, law: Law, t: float, stretch: float) -> float:
     return float(np.exp(-(1 - law.tilt) / stretch * t))
 
 
+def _rows(law: Law, eps: float) -> float:
+    """The share of rows above the threshold above which the weighted share is ``eps``."""
+    return eps ** (1 / (1 - law.tilt))
+
+
 def _drawn(law: Law, rng: Rng, count: float, eps: float, stretch: float) -> Tail:
-    scores, weights, cluster = law.draw(rng, max(round(count / (law.effective * eps)), 10), stretch)
+    scores, weights, cluster = law.draw(rng, max(round(count / (law.effective * _rows(law, eps))), 10), stretch)
     return tail("sample", scores, weights, cluster)
 
 
@@ -177,7 +182,7 @@ def _of_both(quantity: str, name: str, b: float, s: float) -> Case:
         found = rejections(background, signal, [eps_s])[0]
         return found.low <= 1 / eps_b and (not found.resolved or 1 / eps_b <= found.high)
 
-    return Case(quantity, f"{name} b{b:g} s{s:g}", min(b, s * eps_s), experiment)
+    return Case(quantity, f"{name} b{b:g} s{s:g}", min(b, s * _rows(law, eps_s)), experiment)
 
 
 def _of_areas(name: str, area: float, b: int, s: int) -> Case:
@@ -205,7 +210,7 @@ def _of_budget(what: str, name: str, count: float) -> Case:
     of = "total" if kept == 1 else "pure"
     t = _threshold(law, share(count))
     above = _above(name, law, t, 1.0)
-    n = max(round(count / (per_event * law.effective * above)), 10)
+    n = max(round(count / (per_event * law.effective * _rows(law, above))), 10)
 
     def experiment(rng: Rng) -> bool:
         scores, weights, _ = law.draw(rng, n, 1.0)

@@ -1,5 +1,6 @@
 """Rates and gains: known values, what must not depend on what, limits, coverage, bad input, 10^8 scores."""
 
+import csv
 import tracemalloc
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -214,6 +215,15 @@ def test_intervals_cover(name):
     """400 experiments (± 2.3 %) of some cases of benchmarks/coverage.py."""
     rng = np.random.default_rng(17)
     assert 0.61 < np.mean([CASES[name].experiment(rng) for _ in range(400)]) < 0.81
+
+
+def test_table_of_coverages_is_complete_and_within_the_measures():
+    rows = list(csv.DictReader((BENCHMARKS / "tables" / "coverage.csv").open()))
+    assert [f"{row['quantity']} {row['case']}" for row in rows] == list(CASES)
+    assert {int(row["experiments"]) for row in rows} == {3000}
+    for row in rows:
+        low, high = (0.66, 0.76) if float(row["expected"]) >= 30 else (0.62, 0.82)
+        assert low <= float(row["coverage"]) <= high, row
 
 
 # ------------------------------------------------------------------------------------------------- what is not resolved
