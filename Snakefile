@@ -25,7 +25,7 @@ localrules:
     tabulate_diagnostics,
     tabulate_quality,
     tabulate_rates,
-    tabulate_selection,
+    tabulate_model_selection,
 
 
 report: "workflow/report/workflow.rst"
@@ -37,7 +37,7 @@ include: "workflow/rules/quality.smk"
 include: "workflow/rules/representations.smk"
 include: "workflow/rules/detectors.smk"
 include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/selection.smk"
+include: "workflow/rules/model_selection.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/trigger.smk"
 include: "workflow/rules/student.smk"

@@ -39,10 +39,10 @@ from hepad.representations import Space
 # `rows`: at most so many training rows, normal test rows and anomalies, each drawn at random and the same for all
 # detectors; `slow`: at most so many training rows for the detectors of SLOW. Steps are updates of 128 rows.
 SCALES = {
-    "smoke": {"rows": 300, "slow": 300, "hidden": [32, 32], "autoencoder": 100, "energy": 10, "splits": (0,)},
-    "laptop": {"rows": 10_000, "slow": 5000, "hidden": [256, 256], "autoencoder": 1500, "energy": 500,
+    "smoke": {"rows": 300, "slow": 300, "hidden_dims": [32, 32], "autoencoder": 100, "energy": 10, "splits": (0,)},
+    "laptop": {"rows": 10_000, "slow": 5000, "hidden_dims": [256, 256], "autoencoder": 1500, "energy": 500,
                "splits": (0, 1, 2)},
-    "paper": {"rows": None, "slow": 20_000, "hidden": [1024, 1024], "autoencoder": 10_000, "energy": 5000,
+    "paper": {"rows": None, "slow": 20_000, "hidden_dims": [1024, 1024], "autoencoder": 10_000, "energy": 5000,
               "splits": (0, 1, 2)},
 }  # fmt: skip
 NAME = "adbench"
@@ -53,18 +53,23 @@ SLOW = ("ocsvm", "lof", "knn", "envelope")
 
 def entry(name: str, columns: int, size: dict) -> dict:
     """The hepad detector for a table of so many columns."""
-    latent = columns if columns <= 100 else round(0.7 * columns)
-    autoencoder = {"network": "dense", "hidden": size["hidden"], "latent": max(2, latent), "sphere": True}
-    alone = {"steps": size["autoencoder"], "batch": 128, "rate": 1e-3}
+    latent_dim = columns if columns <= 100 else round(0.7 * columns)
+    autoencoder = {
+        "network": "dense",
+        "hidden_dims": size["hidden_dims"],
+        "latent_dim": max(2, latent_dim),
+        "sphere": True,
+    }
+    alone = {"steps": size["autoencoder"], "batch": 128, "learning_rate": 1e-3}
     if name == "ae":
         return {"type": "AE", "arguments": {"autoencoder": autoencoder, "training": alone}}
     mpdr = {
         "kind": "reconstruction",
         "autoencoder": autoencoder,
         "pretraining": alone,
-        "training": {"steps": size["energy"], "batch": 128, "rate": 1e-4, "average": 0.99},
-        "latent_chain": {"steps": 1, "step": 0.1, "noise": 0.05, "unit": True},
-        "visible_chain": {"steps": 5, "step": min(10, columns / 2), "noise": 0.1},
+        "training": {"steps": size["energy"], "batch": 128, "learning_rate": 1e-4, "ema_decay": 0.99},
+        "latent_chain": {"n_steps": 1, "step_size": 0.1, "noise_std": 0.05, "unit": True},
+        "visible_chain": {"n_steps": 5, "step_size": min(10, columns / 2), "noise_std": 0.1},
         "recovery": {"sigma": [0.05, 0.3], "weight": 1e-4, "visible_weight": 1e-4},
         "objective": {"events": 100},
     }
@@ -123,7 +128,7 @@ def fit_ours(
     spec = entry("mpdr_r", columns, settings)
     e0 = autoencoder.score(valid).mean().item()
     spec["arguments"]["objective"] = {**spec["arguments"]["objective"], "gamma": e0}
-    spec["arguments"]["pretraining"] = {"steps": 1, "batch": 128, "rate": 1e-12}  # its weights are given
+    spec["arguments"]["pretraining"] = {"steps": 1, "batch": 128, "learning_rate": 1e-12}  # its weights are given
     detector = detectors.build(spec, space, seed).to(device)
     detector.models[0].load_state_dict(autoencoder.model.state_dict())
     fit = detector.fit(train, valid, generator=generator())
@@ -154,7 +159,7 @@ def jobs_at(scale: str) -> list[tuple[dict, dict]]:
     size, tables = SCALES[scale], sorted(data_file("adbench").glob("*.npz"), key=lambda p: int(p.stem.split("_")[0]))
     jobs = []
     for split, table, name in itertools.product(size["splits"], tables, (*OURS, *BASELINES)):
-        relevant = ("hidden", "autoencoder", "energy") if name in OURS else ("slow",) if name in SLOW else ()
+        relevant = ("hidden_dims", "autoencoder", "energy") if name in OURS else ("slow",) if name in SLOW else ()
         settings = {"rows": size["rows"], "slow": None, **{key: size[key] for key in relevant}}
         if name in OURS:
             settings["spec"] = entry(name, 10, size)  # of ten columns, for all

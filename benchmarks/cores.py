@@ -22,9 +22,9 @@ from pathlib import Path
 import yaml
 from throughput import toy_jets
 
-from hepad.errors import told_plainly
-from hepad.samples import write_root
-from hepad.tables import write_rows
+from hepad.errors import report_errors
+from hepad.samples.root_output import write_root
+from hepad.storage.files import write_rows
 
 HERE = Path(__file__).parent
 COLUMNS = ("part", "round", "cores", "one_core_s", "cores_s", "ratio")
@@ -57,7 +57,7 @@ def prepare(folder: Path, jets: int) -> None:
         },
         "detectors": {"ae": {"type": "AE", "representation": "image", "autoencoder": {}, "training": training}},
         "tasks": {"jets": {"background": "background", "signals": ["signal"], "detectors": ["ae"]}},
-        "evaluation": {"ceiling": "vector"},
+        "evaluation": {"supervised": "vector"},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
@@ -111,5 +111,5 @@ def row(part: str, number: int | str, cores: int, one: float, several: float) ->
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

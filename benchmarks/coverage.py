@@ -35,12 +35,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from hepad.bands import together
-from hepad.efficiency import Tail, tail
-from hepad.evaluation import auc, efficiencies, rejections
-from hepad.io import atomic_path
-from hepad.rate import Scale, at_budget, at_threshold, gain
-from hepad.top_scores import sample
+from hepad.evaluation.roc import auc, efficiencies, rejections
+from hepad.evaluation.score_distribution import ScoreDistribution, distribution
+from hepad.evaluation.seed_spread import together
+from hepad.evaluation.streaming import sample
+from hepad.storage.files import atomic_path
+from hepad.trigger.rates import Scale, at_budget, at_threshold, gain
 
 UNIT = Scale("zero_bias", 1.0, 1.0)  # so that rates are efficiencies
 STRETCH = 3.0  # of the signal's scores
@@ -163,9 +163,9 @@ def _rows(law: Law, eps: float) -> float:
     return eps ** (1 / (1 - law.tilt))
 
 
-def _drawn(law: Law, rng: Rng, count: float, eps: float, stretch: float) -> Tail:
+def _drawn(law: Law, rng: Rng, count: float, eps: float, stretch: float) -> ScoreDistribution:
     scores, weights, cluster = law.draw(rng, max(round(count / (law.effective * _rows(law, eps))), 10), stretch)
-    return tail("sample", scores, weights, cluster)
+    return distribution("sample", scores, weights, cluster)
 
 
 def _of_both(quantity: str, name: str, b: float, s: float) -> Case:
@@ -195,7 +195,7 @@ def _of_areas(name: str, area: float, b: int, s: int) -> Case:
     variance = (q1 / b + q2 / s) / law.effective  # J. Hanley and B. McNeil 1982, exact for exponential scores
 
     def experiment(rng: Rng) -> bool:
-        found = auc(*(tail("sample", *law.draw(rng, n, width)) for n, width in ((b, 1.0), (s, stretch))))
+        found = auc(*(distribution("sample", *law.draw(rng, n, width)) for n, width in ((b, 1.0), (s, stretch))))
         return found.low <= area <= found.high
 
     return Case("auc", f"{name} AUC {area:.3g} b{b} s{s}", area * (1 - area) ** 2 / variance, experiment)
@@ -282,9 +282,9 @@ def _of_trainings(what: str, trainings: int, scatter: float) -> Case:
     scatter = scatter if trainings > 1 else 0.0
 
     def experiment(rng: Rng) -> bool:
-        background, signal = tail("background", rng.exponential(1, b)), rng.exponential(1, s)
+        background, signal = distribution("background", rng.exponential(1, b)), rng.exponential(1, s)
         stretches = STRETCH * np.exp(scatter * rng.normal(size=trainings + 1))
-        found = [_measured(what, background, tail("signal", x * signal), eps_b, eps_s) for x in stretches[:-1]]
+        found = [_measured(what, background, distribution("signal", x * signal), eps_b, eps_s) for x in stretches[:-1]]
         last = stretches[-1]
         truth = {"auc": last / (1 + last), "eps_s": eps_b ** (1 / last), "1/eps_b": -last * np.log(eps_s)}[what]
         most = np.inf if what == "1/eps_b" else 1.0
@@ -294,7 +294,9 @@ def _of_trainings(what: str, trainings: int, scatter: float) -> Case:
     return Case("band", f"{what} of {trainings} trainings, scatter {scatter:g}", 100, experiment)
 
 
-def _measured(what: str, background: Tail, signal: Tail, eps_b: float, eps_s: float) -> tuple[float, float, float]:
+def _measured(
+    what: str, background: ScoreDistribution, signal: ScoreDistribution, eps_b: float, eps_s: float
+) -> tuple[float, float, float]:
     if what == "auc":
         return auc(background, signal)
     if what == "eps_s":

@@ -27,18 +27,18 @@ from matplotlib.figure import Figure
 from records import HERE, arguments, carry_out, finished, table_path, with_kept, write_table
 
 from hepad import detectors
+from hepad.figures.style import save, style
 from hepad.representations import Space
-from hepad.style import save, style
 
 # Updates of the autoencoder and energy phases and events in each; events to train on and held out; widths of the three
 # hidden layers of autoencoders and of scalar networks.
 SCALES = {
-    "smoke": {"autoencoder": 50, "energy": 5, "batch": 50, "train": 1000, "valid": 100, "seeds": (0,), "hidden": 32,
+    "smoke": {"autoencoder": 50, "energy": 5, "batch": 50, "train": 1000, "valid": 100, "seeds": (0,), "width": 32,
               "scalar": 32},
     "laptop": {"autoencoder": 500, "energy": 1000, "batch": 100, "train": 50_000, "valid": 5000, "seeds": (0, 1, 2),
-               "hidden": 128, "scalar": 128},
+               "width": 128, "scalar": 128},
     "paper": {"autoencoder": 500, "energy": 4000, "batch": 200, "train": 500_000, "valid": 5000, "seeds": (0, 1, 2),
-              "hidden": 128, "scalar": 256},
+              "width": 128, "scalar": 256},
 }  # fmt: skip
 NAME = "eight_gaussians"
 RADIUS, WIDTH = 4 / math.sqrt(2), 0.5 / math.sqrt(2)
@@ -56,8 +56,8 @@ LATENT_NOISE = 0.05
 # neighbouring mode, from where ten steps do not come back.
 SIGMA = [0.1, 0.2]
 MANIFOLDS = [2, 3, 4]  # latent sizes; circles alone, as in the paper, leave the plane between the modes unsampled
-RECONSTRUCTION = [{"temperature": t, "rate": rate} for t in (0.02, 0.03) for rate in (5e-4, 1e-3)]
-SCALAR = [{"temperature": t, "rate": rate} for t in (3e-4, 1e-3) for rate in (3e-3, 1e-2)]
+RECONSTRUCTION = [{"temperature": t, "learning_rate": rate} for t in (0.02, 0.03) for rate in (5e-4, 1e-3)]
+SCALAR = [{"temperature": t, "learning_rate": rate} for t in (3e-4, 1e-3) for rate in (3e-3, 1e-2)]
 SETTINGS = {"mpdr_s": SCALAR, "cd_s": SCALAR, "drl": SCALAR} | {
     name: RECONSTRUCTION for name in ("mpdr_r", "cd_r", "nae_omi", "nae_pcd", "wnae", "ae")
 }
@@ -110,16 +110,16 @@ def log_likelihood(on_grid: np.ndarray, on_events: np.ndarray, temperature: floa
 
 def spec(name: str, setting: dict, size: dict) -> dict:
     """The detector's entry for one setting of temperature and rate."""
-    width, energy_rate = size["hidden"], setting["rate"]
-    autoencoder = {"network": "dense", "hidden": [width] * 3, "latent": 2, "sphere": True}
-    scalar = {"network": "dense", "hidden": [size["scalar"]] * 3}
+    width, energy_rate = size["width"], setting["learning_rate"]
+    autoencoder = {"network": "dense", "hidden_dims": [width] * 3, "latent_dim": 2, "sphere": True}
+    scalar = {"network": "dense", "hidden_dims": [size["scalar"]] * 3}
 
     def chain(steps: int, noise: float, **more) -> dict:
-        return {"steps": steps, "step": noise**2 / (2 * setting["temperature"]), "noise": noise, **more}
+        return {"n_steps": steps, "step_size": noise**2 / (2 * setting["temperature"]), "noise_std": noise, **more}
 
-    alone = {"steps": size["autoencoder"], "batch": size["batch"], "rate": 1e-3}
+    alone = {"steps": size["autoencoder"], "batch": size["batch"], "learning_rate": 1e-3}
     how = {
-        "training": {"steps": size["energy"], "batch": size["batch"], "rate": energy_rate, "average": 0.99},
+        "training": {"steps": size["energy"], "batch": size["batch"], "learning_rate": energy_rate, "ema_decay": 0.99},
         "visible_chain": chain(10, NOISE, metropolis=True), "objective": {"gamma": 0.001, "events": 200},
     }  # fmt: skip
     start = {"autoencoder": autoencoder, "pretraining": alone}
@@ -128,15 +128,18 @@ def spec(name: str, setting: dict, size: dict) -> dict:
     mpdr = {**start, **how, "recovery": {"sigma": SIGMA, "weight": exact, "visible_weight": exact},
             "latent_chain": chain(2, LATENT_NOISE), "manifolds": MANIFOLDS}  # fmt: skip
     entries = {
-        "mpdr_s": ("MPDR", {**mpdr, "kind": "scalar", "autoencoder": {**autoencoder, "hidden": scalar["hidden"]}}),
+        "mpdr_s": (
+            "MPDR",
+            {**mpdr, "kind": "scalar", "autoencoder": {**autoencoder, "hidden_dims": scalar["hidden_dims"]}},
+        ),
         "mpdr_r": ("MPDR", {**mpdr, "kind": "reconstruction"}),
         "cd_s": ("IGEBM", {**scalar, **how, "start": "data"}),
         "cd_r": ("NAE", {**start, **how, "start": "data"}),
-        "nae_omi": ("NAE", {**start, **how, "latent_chain": {"steps": 10, "step": 0.1, "noise": 0.1}}),
+        "nae_omi": ("NAE", {**start, **how, "latent_chain": {"n_steps": 10, "step_size": 0.1, "noise_std": 0.1}}),
         "nae_pcd": ("NAE", {**start, **how, "start": "persistent"}),
         "wnae": ("WNAE", {**start, **how, "visible_chain": chain(10, SMALL_NOISE), "objective": {"events": 200}}),
         "drl": ("DRL", {**scalar, **how, "sigma": [0.1, 0.3], "weight": exact}),
-        "ae": ("AE", {"autoencoder": autoencoder, "training": {**alone, "rate": energy_rate}}),
+        "ae": ("AE", {"autoencoder": autoencoder, "training": {**alone, "learning_rate": energy_rate}}),
     }
     kind, arguments_ = entries[name]
     return {"type": kind, "arguments": arguments_}

@@ -33,16 +33,16 @@ from authors import authors_module
 from records import alternate
 from torch import Tensor, nn
 
-from hepad.energies import Reconstruction
-from hepad.errors import InputError, told_plainly
-from hepad.io import atomic_path
-from hepad.negatives import ManifoldDiffusion, OnManifold, Recovery
-from hepad.networks import Autoencoder, AutoencoderSettings
+from hepad.detectors.energy_based.energies import Reconstruction
+from hepad.detectors.energy_based.langevin import Chain, ReplayBuffer, Sphere, Support, frozen, langevin
+from hepad.detectors.energy_based.negative_sampling import ManifoldProjectionDiffusion, OnManifold, Recovery
+from hepad.detectors.networks import Autoencoder, AutoencoderSettings
+from hepad.errors import InputError, report_errors
 from hepad.representations import Space
-from hepad.sampling import Chain, ReplayBuffer, Sphere, Support, frozen, langevin
+from hepad.storage.files import atomic_path
 
 SPACE = Space((1, 40, 40), (), 1600, unit_sum=False)
-SETTINGS = AutoencoderSettings(network="heidelberg", hidden=(100,), latent=16, sphere=True)
+SETTINGS = AutoencoderSettings(network="heidelberg", hidden_dims=(100,), latent_dim=16, sphere=True)
 UNIT_CUBE = Support(0, low=0.0, high=1.0)
 BATCH, RATE, GAMMA, RECOVERY, SIGMA = 128, 1e-5, 1.0, 1e-4, (0.05, 0.3)
 NAE_CHAINS = {"latent": Chain(30, 0.2, 0.05), "visible": Chain(30, 10, 0.05)}
@@ -52,11 +52,17 @@ TABLE = Path(__file__).parent / "tables" / "energy_step_speed.csv"
 
 def plain_network() -> tuple[nn.Sequential, nn.Sequential]:
     """Encoder and decoder of ``SETTINGS`` out of torch's layers, with the parameters in hepad's order."""
-    encoder, width, latent = [], SETTINGS.hidden[0], SETTINGS.latent
+    encoder, width, latent_dim = [], SETTINGS.hidden_dims[0], SETTINGS.latent_dim
     for i, (a, b) in enumerate([(1, 8), (8, 8), (8, 8), (8, 8), (8, 1)]):
         encoder += [nn.Conv2d(a, b, 3, padding=1), nn.PReLU()] + [nn.MaxPool2d(2)] * (i == 1)
-    encoder += [nn.Flatten(), nn.Linear(400, width), nn.PReLU(), nn.Linear(width, latent)]
-    decoder = [nn.Linear(latent, width), nn.PReLU(), nn.Linear(width, 400), nn.PReLU(), nn.Unflatten(1, (1, 20, 20))]
+    encoder += [nn.Flatten(), nn.Linear(400, width), nn.PReLU(), nn.Linear(width, latent_dim)]
+    decoder = [
+        nn.Linear(latent_dim, width),
+        nn.PReLU(),
+        nn.Linear(width, 400),
+        nn.PReLU(),
+        nn.Unflatten(1, (1, 20, 20)),
+    ]
     for i, (a, b) in enumerate([(1, 8), (8, 8), (8, 8), (8, 1)]):
         decoder += [nn.Conv2d(a, b, 3, padding=1), nn.PReLU() if i < 3 else nn.Sigmoid()]
         decoder += [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)] * (i == 1)
@@ -76,16 +82,24 @@ def copy_of(model: Autoencoder) -> tuple[nn.Sequential, nn.Sequential]:
 def authors_nae(repository: Path, model: Autoencoder):
     module = authors_module(repository, "models.nae")
     latent, visible = NAE_CHAINS["latent"], NAE_CHAINS["visible"]
-    chains = {"z_step": latent.steps, "z_stepsize": latent.step, "z_noise_std": latent.noise}
-    chains |= {"x_step": visible.steps, "x_stepsize": visible.step, "x_noise_std": visible.noise}
+    chains = {"z_step": latent.n_steps, "z_stepsize": latent.step_size, "z_noise_std": latent.noise_std}
+    chains |= {"x_step": visible.n_steps, "x_stepsize": visible.step_size, "x_noise_std": visible.noise_std}
     return module.NAE(*copy_of(model), **chains, gamma=GAMMA, temperature_trainable=False)
 
 
 def authors_mpdr(repository: Path, manifold: Autoencoder, model: Autoencoder):
     module = authors_module(repository, "models.mpdr.mpdr")
     latent, visible = MPDR_CHAINS["latent"], MPDR_CHAINS["visible"]
-    chains = {"mcmc_n_step_omi": latent.steps, "mcmc_stepsize_omi": latent.step, "mcmc_noise_omi": latent.noise}
-    chains |= {"mcmc_n_step_x": visible.steps, "mcmc_stepsize_x": visible.step, "mcmc_noise_x": visible.noise}
+    chains = {
+        "mcmc_n_step_omi": latent.n_steps,
+        "mcmc_stepsize_omi": latent.step_size,
+        "mcmc_noise_omi": latent.noise_std,
+    }
+    chains |= {
+        "mcmc_n_step_x": visible.n_steps,
+        "mcmc_stepsize_x": visible.step_size,
+        "mcmc_noise_x": visible.noise_std,
+    }
     chains |= {"mcmc_bound_x": (0, 1), "mcmc_custom_stepsize": True, "mcmc_normalize_omi": latent.unit}
     noise = {"proj_mode": "uniform", "proj_noise_start": SIGMA[0], "proj_noise_end": SIGMA[1]}
     weights = {"proj_const": RECOVERY, "proj_const_omi": RECOVERY, "gamma_neg_recon": GAMMA}
@@ -119,10 +133,10 @@ def loss_of(energy: Reconstruction, x: Tensor, x_neg: Tensor) -> Tensor:
     return positive.mean() - negative.mean() + GAMMA * negative.square().mean()
 
 
-def our_step(energy, law, optimiser, x: Tensor, generator: torch.Generator) -> None:
+def our_step(energy, sampler, optimiser, x: Tensor, generator: torch.Generator) -> None:
     """What the energy phase of hepad does with one batch."""
     energy.train()
-    loss = loss_of(energy, x, law.draw(energy, x, UNIT_CUBE, generator).x)
+    loss = loss_of(energy, x, sampler.draw(energy, x, UNIT_CUBE, generator).x)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
@@ -151,7 +165,7 @@ def agree(what: str, ours: Tensor, theirs: Tensor, within: float, points: bool =
 def our_ends(energy: Reconstruction, model: Autoencoder, z0: Tensor, chains: dict) -> tuple[Tensor, Tensor, Tensor]:
     """Codes at the end of the latent chain, their images and the end of the visible chain, all without noise."""
     how = {"generator": torch.Generator()}
-    latent, visible = (dataclasses.replace(chains[key], noise=0.0) for key in ("latent", "visible"))
+    latent, visible = (dataclasses.replace(chains[key], noise_std=0.0) for key in ("latent", "visible"))
     with frozen(energy):
         z = langevin(lambda z: energy.raw(model.decode(z)), z0, latent, domain=Sphere(), **how)
         middle = model.decode(z).detach()
@@ -184,7 +198,7 @@ def check_nae(energy: Reconstruction, theirs, x: Tensor) -> None:
     agree_gradients("in half width", in_half_width(energy.raw), theirs.energy, x, 2e-2)
     x, energy, theirs = x[:32].double(), energy.double(), theirs.double()
     agree_gradients("in double precision", energy.raw, theirs.energy, x, 1e-4)
-    z0 = Sphere().project(torch.randn(len(x), SETTINGS.latent, dtype=x.dtype))
+    z0 = Sphere().project(torch.randn(len(x), SETTINGS.latent_dim, dtype=x.dtype))
     z, middle, end = our_ends(energy, energy.autoencoder, z0, NAE_CHAINS)
     noise, theirs.z_noise_std, theirs.x_noise_std = (theirs.z_noise_std, theirs.x_noise_std), 0.0, 0.0
     agree("ends of the latent chain", z, theirs.sample_z(z0=z0.clone())["sample"], 1e-3, points=True)
@@ -223,14 +237,14 @@ def check_mpdr(energy: Reconstruction, manifold: Autoencoder, recovery: Recovery
     energy.float(), manifold.float(), theirs.float()
 
 
-def compare(name: str, energy, laws: list, theirs, their_part, x: Tensor, generator, repeats: int) -> list[list]:
+def compare(name: str, energy, samplers: list, theirs, their_part, x: Tensor, generator, repeats: int) -> list[list]:
     """Time the steps of both sides, ours with chains in single precision and in bfloat16; two rows of the table."""
     optimiser = torch.optim.Adam(energy.parameters(), lr=RATE, fused=True)
     their_optimiser = torch.optim.Adam(their_part.parameters(), lr=RATE)
     names = [name, f"{name}, bfloat16 chains"]
     runs = {
-        own: lambda law=law: our_step(energy, law, optimiser, x, generator)
-        for own, law in zip(names, laws, strict=True)
+        own: lambda sampler=sampler: our_step(energy, sampler, optimiser, x, generator)
+        for own, sampler in zip(names, samplers, strict=True)
     }
     runs["theirs"] = lambda: theirs.train_step(x, their_optimiser)
     seconds = alternate(repeats, runs)
@@ -256,22 +270,24 @@ def main(argv: list[str] | None = None) -> None:
     x = images(BATCH, generator)
 
     def fresh(count: int) -> Tensor:
-        return Sphere().project(torch.randn(count, SETTINGS.latent, generator=generator))
+        return Sphere().project(torch.randn(count, SETTINGS.latent_dim, generator=generator))
 
     energy = trained(x)
     theirs = authors_nae(options.nae_repo, energy.autoencoder)
     check_nae(energy, theirs, x)
-    laws = [
+    samplers = [
         OnManifold(**chains, buffer=ReplayBuffer(10_000, 0.95, fresh)) for chains in (NAE_CHAINS, halved(NAE_CHAINS))
     ]
-    rows = compare("NAE", energy, laws, theirs, theirs, x, generator, options.repeats)
+    rows = compare("NAE", energy, samplers, theirs, theirs, x, generator, options.repeats)
 
     energy, manifold = trained(x), trained(x).autoencoder.requires_grad_(False)
     theirs = authors_mpdr(options.mpdr_repo, manifold, energy.autoencoder)
     recovery = Recovery(sigma=SIGMA, weight=RECOVERY, visible_weight=RECOVERY)
     check_mpdr(energy, manifold, recovery, theirs, x)
-    laws = [ManifoldDiffusion((manifold,), recovery, **chains) for chains in (MPDR_CHAINS, halved(MPDR_CHAINS))]
-    rows += compare("MPDR-R", energy, laws, theirs, theirs.net_x, x, generator, options.repeats)
+    samplers = [
+        ManifoldProjectionDiffusion((manifold,), recovery, **chains) for chains in (MPDR_CHAINS, halved(MPDR_CHAINS))
+    ]
+    rows += compare("MPDR-R", energy, samplers, theirs, theirs.net_x, x, generator, options.repeats)
 
     with atomic_path(options.table) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -280,5 +296,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

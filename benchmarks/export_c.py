@@ -24,14 +24,14 @@ import yaml
 from records import arguments, carry_out, table_path
 
 from hepad import detectors, representations
-from hepad.configuration import detector_spec
-from hepad.errors import InputError, told_plainly
+from hepad.config.loading import detector_spec
+from hepad.errors import InputError, report_errors
 from hepad.events import Events
-from hepad.export.agreement import TOLERANCE
-from hepad.export.writing import export
-from hepad.features import Features
-from hepad.simulation import pythia
-from hepad.tables import write_rows
+from hepad.representations.features import Features
+from hepad.samples.simulation import pythia
+from hepad.storage.files import write_rows
+from hepad.trigger.export.closure_test import TOLERANCE
+from hepad.trigger.export.onnx_export import export
 
 HERE = Path(__file__).parent
 CONFIG, CARD = HERE.parent / "config" / "config.yaml", HERE.parent / "config" / "cards" / "qcd.cmnd"
@@ -149,5 +149,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

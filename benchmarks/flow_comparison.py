@@ -19,8 +19,8 @@ from pathlib import Path
 from records import write_table
 from workflow_tables import COLUMNS, EFFICIENCY, TABLES, joined
 
-from hepad.errors import told_plainly
-from hepad.tables import write_rows
+from hepad.errors import report_errors
+from hepad.storage.files import write_rows
 
 VERDICT = ["task", "signal", "representation", "flow", "objective", "objective_plain", "eps_s", "eps_s_plain"]
 VERDICT += ["spread", "improves"]
@@ -70,5 +70,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

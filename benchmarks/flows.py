@@ -28,10 +28,10 @@ from records import HERE, alternate, write_table
 from torch import Tensor, nn
 
 from hepad import detectors
-from hepad.flows import FLOWS, Flow, build
-from hepad.networks import dense
+from hepad.detectors.flows import FLOWS, Flow, build
+from hepad.detectors.networks import dense
 from hepad.representations import Space
-from hepad.tables import write_rows
+from hepad.storage.files import write_rows
 
 CONTEXT = 16
 DIMENSIONS, SCALES = range(2, 16), (1, 3)
@@ -147,7 +147,7 @@ def training_step(name: str, x: Tensor) -> Callable[[], None]:
     optimiser = torch.optim.Adam(vae.parameters(), fused=True)
 
     def step() -> None:
-        _, nll, kl = vae.terms(x, torch.randn(len(x), vae.latent))
+        _, nll, kl = vae.terms(x, torch.randn(len(x), vae.latent_dim))
         optimiser.zero_grad(set_to_none=True)
         (nll + kl).mean().backward()
         optimiser.step()

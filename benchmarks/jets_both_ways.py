@@ -23,10 +23,10 @@ from records import arguments, carry_out, table_path, with_kept, write_table
 from torch import nn
 
 from hepad import detectors
-from hepad.configuration import detector_spec
-from hepad.errors import InputError, told_plainly
-from hepad.evaluation import auc, efficiencies
-from hepad.features import Features
+from hepad.config.loading import detector_spec
+from hepad.errors import InputError, report_errors
+from hepad.evaluation.roc import auc, efficiencies
+from hepad.representations.features import Features
 
 NAME = "jets_both_ways"
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
@@ -151,5 +151,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

@@ -25,38 +25,41 @@ from records import arguments, carry_out, checkpoint_of, claimed, data_file, tab
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
 from hepad import detectors
-from hepad.blindness import follow
-from hepad.checkpoint import Checkpoint
-from hepad.errors import told_plainly
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.settings import Fit
+from hepad.errors import report_errors
+from hepad.evaluation.model_selection_cost import follow
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.training import Fit
 
 # Steps are updates of 128 images, of which an epoch has about 380. Network "mnist" is that of Table 8 of the MPDR
 # paper, whose dense layer has 1024 units; other widths scale all layers. `paper`: Tables 7, 8 and appendix B.1 there;
 # NAE and IGEBM as in the configurations of their authors' code.
 SCALES = {
     "smoke": {
-        "network": {"network": "dense", "hidden": [64]}, "train": 600, "test": 300, "events": 32, "rate": 3e-3,
-        "energy_rate": 1e-4, "scalar_rate": 1e-3, "average": 0.0,
+        "network": {"network": "dense", "hidden_dims": [64]}, "train": 600, "test": 300, "events": 32,
+        "learning_rate": 3e-3, "energy_rate": 1e-4, "scalar_rate": 1e-3, "ema_decay": 0.0,
         "steps": {"autoencoder": 300, "vae": 300, "mpdr": 5, "scalar": 5, "nae": 5, "igebm": 5, "drl": 5},
-        "nae_visible": {"steps": 5, "step": 10}, "igebm_visible": 5, "gamma": 0.005, "nae_gamma": 0.005, "l2": 0.0,
-        "decay": True, "bfloat16": False,
+        "nae_visible": {"n_steps": 5, "step_size": 10}, "igebm_visible": 5,
+        "gamma": 0.005, "nae_gamma": 0.005, "l2": 0.0,
+        "cosine_decay": True, "bfloat16": False,
     },
     "laptop": {
-        "network": {"network": "mnist", "hidden": [512]}, "train": None, "test": None, "events": 128,
-        "rate": 1e-3, "energy_rate": 5e-4, "scalar_rate": 1e-3, "average": 0.99,
+        "network": {"network": "mnist", "hidden_dims": [512]}, "train": None, "test": None, "events": 128,
+        "learning_rate": 1e-3, "energy_rate": 5e-4, "scalar_rate": 1e-3, "ema_decay": 0.99,
         "steps": {"autoencoder": 2000, "vae": 2000, "mpdr": 700, "scalar": 1200, "nae": 750, "igebm": 800, "drl": 800},
-        "nae_visible": {"steps": 10, "step": 10}, "igebm_visible": 20, "gamma": 0.03, "nae_gamma": 0.03, "l2": 0.0,
-        "decay": True, "bfloat16": False,
+        "nae_visible": {"n_steps": 10, "step_size": 10}, "igebm_visible": 20,
+        "gamma": 0.03, "nae_gamma": 0.03, "l2": 0.0,
+        "cosine_decay": True, "bfloat16": False,
     },
     "paper": {
-        "network": {"network": "mnist", "hidden": [1024]}, "train": None, "test": None, "events": 500,
-        "rate": 1e-4, "energy_rate": 1e-5, "scalar_rate": 1e-4, "average": 0.0,
+        "network": {"network": "mnist", "hidden_dims": [1024]}, "train": None, "test": None, "events": 500,
+        "learning_rate": 1e-4, "energy_rate": 1e-5, "scalar_rate": 1e-4, "ema_decay": 0.0,
         "steps": {"autoencoder": 11400, "vae": 38000, "mpdr": 19000, "scalar": 19000, "nae": 19000, "igebm": 38000,
                   "drl": 19000},
-        "nae_visible": {"steps": 50, "step": 10}, "igebm_visible": 60, "gamma": 0.005, "nae_gamma": 0.005, "l2": 1e-4,
-        "decay": False, "bfloat16": False,
+        "nae_visible": {"n_steps": 50, "step_size": 10}, "igebm_visible": 60,
+        "gamma": 0.005, "nae_gamma": 0.005, "l2": 1e-4,
+        "cosine_decay": False, "bfloat16": False,
     },
 }  # fmt: skip
 # what one GPU did of NAE in its time: fewer updates; gamma is the e0 of its autoencoder
@@ -66,12 +69,12 @@ SCALES["gpu"] = {
 # The paper's schedule for a CPU: half the width at twice the rates, chains in bfloat16, and NAE's visible chain in
 # fewer steps of the same total length, which end at the same energies.
 SCALES["half"] = {
-    **SCALES["paper"], "network": {"network": "mnist", "hidden": [512]}, "rate": 2e-4, "energy_rate": 2e-5,
-    "scalar_rate": 2e-4, "nae_visible": {"steps": 13, "step": 40}, "bfloat16": True,
+    **SCALES["paper"], "network": {"network": "mnist", "hidden_dims": [512]}, "learning_rate": 2e-4,
+    "energy_rate": 2e-5, "scalar_rate": 2e-4, "nae_visible": {"n_steps": 13, "step_size": 40}, "bfloat16": True,
     "steps": {**SCALES["paper"]["steps"], "autoencoder": 6000},
 }  # fmt: skip
 # the beginning of that schedule of MPDR, an hour of a core; its weights averaged, since the rate does not fall
-SCALES["hour"] = {**SCALES["half"], "average": 0.99, "steps": {**SCALES["half"]["steps"], "mpdr": 3000}}
+SCALES["hour"] = {**SCALES["half"], "ema_decay": 0.99, "steps": {**SCALES["half"]["steps"], "mpdr": 3000}}
 NAME = "mnist_holdout"
 SEEDS = {scale: (0,) if scale == "smoke" else (0, 1, 2) for scale in SCALES}
 DIGITS = (9, 1, 4, 5, 7, 0, 2, 3, 6, 8)
@@ -105,27 +108,33 @@ CONSTANT_AUPR_9 = {"ae": 0.954, "igebm": 1.000, "nae_omi": 1.000, "mpdr_s": 1.00
 def specs(size: dict) -> dict[str, dict]:
     """Detector -> {"type", "arguments"} at one scale. Energies R are e / e0: gamma is e0 times the papers'."""
     network = size["network"]
-    autoencoder = {**network, "latent": LATENT, "sphere": True, "l2": size["l2"]}
+    autoencoder = {**network, "latent_dim": LATENT, "sphere": True, "l2": size["l2"]}
 
-    def schedule(steps: str, rate: str, average: float = 0.0) -> dict:
-        how = {"rate": size[rate], "average": average, "decay": size["decay"]}
+    def schedule(steps: str, rate: str, ema_decay: float = 0.0) -> dict:
+        how = {"learning_rate": size[rate], "ema_decay": ema_decay, "cosine_decay": size["cosine_decay"]}
         return {"steps": size["steps"][steps], "batch": 128, **how}
 
-    def chain(steps: int, step: float, noise: float, **more) -> dict:
-        return {"steps": steps, "step": step, "noise": noise, "bfloat16": size["bfloat16"], **more}
+    def chain(n_steps: int, step_size: float, noise_std: float, **more) -> dict:
+        return {
+            "n_steps": n_steps,
+            "step_size": step_size,
+            "noise_std": noise_std,
+            "bfloat16": size["bfloat16"],
+            **more,
+        }
 
     def objective(gamma: float) -> dict:
         return {"gamma": gamma, "events": size["events"]}
 
-    alone = schedule("autoencoder", "rate")
-    energy = {steps: schedule(steps, "energy_rate", size["average"]) for steps in ("mpdr", "nae")}
-    scalar = {steps: schedule(steps, "scalar_rate", size["average"]) for steps in ("scalar", "igebm", "drl")}
+    alone = schedule("autoencoder", "learning_rate")
+    energy = {steps: schedule(steps, "energy_rate", size["ema_decay"]) for steps in ("mpdr", "nae")}
+    scalar = {steps: schedule(steps, "scalar_rate", size["ema_decay"]) for steps in ("scalar", "igebm", "drl")}
     start = {"autoencoder": autoencoder, "pretraining": alone}
     nae = {
         **start,
         "training": energy["nae"],
         "objective": objective(size["nae_gamma"]),
-        "visible_chain": chain(**size["nae_visible"], noise=0.05, clip=0.05, anneal=True),
+        "visible_chain": chain(**size["nae_visible"], noise_std=0.05, grad_clip=0.05, anneal=True),
     }
     mpdr = {
         **start,
@@ -133,7 +142,7 @@ def specs(size: dict) -> dict[str, dict]:
         "visible_chain": chain(5, 10, 0.005),
     }
     plane = {"autoencoder": {**autoencoder, "sphere": False}, "training": alone}
-    vae = {**network, "latent": LATENT, "training": schedule("vae", "rate")}
+    vae = {**network, "latent_dim": LATENT, "training": schedule("vae", "learning_rate")}
     arguments_of = {
         "ae": ("AE", {"autoencoder": autoencoder, "training": alone}),
         "mpdr_r": ("MPDR", {**mpdr, "kind": "reconstruction", "training": energy["mpdr"],
@@ -212,7 +221,7 @@ def evaluate(run: dict, settings: dict, folder: Path, device: str) -> dict:
         detector, fit = shared_autoencoder(run, settings, x, folder, device), Fit([], {})
     else:
         if "autoencoder" in settings:  # its weights are given, and a step of no length leaves them as they are
-            given = {"steps": 1, "batch": 128, "rate": 1e-12}
+            given = {"steps": 1, "batch": 128, "learning_rate": 1e-12}
             spec = {**spec, "arguments": {**spec["arguments"], "pretraining": given}}
         detector = detectors.build(spec, SPACE, run["seed"]).to(device)
         if "autoencoder" in settings:
@@ -230,7 +239,7 @@ def evaluate(run: dict, settings: dict, folder: Path, device: str) -> dict:
         results[f"auroc_{name}"], results[f"aupr_{name}"] = separation(inlier, detector.score(x[name]))
     training = {"history": fit.history, "facts": fit.facts}
     first = [x[name][:1000] for name in ("inlier", "outlier")]
-    followed = follow(detector, fit.trail, training, *first)["candidates"] if fit.trail else []
+    followed = follow(detector, fit.candidates, training, *first)["candidates"] if fit.candidates else []
     return {**results, **training, "candidates": followed}
 
 
@@ -285,5 +294,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

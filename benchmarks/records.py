@@ -19,10 +19,10 @@ from pathlib import Path
 
 import torch
 
-from hepad.checkpoint import Checkpoint, Stopped
-from hepad.device import resolve
-from hepad.errors import InputError, choose
-from hepad.io import atomic_path, provenance, read_json, write_json
+from hepad.detectors.training.checkpoint import Checkpoint, Stopped
+from hepad.detectors.training.device import resolve
+from hepad.errors import InputError, check_choice
+from hepad.storage.files import atomic_path, provenance, read_json, write_json
 
 HERE = Path(__file__).parent
 SCALES = ("smoke", "laptop", "paper")
@@ -95,8 +95,8 @@ def chosen(jobs: Jobs, only: str) -> Jobs:
     wanted: dict[str, set[str]] = {}
     for item in filter(None, only.split(",")):
         key, _, value = item.partition("=")
-        choose("--only: key", key, jobs[0][0])
-        wanted.setdefault(key, set()).add(choose(f"--only: {key}", value, {str(run[key]) for run, _ in jobs}))
+        check_choice("--only: key", key, jobs[0][0])
+        wanted.setdefault(key, set()).add(check_choice(f"--only: {key}", value, {str(run[key]) for run, _ in jobs}))
     return [(run, how) for run, how in jobs if all(str(run[key]) in values for key, values in wanted.items())]
 
 

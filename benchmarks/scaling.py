@@ -26,9 +26,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from hepad.errors import InputError, told_plainly
-from hepad.io import write_json
-from hepad.parts import shares
+from hepad.errors import InputError, report_errors
+from hepad.storage.chunks import shares
+from hepad.storage.files import write_json
 
 HERE = Path(__file__).parent
 COLUMNS = ("stage", "events", "jobs", "seconds", "peak_mb", "bytes_out")
@@ -52,8 +52,8 @@ class Stage(NamedTuple):
 
 def generate(folder: Path, number: int, events: int) -> list[Path]:
     """One seeded chunk of QCD jets."""
-    from hepad.samples import write_root
-    from hepad.simulation import pythia
+    from hepad.samples.root_output import write_root
+    from hepad.samples.simulation import pythia
 
     out = folder / f"generated/{number}.root"
     jets = pythia.generate(QCD, events, seed=1000 + number, selection=WINDOW, leading=2, first_event_id=number * 10**10)
@@ -65,7 +65,7 @@ def write_toys(folder: Path, number: int, events: int) -> list[Path]:
     """A ROOT file that ``read`` reads."""
     from throughput import toy_jets
 
-    from hepad.samples import write_root
+    from hepad.samples.root_output import write_root
 
     write_root(toy_jets(events, seed=number), folder / f"toys/{number}.root")
     return []
@@ -73,31 +73,30 @@ def write_toys(folder: Path, number: int, events: int) -> list[Path]:
 
 def read(folder: Path, number: int, events: int) -> list[Path]:
     """One ROOT file to events."""
-    from hepad.events import write_chunks
-    from hepad.samples import stream_of
+    from hepad.events import write_blocks
+    from hepad.samples.sources import stream_of
 
     out, source = folder / f"events/{number}.h5", {"files": str(folder / f"toys/{number}.root")}
-    write_chunks(out, stream_of(source, name="toys", selection="any", split=(0.0, 0.0, 1.0), part=True))
+    write_blocks(out, stream_of(source, name="toys", selection="any", split=(0.0, 0.0, 1.0), part=True))
     return [out]
 
 
 def gather_events(folder: Path, number: int, events: int) -> list[Path]:
     """The index of the parts, without what two of them have."""
-    from hepad.samples.gathering import gather
+    from hepad.samples.gather import gather
 
     gather(parts(folder / "events"), folder / "events.h5", "any")
     return [folder / "events.h5"]
 
 
 def represent(folder: Path, number: int, kind: str) -> list[Path]:
-    from hepad import features
     from hepad.events import Events
-    from hepad.representations import EventVector, JetImage
+    from hepad.representations import EventVector, JetImage, features
 
     representation = JetImage(sigma=2) if kind == "images" else EventVector(VARIABLES)
     outputs = {folder / f"{kind}/{number}.{part}.h5": splits for part, splits in (("train", (0, 1)), ("test", (2,)))}
     names = {path: tuple(("train", "valid", "test")[i] for i in splits) for path, splits in outputs.items()}
-    features.represent(representation, Events.chunks(folder / "events.h5", part=number), names)
+    features.represent(representation, Events.blocks(folder / "events.h5", chunk=number), names)
     return list(names)
 
 
@@ -113,7 +112,7 @@ def represent_vectors(folder: Path, number: int, events: int) -> list[Path]:
 
 def gather_features(folder: Path, number: int, events: int) -> list[Path]:
     """The index of the features."""
-    from hepad.parts import gather
+    from hepad.storage.chunks import gather
 
     gather(parts(folder / "images", ".test"), folder / "images.test.h5")
     return [folder / "images.test.h5"]
@@ -124,11 +123,14 @@ def train(folder: Path, number: int, events: int) -> list[Path]:
     import torch
 
     from hepad import detectors
-    from hepad.features import Features
     from hepad.progress import Progress
+    from hepad.representations.features import Features
 
     some = Features.read(folder / "images.test.h5", slice(2000))
-    spec = {"type": "AE", "arguments": {"autoencoder": {"hidden": [128, 64], "latent": 16}, "training": {"steps": 200}}}
+    spec = {
+        "type": "AE",
+        "arguments": {"autoencoder": {"hidden_dims": [128, 64], "latent_dim": 16}, "training": {"steps": 200}},
+    }
     detector = detectors.build(spec, some.space, seed=1)
     detector.fit(some.x, some.x, generator=torch.Generator().manual_seed(1), progress=Progress("train"))
     detectors.save(detector, folder / "ae.safetensors", spec)
@@ -140,19 +142,20 @@ def score(folder: Path, number: int, events: int) -> list[Path]:
     import torch
 
     from hepad import detectors
-    from hepad.features import Features, write_scores
-    from hepad.features import score as scored
+    from hepad.evaluation.scores import score as scored
+    from hepad.evaluation.scores import write_scores
+    from hepad.representations.features import Features
 
     torch.set_num_threads(1)
     path, out = folder / f"images/{number}.test.h5", folder / f"scores/{number}.h5"
     loaded = {"ae/1": ("images", detectors.load(folder / "ae.safetensors"))}
-    write_scores(out, scored(loaded, {"images": Features.chunks(path)}))
+    write_scores(out, scored(loaded, {"images": Features.blocks(path)}))
     return [out]
 
 
 def gather_scores(folder: Path, number: int, events: int) -> list[Path]:
     """The index of the scores."""
-    from hepad.parts import gather
+    from hepad.storage.chunks import gather
 
     gather(parts(folder / "scores"), folder / "scores.h5")
     return [folder / "scores.h5"]
@@ -160,38 +163,38 @@ def gather_scores(folder: Path, number: int, events: int) -> list[Path]:
 
 def evaluate(folder: Path, number: int, events: int) -> list[Path]:
     """All efficiencies of one detector, with as many signal as background events."""
-    from hepad import evaluation
-    from hepad.features import read_scores
-    from hepad.top_scores import rows_and_events
+    from hepad.evaluation import roc
+    from hepad.evaluation.scores import read_scores
+    from hepad.evaluation.streaming import rows_and_events
 
     scores, _ = read_scores(folder / "scores.h5")
     background = rows_and_events("background", scores.weighted("ae/1"))[0]
     signal = rows_and_events("signal", (of._replace(scores=of.scores + 0.1) for of in scores.weighted("ae/1")))[0]
-    write_json(folder / "evaluation.json", evaluation.to_json(evaluation.evaluate(background, signal)))
-    return [folder / "evaluation.json"]
+    write_json(folder / "roc.json", roc.to_json(roc.evaluate(background, signal)))
+    return [folder / "roc.json"]
 
 
 def rates(folder: Path, number: int, events: int) -> list[Path]:
     """Thresholds, rates and gains of one detector, the sample being its own signal."""
-    from hepad import trigger
-    from hepad.scored import ScoredSample
+    from hepad.evaluation.scored_sample import ScoredSample
+    from hepad.trigger import working_points
 
     sample = ScoredSample("toys", folder / "scores.h5", folder / "events.h5")
-    found = trigger.rates({"toys": sample, "again": sample}, None, (1e-1, 1e-2, 1e-3))
+    found = working_points.rates({"toys": sample, "again": sample}, None, (1e-1, 1e-2, 1e-3))
     write_json(folder / "rates.json", found)
     return [folder / "rates.json"]
 
 
 def figures(folder: Path, number: int, events: int) -> list[Path]:
     """Histogram of the scores, and efficiency against jet variables, of one detector and two samples."""
-    from hepad import diagnostics, style
-    from hepad.figures import efficiency_against_variable, score_histograms
-    from hepad.scored import ScoredSample
-    from hepad.top_scores import threshold_of
+    from hepad.evaluation import diagnostics
+    from hepad.evaluation.scored_sample import ScoredSample
+    from hepad.evaluation.streaming import threshold_of
+    from hepad.figures import efficiency_against_variable, score_histograms, style
 
     sample = ScoredSample("toys", folder / "scores.h5", folder / "events.h5")
     cut = threshold_of(sample.scores.weighted("ae/1"), 1e-2)
-    seen = {name: diagnostics.seen(sample.beginning()) for name in ("toys", "again")}
+    seen = {name: diagnostics.scored_variables(sample.beginning()) for name in ("toys", "again")}
     scores = {name: of.scores["ae/1"] for name, of in seen.items()}
     with style.style({}):
         background = scores.pop("toys")
@@ -281,7 +284,7 @@ def main(argv: list[str] | None = None) -> None:
     from records import arguments, carry_out, table_path
     from scaling_document import document, renew
 
-    from hepad.tables import write_rows
+    from hepad.storage.files import write_rows
 
     paths = {
         "files": "folder for the files, some 15 GB; kept for resuming",
@@ -299,7 +302,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         if sys.argv[1:2] == ["--job"]:
             one_job(*sys.argv[2:])
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.io import atomic_path
+from hepad.storage.files import atomic_path
 
 EVENTS, CORES = (10**7, 10**8, 10**9), (1, 10, 100, 1000)
 # (stage, events) -> jobs

@@ -23,13 +23,13 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from records import alternate, arguments, carry_out, table_path
 
 from hepad import detectors
-from hepad.errors import InputError, told_plainly
-from hepad.evaluation import efficiencies
-from hepad.export.running import scores
-from hepad.export.targets import INPUT, OUTPUT, read_model, session
-from hepad.export.writing import export
-from hepad.features import Features
-from hepad.tables import write_rows
+from hepad.errors import InputError, report_errors
+from hepad.evaluation.roc import efficiencies
+from hepad.representations.features import Features
+from hepad.storage.files import write_rows
+from hepad.trigger.export.contracts import INPUT, OUTPUT, read_model, session
+from hepad.trigger.export.inference import scores
+from hepad.trigger.export.onnx_export import export
 
 CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
 TASK, BATCHES, EPS_B = "qcd", (1, 256), 1e-2
@@ -137,5 +137,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

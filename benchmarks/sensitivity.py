@@ -15,8 +15,8 @@ from pathlib import Path
 
 from workflow_tables import COLUMNS, TABLES, joined
 
-from hepad.errors import told_plainly
-from hepad.tables import write_rows
+from hepad.errors import report_errors
+from hepad.storage.files import write_rows
 
 SWEEPS = ("sigma", "latent", "gamma")
 
@@ -31,5 +31,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

@@ -26,8 +26,8 @@ import yaml
 from cores import PARTS, prepare, run
 from scaling import WINDOW
 
-from hepad.errors import told_plainly
-from hepad.tables import write_rows
+from hepad.errors import report_errors
+from hepad.storage.files import write_rows
 
 HERE = Path(__file__).parent
 COLUMNS = ("reading", "generation", "stage", "jobs", "slurm_jobs", "work_s", "slots_s", "overhead")
@@ -124,5 +124,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

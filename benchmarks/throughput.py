@@ -40,13 +40,14 @@ import uproot
 from records import alternate
 from single_jets import image_of, vector_of
 
-from hepad.errors import told_plainly
-from hepad.events import FOUR_VECTOR, Events, write_chunks
-from hepad.features import represent
-from hepad.io import atomic_path
-from hepad.kinematics import sum_four_vectors, to_cartesian
+from hepad.errors import report_errors
+from hepad.events import FOUR_VECTOR, Events, write_blocks
+from hepad.events.kinematics import sum_four_vectors, to_cartesian
 from hepad.representations import EventVector, JetImage
-from hepad.samples import stream_of, write_root
+from hepad.representations.features import represent
+from hepad.samples.root_output import write_root
+from hepad.samples.sources import stream_of
+from hepad.storage.files import atomic_path
 
 HERE = Path(__file__).parent
 ROWS, PLACES = 10_000, 200
@@ -223,8 +224,8 @@ def stream_to_features(source: str, folder: str, kind: str, rows: int) -> int:
     """Read, write, represent, write, as the workflow does; peak memory of this process in bytes."""
     events, features = Path(folder, "events.h5"), Path(folder, "features.h5")
     how = {"name": "toys", "selection": "any", "split": (0.6, 0.1, 0.3)}
-    write_chunks(events, stream_of({"files": source, "rows": rows}, **how))
-    represent(REPRESENTATIONS[kind], Events.chunks(events, rows), {str(features): ("train", "valid", "test")})
+    write_blocks(events, stream_of({"files": source, "rows": rows}, **how))
+    represent(REPRESENTATIONS[kind], Events.blocks(events, rows), {str(features): ("train", "valid", "test")})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
@@ -272,5 +273,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with told_plainly():
+    with report_errors():
         main()

@@ -30,7 +30,7 @@ class UnknownFile(InputError):
     """No reader takes a file that can be read all the same, through a mapping of its names."""
 
 
-def choose(kind: str, name: str, allowed) -> str:
+def check_choice(kind: str, name: str, allowed) -> str:
     """Return ``name`` if it is one of ``allowed``; otherwise raise an InputError that lists them."""
     allowed = sorted(allowed)
     if name in allowed:
@@ -73,7 +73,7 @@ def _place(error: BaseException) -> str:
     return f"{path} (mounted at {disk})"
 
 
-class told_plainly:
+class report_errors:
     """Turn an InputError, or what the machine lacks, into one line on standard error and in ``log``, and exit status 1.
 
     Any other exception passes, its traceback copied to the log; a block that ends well leaves its time there.
@@ -100,3 +100,11 @@ class told_plainly:
         if self.log:
             with suppress(OSError), open(self.log, "a") as file:  # a disk that is full
                 file.write(f"{text}\n")
+
+
+class DivergenceError(InputError):
+    """A chain or a training left the finite numbers."""
+
+
+class CollapseError(InputError):
+    """A training ended in a detector that has learned nothing."""

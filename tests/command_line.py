@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"))
-# the shipped configurations of generated samples; tests/test_reader_dark_machines.py has the one that reads files
+# the shipped configurations of generated samples; that of files: samples/test_reader_dark_machines.py
 GENERATED = [path for path in sorted((ROOT / "config").glob("*.yaml")) if path.stem != "dark_machines"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hepad.events import Events, split_of
-from hepad.kinematics import sum_four_vectors
+from hepad.events.kinematics import sum_four_vectors
 
 torch.set_num_threads(1)  # tests run in one process per core
 

@@ -51,21 +51,21 @@ class Readings:
 def _read(request: dict) -> dict:
     import numpy as np
 
-    from hepad import samples
     from hepad.events import ARRAYS, Events, concatenate
+    from hepad.samples import sources
 
     path, own = request.pop("path"), request.pop("events", False)
     selection = request.pop("selection", "any")
     if own:
-        parts, events = list(Events.chunks(path, 9)), Events.read(path)
+        parts, events = list(Events.blocks(path, 9)), Events.read(path)
         joined = concatenate(parts)
         for name in ARRAYS:
             np.testing.assert_array_equal(getattr(joined, name), getattr(events, name))
         counts = {}
     else:
         source = {"files": path, **request}
-        samples.check_files(source)
-        events = samples.read(source, name="s", selection=selection, split=(0.6, 0.1, 0.3))
+        sources.check_files(source)
+        events = sources.read(source, name="s", selection=selection, split=(0.6, 0.1, 0.3))
         counts = events.meta["counts"][path]
     digest = hashlib.sha256(json.dumps(events.meta["name"] if own else "").encode())
     arrays = [array for name, array in events.arrays() if own or name not in ("event_id", "split")]
@@ -93,7 +93,7 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print
-    import hepad.samples  # noqa: F401
+    import hepad.samples.sources  # noqa: F401
 
     print("ready", file=answers, flush=True)
     for request in sys.stdin:

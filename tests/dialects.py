@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import uproot
 
 from hepad.events import FOUR_VECTOR, Events
-from hepad.kinematics import delta_phi, to_cartesian
+from hepad.events.kinematics import delta_phi, to_cartesian
 
 CARTESIAN = ("px", "py", "pz", "energy")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from hepad.events import Events
-from hepad.samples import write_root
+from hepad.samples.root_output import write_root
 
 SAMPLES = {"one": (1, 1), "two": (2, 2)}  # seed, prongs
 
@@ -20,7 +20,7 @@ def toy_run(make_events: Callable[..., Events], folder: Path, steps: int, events
     for (name, (seed, prongs)), count in zip(SAMPLES.items(), events, strict=True):
         write_root(make_events(count, seed, prongs=prongs), folder / f"{name}.root")
         samples[name] = {"source": {"files": [str(folder / f"{name}.root")]}, "selection": window}
-    autoencoder = {"hidden": [64], "latent": 2}
+    autoencoder = {"hidden_dims": [64], "latent_dim": 2}
     return {
         "samples": samples,
         "representations": {"vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth"]}},
@@ -28,7 +28,7 @@ def toy_run(make_events: Callable[..., Events], folder: Path, steps: int, events
             "ae": {"type": "AE", "representation": "vector", "autoencoder": autoencoder, "training": {"steps": steps}}
         },
         "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae"]}},
-        "evaluation": {"ceiling": "vector"},
+        "evaluation": {"supervised": "vector"},
     }
 
 

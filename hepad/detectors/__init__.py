@@ -5,22 +5,23 @@ contract tests pick it up by themselves.
 """
 
 from hepad.detectors.autoencoder import AE
-from hepad.detectors.base import Detector, Generating, Reconstructing, build, load, save, train
+from hepad.detectors.base import DETECTORS, Detector, Generating, Reconstructing, build, train
 from hepad.detectors.baselines import Mixture, PCAReconstruction, PixelNorm, Variable
 from hepad.detectors.contrastive import Contrastive
 from hepad.detectors.density import FlowDensity
-from hepad.detectors.energy import EnergyDetector
+from hepad.detectors.energy_based.base import EnergyDetector
+from hepad.detectors.energy_based.igebm import DRL, IGEBM
+from hepad.detectors.energy_based.mpdr import MPDR
+from hepad.detectors.energy_based.nae import NAE
+from hepad.detectors.energy_based.wnae import WNAE
 from hepad.detectors.gan import WGAN
 from hepad.detectors.latent_mixture import LatentMixture
-from hepad.detectors.mpdr import MPDR
-from hepad.detectors.nae import NAE
-from hepad.detectors.scalar import DRL, IGEBM
+from hepad.detectors.saving import load, save
 from hepad.detectors.vae import ConvVAE
-from hepad.detectors.wnae import WNAE
 
 _MODELS = (AE, ConvVAE, NAE, WNAE, MPDR, IGEBM, DRL, FlowDensity, LatentMixture, Contrastive, WGAN)
 _BASELINES = (Variable, Mixture, PCAReconstruction, PixelNorm)
-DETECTORS = {cls.__name__: cls for cls in _MODELS + _BASELINES}
+DETECTORS.add(*_MODELS, *_BASELINES)
 
 __all__ = ["DETECTORS", "Detector", "EnergyDetector", "Generating", "Reconstructing", "build", "load", "save"]
 __all__ += ["train", *DETECTORS]

@@ -14,13 +14,15 @@ images of tiny pixels collapses to a constant.
 import torch
 from torch import Tensor
 
-from hepad.checkpoint import Checkpoint
-from hepad.detectors.base import Reconstructing, settings
+from hepad.detectors.base import Reconstructing
+from hepad.detectors.networks import Autoencoder, AutoencoderSettings
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.loop import History, fit_loop, in_blocks
+from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import InputError
-from hepad.networks import Autoencoder, AutoencoderSettings
 from hepad.progress import Progress
+from hepad.registry import settings
 from hepad.representations import Space
-from hepad.training import Criterion, Fit, History, Schedule, fit_loop, in_parts
 
 
 def mmd(z: Tensor, w: Tensor, c: float) -> Tensor:
@@ -58,11 +60,11 @@ def fit_autoencoder(
         if mmd_weight:
             prior = normal(z.shape)
             w = torch.nn.functional.normalize(prior, dim=1) if model.sphere else prior
-            value = value + mmd_weight * mmd(z, w, 2.0 if model.sphere else 2.0 * model.latent)
+            value = value + mmd_weight * mmd(z, w, 2.0 if model.sphere else 2.0 * model.latent_dim)
         return value, {}
 
     def measure() -> dict[str, float]:
-        return {"valid_loss": in_parts(model.error, valid).mean().item()}
+        return {"valid_loss": in_blocks(model.error, valid).mean().item()}
 
     model.head.fit(train)
     how = {"phase": phase, "generator": generator, "progress": progress, "checkpoint": checkpoint, "measure": measure}
@@ -76,11 +78,11 @@ class AE(Reconstructing):
     Parameters
     ----------
     space: what the representation yields
-    autoencoder: AutoencoderSettings (network, hidden, latent, sphere, l2)
-    training: a Schedule (steps, batch, rate, ...)
+    autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, sphere, l2)
+    training: a Schedule (steps, batch, learning_rate, ...)
     noise: standard deviation of the noise added to the input in training, in normalised units (> 0: DAE)
     mmd: weight of the distance of the codes from their prior (> 0: WAE)
-    compress: as for Detector
+    n_components: as for Detector
     """
 
     score_name = "reconstruction error"
@@ -93,9 +95,9 @@ class AE(Reconstructing):
         training: dict,
         noise: float = 0.0,
         mmd: float = 0.0,
-        compress: int = 0,
+        n_components: int = 0,
     ):
-        super().__init__(space, compress)
+        super().__init__(space, n_components)
         if min(noise, mmd) < 0:
             raise InputError("AE: noise and mmd must not be negative.")
         self.model = Autoencoder(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
@@ -108,7 +110,7 @@ class AE(Reconstructing):
         history, error = fit_autoencoder(
             self.model, train, valid, self.schedule, noise=self.noise, mmd_weight=self.mmd, **how
         )
-        return Fit(history, {"r2": self._refuse_poor(valid, error)})
+        return Fit(history, {"r2": self._check_reconstruction(valid, error)})
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.model.error(x)

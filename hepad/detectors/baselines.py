@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from hepad.detectors.base import Detector, Reconstructing
-from hepad.detectors.normalise import Plane, draw_seed
-from hepad.errors import InputError, choose
+from hepad.detectors.normalisation import Plane, draw_seed
+from hepad.detectors.training.settings import Fit
+from hepad.errors import InputError, check_choice
 from hepad.representations import Space
-from hepad.training import Fit
 
 
 class Variable(Detector):
@@ -32,7 +32,7 @@ class Variable(Detector):
         super().__init__(space)
         if sign not in (-1, 1):
             raise InputError(f"Variable: sign must be 1 or -1, not {sign}.")
-        choose("Variable: variable", variable, space.columns)
+        check_choice("Variable: variable", variable, space.columns)
         self.index, self.sign = space.pixels + space.columns.index(variable), sign
 
     def _fit(self, train, valid, generator, progress, checkpoint):
@@ -74,7 +74,7 @@ class PCAReconstruction(Reconstructing):
 
     def _fit(self, train, valid, generator, progress, checkpoint):
         self.plane.fit(train.flatten(1), generator)
-        return Fit([], {"r2": self._refuse_poor(valid, self.anomaly(valid).mean().item())})
+        return Fit([], {"r2": self._check_reconstruction(valid, self.anomaly(valid).mean().item())})
 
     def _project(self, x: Tensor) -> Tensor:
         return self.plane.point(self.plane.code(x.flatten(1))).view(x.shape)
@@ -142,28 +142,36 @@ class Mixture(Detector):
     ----------
     space: what the representation yields
     variables: columns to use; None for all of them
-    compress: number of principal components that stand for the pixels, if there are any
+    n_components: number of principal components that stand for the pixels, if there are any
     components: number of Gaussians; 1 is the Mahalanobis distance
     """
 
     group = "baseline"
 
-    def __init__(self, space: Space, *, variables: list[str] | None = None, compress: int = 10, components: int = 20):
+    def __init__(
+        self, space: Space, *, variables: list[str] | None = None, n_components: int = 10, components: int = 20
+    ):
         super().__init__(space)
         chosen = space.columns if variables is None else variables
-        columns = [space.pixels + space.columns.index(choose("Mixture: variables", v, space.columns)) for v in chosen]
+        columns = [
+            space.pixels + space.columns.index(check_choice("Mixture: variables", v, space.columns)) for v in chosen
+        ]
         self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
-        k = compress if space.pixels else 0
+        k = n_components if space.pixels else 0
         dimension = k + len(columns)
-        if dimension < 1 or compress < 0 or components < 1:
-            raise InputError("Mixture: components >= 1, compress >= 0, and variables or compress >= 1 are needed.")
+        if dimension < 1 or n_components < 0 or components < 1:
+            raise InputError(
+                "Mixture: components >= 1, n_components >= 0, and variables or n_components >= 1 are needed."
+            )
         self.plane = Plane(space.pixels, k) if k else None
         self.gaussians = Gaussians(dimension, components)
 
     def _fit(self, train, valid, generator, progress, checkpoint):
         if self.plane:
             if len(train) <= len(self.plane.axes):
-                raise InputError(f"Mixture: {len(train)} training events are too few to compress; lower 'compress'.")
+                raise InputError(
+                    f"Mixture: {len(train)} training events are too few to compress; lower 'n_components'."
+                )
             self.plane.fit(train.flatten(1)[:, : self.space.pixels], generator)
         return Fit([], self.gaussians.fit(self._compress(train), generator))
 

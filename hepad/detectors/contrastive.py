@@ -16,16 +16,18 @@ import math
 import torch
 from torch import Tensor
 
-from hepad.augmentations import Augmentations
-from hepad.checkpoint import Checkpoint
-from hepad.detectors.base import Detector, settings
+from hepad.detectors.augmentations import Augmentations
+from hepad.detectors.base import Detector
 from hepad.detectors.baselines import Gaussians
-from hepad.detectors.normalise import draw_seed
-from hepad.errors import InputError, choose
-from hepad.networks import NETWORKS, dense
+from hepad.detectors.networks import NETWORKS, dense
+from hepad.detectors.normalisation import draw_seed
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.loop import fit_loop
+from hepad.detectors.training.settings import Criterion, Fit, Schedule
+from hepad.errors import CollapseError, InputError, check_choice
 from hepad.progress import Progress
+from hepad.registry import settings
 from hepad.representations import Space
-from hepad.training import CollapseError, Criterion, Fit, Schedule, fit_loop
 
 
 def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
@@ -43,9 +45,9 @@ class Contrastive(Detector):
     Parameters
     ----------
     space: what the representation yields
-    network: a name in hepad.networks.NETWORKS; hidden: widths of dense layers; embedding: dimension of h
+    network: a name in hepad.detectors.networks.NETWORKS; hidden_dims: widths of dense layers; embedding: dimension of h
     projection: dimension of z; temperature: tau
-    augmentations: {name: strength}, see hepad.augmentations; None for all that the space allows
+    augmentations: {name: strength}, see hepad.detectors.augmentations; None for all that the space allows
     components: number of Gaussians, or several, of which the Bayesian information criterion chooses
     training: a Schedule
     """
@@ -57,7 +59,7 @@ class Contrastive(Detector):
         space: Space,
         *,
         network: str = "dense",
-        hidden: tuple[int, ...] = (128,),
+        hidden_dims: tuple[int, ...] = (128,),
         embedding: int = 16,
         projection: int = 16,
         temperature: float = 0.5,
@@ -68,8 +70,8 @@ class Contrastive(Detector):
         super().__init__(space)
         if min(embedding, projection) < 2 or temperature <= 0:
             raise InputError("Contrastive: embedding, projection >= 2 and temperature > 0 are needed.")
-        make_encoder, _ = NETWORKS[choose("network", network, NETWORKS)]
-        self.encoder = make_encoder(space.shape, embedding, list(hidden))
+        make_encoder, _ = NETWORKS[check_choice("network", network, NETWORKS)]
+        self.encoder = make_encoder(space.shape, embedding, list(hidden_dims))
         self.projection = dense([embedding, embedding, projection])
         self.gaussians = Gaussians(embedding, components)
         self.temperature, self.augment = temperature, Augmentations(space, augmentations)
@@ -111,7 +113,7 @@ class Contrastive(Detector):
         if not value < 0.98 * chance:
             raise CollapseError(
                 f"Contrastive: NT-Xent is {value:.3f}, by chance it is {chance:.3f}: views of one event are not told "
-                "from those of others. Train longer, lower the rate, or weaken the augmentations."
+                "from those of others. Train longer, lower the learning rate, or weaken the augmentations."
             )
         with torch.no_grad():
             codes = torch.cat([self.encoder(part) for part in train.split(1024)])

@@ -25,12 +25,14 @@ import torch
 import zuko
 from torch import Tensor
 
-from hepad.checkpoint import Checkpoint
-from hepad.detectors.base import Generating, settings
-from hepad.errors import InputError, choose
+from hepad.detectors.base import Generating
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.settings import Criterion, Fit, Schedule
+from hepad.errors import CollapseError, InputError, check_choice
 from hepad.progress import Progress
+from hepad.registry import settings
 from hepad.representations import Space
-from hepad.training import CollapseError, Criterion, Fit, Schedule, fit_loop, in_parts
 
 FLOW_KINDS = {"RealNVP": zuko.flows.RealNVP, "MAF": zuko.flows.MAF, "NSF": zuko.flows.NSF}
 ATOM_WIDTH = 0.1
@@ -73,9 +75,9 @@ class FlowDensity(Generating):
     ----------
     space: what the representation yields
     kind: 'RealNVP', 'MAF' or 'NSF'
-    transforms: number of transformations; hidden: widths of the dense layers that give each its parameters
-    training: a Schedule (steps, batch, rate, ...)
-    compress: as for Detector; images need it
+    transforms: number of transformations; hidden_dims: widths of the dense layers that give each its parameters
+    training: a Schedule (steps, batch, learning_rate, ...)
+    n_components: as for Detector; images need it
 
     Generated events have their counts rounded to the lattice of the training events.
     """
@@ -88,20 +90,22 @@ class FlowDensity(Generating):
         *,
         kind: str = "NSF",
         transforms: int = 4,
-        hidden: tuple[int, ...] = (64, 64),
+        hidden_dims: tuple[int, ...] = (64, 64),
         training: dict,
-        compress: int = 0,
+        n_components: int = 0,
     ):
-        super().__init__(space, compress)
+        super().__init__(space, n_components)
         if self.inner.pixels:
-            raise InputError("FlowDensity: pixels have no density that a flow can learn; set 'compress', e.g. to 20.")
+            raise InputError(
+                "FlowDensity: pixels have no density that a flow can learn; set 'n_components', e.g. to 20."
+            )
         dimension = math.prod(self.inner.shape)
         if transforms < 1 or dimension < 2:
             raise InputError(
                 f"FlowDensity: transforms >= 1 and 2 or more numbers are needed, not {transforms} and {dimension}."
             )
-        make = FLOW_KINDS[choose("FlowDensity: kind", kind, FLOW_KINDS)]
-        self.flow = make(dimension, transforms=transforms, hidden_features=tuple(hidden))
+        make = FLOW_KINDS[check_choice("FlowDensity: kind", kind, FLOW_KINDS)]
+        self.flow = make(dimension, transforms=transforms, hidden_features=tuple(hidden_dims))
         self.register_buffer("origin", torch.zeros(dimension))
         self.register_buffer("unit", torch.zeros(dimension))
         self.schedule = settings(Schedule, training, "training")
@@ -123,7 +127,7 @@ class FlowDensity(Generating):
         held = jitter(held, spread(held, self.unit))  # once: the same for all candidates
 
         def measure() -> dict[str, float]:
-            return {"valid_loss": in_parts(self.anomaly, held).mean().item()}
+            return {"valid_loss": in_blocks(self.anomaly, held).mean().item()}
 
         how = {
             "phase": "density",
@@ -138,7 +142,7 @@ class FlowDensity(Generating):
         if not nll < start - 0.01:
             raise CollapseError(
                 f"FlowDensity: -log p of background is {nll:.3f}, before the training it was {start:.3f}: the flow has "
-                "learned nothing. Train longer, change the rate, or take fewer columns or components."
+                "learned nothing. Train longer, change the learning rate, or take fewer columns or components."
             )
         spread_out = [name for name, w in zip(self._names(), width.amax(0) > 0, strict=True) if w]
         return Fit(history, {"negative_log_likelihood": nll, "dequantised": spread_out})

@@ -23,15 +23,17 @@ The state that is kept has the smallest sliced Wasserstein distance between gene
 import torch
 from torch import Tensor, nn
 
-from hepad import distributed
-from hepad.checkpoint import Checkpoint
-from hepad.detectors.base import Generating, Reconstructing, settings
+from hepad.detectors.base import Generating, Reconstructing
+from hepad.detectors.energy_based.langevin import frozen
+from hepad.detectors.networks import NETWORKS, Autoencoder, AutoencoderSettings
+from hepad.detectors.training import distributed
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.loop import History, fit_loop, in_blocks
+from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import InputError
-from hepad.networks import NETWORKS, Autoencoder, AutoencoderSettings
 from hepad.progress import Progress
+from hepad.registry import settings
 from hepad.representations import Space, occupied
-from hepad.sampling import frozen
-from hepad.training import Criterion, Fit, History, Schedule, fit_loop, in_parts
 
 DIRECTIONS = 64
 ABSENT = 0.5  # a generated object of a smaller norm, in normalised units, is not there
@@ -43,7 +45,7 @@ class Critic(nn.Module):
     def __init__(self, space: Space, settings: AutoencoderSettings, features: int):
         super().__init__()
         make_encoder, _ = NETWORKS[settings.network]
-        self.features = make_encoder(space.shape, features, list(settings.hidden))
+        self.features = make_encoder(space.shape, features, list(settings.hidden_dims))
         self.judge = nn.Sequential(nn.LeakyReLU(), nn.Linear(features, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,13 +75,13 @@ class WGAN(Reconstructing, Generating):
     space: what the representation yields
     autoencoder: AutoencoderSettings of encoder and generator, which is its decoder; the critic has its network, too
     features: number of the critic's features f
-    training: a Schedule; its steps are the generator's, its rate is the critic's too, without the decay;
-        ``average`` > 0 steadies the generator
+    training: a Schedule; its steps are the generator's, its learning_rate is the critic's too, without the
+        decay; ``ema_decay`` > 0 steadies the generator
     encoding: a Schedule for the encoder; None for that of ``training``
     ratio: steps of the critic for each of the generator
     penalty: weight of the gradient penalty; 10, the paper's, on images, while in few dimensions 1 converges faster
     residual_weight: lambda, the weight of the residual of the event in the score, from 0 to 1
-    compress: as for Detector
+    n_components: as for Detector
     """
 
     def __init__(
@@ -93,9 +95,9 @@ class WGAN(Reconstructing, Generating):
         ratio: int = 5,
         penalty: float = 10.0,
         residual_weight: float = 0.5,
-        compress: int = 0,
+        n_components: int = 0,
     ):
-        super().__init__(space, compress)
+        super().__init__(space, n_components)
         if ratio < 1 or penalty <= 0 or features < 1 or not 0 <= residual_weight <= 1:
             raise InputError("WGAN: ratio, features >= 1, penalty > 0 and residual_weight in [0, 1] are needed.")
         about = settings(AutoencoderSettings, autoencoder or {}, "autoencoder")
@@ -107,7 +109,7 @@ class WGAN(Reconstructing, Generating):
         self.register_buffer("scale", torch.ones(2))  # < R >, < C >
 
     def _prior(self, count: int, generator: torch.Generator) -> Tensor:
-        z = torch.randn(count, self.model.latent, generator=generator, device=self.scale.device)
+        z = torch.randn(count, self.model.latent_dim, generator=generator, device=self.scale.device)
         return nn.functional.normalize(z, dim=1) if self.model.sphere else z
 
     def residuals(self, x: Tensor) -> Tensor:
@@ -130,11 +132,15 @@ class WGAN(Reconstructing, Generating):
         encoding, error = self._fit_encoder(train, valid, **how)
         with torch.no_grad():
             self.scale.copy_(torch.cat([self.residuals(part) for part in train.split(1024)]).mean(0).clamp(min=1e-30))
-        return Fit(adversarial + encoding, {"r2": self._refuse_poor(valid, error), "sliced_wasserstein": distance})
+        return Fit(
+            adversarial + encoding, {"r2": self._check_reconstruction(valid, error), "sliced_wasserstein": distance}
+        )
 
     def _fit_adversaries(self, train: Tensor, valid: Tensor, **how) -> tuple[History, float]:
         generator = how["generator"]
-        optimiser = torch.optim.Adam(self.critic.parameters(), lr=self.schedule.rate, betas=(0.0, 0.9), fused=True)
+        optimiser = torch.optim.Adam(
+            self.critic.parameters(), lr=self.schedule.learning_rate, betas=(0.0, 0.9), fused=True
+        )
 
         def generated(count: int) -> Tensor:
             return self.model.decode(self._prior(count, generator))
@@ -186,7 +192,7 @@ class WGAN(Reconstructing, Generating):
 
     def _fit_encoder(self, train: Tensor, valid: Tensor, **how) -> tuple[History, float]:
         def measure() -> dict[str, float]:
-            return {"valid_loss": in_parts(lambda x: self.residuals(x).sum(1), valid).mean().item()}
+            return {"valid_loss": in_blocks(lambda x: self.residuals(x).sum(1), valid).mean().item()}
 
         def loss(x: Tensor, _step: int):
             return self.residuals(x).sum(1).mean() + self.model.penalty(), {}
@@ -195,7 +201,7 @@ class WGAN(Reconstructing, Generating):
             history, _ = fit_loop(
                 self.model.encoder, loss, train, self.encoding, phase="encoder", measure=measure, **how
             )
-        return history, in_parts(self.model.error, valid).mean().item()
+        return history, in_blocks(self.model.error, valid).mean().item()
 
     def anomaly(self, x: Tensor) -> Tensor:
         image, feature = (self.residuals(x) / self.scale).unbind(1)

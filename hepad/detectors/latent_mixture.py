@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hepad.checkpoint import Checkpoint
 from hepad.detectors.base import Reconstructing, build
 from hepad.detectors.baselines import Gaussians
-from hepad.errors import InputError, choose
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.settings import Fit
+from hepad.errors import CollapseError, InputError, check_choice
 from hepad.progress import Progress
 from hepad.representations import Space
-from hepad.training import CollapseError, Fit
 
 LATENTS = {
     "AE": lambda of, x: of.model.encode(x),
@@ -35,7 +35,7 @@ class LatentMixture(Reconstructing):
     Parameters
     ----------
     space: what the representation yields
-    of: the detector whose latents, {type: AE, autoencoder: {latent: 8}}, with its arguments but for ``training``. A
+    of: the detector whose latents, {type: AE, autoencoder: {latent_dim: 8}}, with its arguments but for ``training``. A
         code on a sphere, as the AE's is unless ``sphere`` is false, is a poor match for Gaussians
     training: the ``training`` of that detector
     components: number of Gaussians, or several, of which the Bayesian information criterion chooses
@@ -46,7 +46,7 @@ class LatentMixture(Reconstructing):
     def __init__(self, space: Space, *, of: dict, training: dict, components: int | Sequence[int] = (1, 2, 5, 10, 20)):
         super().__init__(space)
         arguments = dict(of)
-        kind = choose("LatentMixture: of: type", arguments.pop("type", None), LATENTS)
+        kind = check_choice("LatentMixture: of: type", arguments.pop("type", None), LATENTS)
         if "training" in arguments:
             raise InputError("LatentMixture: 'training' belongs beside 'of', not into it.")
         # the seed is drawn from that of this detector, which is set while it is built

@@ -9,7 +9,7 @@ physics Jawahar et al., arXiv:2110.08508).
 beta rises linearly from zero over the warm-up. The likelihood is one of
 
     gaussian   p(x|z) = N(g(z), s^2), s one learned number
-    chamfer    p(x|z) ~ exp(-C(x, g(z))), C of hepad.chamfer between objects; not normalised over x
+    chamfer    p(x|z) ~ exp(-C(x, g(z))), C of hepad.detectors.distances between objects; not normalised over x
 
 Scores. The first three are deterministic, at z0 = mu; the last needs a normalised likelihood.
 
@@ -25,15 +25,17 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hepad import flows
-from hepad.chamfer import chamfer
-from hepad.checkpoint import Checkpoint
-from hepad.detectors.base import Generating, Reconstructing, settings
-from hepad.errors import InputError, choose
-from hepad.networks import NETWORKS, Head
+from hepad.detectors import flows
+from hepad.detectors.base import Generating, Reconstructing
+from hepad.detectors.distances import chamfer
+from hepad.detectors.networks import NETWORKS, Head
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.settings import Criterion, Fit, Schedule
+from hepad.errors import InputError, check_choice
 from hepad.progress import Progress
+from hepad.registry import settings
 from hepad.representations import Space, occupied
-from hepad.training import Criterion, Fit, Schedule, fit_loop, in_parts
 
 SCORES = ("reconstruction", "kl", "elbo", "importance")
 LIKELIHOODS = ("gaussian", "chamfer")
@@ -47,9 +49,10 @@ class ConvVAE(Reconstructing, Generating):
     Parameters
     ----------
     space: what the representation yields
-    network: a name in hepad.networks.NETWORKS; hidden: widths of dense layers; latent: dimension of z
+    network: a name in hepad.detectors.networks.NETWORKS; hidden_dims: widths of dense layers
+    latent_dim: dimension of z
     context: width of the encoder's output h, from which mu, sigma and the flow's parameters are computed
-    flow: {type: Planar, layers: 6}, any of hepad.flows, or None for the plain VAE
+    flow: {type: Planar, layers: 6}, any of hepad.detectors.flows, or None for the plain VAE
     likelihood: 'gaussian', or 'chamfer' for events made of objects
     training: a Schedule; warmup: share of it over which beta rises; beta: its final value
     score: 'reconstruction', 'kl', 'elbo' or 'importance'; samples: K of the last
@@ -64,8 +67,8 @@ class ConvVAE(Reconstructing, Generating):
         space: Space,
         *,
         network: str = "strided",
-        hidden: tuple[int, ...] = (100,),
-        latent: int = 8,
+        hidden_dims: tuple[int, ...] = (100,),
+        latent_dim: int = 8,
         context: int = 64,
         flow: dict | None = None,
         likelihood: str = "gaussian",
@@ -76,30 +79,30 @@ class ConvVAE(Reconstructing, Generating):
         samples: int = 32,
     ):
         super().__init__(space)
-        make_encoder, make_decoder = NETWORKS[choose("network", network, NETWORKS)]
-        self.likelihood = choose("likelihood", likelihood, LIKELIHOODS)
-        self.score_kind = choose("score", score, SCORES)
-        _refuse(space, likelihood, score, samples)
-        self.encoder = nn.Sequential(make_encoder(space.shape, context, list(hidden)), nn.LeakyReLU())
-        self.latent, self.posterior = latent, nn.Linear(context, 2 * latent)
-        self.flow = flows.build(flow, latent, context) if flow else None
-        self.decoder = nn.Sequential(make_decoder(latent, space.shape, list(hidden)), Head(space))
+        make_encoder, make_decoder = NETWORKS[check_choice("network", network, NETWORKS)]
+        self.likelihood = check_choice("likelihood", likelihood, LIKELIHOODS)
+        self.score_kind = check_choice("score", score, SCORES)
+        _check(space, likelihood, score, samples)
+        self.encoder = nn.Sequential(make_encoder(space.shape, context, list(hidden_dims)), nn.LeakyReLU())
+        self.latent_dim, self.posterior = latent_dim, nn.Linear(context, 2 * latent_dim)
+        self.flow = flows.build(flow, latent_dim, context) if flow else None
+        self.decoder = nn.Sequential(make_decoder(latent_dim, space.shape, list(hidden_dims)), Head(space))
         if likelihood == "gaussian":
             self.log_variance = nn.Parameter(torch.zeros(()))  # log s^2
         self.schedule = settings(Schedule, training, "training")
         self.warmup, self.beta = warmup, beta
-        self.register_buffer("eps", torch.randn(samples, latent))
+        self.register_buffer("eps", torch.randn(samples, latent_dim))
         if space.objects:
             self.register_buffer("patterns", torch.ones(PATTERNS, 1, space.shape[1], 1, dtype=torch.bool))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """h (B, context), mu and log sigma (B, latent) of z0."""
+        """h (B, context), mu and log sigma (B, latent_dim) of z0."""
         h = self.encoder(x)
         mu, log_sigma = self.posterior(h).chunk(2, dim=1)
         return h, mu, log_sigma.clamp(-8, 8)
 
     def terms(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction score, -log p(x|zK) and flow KL, each (B,); ``noise`` is eps (B, latent), None is zero."""
+        """Reconstruction score, -log p(x|zK) and flow KL, each (B,); ``noise`` is eps (B, latent_dim), None is zero."""
         return self._terms(x, self.encode(x), noise)
 
     def _terms(self, x: Tensor, encoded: tuple[Tensor, Tensor, Tensor], noise: Tensor | None):
@@ -150,7 +153,7 @@ class ConvVAE(Reconstructing, Generating):
         """Events decoded from z ~ N(0, 1): the mean g(z), without the noise s of the gaussian likelihood. Objects are
         in the places of a background training event drawn independently of z, since the decoder fills all."""
         device = generator.device
-        z = torch.randn(count, self.latent, generator=generator, device=device)
+        z = torch.randn(count, self.latent_dim, generator=generator, device=device)
         with torch.no_grad():
             x = torch.cat([self.decoder(part) for part in z.split(1024)])
             if self.space.objects:
@@ -161,7 +164,7 @@ class ConvVAE(Reconstructing, Generating):
         self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
     ):
         dimension = train[0].numel()
-        noise = torch.randn(len(valid), self.latent, generator=generator, device=train.device)  # fixed for all
+        noise = torch.randn(len(valid), self.latent_dim, generator=generator, device=train.device)  # fixed for all
         self.decoder[-1].fit(train)
         if self.space.objects:
             drawn = torch.randint(len(train), (PATTERNS,), generator=generator, device=train.device)
@@ -169,7 +172,7 @@ class ConvVAE(Reconstructing, Generating):
         rise = max(1.0, self.warmup * self.schedule.steps)
 
         def loss(x: Tensor, step: int):
-            eps = torch.randn(len(x), self.latent, generator=generator, device=x.device)
+            eps = torch.randn(len(x), self.latent_dim, generator=generator, device=x.device)
             reconstruction, nll, kl = self.terms(x, eps)
             beta = self.beta * min(1.0, step / rise)
             logged = {"reconstruction": reconstruction.detach().mean(), "kl": kl.detach().mean()}
@@ -189,14 +192,14 @@ class ConvVAE(Reconstructing, Generating):
             "measure": measure,
         }
         history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
-        reconstruction, kl = (in_parts(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
+        reconstruction, kl = (in_blocks(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
         mean = valid.mean(0)
-        of_mean = in_parts(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
-        r2 = self._refuse_poor(valid, reconstruction, of_mean)
+        of_mean = in_blocks(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
+        r2 = self._check_reconstruction(valid, reconstruction, of_mean)
         return Fit(history, {"r2": r2, "kl": kl, "negative_elbo": measure()["negative_elbo"]})
 
 
-def _refuse(space: Space, likelihood: str, score: str, samples: int) -> None:
+def _check(space: Space, likelihood: str, score: str, samples: int) -> None:
     if likelihood == "chamfer" and not space.objects:
         raise InputError("likelihood 'chamfer' compares objects, and these events have none. Use 'gaussian'.")
     if likelihood == "chamfer" and score == "importance":

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
-from hepad.style import CYCLE, UNRESOLVED, label, palette
+from hepad.figures.style import CYCLE, UNRESOLVED, label, palette
 
 LEGEND_WIDTH = 24  # characters
 VARIABLE_MARKERS = "os^Dv<"
@@ -20,7 +20,7 @@ def diagnostics_page(records: dict[str, dict], groups: dict[str, str], config: d
 
     Parameters
     ----------
-    records: by the name that is shown, as of :func:`hepad.checks.joined`, with signals as they are shown
+    records: by the name that is shown, as of :func:`hepad.evaluation.checks.joined`, with signals as they are shown
     groups: name -> 'detector' or 'baseline'
     config: style config
     title: e.g. 'background QCD'

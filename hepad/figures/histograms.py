@@ -10,8 +10,7 @@ from matplotlib.ticker import NullFormatter
 from scipy.stats import skew
 
 from hepad.errors import InputError
-from hepad.figures.panels import panels
-from hepad.style import label, palette
+from hepad.figures.style import label, palette, panels
 
 BINS = 40
 QUANTILES = (0.001, 0.999)

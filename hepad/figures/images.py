@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
-from hepad.figures.panels import inside, panels
-from hepad.style import label
+from hepad.figures.style import inside, label, panels
 
 HALF_WIDTHS = (0.58, 0.70)  # Δη, Δφ
 DECADES = 4  # of the logarithmic colour scale

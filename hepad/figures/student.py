@@ -4,10 +4,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hepad.efficiency import LEVEL, MIN_COUNT
 from hepad.errors import InputError
-from hepad.figures.panels import inside, panels
-from hepad.style import UNRESOLVED, label, palette
+from hepad.evaluation.efficiency import LEVEL, MIN_COUNT
+from hepad.figures.style import UNRESOLVED, inside, label, palette, panels
 
 
 def student_efficiencies(rows: list[dict], names: dict[str, str], config: dict, *, title: str = "") -> Figure:
@@ -18,7 +17,7 @@ def student_efficiencies(rows: list[dict], names: dict[str, str], config: dict, 
 
     Parameters
     ----------
-    rows: as of :func:`hepad.fixed_point.compare`, of one detector and any number of signals
+    rows: as of :func:`hepad.trigger.fixed_point.compare`, of one detector and any number of signals
     names: what an engine is called, from top to bottom
     config: style config
     title: e.g. the background's name

@@ -5,8 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepad.errors import InputError
-from hepad.figures.panels import panels
-from hepad.style import CYCLE, label
+from hepad.figures.style import CYCLE, label, panels
 
 TRAIN, VALID, POSITIVE, NEGATIVE = CYCLE[0], CYCLE[1], CYCLE[2], CYCLE[4]
 

@@ -1,14 +1,13 @@
-"""A score as a trigger: efficiency and significance against rate, bands of trainings, rates, gains."""
+"""A score as a trigger: efficiency and significance against rate, spreads of trainings, rates, gains."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hepad.bands import Band
-from hepad.efficiency import MIN_COUNT
-from hepad.figures.curves import HEADING, LINES, LOWEST_EPS_B, draw_band, line_looks, plan_panels
-from hepad.figures.panels import panels
-from hepad.style import UNRESOLVED, label, palette
+from hepad.evaluation.efficiency import MIN_COUNT
+from hepad.evaluation.seed_spread import SeedSpread
+from hepad.figures.roc import HEADING, LINES, LOWEST_EPS_B, draw_spread, line_looks, plan_panels
+from hepad.figures.style import UNRESOLVED, label, palette, panels
 
 # ε_S ε_B^-power
 QUANTITIES = {0.0: r"signal efficiency $\epsilon_S$", 0.5: r"$\epsilon_S / \sqrt{\epsilon_B}$"}
@@ -16,7 +15,7 @@ RATES = {"total": "-", "pure": "--", "overlap": ":"}
 
 
 def trigger_curves(
-    bands: dict[str, Band],
+    spreads: dict[str, SeedSpread],
     groups: dict[str, str],
     config: dict,
     *,
@@ -26,34 +25,34 @@ def trigger_curves(
     """ε_S, and below it ε_S/sqrt(ε_B), against ε_B; a second axis is the rate. One line per detector, all trainings.
 
     All are of events, which a trigger counts. Detectors are on the left, baselines on the right, each beside the best
-    of the other and the ceiling in black. Bands are as in :func:`hepad.figures.efficiency_curves`. Where fewer than 10
-    independent background events pass, lines are grey.
+    of the other and the supervised trees in black. Bands are as in :func:`hepad.figures.efficiency_curves`. Where
+    fewer than 10 independent background events pass, lines are grey.
 
     Parameters
     ----------
-    bands: by the name that the legend shows, of events
-    groups: name -> 'detector', 'baseline' or 'ceiling'
+    spreads: by the name that the legend shows, of events
+    groups: name -> 'detector', 'baseline' or 'supervised'
     config: style config
     khz: rate of the whole background sample; None: it declares none, and there is no rate
     title: what is searched in what
     """
-    plan, ceilings = plan_panels(bands, groups)
+    plan, supervised = plan_panels(spreads, groups)
     height = 3.6 + 0.08 * max(len(own) for own, _ in plan)
     figure, axes = panels(2, len(plan), 4.6, height, sharex=True, sharey="row")
     for column, (own, guest) in zip(axes.T, plan, strict=True):
-        looks = line_looks([name for name in bands if name in own], groups, config)
-        looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in ceilings + guest}
+        looks = line_looks([name for name in spreads if name in own], groups, config)
+        looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in supervised + guest}
         for ax, power in zip(column, QUANTITIES, strict=True):
-            for name in ceilings + guest + own:
-                draw_band(ax, name, bands[name], groups[name], looks[name], power)
-        _finish(column, bands, [band for name, band in bands.items() if groups[name] != "ceiling"], khz)
+            for name in supervised + guest + own:
+                draw_spread(ax, name, spreads[name], groups[name], looks[name], power)
+        _finish(column, spreads, [spread for name, spread in spreads.items() if groups[name] != "supervised"], khz)
     label(axes[0, 0], config, axes[0, -1], title)
     return figure
 
 
-def _finish(column: np.ndarray, bands: dict[str, Band], blind: list[Band], khz: float | None) -> None:
+def _finish(column: np.ndarray, spreads: dict[str, SeedSpread], blind: list[SeedSpread], khz: float | None) -> None:
     top, bottom = column
-    lowest = max(LOWEST_EPS_B, min(band.eps_b[0] for band in bands.values()))
+    lowest = max(LOWEST_EPS_B, min(spread.eps_b[0] for spread in spreads.values()))
     eps = np.geomspace(lowest, 1, 200)
     for ax, line in ((top, eps), (bottom, np.sqrt(eps))):
         ax.plot(eps, line, color="black", linewidth=0.8, linestyle=(0, (1, 2)), gid="random", label="random (0.500)")
@@ -62,7 +61,7 @@ def _finish(column: np.ndarray, bands: dict[str, Band], blind: list[Band], khz: 
     top.set_xscale("log")
     top.set_xlim(lowest, 1)
     top.set_ylim(0, 1.02)
-    # of what is blind and resolved: the ceiling may leave the panel
+    # of what is blind and resolved: the supervised trees may leave the panel
     highest = [np.max((b.eps_s / np.sqrt(b.eps_b))[b.independent >= MIN_COUNT], initial=1) for b in blind]
     bottom.set_ylim(0, 1.15 * max(highest, default=1))
     bottom.set_xlabel(r"background efficiency $\epsilon_B$, of events")
@@ -83,7 +82,7 @@ def rate_curves(record: dict, signals: dict[str, str], config: dict, *, title: s
 
     Parameters
     ----------
-    record: one of :func:`hepad.trigger.rates`; without a scale, background efficiencies stand for rates
+    record: one of :func:`hepad.trigger.working_points.rates`; without a scale, background efficiencies stand for rates
     signals: name -> label
     config: style config
     title: the detector

@@ -1,5 +1,6 @@
 """What every representation is: a stateless map from events to a tensor."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +46,19 @@ class Representation(ABC):
 
     @property
     @abstractmethod
-    def space(self) -> Space: ...
+    def space(self) -> Space:
+        """Where it maps to."""
+
+    @property
+    def entry(self) -> dict:
+        """What :func:`hepad.representations.build` makes the same of, its type and arguments, as JSON can hold them."""
+        values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {"type": type(self).__name__, **plain}
+
+    def __repr__(self) -> str:
+        arguments = [f"{name}={value!r}" for name, value in self.entry.items() if name != "type"]
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
     @property
     def needs(self) -> frozenset[str]:
@@ -57,7 +70,7 @@ class Representation(ABC):
         """Whether it looks into the probe jet."""
         return True
 
-    def refuse_missing(self, meta: dict) -> None:
+    def check_present(self, meta: dict) -> None:
         """InputError if the sample of this ``meta`` lacks something that is needed (it is read as zero)."""
         needs = self.needs | ({"constituents"} if self.needs_constituents else set())
         missing = sorted(needs - set(meta.get("present", needs)))
@@ -72,14 +85,14 @@ class Representation(ABC):
     def transform(self, events: Events) -> torch.Tensor:
         """One block of events to (N, *space.shape) float32, all rows in memory at once."""
 
-    def chunks(self, events: Events, size: int = 2000) -> Iterator[torch.Tensor]:
+    def blocks(self, events: Events, size: int = 2000) -> Iterator[torch.Tensor]:
         """Yield the representation of ``size`` events at a time, so that memory stays bounded.
 
         Raises
         ------
         InputError: a jet has no constituents although they are needed, or the sample lacks what is needed.
         """
-        self.refuse_missing(events.meta)
+        self.check_present(events.meta)
         empty = int((~(events.constituents[..., 0] > 0).any(axis=1)).sum())
         if empty and self.needs_constituents:
             raise InputError(
@@ -91,7 +104,7 @@ class Representation(ABC):
 
     def __call__(self, events: Events) -> torch.Tensor:
         x, start = torch.empty(len(events), *self.space.shape), 0
-        for part in self.chunks(events):
-            x[start : start + len(part)] = part
-            start += len(part)
+        for block in self.blocks(events):
+            x[start : start + len(block)] = block
+            start += len(block)
         return x

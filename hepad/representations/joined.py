@@ -17,6 +17,20 @@ class Joined(Representation):
     Parameters
     ----------
     parts: the representations; their column names must differ
+
+    Returns
+    -------
+    of events: (N, D) float32, the D = pixels + columns of all parts
+
+    Raises
+    ------
+    InputError: a part is no representation, or a column comes from more than one
+
+    Examples
+    --------
+    >>> both = hepad.Joined([hepad.JetImage(size=20), hepad.EventVector(["mass", "met"])])
+    >>> both(events).shape
+    torch.Size([500, 402])
     """
 
     def __init__(self, parts: Sequence[Representation]):
@@ -35,6 +49,13 @@ class Joined(Representation):
         return self._space
 
     @property
+    def entry(self) -> dict:
+        return {"type": type(self).__name__, "parts": [part.entry for part in self.parts]}
+
+    def __repr__(self) -> str:
+        return f"Joined(parts={list(self.parts)})"
+
+    @property
     def needs(self) -> frozenset[str]:
         return frozenset().union(*(part.needs for part in self.parts))
 
@@ -42,9 +63,9 @@ class Joined(Representation):
     def needs_constituents(self) -> bool:
         return any(part.needs_constituents for part in self.parts)
 
-    def refuse_missing(self, meta: dict) -> None:
+    def check_present(self, meta: dict) -> None:
         for part in self.parts:
-            part.refuse_missing(meta)
+            part.check_present(meta)
 
     def transform(self, events: Events) -> torch.Tensor:
         blocks = [part.transform(events).flatten(1) for part in self.parts]

@@ -22,7 +22,7 @@ one constituent per jet, and return (N,) float64. The order and the amount of pa
 import numpy as np
 import torch
 
-from hepad.kinematics import delta_phi, sum_four_vectors
+from hepad.events.kinematics import delta_phi, sum_four_vectors
 
 # pairs of constituents are held for this many jets at a time
 BLOCK = 64

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hepad.readers.base import Block, Found, Reader
+from hepad.samples.readers.base import Block, Found, Reader
 
 ROWS = 200
 

@@ -1,4 +1,4 @@
-"""From files to Events, chunk by chunk in bounded memory: checks, selection, identifiers, duplicates, splits, counts.
+"""From files to Events, block by block in bounded memory: checks, selection, identifiers, duplicates, splits, counts.
 
 Of every row of a file one of these is true, and counted per file in ``meta['counts']``:
 
@@ -27,22 +27,13 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import Events, of_kind
-from hepad.kinematics import delta_r, sum_four_vectors
-from hepad.readers.base import Block, Found, Reader
-from hepad.rows import (
-    IDENTIFIERS,
-    check_units,
-    complete,
-    content_id,
-    event_id,
-    filled,
-    nothing_passes,
-    objects_id,
-    select,
-    sum_momenta,
-    window,
-)
-from hepad.samples.meta import columns_of, common, merge_meta
+from hepad.events.completion import complete
+from hepad.events.cuts import check_units, nothing_passes, select, window
+from hepad.events.identifiers import IDENTIFIERS, content_id, event_id, objects_id
+from hepad.events.kinematics import delta_r, sum_four_vectors
+from hepad.events.padding import filled, sum_momenta
+from hepad.samples.metadata import columns_of, common, merge_meta
+from hepad.samples.readers.base import Block, Found, Reader
 
 ROWS = 10_000
 MAX_DAMAGED = 0.01
@@ -85,7 +76,7 @@ def stream(
     Yields
     ------
     Events that pass, at least once, all with one ``meta``, which is complete when the last ones have been yielded:
-    ``name``, ``window``, ``counts`` (per file), what :func:`hepad.samples.meta.common` says, and the facts that the
+    ``name``, ``window``, ``counts`` (per file), what :func:`hepad.samples.metadata.common` says, and the facts that the
     files carry.
 
     Raises
@@ -96,25 +87,25 @@ def stream(
     window(selection)
     looks = [reader.look(path) for path, reader in files]
     meta = _meta(name, selection, files, looks, unit_weights)
-    sieve = Sieve(selection, split, tolerance, unit_weights, meta)
+    event_filter = EventFilter(selection, split, tolerance, unit_weights, meta)
     nothing = complete({"jet": np.zeros((0, 4))}, split=split, meta=meta)
     for path, reader in files:
-        meta["counts"][path] = sieve.start(path, reader)
+        meta["counts"][path] = event_filter.start(path, reader)
         for block in reader.blocks(path, rows):
-            events = sieve(block, meta)
+            events = event_filter(block, meta)
             del block  # the next one is made without it in memory
             if len(events):
                 yield events
             else:
                 nothing = events
             del events
-        sieve.finish()
+        event_filter.finish()
     if not sum(counts["kept"] for counts in meta["counts"].values()):
         if not part:
-            raise nothing_passes(name, meta["counts"], np.concatenate([*sieve.pt, []]), selection)
+            raise nothing_passes(name, meta["counts"], np.concatenate([*event_filter.pt, []]), selection)
         yield nothing
     if "acceptance" in meta:  # a tighter window than that of the generation
-        meta["acceptance"] *= sieve.weight_kept / (sieve.weight_read or 1)
+        meta["acceptance"] *= event_filter.weight_kept / (event_filter.weight_read or 1)
 
 
 def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found], unit_weights: bool) -> dict:
@@ -130,13 +121,13 @@ def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Fou
     return merge_meta([found.meta for found in looks]) | shared
 
 
-class Seen:
+class IdentifierSet:
     """A growing set of identifiers in 8 bytes each: sorted arrays, of which neighbours of similar length are merged."""
 
     def __init__(self):
         self.parts: list[np.ndarray] = []
 
-    def found(self, ids: np.ndarray) -> np.ndarray:
+    def contains(self, ids: np.ndarray) -> np.ndarray:
         """(N,) bool: which of ``ids`` are in the set."""
         mask = np.zeros(len(ids), bool)
         for part in self.parts:
@@ -153,13 +144,13 @@ class Seen:
             self.parts[-1] = np.sort(np.concatenate([self.parts[-1], last]), kind="stable")
 
 
-class Sieve:
+class EventFilter:
     """Blocks of the files of one sample to the events that pass, with the counts of each file."""
 
     def __init__(self, selection, split, tolerance: float, unit_weights: bool, meta: dict):
         self.selection, self.split, self.tolerance = selection, split, tolerance
         self.unit_weights, self.triggers, self.kinds = unit_weights, meta["triggers"], meta["columns"]
-        self.seen = Seen()
+        self.seen = IdentifierSet()
         self.weight_read = self.weight_kept = 0.0  # sums
         self.pt: list[np.ndarray] = []  # of the first jets of each file, for messages
 
@@ -193,11 +184,11 @@ class Sieve:
                 if self.triggers else None,
             )  # fmt: skip
         for why, passed in select(events, self.selection).items():
-            mask = self._refuse(why, mask, passed)
+            mask = self._reject(why, mask, passed)
         if "jet" in block.columns and events.constituents.shape[1]:
             pt, angle = self._sums(events, mask)
-            mask = self._refuse("constituents do not sum", mask, pt <= self.tolerance)
-            mask = self._refuse("constituents point elsewhere", mask, angle <= ANGLE * self.tolerance)
+            mask = self._reject("constituents do not sum", mask, pt <= self.tolerance)
+            mask = self._reject("constituents point elsewhere", mask, angle <= ANGLE * self.tolerance)
         for what, number in (("objects", block.cut_off), ("constituents", block.constituents_cut_off)):
             if number is not None:
                 self._count(f"softest {what} cut off", number[mask].sum())
@@ -236,7 +227,7 @@ class Sieve:
     def _count(self, why: str, number: int) -> None:
         self.counts[why] = self.counts.get(why, 0) + int(number)
 
-    def _refuse(self, why: str, mask: np.ndarray, passed: np.ndarray) -> np.ndarray:
+    def _reject(self, why: str, mask: np.ndarray, passed: np.ndarray) -> np.ndarray:
         self._count(f"refused: {why}", (mask & ~passed).sum())
         return mask & passed
 
@@ -248,7 +239,7 @@ class Sieve:
                 number, first = self.damage.get((branch, refers), (0, block.entry[np.argmax(bad)]))
                 self.damage[branch, refers] = (number + int(bad.sum()), first)
                 why = f"what '{branch}' refers to is not stored" if refers else f"bad value in '{branch}'"
-                mask = self._refuse(why, mask, ~bad)
+                mask = self._reject(why, mask, ~bad)
         return mask
 
     def _weights(self, columns: dict, mask: np.ndarray) -> None:
@@ -287,7 +278,7 @@ class Sieve:
             content = event_id(number, content_id(events.jet[:, None]), inside)
         new = np.zeros(len(events), bool)
         new[np.unique(content, return_index=True)[1]] = True
-        new &= ~self.seen.found(content)
+        new &= ~self.seen.contains(content)
         self.seen.add(content[new])
         self._count("refused: repetition", (~new).sum())
         return taken(replace(events, row_id=content), new)

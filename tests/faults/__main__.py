@@ -27,7 +27,7 @@ from small_run import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import records
 
-from hepad.io import atomic_path
+from hepad.storage.files import atomic_path
 
 TRIALS: dict[str, tuple[Callable, int]] = {
     "kill": (kill, 60),

@@ -23,11 +23,11 @@ sys.path.insert(0, str(HERE.parent))
 from command_line import COMMAND, ENVIRONMENT, ROOT  # noqa: E402
 from conftest import make_events  # noqa: E402
 
-from hepad.samples import write_root  # noqa: E402
+from hepad.samples.root_output import write_root  # noqa: E402
 
 TARGETS = ("results/auc.csv", "results/efficiency.csv")
 FILES = {"one": (1, 1, (450, 450)), "two": (2, 2, (400,))}  # sample: seed, prongs, events of its files
-CHAIN = {"steps": 3, "step": 0.1, "noise": 0.05}
+CHAIN = {"n_steps": 3, "step_size": 0.1, "noise_std": 0.05}
 UNREADABLE = "unreadable"
 NOT_RESULTS = ("logs", "benchmarks", "checkpoints", "admitted")
 
@@ -47,17 +47,17 @@ def configuration() -> dict:
         },
         "detectors": {
             "ae": {
-                "type": "AE", "representation": "vector", "autoencoder": {"hidden": [64], "latent": 2},
+                "type": "AE", "representation": "vector", "autoencoder": {"hidden_dims": [64], "latent_dim": 2},
                 "training": {"steps": 3000},
             },
             "nae": {
-                "type": "NAE", "representation": "vector", "autoencoder": {"hidden": [32], "latent": 2},
+                "type": "NAE", "representation": "vector", "autoencoder": {"hidden_dims": [32], "latent_dim": 2},
                 "start": "persistent", "buffer": 300, "visible_chain": CHAIN,
-                "pretraining": {"steps": 1000}, "training": {"steps": 200, "average": 0.9},
+                "pretraining": {"steps": 1000}, "training": {"steps": 200, "ema_decay": 0.9},
             },
         },
         "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae", "nae"]}},
-        "evaluation": {"ceiling": "vector"},
+        "evaluation": {"supervised": "vector"},
     }  # fmt: skip
 
 

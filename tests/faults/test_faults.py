@@ -19,18 +19,20 @@ from machine import stop_training
 from place import Place
 
 from hepad import detectors
-from hepad.errors import InputError, lacking, told_plainly
-from hepad.events import Events, write_chunks
-from hepad.features import Features, read_scores, represent, write_scores
-from hepad.io import append_array, new_hdf5
-from hepad.parts import gather
+from hepad.detectors.training.model_selection import load_candidates, save_candidates
+from hepad.errors import InputError, lacking, report_errors
+from hepad.evaluation.scores import read_scores, write_scores
+from hepad.events import Events, write_blocks
 from hepad.progress import Progress
 from hepad.representations import build
-from hepad.samples import stream_of, write_root
-from hepad.samples.gathering import gather as gather_events
-from hepad.selection import load_trail, save_trail
+from hepad.representations.features import Features, represent
+from hepad.samples.gather import gather as gather_events
+from hepad.samples.root_output import write_root
+from hepad.samples.sources import stream_of
+from hepad.storage.chunks import gather
+from hepad.storage.hdf5 import append_array, new_hdf5
 
-SPEC = {"type": "AE", "arguments": {"autoencoder": {"hidden": [16], "latent": 2}, "training": {"steps": 20}}}
+SPEC = {"type": "AE", "arguments": {"autoencoder": {"hidden_dims": [16], "latent_dim": 2}, "training": {"steps": 20}}}
 
 
 def numbers(arrays):
@@ -38,14 +40,14 @@ def numbers(arrays):
 
 
 def of_events(path):
-    chunks = list(Events.chunks(path))
+    chunks = list(Events.blocks(path))
     meta = json.dumps(chunks[-1].meta, sort_keys=True, default=str)
     return [numbers(chunk.arrays()) for chunk in chunks], meta
 
 
 def of_features(path):
     columns = ("x", "split", "weight", "event_id", "jet")
-    return [(numbers((c, getattr(chunk, c)) for c in columns), chunk.space) for chunk in Features.chunks(path)]
+    return [(numbers((c, getattr(chunk, c)) for c in columns), chunk.space) for chunk in Features.blocks(path)]
 
 
 def of_scores(path):
@@ -56,8 +58,8 @@ def of_model(path):
     return numbers(detectors.load(path).state_dict().items())
 
 
-def of_trail(path):
-    return {step: numbers(state.items()) for step, state in load_trail(path).items()}
+def of_candidates(path):
+    return {step: numbers(state.items()) for step, state in load_candidates(path).items()}
 
 
 @pytest.fixture(scope="module")
@@ -68,22 +70,22 @@ def results(make_events, tmp_path_factory):
     for i, part in enumerate(parts):
         write_root(make_events(40, i + 1), folder / f"{i}.root")
         source = {"files": [str(folder / f"{i}.root")]}
-        write_chunks(part, stream_of(source, name="s", selection="any", split=(0.6, 0.2, 0.2), part=True))
+        write_blocks(part, stream_of(source, name="s", selection="any", split=(0.6, 0.2, 0.2), part=True))
     gather_events(parts, folder / "events.h5", "any")
     vector = build({"type": "EventVector", "variables": ["mass", "girth"]})
     features = folder / "features" / "0.h5"
-    represent(vector, Events.chunks(parts[0]), {features: ("train", "valid", "test")})
+    represent(vector, Events.blocks(parts[0]), {features: ("train", "valid", "test")})
     gather([features], folder / "features.h5")
     found = Features.read(features)
     detector = detectors.build(SPEC, found.space, seed=1)
     detectors.save(detector, folder / "model.safetensors", SPEC)
-    trail = {step: {name: tensor + step for name, tensor in detector.state_dict().items()} for step in (1, 2)}
-    save_trail(trail, folder / "trail.safetensors")
+    candidates = {step: {name: tensor + step for name, tensor in detector.state_dict().items()} for step in (1, 2)}
+    save_candidates(candidates, folder / "candidates.safetensors")
     write_scores(folder / "scores.h5", [({"ae/1": detector.score(found.x).numpy()}, found)])
     return {
         parts[0]: of_events, folder / "events.h5": of_events,
         features: of_features, folder / "features.h5": of_features, folder / "scores.h5": of_scores,
-        folder / "model.safetensors": of_model, folder / "trail.safetensors": of_trail,
+        folder / "model.safetensors": of_model, folder / "candidates.safetensors": of_candidates,
     }  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def failing(number, text="", name=None):
     ],
 )
 def test_what_the_machine_lacks_is_said_in_one_line(fail, words, tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended, told_plainly(tmp_path / "log"):
+    with pytest.raises(SystemExit) as ended, report_errors(tmp_path / "log"):
         fail()
     message = str(ended.value)
     assert [word for word in ["ERROR: ", *words] if word not in message] == []
@@ -159,7 +161,7 @@ def test_a_log_without_room_ends_no_work(tmp_path):
     with progress.stage("autoencoder", 10) as stage:
         stage.advance(10)
     progress.close()
-    with told_plainly("/dev/full"):
+    with report_errors("/dev/full"):
         pass
 
 

@@ -4,29 +4,34 @@ import functools
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad import configuration, errors, parts, plain_yaml, plan
-from hepad.simulation import cards
+from hepad import errors
+from hepad.config import loading, plain_yaml, plan
+from hepad.samples.simulation import cards
+from hepad.storage import chunks
 
 
 # a misspelt key or class, a missing file or branch is refused here, before any job
-with errors.told_plainly():
+with errors.report_errors():
     PLANNED_FOR = plan.of(config)
     PLAN = None if workflow.is_main_process else plan.read(PLANNED_FOR)
     if PLAN is None:
+        from hepad.config import migration, preflight, validation  # torch, the readers and all classes take seconds
+
         for path in workflow.configfiles:
-            configuration.refuse_duplicate_keys(path)
+            plain_yaml.check_duplicate_keys(path)
             config.update(plain_yaml.with_numbers(config, plain_yaml.load(path)))
+        migration.check_keys(config)
         try:
             validate(config, "../schemas/config.schema.yaml")
         except WorkflowError as error:
-            configuration.refuse(error.__context__)
-        PLAN = plan.make(config, workflow.basedir)
+            validation.raise_schema_error(error.__context__)
+        PLAN = preflight.make(config, workflow.basedir)
     config.update(PLAN["config"])
 
 DEVICE = PLAN["device"]
 TASKS = config["tasks"]
 SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
-BELIEFS = ("beliefs", "negatives", "paths")
+MODEL_SAMPLES = ("model_samples", "negatives", "paths")
 CHECKS = ("data_quality", "diagnostics")
 FIGURES = ("auc.pdf", "scores", "efficiency_against", "inputs.pdf", "data_quality.pdf", "diagnostics.pdf")
 
@@ -46,26 +51,26 @@ def source_of(sample):
 
 
 @functools.cache
-def parts_of(sample):
+def chunks_of(sample):
     """The files of a sample, generated or the user's, in groups: each is read, represented and scored by one job."""
     source = source_of(sample)
     if "card" in source:
         sizes = {
             f"results/samples/{sample}/{chunk}.root": size
-            for chunk, size in enumerate(parts.shares(source["jets"], source["chunks"]))
+            for chunk, size in enumerate(chunks.shares(source["jets"], source["chunks"]))
         }
     elif sample in PLAN["entries"]:
         sizes = PLAN["entries"][sample]
     else:  # no task names it
-        from hepad import samples
+        from hepad.samples import sources
 
-        sizes = {path: found.entries for path, found in samples.check_files(source).items()}
-    return parts.grouped(sizes, config["chunk_events"]["reading"])
+        sizes = {path: found.entries for path, found in sources.check_files(source).items()}
+    return chunks.grouped(sizes, config["chunk_events"]["reading"])
 
 
-def in_parts(pattern, sample, **names):
-    """Files of the parts of a sample, in their order."""
-    return expand(pattern, sample=sample, chunk=range(len(parts_of(sample))), **names)
+def of_chunks(pattern, sample, **names):
+    """Files of the chunks of a sample, in their order."""
+    return expand(pattern, sample=sample, chunk=range(len(chunks_of(sample))), **names)
 
 
 def generation_of(sample):
@@ -80,7 +85,7 @@ def generation_of(sample):
 def cards_of(sample):
     """Digests of the cards that a sample is generated from, that of its pile-up included."""
     named = [part["card"] for part in (source_of(sample), source_of(sample)["pileup"]) if part]
-    with errors.told_plainly():
+    with errors.report_errors():
         return [cards.digest(cards.find(card, workflow.basedir)) for card in named]
 
 
@@ -92,10 +97,10 @@ def reading_of(sample):
 
 def admit_user_files():
     """Read the beginning of user files before anything is trained; a bad one ends the run here."""
-    from hepad import admission
+    from hepad.config import preflight  # as above
 
-    with errors.told_plainly():
-        admission.admit(config, PLAN["entries"], PLAN["known"])
+    with errors.report_errors():
+        preflight.admit(config, PLAN["entries"], PLAN["known"])
         plan.write(PLAN, PLANNED_FOR)
 
 
@@ -116,7 +121,7 @@ def representations_of(task):
 
 def runs_of(task, names=None):
     """(detector, seed) of the trainings of a task, of all its detectors unless some are named."""
-    return configuration.trainings(config, task, names)
+    return loading.trainings(config, task, names)
 
 
 def models_of(task, names=None, suffix="safetensors"):
@@ -250,10 +255,10 @@ def contaminations_of(task):
 
 
 def tables():
-    names = ("auc", "bands", "efficiency", "rejection", "dark_machines", "ceiling", "rates", *CHECKS)
+    names = ("auc", "seed_spread", "efficiency", "rejection", "dark_machines", "supervised", "rates", *CHECKS)
     paths = expand("results/{name}.csv", name=names)
     if any(energy_detectors_of(task) for task in TASKS):
-        paths.append("results/selection.csv")
+        paths.append("results/model_selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
 
 
@@ -270,7 +275,7 @@ def figures():
         if image_detectors_of(task):
             paths.append(f"results/figures/{task}/reconstructions")
         if energy_detectors_of(task):
-            paths += expand("results/figures/{task}/{name}", task=task, name=["selection", *BELIEFS])
+            paths += expand("results/figures/{task}/{name}", task=task, name=["model_selection", *MODEL_SAMPLES])
         if generating_detectors_of(task):
             paths.append(f"results/figures/{task}/generated")
     paths += expand("results/figures/students/{student}.pdf", student=config["students"])

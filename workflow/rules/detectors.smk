@@ -1,15 +1,15 @@
 # Training sees the training part of the background and nothing else.
-# The trail holds the candidates among which a criterion chose.
+# Its candidates are the states among which a criterion chose.
 rule train_detector:
     input:
         background=lambda w: features_of(TASKS[w.task]["background"], "train", representation_of(w.detector)),
     output:
         model="results/models/{task}/{detector}/{seed}.safetensors",
         history="results/models/{task}/{detector}/{seed}.json",
-        trail="results/models/{task}/{detector}/{seed}.trail.safetensors",
+        candidates="results/models/{task}/{detector}/{seed}.candidates.safetensors",
     params:
         code=lambda w: code_of("train", [w.detector]),
-        spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
+        spec=lambda w: loading.detector_spec(config["detectors"][w.detector]),
         # no output: those of a job that is stopped are deleted
         checkpoint="results/checkpoints/{task}/{detector}/{seed}.safetensors",
     log:

@@ -29,7 +29,7 @@ rule score:
 
 rule gather_scores:
     input:
-        lambda w: in_parts("results/scores/{task}/{sample}/{chunk}.h5", w.sample, task=w.task),
+        lambda w: of_chunks("results/scores/{task}/{sample}/{chunk}.h5", w.sample, task=w.task),
     output:
         "results/scores/{task}/{sample}.h5",
     params:
@@ -44,36 +44,36 @@ rule gather_scores:
         "../scripts/gather.py"
 
 
-rule supervised_ceiling:
+rule supervised_trees:
     input:
-        background=lambda w: features_of(TASKS[w.task]["background"], "train", config["evaluation"]["ceiling"]),
-        signal=lambda w: features_of(w.signal, "train", config["evaluation"]["ceiling"]),
+        background=lambda w: features_of(TASKS[w.task]["background"], "train", config["evaluation"]["supervised"]),
+        signal=lambda w: features_of(w.signal, "train", config["evaluation"]["supervised"]),
         tests=lambda w: [
-            *features_of(TASKS[w.task]["background"], "test", config["evaluation"]["ceiling"]),
-            *features_of(w.signal, "test", config["evaluation"]["ceiling"]),
+            *features_of(TASKS[w.task]["background"], "test", config["evaluation"]["supervised"]),
+            *features_of(w.signal, "test", config["evaluation"]["supervised"]),
         ],
     output:
-        background="results/ceiling/{task}/{signal}_background.h5",
-        signal="results/ceiling/{task}/{signal}_signal.h5",
+        background="results/supervised/{task}/{signal}_background.h5",
+        signal="results/supervised/{task}/{signal}_signal.h5",
     params:
-        code=code_of("ceiling"),
+        code=code_of("supervised"),
     log:
-        "results/logs/ceiling/{task}/{signal}.log",
+        "results/logs/supervised/{task}/{signal}.log",
     benchmark:
-        "results/benchmarks/ceiling/{task}/{signal}.tsv"
+        "results/benchmarks/supervised/{task}/{signal}.tsv"
     conda:
         "../../environment.yml"
     script:
-        "../scripts/ceiling.py"
+        "../scripts/supervised.py"
 
 
 rule evaluate:
     input:
         background=lambda w: f"results/scores/{w.task}/{TASKS[w.task]['background']}.h5",
         signal="results/scores/{task}/{signal}.h5",
-        ceiling=[
-            "results/ceiling/{task}/{signal}_background.h5",
-            "results/ceiling/{task}/{signal}_signal.h5",
+        supervised=[
+            "results/supervised/{task}/{signal}_background.h5",
+            "results/supervised/{task}/{signal}_signal.h5",
         ],
     output:
         "results/evaluation/{task}/{signal}.json",
@@ -103,9 +103,9 @@ rule tabulate:
         auc=report("results/auc.csv", caption="../report/auc.rst", category="Tables"),
         efficiency=report("results/efficiency.csv", caption="../report/efficiency.rst", category="Tables"),
         rejection=report("results/rejection.csv", caption="../report/rejection.rst", category="Tables"),
-        bands=report("results/bands.csv", caption="../report/bands.rst", category="Tables"),
+        seed_spread=report("results/seed_spread.csv", caption="../report/seed_spread.rst", category="Tables"),
         dark_machines="results/dark_machines.csv",
-        ceiling="results/ceiling.csv",
+        supervised="results/supervised.csv",
         efficiency_tex=expand("results/{task}_efficiency.tex", task=TASKS),
         rejection_tex=expand("results/{task}_rejection.tex", task=TASKS),
     params:

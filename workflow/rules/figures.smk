@@ -180,7 +180,7 @@ rule plot_inputs:
         lambda w: [
             path
             for sample in SAMPLES_OF[w.task]
-            for path in features_of(sample, "test", config["evaluation"]["ceiling"])
+            for path in features_of(sample, "test", config["evaluation"]["supervised"])
         ],
     output:
         "results/figures/{task}/inputs.pdf",
@@ -205,7 +205,7 @@ rule plot_inputs:
         "../scripts/plot_inputs.py"
 
 
-rule plot_beliefs:
+rule plot_model_samples:
     input:
         models=lambda w: first_models_of(w.task, energy_detectors_of(w.task)),
         features=lambda w: [
@@ -214,29 +214,29 @@ rule plot_beliefs:
             for path in features_of(sample, "test", energy_representations_of(w.task))
         ],
     output:
-        believed=report(
-            directory("results/figures/{task}/beliefs"),
+        samples=report(
+            directory("results/figures/{task}/model_samples"),
             patterns=["{detector}.png"],
-            caption="../report/beliefs.rst",
-            category="What the model believes",
+            caption="../report/model_samples.rst",
+            category="Samples of the model",
             labels={"task": "{task}", "detector": "{detector}", "figure": "samples"},
         ),
         negatives=report(
             directory("results/figures/{task}/negatives"),
             patterns=["{detector}.png"],
             caption="../report/negatives.rst",
-            category="What the model believes",
+            category="Samples of the model",
             labels={"task": "{task}", "detector": "{detector}", "figure": "negative samples"},
         ),
         paths=report(
             directory("results/figures/{task}/paths"),
             patterns=["{detector}.png"],
             caption="../report/paths.rst",
-            category="What the model believes",
+            category="Samples of the model",
             labels={"task": "{task}", "detector": "{detector}", "figure": "energy on the way"},
         ),
     params:
-        code=lambda w: code_of("plot_beliefs", energy_detectors_of(w.task)),
+        code=lambda w: code_of("plot_model_samples", energy_detectors_of(w.task)),
         half_widths=lambda w: half_widths_of(energy_detectors_of(w.task)),
         style=config["style"],
         labels=labels(),
@@ -244,13 +244,13 @@ rule plot_beliefs:
         representations=lambda w: energy_representations_of(w.task),
         detectors=lambda w: {name: representation_of(name) for name in energy_detectors_of(w.task)},
     log:
-        "results/logs/figures/{task}/beliefs.log",
+        "results/logs/figures/{task}/model_samples.log",
     benchmark:
-        "results/benchmarks/figures/{task}/beliefs.tsv"
+        "results/benchmarks/figures/{task}/model_samples.tsv"
     conda:
         "../../environment.yml"
     script:
-        "../scripts/plot_beliefs.py"
+        "../scripts/plot_model_samples.py"
 
 
 rule plot_generated:
@@ -266,7 +266,7 @@ rule plot_generated:
             directory("results/figures/{task}/generated"),
             patterns=["{detector}.png"],
             caption="../report/generated.rst",
-            category="What the model believes",
+            category="Samples of the model",
             labels={"task": "{task}", "detector": "{detector}", "figure": "generated"},
         ),
     params:

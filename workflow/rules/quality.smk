@@ -1,7 +1,7 @@
 # What was read, and whether it can be compared; early, so that a mistake in the samples costs no training.
 rule tabulate_quality:
     input:
-        expand("results/events/{sample}.h5", sample=configuration.used_samples(config)),
+        expand("results/events/{sample}.h5", sample=loading.used_samples(config)),
     output:
         report("results/data_quality.csv", caption="../report/data_quality_table.rst", category="Data quality"),
     params:

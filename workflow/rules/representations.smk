@@ -22,7 +22,7 @@ rule represent:
 
 rule gather_features:
     input:
-        lambda w: in_parts(
+        lambda w: of_chunks(
             "results/features/{r}/{sample}/{chunk}.{split}.h5", w.sample, r=w.representation, split=w.split
         ),
     output:

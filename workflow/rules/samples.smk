@@ -20,15 +20,15 @@ rule generate_chunk:
 
 rule read_events:
     input:
-        files=lambda w: [path for path in parts_of(w.sample)[int(w.chunk)] if "://" not in path],
+        files=lambda w: [path for path in chunks_of(w.sample)[int(w.chunk)] if "://" not in path],
     output:
         "results/events/{sample}/{chunk}.h5",
     params:
         code=code_of("read"),
         source=lambda w: reading_of(w.sample),
-        files=lambda w: parts_of(w.sample)[int(w.chunk)],
+        files=lambda w: chunks_of(w.sample)[int(w.chunk)],
         entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k in ("selection", "split")},
-        part=lambda w: len(parts_of(w.sample)) > 1,
+        part=lambda w: len(chunks_of(w.sample)) > 1,
     log:
         "results/logs/read/{sample}/{chunk}.log",
     benchmark:
@@ -40,10 +40,10 @@ rule read_events:
         "../scripts/read.py"
 
 
-# What the parts of a sample could not see of each other: events that two of them have, and the counts of all.
+# What the chunks of a sample could not see of each other: events that two of them have, and the counts of all.
 rule gather_events:
     input:
-        lambda w: in_parts("results/events/{sample}/{chunk}.h5", w.sample),
+        lambda w: of_chunks("results/events/{sample}/{chunk}.h5", w.sample),
     output:
         "results/events/{sample}.h5",
     params:

@@ -197,7 +197,7 @@ rule contaminate:
         "../../environment.yml"
     params:
         code=lambda w: code_of("contaminate", [w.detector]),
-        spec=lambda w: configuration.detector_spec(config["detectors"][w.detector]),
+        spec=lambda w: loading.detector_spec(config["detectors"][w.detector]),
         fractions=config["evaluation"]["contamination"],
         signal=lambda w: TASKS[w.task]["signals"][0],
         seed=lambda w: seed_of(w.task),

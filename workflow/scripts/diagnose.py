@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from hepad import detectors, diagnostics
-from hepad.errors import told_plainly
+from hepad import detectors, representations
+from hepad.errors import report_errors
+from hepad.evaluation import diagnostics
+from hepad.evaluation.scored_sample import ScoredSample
 from hepad.events import concatenate
-from hepad.io import write_json
-from hepad.representations import build
-from hepad.scored import ScoredSample
+from hepad.storage.files import write_json
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     params, records = snakemake.params, []
     sample = ScoredSample(params.sample, snakemake.input.scores, snakemake.input.events)
-    seen = diagnostics.seen(sample.beginning(constituents=True))
+    seen = diagnostics.scored_variables(sample.beginning(constituents=True))
     some = concatenate([events for events, _ in sample.beginning(2000, constituents=True)])
     copies = diagnostics.copies(some, np.random.default_rng(1))
-    maps = {name: build(spec) for name, spec in params.representations.items()}
+    maps = {name: representations.build(spec) for name, spec in params.representations.items()}
     x = {name: {of: represent(copy) for of, copy in copies.items()} for name, represent in maps.items()}
     for (name, representation), path in zip(params.detectors.items(), snakemake.input.models, strict=True):
         of_copies = {of: detectors.load(path).score(copy).numpy() for of, copy in x[representation].items()}

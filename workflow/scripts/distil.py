@@ -2,15 +2,16 @@
 
 import torch
 
-from hepad import detectors, student
-from hepad.detectors.base import settings
-from hepad.errors import told_plainly
-from hepad.features import Features
-from hepad.io import write_json
+from hepad import detectors
+from hepad.detectors.training.settings import Schedule
+from hepad.errors import report_errors
 from hepad.progress import Progress
-from hepad.training import Schedule
+from hepad.registry import settings
+from hepad.representations.features import Features
+from hepad.storage.files import write_json
+from hepad.trigger import student
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, name = snakemake.params, snakemake.wildcards.student
     train, valid = (Features.read_split(snakemake.input.background[0], part) for part in ("train", "valid"))

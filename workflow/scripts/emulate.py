@@ -4,12 +4,14 @@ from pathlib import Path
 
 import torch
 
-from hepad import detectors, student
-from hepad.errors import told_plainly
-from hepad.features import Features, score, write_scores
-from hepad.fixed_point import Emulation, Format
+from hepad import detectors
+from hepad.errors import report_errors
+from hepad.evaluation.scores import score, write_scores
+from hepad.representations.features import Features
+from hepad.trigger import student
+from hepad.trigger.fixed_point import Emulation, Format
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, folder = snakemake.params, Path(snakemake.output[0])
     pupil = student.load(snakemake.input.student)
@@ -20,4 +22,4 @@ with told_plainly(snakemake.log[0]):
         engines[f"student/{form.label}"] = Emulation(pupil, form, ranges, project)
     loaded = {key: ("seen", engine) for key, engine in engines.items()}
     for sample, path in zip(params.samples, snakemake.input.tests, strict=True):
-        write_scores(folder / f"{sample}.h5", score(loaded, {"seen": Features.chunks(path)}))
+        write_scores(folder / f"{sample}.h5", score(loaded, {"seen": Features.blocks(path)}))

@@ -1,15 +1,15 @@
 """Numbers with uncertainties of one signal against the background of its task, detector by detector."""
 
-from hepad.errors import told_plainly
-from hepad.evaluation import evaluate, to_json
-from hepad.features import read_scores
-from hepad.io import write_json
-from hepad.top_scores import rows_and_events
+from hepad.errors import report_errors
+from hepad.evaluation.roc import evaluate, to_json
+from hepad.evaluation.scores import read_scores
+from hepad.evaluation.streaming import rows_and_events
+from hepad.storage.files import write_json
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     points = {"eps_b": snakemake.params.eps_b, "eps_s": snakemake.params.eps_s}
-    groups, records = {**snakemake.params.groups, "ceiling": "ceiling"}, []
-    for paths in ((snakemake.input.background, snakemake.input.signal), snakemake.input.ceiling):
+    groups, records = {**snakemake.params.groups, "supervised": "supervised"}, []
+    for paths in ((snakemake.input.background, snakemake.input.signal), snakemake.input.supervised):
         samples = dict(zip(("background", "signal"), (read_scores(path)[0] for path in paths), strict=True))
         for name in samples["background"]:
             detector, seed = name.split("/")

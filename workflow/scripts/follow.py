@@ -1,21 +1,25 @@
-"""AUC of every candidate of every energy-based training of a task: the price of choosing without the signal."""
+"""AUC of every candidate of every energy-based training of a task: what choosing without the signal costs."""
 
 import torch
 
-from hepad import blindness, detectors
-from hepad.errors import told_plainly
-from hepad.features import Features
-from hepad.io import read_json, write_json
-from hepad.selection import load_trail
+from hepad import detectors
+from hepad.detectors.training.model_selection import load_candidates
+from hepad.errors import report_errors
+from hepad.evaluation import model_selection_cost
+from hepad.representations.features import Features
+from hepad.storage.files import read_json, write_json
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     files, params, records = snakemake.input, snakemake.params, []
     pairs = zip(params.representations, files.background, files.signal, strict=True)
     events = {name: [Features.read(path, slice(params.events)).x for path in pair] for name, *pair in pairs}
-    runs = zip(params.runs, files.models, files.histories, files.trails, strict=True)
-    for (name, seed), model, history, trail in runs:
+    runs = zip(params.runs, files.models, files.histories, files.candidates, strict=True)
+    for (name, seed), model, history, candidates in runs:
         key = {**snakemake.wildcards, "detector": name, "seed": seed}
         pair = events[params.detectors[name]]
-        records.append(key | blindness.follow(detectors.load(model), load_trail(trail), read_json(history), *pair))
+        records.append(
+            key
+            | model_selection_cost.follow(detectors.load(model), load_candidates(candidates), read_json(history), *pair)
+        )
     write_json(snakemake.output[0], records)

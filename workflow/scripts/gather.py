@@ -1,7 +1,7 @@
-"""Features, or scores, of the parts of a sample as one file."""
+"""Features, or scores, of the chunks of a sample as one file."""
 
-from hepad.errors import told_plainly
-from hepad.parts import gather
+from hepad.errors import report_errors
+from hepad.storage.chunks import gather
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     gather(snakemake.input, snakemake.output[0])

@@ -1,9 +1,9 @@
-"""Events of the parts of a sample as one file, without those that two parts have."""
+"""Events of the chunks of a sample as one file, without those that two chunks have."""
 
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
 from hepad.progress import Progress
-from hepad.samples.gathering import gather
+from hepad.samples.gather import gather
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     meta = gather(snakemake.input, snakemake.output[0], snakemake.params.selection)
     Progress(snakemake.wildcards.sample, snakemake.log[0]).say(f"counts: {meta['counts']}")

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
 from hepad.events import FIRST_IDS
-from hepad.parts import shares
 from hepad.progress import Progress
-from hepad.samples import write_root
-from hepad.simulation import cards, pythia
+from hepad.samples.root_output import write_root
+from hepad.samples.simulation import cards, pythia
+from hepad.storage.chunks import shares
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     source = cards.located(snakemake.params.source, Path(snakemake.scriptdir).resolve().parents[1])
     chunk, chunks, seed = int(snakemake.wildcards.chunk), source.pop("chunks"), source.pop("seed")
     source["jets"] = shares(source["jets"], chunks)[chunk]

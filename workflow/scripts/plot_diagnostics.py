@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from hepad.checks import joined
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
+from hepad.evaluation.checks import joined
+from hepad.evaluation.tables import read_records
 from hepad.figures import diagnostics_page
-from hepad.io import read_json
-from hepad.style import save, style
-from hepad.tables import read_records
+from hepad.figures.style import save, style
+from hepad.storage.files import read_json
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     params, labels, records, groups = snakemake.params, snakemake.params.labels, {}, {}
     evaluations, contamination = (
         read_records(snakemake.input.evaluations),

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
 from hepad.events import Events
 from hepad.figures import average_images, jet_images
+from hepad.figures.style import save, style
 from hepad.representations import JetImage
-from hepad.style import save, style
 
 FILTERS = {"no filter": 0, r"$\sigma_G$ = 1": 1, r"$\sigma_G$ = 2": 2}
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     names = [snakemake.params.labels[name] for name in snakemake.params.samples]
     events = {n: Events.read(path, slice(0, 5000)) for n, path in zip(names, snakemake.input, strict=True)}
     filters = {text: JetImage(sigma=sigma, **snakemake.params.image) for text, sigma in FILTERS.items()}

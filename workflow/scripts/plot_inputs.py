@@ -3,14 +3,14 @@ look as they should?"""
 
 from pathlib import Path
 
-from hepad.errors import told_plainly
-from hepad.features import Features
+from hepad.errors import report_errors
 from hepad.figures import input_histograms
+from hepad.figures.style import save, style
 from hepad.representations import occupied
-from hepad.representations.vector import with_units
-from hepad.style import save, style
+from hepad.representations.event_vector import with_units
+from hepad.representations.features import Features
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     features = [Features.read(path, slice(100_000)) for path in snakemake.input]
     names, space = [snakemake.params.labels[name] for name in snakemake.params.samples], features[0].space
     columns, x = with_units(space.columns), [f.x.flatten(1)[:, space.pixels :] for f in features]

@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 
 from hepad import detectors
-from hepad.errors import told_plainly
-from hepad.features import Features
+from hepad.errors import report_errors
 from hepad.figures import reconstructions
-from hepad.style import save, style
+from hepad.figures.style import save, style
+from hepad.representations.features import Features
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     params = snakemake.params
     keys = product(params.samples, params.representations)
     images = {key: Features.read(path, slice(1)).x for key, path in zip(keys, snakemake.input.features, strict=True)}

@@ -1,14 +1,14 @@
 """Score histograms, and efficiency against jet pT and mass, for every detector of a task."""
 
-from hepad.binned import efficiency_against_jet
-from hepad.errors import told_plainly
-from hepad.features import read_scores
+from hepad.errors import report_errors
+from hepad.evaluation.binned_efficiency import efficiency_against_jet
+from hepad.evaluation.scored_sample import LOOK
+from hepad.evaluation.scores import read_scores
+from hepad.evaluation.streaming import threshold_of
 from hepad.figures import efficiency_against_variable, score_histograms
-from hepad.scored import LOOK
-from hepad.style import save, style
-from hepad.top_scores import threshold_of
+from hepad.figures.style import save, style
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     params, labels, eps_b = snakemake.params, snakemake.params.labels, snakemake.params.working_point
     samples = {labels[n]: read_scores(p) for n, p in zip(params.samples, snakemake.input, strict=True)}
     background = labels[params.samples[0]]

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
+from hepad.evaluation.scores import read_scores
 from hepad.events import Events
-from hepad.features import read_scores
 from hepad.figures.student import student_efficiencies
-from hepad.fixed_point import COLUMNS, compare, of_events
-from hepad.style import save, style
-from hepad.tables import write_rows
-from hepad.trigger import declared_scale
+from hepad.figures.style import save, style
+from hepad.storage.files import write_rows
+from hepad.trigger.fixed_point import COLUMNS, compare, of_events
+from hepad.trigger.working_points import declared_scale
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     params, labels, folder = snakemake.params, snakemake.params.labels, Path(snakemake.input.scores)
     names = (params.background, *params.signals)
     samples = {name: of_events(*read_scores(folder / f"{name}.h5")) for name in names}

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
 from hepad.figures import training_curves
-from hepad.io import read_json
-from hepad.style import save, style
+from hepad.figures.style import save, style
+from hepad.storage.files import read_json
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     for path in map(Path, snakemake.input):
         detector = path.parent.name
         history = read_json(path)["history"]

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from hepad.bands import bands
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
+from hepad.evaluation.seed_spread import spreads
+from hepad.evaluation.tables import read_records
 from hepad.figures import trigger_curves
-from hepad.io import read_json
-from hepad.style import save, style
-from hepad.tables import read_records
+from hepad.figures.style import save, style
+from hepad.storage.files import read_json
 
-with told_plainly(snakemake.log[0]), style(snakemake.params.style):
+with report_errors(snakemake.log[0]), style(snakemake.params.style):
     labels = snakemake.params.labels
-    records = read_records([snakemake.input.evaluation], {**labels, "ceiling": "gradient-boosted trees"})
-    found, groups = bands(records, of="events")
+    records = read_records([snakemake.input.evaluation], {**labels, "supervised": "gradient-boosted trees"})
+    found, groups = spreads(records, of="events")
     khz = next((record["scale_khz"] for record in read_json(snakemake.input.rates)), None)
     title = " → ".join(labels[name] for name in (snakemake.params.background, snakemake.wildcards.signal))
     figure = trigger_curves(found, groups, snakemake.params.style, khz=khz, title=title)

@@ -1,11 +1,11 @@
-"""Events to one representation, chunk by chunk, training and test part apart."""
+"""Events to one representation, block by block, training and test part apart."""
 
-from hepad.errors import told_plainly
+from hepad.errors import report_errors
 from hepad.events import Events
-from hepad.features import represent
 from hepad.representations import build
+from hepad.representations.features import represent
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     outputs = {snakemake.output.train: ("train", "valid"), snakemake.output.test: ("test",)}
-    events = Events.chunks(snakemake.input.events, part=int(snakemake.wildcards.chunk))
+    events = Events.blocks(snakemake.input.events, chunk=int(snakemake.wildcards.chunk))
     represent(build(snakemake.params.spec), events, outputs)

@@ -1,11 +1,11 @@
 """All checks of all detectors."""
 
-from hepad.checks import joined, write_checks
-from hepad.errors import told_plainly
-from hepad.io import read_json
-from hepad.tables import read_records
+from hepad.errors import report_errors
+from hepad.evaluation.checks import joined, write_checks
+from hepad.evaluation.tables import read_records
+from hepad.storage.files import read_json
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     checks = [record for path in snakemake.input.checks for record in read_json(path)]
     evaluations, contamination = (
         read_records(snakemake.input.evaluations),

@@ -1,7 +1,7 @@
 """What was read, refused and kept of every file of every sample."""
 
-from hepad.errors import told_plainly
-from hepad.quality import write_cut_flow
+from hepad.errors import report_errors
+from hepad.samples.data_quality import write_cut_flow
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     write_cut_flow(snakemake.output[0], snakemake.input)

@@ -1,8 +1,8 @@
 """Working points of all tasks in kHz."""
 
-from hepad.errors import told_plainly
-from hepad.io import read_json
-from hepad.trigger import write_rates
+from hepad.errors import report_errors
+from hepad.storage.files import read_json
+from hepad.trigger.working_points import write_rates
 
-with told_plainly(snakemake.log[0]):
+with report_errors(snakemake.log[0]):
     write_rates(snakemake.output[0], dict(zip(snakemake.params.tasks, map(read_json, snakemake.input), strict=True)))

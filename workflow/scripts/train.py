@@ -2,24 +2,23 @@
 
 import torch
 
-from hepad import detectors, distributed
-from hepad.checkpoint import Checkpoint
-from hepad.errors import told_plainly
-from hepad.features import Features
-from hepad.io import write_json
+from hepad import detectors
+from hepad.detectors.training import checkpoint, distributed, model_selection
+from hepad.errors import report_errors
 from hepad.progress import Progress
-from hepad.selection import save_trail
+from hepad.representations.features import Features
+from hepad.storage.files import write_json
 
-config, log = snakemake.config, snakemake.log[0]
-with told_plainly(log), distributed.processes(config["device"], snakemake.resources.gpu) as device:
+config, params, log = snakemake.config, snakemake.params, snakemake.log[0]
+with report_errors(log), distributed.processes(config["device"], snakemake.resources.gpu) as device:
     torch.set_num_threads(snakemake.threads)
     background = [Features.read_split(snakemake.input.background[0], name) for name in ("train", "valid")]
-    seed, spec = int(snakemake.wildcards.seed), snakemake.params.spec
+    seed, spec = int(snakemake.wildcards.seed), params.spec
     progress = Progress(f"{snakemake.wildcards.task} {snakemake.wildcards.detector}", log)
-    checkpoint = Checkpoint(snakemake.params.checkpoint, {"spec": spec, "seed": seed}, config["checkpoint_seconds"])
-    detector, fit = detectors.train(spec, *background, seed, device, progress=progress, checkpoint=checkpoint)
+    state = checkpoint.Checkpoint(params.checkpoint, {"spec": spec, "seed": seed}, config["checkpoint_seconds"])
+    detector, fit = detectors.train(spec, *background, seed, device, progress=progress, checkpoint=state)
     if distributed.rank() == 0:
-        save_trail(fit.trail, snakemake.output.trail)
+        model_selection.save_candidates(fit.candidates, snakemake.output.candidates)
         detectors.save(detector, snakemake.output.model, spec)
         write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})
-        checkpoint.delete()
+        state.delete()

@@ -1,0 +1,120 @@
+"""The subcommands ``hepad export`` and ``hepad verify``."""
+
+import argparse
+from pathlib import Path
+
+from hepad.errors import InputError
+from hepad.trigger.export import athena
+
+MAX_EVENTS = 100_000  # of a file that are looked at
+
+
+def add_command(subparsers) -> None:
+    """Add ``export`` and ``verify`` to the subcommands of a parser."""
+    parser = subparsers.add_parser("export", help="write a trained detector as one ONNX file and check it")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="results/models/<task>/<detector>/<seed>.safetensors")
+    parser.add_argument("--to", required=True, metavar="FILE.onnx", type=Path, help="the file to write")
+    parser.add_argument("--target", default="generic", help="generic, cmssw or athena")
+    parser.add_argument("--opset", type=int, default=13, help="13 to 17")
+    parser.add_argument("--threshold", action="append", default=[], metavar="NAME=VALUE", help="stored; repeatable")
+    parser.add_argument(
+        "--rates", type=Path, metavar="RATES.json", help="results/rates/<task>.json: thresholds of the run"
+    )
+    parser.add_argument(
+        "--budget", action="append", default=[], type=float, metavar="KHZ",
+        help="which of them, in kHz, or as ε_B where no rate is declared; repeatable (default: all that are resolved)",
+    )  # fmt: skip
+    parser.add_argument("--events", type=Path, metavar="FEATURES.h5", help="on which file and detector must agree")
+    parser.add_argument(
+        "--nan", default="keep", help="of events with numbers that are not finite, or no score: keep, accept or reject"
+    )
+    parser.add_argument("--config", type=Path, help="its hash is stored")
+    parser.add_argument("--training-data", type=Path, nargs="+", default=[], metavar="FILE", help="hashed and stored")
+    parser.set_defaults(run=_export)
+    parser = subparsers.add_parser("verify", help="check that an exported file is as it was written, and what it asks")
+    parser.add_argument("file", metavar="FILE.onnx", type=Path)
+    parser.add_argument("--target", help="generic, cmssw or athena (default: what it was exported for)")
+    parser.add_argument("--digest", metavar="SHA256", help="what the export printed, from where you noted it")
+    parser.set_defaults(run=_verify)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from hepad.representations.features import Features  # torch and onnx take seconds
+    from hepad.trigger.export.onnx_export import export, sha256  # likewise
+    from hepad.trigger.export.thresholds import thresholds_of  # likewise
+
+    hashes = {"config": sha256(args.config)} if args.config else {}
+    if args.training_data:
+        hashes["training_data"] = sha256(*args.training_data)
+    if args.rates:
+        hashes["rates"] = sha256(args.rates)
+    elif args.budget:
+        raise InputError("--budget: the rates that it chooses from are missing. Add --rates results/rates/<task>.json.")
+    of_rates = thresholds_of(args.rates, args.model, args.budget) if args.rates else {}
+    given = _pairs(args.threshold)
+    if twice := sorted(given.keys() & of_rates.keys()):
+        raise InputError(f"--threshold {twice[0]}: the rates have a threshold of that name. Give yours another one.")
+    thresholds = {name: found.value for name, found in of_rates.items()} | given
+    events = Features.read(args.events, slice(MAX_EVENTS)).x if args.events else None
+    how = {"target": args.target, "opset": args.opset, "thresholds": thresholds, "hashes": hashes, "events": events}
+    found = export(args.model, args.to, **how, nan=args.nan)
+    print(f"{args.to}: {args.target}, opset {args.opset}")
+    print(f"agrees with torch on {found.events} events: largest relative difference {found.difference:.1e}")
+    for name, value in found.thresholds.items():
+        moved = "" if value == thresholds[name] else f" (given: {thresholds[name]!r})"
+        print(f"threshold {name}: score > {value!r}{moved}")
+        if name in of_rates and of_rates[name].remark:
+            print(f"  {of_rates[name].remark}")
+    if args.rates and not of_rates:
+        print("no threshold: the background sample resolves none of the rates'; choose some with --budget")
+    if of_rates and events is None:
+        print("  compared on events that were drawn: add --events with those of the rates, on whose scores they lie")
+    _tell(args.to)
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from hepad.trigger.export.contracts import check_contract  # onnx takes a second
+    from hepad.trigger.export.inference import about  # onnx takes a second
+
+    found = about(args.file)
+    target = args.target or found["target"]
+    check_contract(args.file, target)
+    if args.digest and args.digest.strip().lower() != found["digest"]:
+        raise InputError(
+            f"{args.file}: its digest is {found['digest']}, not {args.digest}: it is another export, or was changed. "
+            "Use the file that was noted, or export again and note the new digest."
+        )
+    print(f"{args.file}: as it was written, and keeps to the contract of '{target}'")
+    for name, value in found["thresholds"].items():
+        print(f"threshold {name}: score > {value!r}")
+    _tell(args.file)
+
+
+def _tell(path: Path) -> None:
+    """What a file has to be given, does with what it cannot score, and is known by."""
+    from hepad.trigger.export.inference import about  # onnx takes a second
+
+    found = about(path)
+    pixels, columns = found["space"]["pixels"], ", ".join(found["columns"])
+    print("input, in this order: " + "; ".join(filter(None, [f"{pixels} pixels, row by row" * bool(pixels), columns])))
+    if found["tool"]:
+        needed = athena.properties(found["columns"], pixels)
+        print("TrigADComboHypoTool needs " + ", ".join(f"{name}={count}" for name, count in needed.items()))
+    if found["nan"] == "keep":
+        print("NaN in the input gives the score NaN, which passes no threshold; --nan accept or reject decides itself")
+    print(f"digest {found['digest']}")
+
+
+def _pairs(texts: list[str]) -> dict[str, float]:
+    """{name: value} of texts name=value; InputError for others and for a name that comes twice."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name or name in pairs:
+            raise InputError(f"--threshold '{text}': NAME=VALUE with a number is needed, each name once: 1kHz=3.2")
+        pairs[name] = number
+    return pairs

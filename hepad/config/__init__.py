@@ -1,0 +1,1 @@
+"""Configuration: read, completed and checked before any job."""

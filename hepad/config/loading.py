@@ -1,0 +1,51 @@
+"""A configuration as it is read: its file, its trainings, its samples."""
+
+from pathlib import Path
+
+from hepad.config.plain_yaml import check_duplicate_keys, load
+from hepad.errors import InputError
+
+# what a detector's entry says besides the arguments of its class
+RUNNING = ("type", "representation", "label", "seeds", "gpus")
+
+
+def read_configuration(path: str | Path) -> dict:
+    """A configuration file, its grids of detectors expanded; InputError if it is none. Defaults are not filled in."""
+    from hepad.config import migration, sweeps  # torch and all detectors take seconds, and jobs need none of them
+
+    check_duplicate_keys(path)
+    config = load(path)
+    missing = [key for key in ("samples", "representations", "detectors", "tasks") if key not in config]
+    if missing:
+        raise InputError(f"{path}: {', '.join(missing)} missing. Give the configuration of the run.")
+    migration.check_keys(config)
+    return sweeps.expand(config)
+
+
+def trainings(config: dict, task: str, names: list[str] | None = None) -> list[tuple[str, int]]:
+    """(detector, seed) of the trainings of a task, of all its detectors unless some are named.
+
+    The seeds are the detector's own, otherwise those of the task.
+    """
+    entry = config["tasks"][task]
+    names = entry["detectors"] if names is None else names
+    return [(d, seed) for d in names for seed in config["detectors"][d].get("seeds", entry.get("seeds", [1]))]
+
+
+def detector_spec(entry: dict) -> dict:
+    """A detector's entry as :func:`hepad.detectors.build` takes it."""
+    arguments = {key: value for key, value in entry.items() if key not in RUNNING}
+    return {"type": entry["type"], "arguments": arguments}
+
+
+def used_samples(config: dict) -> list[str]:
+    """The samples that a task names."""
+    return sorted({name for task in config["tasks"].values() for name in (task["background"], *task["signals"])})
+
+
+def cut_to_size(config: dict) -> None:
+    """Give every generated sample without ``chunks`` as many as ``chunk_events.generation`` asks for, at most 1000."""
+    for entry in config["samples"].values():
+        source = entry["source"]
+        if "card" in source:
+            source.setdefault("chunks", min(1000, -(-source["jets"] // config["chunk_events"]["generation"])))

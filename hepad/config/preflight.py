@@ -1,0 +1,216 @@
+"""Before any job: the configuration complete and checked, a look at every file, the first events of every sample."""
+
+import inspect
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from hepad import detectors, representations
+from hepad.config import code_digest, declarations, sweeps
+from hepad.config.loading import cut_to_size, used_samples
+from hepad.config.validation import at, check, check_split
+from hepad.detectors.training import device
+from hepad.errors import InputError
+from hepad.events import SPLITS
+from hepad.samples import sources
+from hepad.samples.formats.paths import find_files
+from hepad.samples.simulation import cards
+from hepad.storage.files import read_json, write_json
+from hepad.trigger import fixed_point
+
+FOLDER = Path("results/admitted")
+ADMITTED = 20_000
+
+
+def make(config: dict, root: str | Path) -> dict:
+    """Complete and check a configuration that the schema has passed.
+
+    Parameters
+    ----------
+    config: with the schema's defaults
+    root: of the repository, in which the cards are
+
+    Returns
+    -------
+    config: with grids of detectors expanded and the sizes of jobs
+    known: the samples whose files were admitted before
+    entries: sample -> {path: entries} of those with files
+    device: where trainings run
+    scripts: name -> digest of the code that it runs, the classes that the configuration names apart
+    detectors, representations: name -> what the workflow asks of its class, with a digest of the code
+
+    Raises
+    ------
+    InputError: a name, a class, an argument, a phase space or a file does not fit
+    """
+    config = config | sweeps.expand(config)
+    cut_to_size(config)
+    check(config)
+    if config["students"]:
+        fixed_point.check(config)
+    known = known_entries(config)
+    return {
+        "config": config,
+        "known": known,
+        "entries": check_inputs(config, root, known),
+        "device": device.resolve(config["device"]),
+        "scripts": {path.stem: code_digest.digest(path) for path in Path(root).glob("workflow/scripts/*.py")},
+        "detectors": {name: _detector(entry) for name, entry in config["detectors"].items()},
+        "representations": {name: _representation(entry) for name, entry in config["representations"].items()},
+    }
+
+
+def _detector(entry: dict) -> dict:
+    cls = detectors.DETECTORS[entry["type"]]
+    kinds = {
+        "energy": detectors.EnergyDetector,
+        "generating": detectors.Generating,
+        "reconstructing": detectors.Reconstructing,
+    }
+    found = {kind: issubclass(cls, base) for kind, base in kinds.items()}
+    return {"group": cls.group, "score_name": cls.score_name, **found, "code": _code_of(entry, detectors.DETECTORS)}
+
+
+def _representation(entry: dict) -> dict:
+    built = representations.build(entry)
+    return {
+        "needs_constituents": built.needs_constituents,
+        "image": _image(built),
+        "code": _code_of(entry, representations.REPRESENTATIONS),
+    }
+
+
+def _image(representation) -> dict | None:
+    """Pixels, window and power of the one image in a representation; None if there is none, or several."""
+    if isinstance(representation, representations.JetImage):
+        return {key: getattr(representation, key) for key in ("size", "eta_range", "phi_range", "power")}
+    parts = representation.parts if isinstance(representation, representations.Joined) else ()
+    images = [image for image in map(_image, parts) if image]
+    return images[0] if len(images) == 1 else None
+
+
+def _code_of(entry: dict, registry: dict[str, type]) -> str:
+    """Digest of the code of all classes that an entry names, those of its parts included."""
+    return code_digest.digest(*{inspect.getsourcefile(registry[name]) for name in _types(entry) if name in registry})
+
+
+def _types(entry) -> Iterator[str]:
+    if isinstance(entry, dict):
+        yield from (value for key, value in entry.items() if key == "type" and isinstance(value, str))
+    for value in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+        yield from _types(value)
+
+
+def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """A quick look at the card, or at the files, of every sample that a task uses; all that a dry run can tell of them.
+
+    Samples whose entries are ``known`` are not looked at again. Returns sample -> {path: entries} of those with files.
+    """
+    entries, found = dict(known), {}
+    for name in used_samples(config):
+        source = config["samples"][name]["source"]
+        if name in known:
+            continue
+        with at(f"samples.{name}"):
+            if "card" in source:
+                for part in filter(None, (source, source.get("pileup"))):
+                    cards.find(part["card"], root)
+                continue
+            looks = sources.check_files(source, name)
+            for path in looks:
+                if re.search(r"\{.*\}", path) and "://" not in path:
+                    raise InputError(
+                        f"{path}: to Snakemake braces are wildcards. Rename the file, or make a link to it."
+                    )
+            present = frozenset.intersection(*(look.present for look in looks.values()))
+            _check_present(config, name, {"name": name, "present": present})
+        if not all(look.official_split for look in looks.values()):
+            check_split(config, name)
+        entries[name] = {path: look.entries for path, look in looks.items()}
+        found[name] = list(looks.values())
+    declarations.check_samples(config, root, found)
+    return entries
+
+
+def admit_sample(config: dict, name: str) -> None:
+    """Read the first events of one sample, and raise InputError unless every task that names it can use it.
+
+    Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for.
+    """
+    entry = config["samples"][name]
+    with at(f"samples.{name}"):
+        there = np.zeros(len(SPLITS), int)
+        for events in sources.stream_of(entry["source"], name=name, selection=entry["selection"], split=entry["split"]):
+            there += np.bincount(events.split, minlength=len(SPLITS))
+            if there.sum() > ADMITTED:
+                break
+        for task in config["tasks"].values():
+            if name not in (task["background"], *task["signals"]):
+                continue
+            # the supervised trees train on signals, too
+            needed = SPLITS if name == task["background"] else ("train", "test")
+            for part in needed:
+                if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
+                    raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
+        _check_present(config, name, events.meta)
+
+
+def _check_present(config: dict, name: str, meta: dict) -> None:
+    """InputError if a sample of this ``meta`` lacks what a representation needs in a task that names the sample."""
+    for task in config["tasks"].values():
+        if name in (task["background"], *task["signals"]):
+            used = {config["detectors"][detector]["representation"] for detector in task["detectors"]}
+            for representation in sorted(used | {config["evaluation"]["supervised"]}):
+                representations.build(config["representations"][representation]).check_present(meta)
+
+
+def facts_of(source: dict) -> dict[str, list[int] | None]:
+    """{path: [size, time of last change]} of a source's files, None for those that are read over the network."""
+    return _stats(find_files(source["files"]))
+
+
+def known_entries(config: dict) -> dict[str, dict[str, int]]:
+    """Sample -> {path: entries} of the samples whose stamp holds."""
+    found = {}
+    for name in used_samples(config):
+        stamp = FOLDER / f"{name}.json"
+        if "files" in config["samples"][name]["source"] and stamp.is_file():
+            seen = read_json(stamp)
+            if {**seen, "entries": None} == _stamp(config, name, None):
+                found[name] = seen["entries"]
+    return found
+
+
+def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dict[str, int]]) -> None:
+    """Read the beginning of every sample of files that is not ``known``, and stamp it with its ``entries``.
+
+    Raises
+    ------
+    InputError: a task cannot use it
+    OSError: results cannot be written
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    try:  # here and not in the middle of a run
+        with tempfile.NamedTemporaryFile(dir=FOLDER.parent, prefix=".", suffix=".partial"):
+            pass
+    except OSError as error:
+        error.filename = str(FOLDER.parent)
+        raise
+    for name, of_files in entries.items():
+        if name not in known:
+            admit_sample(config, name)
+            write_json(FOLDER / f"{name}.json", _stamp(config, name, of_files))
+
+
+def _stamp(config: dict, name: str, entries: dict[str, int] | None) -> dict:
+    tables = {(entry.get("menu") or {}).get("table") for entry in config["samples"].values()}
+    facts = facts_of(config["samples"][name]["source"]) | _stats(filter(None, tables))
+    return {"files": facts, "configuration": config, "entries": entries}
+
+
+def _stats(paths: Iterable[str]) -> dict[str, list[int] | None]:
+    stats = {path: None if "://" in path else Path(path).stat() for path in paths}
+    return {path: found and [found.st_size, found.st_mtime_ns] for path, found in stats.items()}

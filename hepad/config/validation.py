@@ -1,0 +1,165 @@
+"""What a configuration must satisfy before anything runs: names, classes, arguments and phase space.
+
+The schema (workflow/schemas/config.schema.yaml) checks keys and types; here are the checks that relate one part of the
+configuration to another. Each failure is an InputError that names the path of the key.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from hepad import detectors, representations
+from hepad.config import declarations, naming
+from hepad.config.loading import detector_spec, used_samples
+from hepad.errors import InputError, check_choice
+from hepad.events import SPLITS
+from hepad.registry import hint
+from hepad.samples.readers import READERS
+from hepad.storage.files import check_address
+
+# what a class raises on an argument that is missing or of the wrong kind
+UNSUITABLE = (TypeError, ValueError, RuntimeError)
+
+# the whole numbers of an entry, or of a part of it
+WHOLE = (
+    ("samples", "source", ("jets", "chunks", "seed", "leading", "rows")),
+    ("detectors", None, ("seeds", "gpus")),
+    ("tasks", None, ("seeds",)),
+    ("students", None, ("seed",)),
+)
+
+
+def raise_schema_error(error) -> NoReturn:
+    """The InputError of a jsonschema ``ValidationError``: the path of the key, what is wrong, and what is allowed."""
+    where = ".".join(map(str, error.absolute_path)) or "top level"
+    if error.validator == "additionalProperties":
+        for key in error.instance:
+            check_choice(f"{where}: key", key, error.schema["properties"])
+    meaning = f" ({error.schema['description']})" if "description" in error.schema else ""
+    if error.validator == "oneOf":
+        raise InputError(
+            f"{where}: exactly one alternative must be given{meaning}; it has: {', '.join(error.instance)}."
+        )
+    raise InputError(f"{where}: {error.message[:200]}{meaning}.{hint(error.instance)}")
+
+
+@contextmanager
+def at(where: str, *also: type[Exception]):
+    """Put the path of the key in front of an InputError's message, and of the exceptions ``also``."""
+    try:
+        yield
+    except (InputError, *also) as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def check(config: dict) -> None:
+    """Raise InputError unless every name, class, argument and phase space in ``config`` fits the others."""
+    naming.check_names(config)
+    naming.check_labels(config)
+    for where, value in _whole_numbers(config):
+        if isinstance(value, float):
+            raise InputError(f"{where}: {value} is no whole number. Write {value:.0f}.")
+    for name, entry in config["samples"].items():
+        _check_sample(name, entry)
+    spaces = {}
+    for name, entry in config["representations"].items():
+        with at(f"representations.{name}", *UNSUITABLE):
+            spaces[name] = representations.build(entry).space
+    for name, entry in config["detectors"].items():
+        if name in config["samples"]:
+            raise InputError(f"detectors.{name}: this is the name of a sample, too. Rename one of them.")
+        with at(f"detectors.{name}", *UNSUITABLE):
+            space = spaces[check_choice("representation", entry["representation"], spaces)]
+            detectors.build(detector_spec(entry), space, seed=0)
+    check_choice("evaluation.supervised", config["evaluation"]["supervised"], config["representations"])
+    for name, task in config["tasks"].items():
+        _check_task(f"tasks.{name}", task, config)
+    for name in used_samples(config):
+        if "card" in config["samples"][name]["source"]:  # files may come with a split of their own
+            check_split(config, name)
+    declarations.check(config)
+
+
+def _whole_numbers(config: dict) -> Iterator[tuple[str, object]]:
+    """(key, value) of what must be a whole number, of which the schema lets 1.0 and 1e3 pass.
+
+    They become names of files and numbers of jobs.
+    """
+    yield from ((f"chunk_events.{key}", value) for key, value in config.get("chunk_events", {}).items())
+    for kind, inner, keys in WHOLE:
+        for name, entry in config.get(kind, {}).items():
+            where, values = (f"{kind}.{name}.{inner}", entry[inner]) if inner else (f"{kind}.{name}", entry)
+            for key in keys:
+                found = values.get(key, [])
+                yield from ((f"{where}.{key}", value) for value in (found if isinstance(found, list) else [found]))
+
+
+def _check_sample(name: str, entry: dict) -> None:
+    source = entry["source"]
+    for path in source.get("files", ()):
+        with at(f"samples.{name}.source.files"):
+            check_address(path)
+    if "reader" in source:
+        check_choice(f"samples.{name}.source.reader", source["reader"], READERS)
+    if "card" in source and source["chunks"] > source["jets"]:
+        raise InputError(f"samples.{name}.source: {source['chunks']} chunks are more than {source['jets']} jets.")
+    if abs(sum(entry["split"]) - 1) > 1e-9:
+        raise InputError(f"samples.{name}.split: {entry['split']} does not sum to 1 (train, valid, test).")
+    if entry["selection"] != "any" and not entry["selection"]["pt"][0] < entry["selection"]["pt"][1]:
+        raise InputError(f"samples.{name}.selection.pt: {entry['selection']['pt']} is not a window [low, high] in GeV.")
+
+
+def _check_task(where: str, task: dict, config: dict) -> None:
+    entries = config["samples"]
+    background = check_choice(f"{where}.background", task["background"], entries)
+    for detector in task["detectors"]:
+        check_choice(f"{where}.detectors", detector, config["detectors"])
+        shown, seeds = task["seeds"][0], config["detectors"][detector].get("seeds", task["seeds"])
+        if shown not in seeds:
+            raise InputError(
+                f"{where}: the seeds of '{detector}' are {seeds}, without {shown}, the first of this task, whose "
+                f"trainings the figures show. Add it to detectors.{detector}.seeds."
+            )
+    for signal in task["signals"]:
+        check_choice(f"{where}.signals", signal, entries)
+        if signal == background:
+            raise InputError(f"{where}.signals: '{signal}' is the background of this task; remove it from the signals.")
+        windows = [entries[name]["selection"] for name in (background, signal)]
+        if windows[0] != windows[1] and not task["any_window"]:
+            raise InputError(
+                f"{where}: the selection of signal '{signal}' ({_window(windows[1])}) is not that of its background "
+                f"'{background}' ({_window(windows[0])}); their scores would differ by phase space alone. Make them "
+                f"equal, or set '{where}.any_window: true' to compare them all the same."
+            )
+    _check_labels(where, [background, *task["signals"]], entries)
+    _check_labels(where, task["detectors"], config["detectors"])
+
+
+def check_split(config: dict, name: str) -> None:
+    """InputError if the fractions leave out a part of the sample that a task needs."""
+    split = config["samples"][name]["split"]
+    for where, task in config["tasks"].items():
+        # the supervised trees train on signals, too
+        needed = SPLITS if name == task["background"] else ("train", "test") if name in task["signals"] else ()
+        for part, fraction in zip(SPLITS, split, strict=True):
+            if part in needed and not fraction:
+                raise InputError(f"tasks.{where}: '{name}' has no {part} events; raise samples.{name}.split, {split}.")
+
+
+def _check_labels(where: str, names: list[str], entries: dict) -> None:
+    """Figures tell samples, and detectors, apart by their labels."""
+    seen = {}
+    for name in names:
+        label = entries[name].get("label", name)
+        if label in seen:
+            raise InputError(
+                f"{where}: '{seen[label]}' and '{name}' have the same label '{label}'. Change one of them."
+            )
+        seen[label] = name
+
+
+def _window(selection) -> str:
+    if selection == "any":
+        return "any"
+    low, high = selection["pt"]
+    return f"{low:g} < pt < {high:g} GeV, |eta| < {selection['abs_eta']:g}"

@@ -1,0 +1,111 @@
+"""What a detector of the door is made with where nothing is said: the set-ups of config/ for each kind of space.
+The workflow does not use them: a configuration says what it wants.
+"""
+
+from hepad.representations import Space
+
+PRETRAINING = {"steps": 2000}
+ENERGY_TRAINING = {"steps": 800, "ema_decay": 0.99}
+LATENT_CHAIN = {"n_steps": 3, "step_size": 0.1, "noise_std": 0.05, "unit": True}
+JOINT_CHAIN = {"n_steps": 20, "step_size": 1.5, "noise_std": 0.3}
+SCALAR_ENERGY = {
+    "hidden_dims": [128, 128],
+    "training": {"steps": 1500, "batch": 256, "ema_decay": 0.99},
+    "objective": {"gamma": 0.01},
+}
+AUTOENCODER = {"hidden_dims": [128, 128], "latent_dim": 4}
+
+VECTORS = {
+    "AE": {"autoencoder": AUTOENCODER, "training": PRETRAINING},
+    "ConvVAE": {"network": "dense", "hidden_dims": [128, 128], "latent_dim": 4, "training": PRETRAINING},
+    "NAE": {
+        "autoencoder": AUTOENCODER,
+        "pretraining": PRETRAINING,
+        "training": ENERGY_TRAINING,
+        "latent_chain": LATENT_CHAIN,
+        "visible_chain": {"n_steps": 10, "step_size": 0.5, "noise_std": 0.1},
+    },
+    "WNAE": {
+        "autoencoder": AUTOENCODER,
+        "pretraining": PRETRAINING,
+        "training": {**ENERGY_TRAINING, "learning_rate": 1e-4},
+        "visible_chain": {"n_steps": 10, "step_size": 0.5, "noise_std": 0.1},
+    },
+    "IGEBM": {**SCALAR_ENERGY, "visible_chain": JOINT_CHAIN},
+    "DRL": {
+        "sigma": [0.3, 1.0],
+        "training": {"steps": 1000, "learning_rate": 0.003, "ema_decay": 0.99},
+        "visible_chain": {"n_steps": 10, "step_size": 0.05, "noise_std": 0.1},
+    },
+    "FlowDensity": {"training": {"steps": 2000, "batch": 256}},
+    "LatentMixture": {
+        "of": {"type": "AE", "autoencoder": {**AUTOENCODER, "sphere": False}},
+        "training": PRETRAINING,
+    },
+    "Contrastive": {"network": "dense", "training": {"steps": 1500, "batch": 256}},
+    "WGAN": {"training": PRETRAINING},
+}
+VECTORS["MPDR"] = VECTORS["NAE"]
+
+IMAGE_AUTOENCODER = {"hidden_dims": [128, 64], "latent_dim": 16}
+IMAGE_PRETRAINING = {"steps": 2500}
+IMAGE_ENERGY = {
+    "autoencoder": IMAGE_AUTOENCODER,
+    "pretraining": IMAGE_PRETRAINING,
+    "training": {"steps": 1000, "batch": 64, "ema_decay": 0.99},
+}
+IMAGES = VECTORS | {
+    "AE": {"autoencoder": IMAGE_AUTOENCODER, "training": IMAGE_PRETRAINING},
+    "ConvVAE": {"network": "strided", "hidden_dims": [100], "latent_dim": 8, "training": {"steps": 1000, "batch": 64}},
+    "NAE": {
+        **IMAGE_ENERGY,
+        "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05, "unit": True},
+        "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.08},
+    },
+    "WNAE": {
+        **IMAGE_ENERGY,
+        "training": {"steps": 1000, "batch": 64, "ema_decay": 0.99, "learning_rate": 1e-5},
+        "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.08},
+    },
+    "MPDR": {
+        **IMAGE_ENERGY,
+        "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.02, "unit": True},
+        "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.005},
+    },
+    "LatentMixture": {
+        "of": {"type": "AE", "autoencoder": {**IMAGE_AUTOENCODER, "sphere": False}},
+        "training": IMAGE_PRETRAINING,
+    },
+    "Contrastive": {"network": "strided", "training": {"steps": 1500, "batch": 256}},
+}
+
+COMPONENTS = {"n_components": 8}  # what stands for the pixels where no network of images does
+IMAGES |= {name: VECTORS[name] | COMPONENTS for name in ("IGEBM", "DRL", "FlowDensity")}
+N_COMPONENTSIBLE = ("AE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL", "FlowDensity", "WGAN")
+JOINED = VECTORS | {name: VECTORS[name] | COMPONENTS for name in N_COMPONENTSIBLE}
+OBJECTS = VECTORS | {
+    name: {key: {**of, "network": "objects"} if key == "autoencoder" else of for key, of in VECTORS[name].items()}
+    for name in ("AE", "NAE", "WNAE", "MPDR")
+}
+OBJECTS |= {name: VECTORS[name] | {"network": "objects"} for name in ("ConvVAE", "IGEBM", "DRL", "Contrastive")}
+OBJECTS["WGAN"] = VECTORS["WGAN"] | {"autoencoder": {"network": "objects"}}
+TABLES = (VECTORS, IMAGES, JOINED, OBJECTS)
+
+
+def names(detector: str) -> set[str]:
+    """The arguments of a detector for which there are defaults here."""
+    return {argument for table in TABLES for argument in table.get(detector, {})}
+
+
+def complete(detector: str, space: Space, given: dict) -> dict:
+    """The ``given`` arguments of a detector, and for events of this space what they leave open."""
+    if space.objects:
+        table = OBJECTS
+    elif not space.pixels or given.get("n_components"):
+        table = VECTORS
+    else:
+        table = IMAGES if len(space.shape) == 3 else JOINED
+    found = table.get(detector, {}) | given
+    if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold" and "latent_chain" not in given:
+        del found["latent_chain"]  # chains from elsewhere have none
+    return found

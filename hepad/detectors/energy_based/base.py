@@ -1,0 +1,236 @@
+r"""What the energy-based detectors share: the model p(x) ~ exp(-E(x)) is raised on background and lowered elsewhere.
+
+A detector is composed of an energy E (hepad.detectors.energy_based.energies), a sampler of negative samples x-
+(hepad.detectors.energy_based.negative_sampling) and a loss. The contrastive loss is
+
+    L = < E(x) > - < E(x-) > + gamma < E(x-)^2 > [ + gamma < E(x)^2 > for scalar energies ]
+
+If x- followed p, the gradient of the first two terms would be that of the negative log-likelihood; short, cold chains
+follow p only roughly (the log has their temperature). The state that a training ends with is chosen on background
+validation events (hepad.detectors.training.model_selection).
+"""
+
+import statistics
+from abc import abstractmethod
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hepad.detectors.base import LEAST_R2, Detector, r_squared
+from hepad.detectors.distances import separation, wasserstein
+from hepad.detectors.energy_based.criteria import CRITERIA
+from hepad.detectors.energy_based.energies import Energy, Reconstruction
+from hepad.detectors.energy_based.langevin import Chain, Support
+from hepad.detectors.energy_based.negative_sampling import NegativeSampler, buffers_of, chains_of, sphere_start
+from hepad.detectors.networks import Autoencoder
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.loop import History, fit_loop, in_blocks
+from hepad.detectors.training.settings import Fit, Schedule
+from hepad.errors import DivergenceError, InputError, check_choice
+from hepad.progress import Progress
+from hepad.registry import settings
+from hepad.representations import Space
+
+RUNAWAY = 100.0  # |E-| in units of its value at the first step (at least one) beyond which a training is lost
+WINDOW = 1000  # steps over which a sudden rise of E- is looked for
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss and the choice of the state.
+
+    gamma: weight of the squared energies; criterion: a name in hepad.detectors.energy_based.criteria.CRITERIA; events:
+    how many validation events it looks at.
+    """
+
+    gamma: float = 0.03
+    criterion: str = "last"
+    events: int = 500
+
+    def __post_init__(self):
+        check_choice("objective: criterion", self.criterion, CRITERIA)
+        if self.gamma < 0 or self.events < 2:
+            raise InputError(f"objective: gamma >= 0 and events >= 2 are needed; got {self}.")
+
+
+class EnergyDetector(Detector):
+    """Subclasses set ``self.energy`` and give a ``sampler``; where they need an autoencoder phase, ``prepare``."""
+
+    energy: Energy
+
+    score_name = "energy $E$"
+    squares_of_background = False  # whether gamma acts on E(x)^2, too
+    # of a lost training
+    remedy = "Lower 'training: learning_rate' or 'visible_chain: step_size', or raise 'objective: gamma'"
+
+    def __init__(self, space: Space, training: dict, objective: dict | None, n_components: int):
+        super().__init__(space, n_components)
+        self.training_schedule = settings(Schedule, training, "training")
+        self.objective = settings(Objective, objective or {}, "objective")
+
+    def visible(self, values: dict) -> Chain:
+        """The visible chain of these settings; InputError if it could not move."""
+        chain = settings(Chain, values, "visible_chain")
+        if chain.metropolis and self.inner.pixels:
+            raise InputError(
+                "visible_chain: 'metropolis' accepts nothing on images, whose dark pixels lie on the edge of what is "
+                "allowed. Leave it out, or replace the pixels by principal components ('n_components')."
+            )
+        return chain
+
+    @abstractmethod
+    def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
+        """Where negative samples come from."""
+
+    def prepare(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ):
+        """What comes before the energy phase; its history and facts."""
+        return [], {}
+
+    def manifolds(self) -> list[Autoencoder]:
+        """The autoencoders, if any, whose manifolds the negative samples start from."""
+        return []
+
+    def check_criterion(self) -> None:
+        """InputError if the criterion is about manifolds and there are none; for the end of a constructor."""
+        if self.objective.criterion == "manifold_auc" and not self.manifolds():
+            raise InputError(
+                f"objective: criterion 'manifold_auc' needs an autoencoder with codes on the sphere, which "
+                f"{type(self).__name__} does not have here; use 'last' or 'wasserstein'."
+            )
+
+    def loss(self, positive: Tensor, negative: Tensor, x: Tensor, sample: Tensor) -> Tensor:
+        """Scalar of the energies (B,) of the background x and of the negative sample; the contrastive one."""
+        squares = negative.square().mean()
+        if self.squares_of_background:
+            squares = squares + positive.square().mean()
+        return positive.mean() - negative.mean() + self.objective.gamma * squares
+
+    def anomaly(self, x: Tensor) -> Tensor:
+        return self.energy(x)
+
+    def _fit(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ) -> Fit:
+        from scipy.stats import spearmanr  # takes a second to import
+
+        history, facts = self.prepare(train, valid, generator, progress, checkpoint)
+        self.energy.eval()  # to look must not move the spectral norms
+        support, before = self.normalise.support(), in_blocks(self.energy, valid)
+        sampler, guard = self.sampler(support, generator), Guard(type(self).__name__, self.remedy)
+        facts |= {f"{name}_temperature": chain.temperature for name, chain in chains_of(sampler).items()}
+
+        def loss(x: Tensor, step: int):
+            sample = sampler.draw(self.energy, x, support, generator).x
+            positive, negative = self.energy(x), self.energy(sample)
+            guard.watch(negative.detach().mean().item(), step)
+            logged = {"energy_positive": positive.detach().mean(), "energy_negative": negative.detach().mean()}
+            return self.loss(positive, negative, x, sample) + self.energy.penalty(), logged
+
+        measure = self._measures(train, valid, sampler, support, generator)
+        energy_history, candidates = fit_loop(
+            self.energy,
+            loss,
+            train,
+            self.training_schedule,
+            phase="energy",
+            generator=generator,
+            progress=progress,
+            measure=measure,
+            criterion=CRITERIA[self.objective.criterion],
+            checkpoint=checkpoint,
+            carried=buffers_of(sampler) | {"guard": guard},
+        )
+        after = in_blocks(self.energy, valid)
+        facts |= {"energy": after.mean().item()} | chosen(energy_history, self.objective.criterion)
+        if isinstance(self.energy, Reconstruction):
+            facts["r2"] = r_squared(valid, (after.mean() * self.energy.scale).item())
+        facts["spearman_with_start"] = float(spearmanr(before.cpu().numpy(), after.cpu().numpy()).statistic)
+        candidates = {step: {f"energy.{k}": v for k, v in state.items()} for step, state in candidates.items()}
+        return Fit(history + energy_history, facts, candidates)
+
+    def check_not_ruined(self, x: Tensor, energy: float) -> None:
+        """DivergenceError if the mean ``energy`` of background x says that its reconstruction has been ruined."""
+        if not isinstance(self.energy, Reconstruction):
+            return
+        r2 = r_squared(x, energy * self.energy.scale.item())
+        if not r2 > LEAST_R2:
+            raise DivergenceError(
+                f"{type(self).__name__}: the energy phase has ruined the reconstruction of background, which is no "
+                f"better than its mean event (R^2 = {r2:.3f}). {self.remedy}, or give the autoencoder more latents."
+            )
+
+    def _measures(
+        self, train: Tensor, valid: Tensor, sampler: NegativeSampler, support: Support, generator: torch.Generator
+    ):
+        """The function that the training calls at each record: the values of hepad.detectors.training.model_selection,
+        on background alone.
+
+        Chains that start from events start from training events: from those that they are compared with, W^2 would
+        be the smaller the less they move."""
+        probe = valid[: self.objective.events]
+        starts = train[: len(probe)]
+        models = self.manifolds()
+        codes = [sphere_start(m.latent_dim, generator)(len(probe)) for m in models]
+
+        def measure() -> dict[str, float]:
+            with torch.no_grad():
+                self.energy.train()
+                for part in train.split(self.training_schedule.batch)[:10]:
+                    self.energy(part)  # spectral norms, if any, settle on the candidate's weights
+                self.energy.eval()
+                on_background = in_blocks(self.energy, probe)
+                values = {"valid_energy": on_background.mean().item()}
+                self.check_not_ruined(probe, values["valid_energy"])
+                if models:
+                    spread = [support.project(m.decode(z)) for m, z in zip(models, codes, strict=True)]
+                    values["manifold_auc"] = separation(on_background, in_blocks(self.energy, torch.cat(spread)))
+            sample = sampler.draw(self.energy, starts, support, generator).x.detach()
+            values["wasserstein"] = wasserstein(probe, sample).item()
+            return values
+
+        return measure
+
+
+class Guard:
+    """Stops a training whose negative energy has run away: beyond RUNAWAY, or, after WINDOW steps, suddenly above all
+    that they have seen (more than six standard deviations and twice the mean's size above their mean, as MPDR's
+    detector of divergence, which has 0.2 in the place of the mean)."""
+
+    def __init__(self, name: str, remedy: str):
+        self.name, self.remedy, self.recent, self.limit = name, remedy, deque(maxlen=WINDOW), RUNAWAY
+
+    def watch(self, level: float, step: int) -> None:
+        """DivergenceError if ``level``, the mean energy of the negative samples at ``step``, has run away."""
+        sudden = False
+        if step == 1:  # chains that start in noise begin far up
+            self.limit = RUNAWAY * max(1.0, abs(level))
+        if len(self.recent) == WINDOW:
+            mean, deviation = statistics.fmean(self.recent), statistics.pstdev(self.recent)
+            sudden = level > mean + max(6 * deviation, 2 * abs(mean))
+        if not abs(level) < self.limit or sudden:
+            raise DivergenceError(
+                f"{self.name}: the energy of the negative samples has run away (E- = {level:.3g} at step "
+                f"{step} of the energy phase). {self.remedy}."
+            )
+        self.recent.append(level)
+
+    def state_dict(self) -> dict:
+        """What it has seen."""
+        return {"recent": list(self.recent), "limit": self.limit}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Have seen what :meth:`state_dict` gave."""
+        self.recent.extend(state["recent"])
+        self.limit = state["limit"]
+
+
+def chosen(history: History, criterion: str) -> dict:
+    """Which record the criterion chose, and whether the training diverged."""
+    facts = {"criterion": criterion, "chosen_step": CRITERIA[criterion].best(history)}
+    if "diverged" in history[-1]:
+        facts["diverged_at_step"] = history[-1]["step"]
+    return facts

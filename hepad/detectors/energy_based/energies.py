@@ -1,0 +1,62 @@
+r"""Energies of an event: what p(x) ~ exp(-E(x)) is made of.
+
+    Reconstruction (R)    E(x) = e(x) / e0,    e(x) = |x - g(f(x))|^2 / D
+    Scalar (S)            E(x) = n(x),         a network with one output and layers of spectral norm one
+
+e is the mean over the D entries, so that the step sizes of published chains hold for any D, and e0 its validation value
+when the energy phase begins, so that background starts at E = 1 whatever the input. Chains act on ``raw``, which is e
+or n: their steps then have the size that the papers give. (Yoon, Noh, Park, ICML 2021, arXiv:2105.05735, section 3;
+Yoon et al., NeurIPS 2023, section 3.5.)
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from hepad.detectors.networks import Autoencoder, AutoencoderSettings, scalar_network
+from hepad.representations import Space
+
+
+class Energy(nn.Module, ABC):
+    """(B, *shape) normalised events -> (B,), higher is less probable; each event on its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+
+    @abstractmethod
+    def raw(self, x: Tensor) -> Tensor:
+        """The energy (B,) that chains descend."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.raw(x) / self.scale
+
+    def penalty(self) -> Tensor | float:
+        """What a loss on this energy has to pay for the network's weights."""
+        return 0.0
+
+
+class Reconstruction(Energy):
+    """The error of an autoencoder."""
+
+    def __init__(self, space: Space, settings: AutoencoderSettings):
+        super().__init__()
+        self.autoencoder = Autoencoder(space, settings)
+
+    def raw(self, x: Tensor) -> Tensor:
+        return self.autoencoder.error(x)
+
+    def penalty(self) -> Tensor | float:
+        return self.autoencoder.penalty() / self.scale
+
+
+class Scalar(Energy):
+    """A network with one output: the encoder ``network`` with dense layers ``hidden_dims``."""
+
+    def __init__(self, space: Space, network: str, hidden_dims: tuple[int, ...]):
+        super().__init__()
+        self.net = scalar_network(space, network, list(hidden_dims))
+
+    def raw(self, x: Tensor) -> Tensor:
+        return self.net(x).squeeze(1)

@@ -1,0 +1,124 @@
+r"""Normalized autoencoder (Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; for jets Dillon et al., arXiv:2206.14225).
+
+    E(x) = e(x) / e0,     e(x) = |x - g(f(x))|^2 / D,      p(x) = exp(-E(x)) / Omega
+    L    = < E(x) > - < E(x-) > + gamma < E(x-)^2 >
+
+e0 is the validation error of the autoencoder that training starts from. The negative samples x- are found from a point
+of the manifold (``start`` on_manifold, NAE-OMI), from the data (NAE-CD) or from earlier samples (persistent, NAE-PCD);
+see hepad.detectors.energy_based.negative_sampling.
+"""
+
+import torch
+from torch import Tensor
+
+from hepad.detectors.autoencoder import fit_autoencoder
+from hepad.detectors.base import Reconstructing
+from hepad.detectors.energy_based.base import EnergyDetector
+from hepad.detectors.energy_based.energies import Reconstruction
+from hepad.detectors.energy_based.langevin import Chain, ReplayBuffer, Support
+from hepad.detectors.energy_based.negative_sampling import (
+    ContrastiveDivergence,
+    NegativeSampler,
+    OnManifold,
+    PersistentCD,
+    buffer_settings,
+    noise_start,
+    sphere_start,
+)
+from hepad.detectors.networks import Autoencoder, AutoencoderSettings
+from hepad.detectors.training.checkpoint import Checkpoint
+from hepad.detectors.training.settings import Schedule
+from hepad.errors import InputError, check_choice
+from hepad.progress import Progress
+from hepad.registry import settings
+from hepad.representations import Space
+
+STARTS = ("on_manifold", "data", "persistent")
+
+
+class ReconstructionDetector(EnergyDetector, Reconstructing):
+    """An energy-based detector whose energy is the error of an autoencoder, which is trained as such first."""
+
+    energy: Reconstruction
+
+    def __init__(
+        self,
+        space: Space,
+        autoencoder: dict | None,
+        pretraining: dict,
+        training: dict,
+        objective: dict | None,
+        n_components: int,
+    ):
+        super().__init__(space, training, objective, n_components)
+        self.energy = Reconstruction(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
+        self.pretraining = settings(Schedule, pretraining, "pretraining")
+        self.check_criterion()
+
+    def prepare(
+        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
+    ):
+        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
+        history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.pretraining, **how)
+        self.energy.scale.fill_(error)
+        return history, {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}
+
+    def manifolds(self) -> list[Autoencoder]:
+        return [self.energy.autoencoder] if self.energy.autoencoder.sphere else []
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.normalise.invert(self.energy.autoencoder(self.normalise(x)))
+
+
+class NAE(ReconstructionDetector):
+    """Normalized autoencoder on images or vectors.
+
+    Parameters
+    ----------
+    space: what the representation yields
+    autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, sphere, l2)
+    pretraining, training: Schedules of the autoencoder phase and of the energy phase
+    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis);
+        ``start`` on_manifold alone has a latent chain
+    start: where the chains start: 'on_manifold', 'data' (CD) or 'persistent' (PCD)
+    objective: an Objective (gamma, criterion, events)
+    replay, buffer: of a ``start`` that is not the data: probability of a start from the buffer of earlier ends, by
+        default 0.95, and the buffer's size, by default 10,000
+    n_components: as for Detector
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        autoencoder: dict | None = None,
+        pretraining: dict,
+        training: dict,
+        latent_chain: dict | None = None,
+        visible_chain: dict,
+        start: str = "on_manifold",
+        objective: dict | None = None,
+        replay: float | None = None,
+        buffer: int | None = None,
+        n_components: int = 0,
+    ):
+        super().__init__(space, autoencoder, pretraining, training, objective, n_components)
+        self.start = check_choice("start", start, STARTS)
+        self.replay, self.buffer = buffer_settings(start, replay, buffer)
+        self.visible_chain = self.visible(visible_chain)
+        if (latent_chain is not None) != (start == "on_manifold"):
+            raise InputError(f"latent_chain: it is needed with start 'on_manifold' and only there, not with '{start}'.")
+        if start == "on_manifold":
+            self.latent_chain = settings(Chain, latent_chain, "latent_chain")
+            if not self.energy.autoencoder.sphere or self.latent_chain.metropolis:
+                raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'; set 'sphere: true'.")
+
+    def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
+        if self.start == "data":
+            return ContrastiveDivergence(self.visible_chain)
+        if self.start == "persistent":
+            fresh = noise_start(self.inner.shape, support, generator)
+            return PersistentCD(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))
+        fresh = sphere_start(self.energy.autoencoder.latent_dim, generator)
+        return OnManifold(self.latent_chain, self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))

@@ -1,0 +1,133 @@
+"""Fitted modules in files: one safetensors file with a description, of which nothing is executed when it is read."""
+
+import json
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from hepad.detectors.base import Detector, build
+from hepad.detectors.training.checkpoint import digest
+from hepad.errors import InputError
+from hepad.registry import FormerName
+from hepad.representations import Space
+from hepad.storage.files import atomic_path, provenance
+
+CALL = 4_000  # an operation counts as much as so many numbers
+
+ALLOWED = 20_000_000
+
+
+class TooLargeError(Exception):
+    """More was asked for than is allowed."""
+
+
+class Bounded(TorchFunctionMode):
+    """Inside the block, operations together may make ``ALLOWED`` numbers and 10 times ``numbers``; TooLargeError."""
+
+    def __init__(self, numbers: int):
+        super().__init__()
+        self.left = ALLOWED + 10 * numbers
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        self.left -= CALL
+        if not func.__name__.endswith("_"):  # in place: fill_, __get__
+            # what depends on values cannot be done without them: it makes no more than it is given
+            with suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.device("meta"):
+                shown = func(*tree_map(_shape_only, args), **tree_map(_shape_only, kwargs))
+                self.left -= sum(item.numel() for item in tree_flatten(shown)[0] if isinstance(item, Tensor))
+        if self.left < 0:
+            raise TooLargeError("its description asks for more numbers than the file holds")
+        return func(*args, **kwargs)
+
+
+def _shape_only(item):
+    return torch.empty_like(item, device="meta") if isinstance(item, Tensor) else item
+
+
+def save(detector: Detector, path: str | Path, spec: dict, **more) -> None:
+    """The whole fitted state in one safetensors file, with the spec, and what ``more`` says, as metadata; atomic."""
+    write_module(detector, path, {"spec": spec, "space": asdict(detector.space), **more})
+
+
+def load(path: str | Path) -> Detector:
+    """A fitted detector from a file written by :func:`save`; InputError if the file is anything else."""
+    return load_as(path, lambda about: build(about["spec"], Space.of(about["space"]), seed=0))
+
+
+def load_as(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
+    """The module that ``make`` makes of the metadata of a file written by :func:`save`, in its state; or InputError."""
+    try:
+        return read_module(path, make)
+    except FormerName as error:
+        raise InputError(f"{path}: a model of an earlier version of hepad: {error} Train it again.") from None
+    except UNREADABLE as error:
+        raise InputError(f"{path}: not a usable hepad model ({said(error)}). Delete it and train again.") from None
+
+
+# what reading a module raises on a file that is anything else
+UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
+
+UNREADABLE += (ArithmeticError, AssertionError, InputError, TooLargeError)
+
+
+def said(error: Exception) -> str:
+    """An exception in one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def write_module(module: nn.Module, path: str | Path, about: dict) -> None:
+    """The state of a module and what it is ``about``, JSON, in one safetensors file; atomic."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    about = about | {"provenance": provenance()}
+    about["digest"] = digest(json.dumps(about, sort_keys=True), tensors)
+    with atomic_path(path) as partial:  # one entry: safetensors writes several in any order
+        save_file(tensors, partial, metadata={"hepad": json.dumps(about, sort_keys=True)})
+
+
+def _moderate(text: str) -> int:
+    """A whole number of a description: a loop over more would not end soon."""
+    if len(text) > 9 or abs(int(text)) > 10_000_000:
+        raise ValueError(f"{text[:20]} in its description is larger than any setting of hepad")
+    return int(text)
+
+
+def read_module(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
+    """The module that ``make`` makes of what a file of :func:`write_module` is about, in its state; or UNREADABLE.
+
+    The file is not trusted: nothing in it is executed, ``make`` may not build more than the file can fill, and every
+    tensor must be the module's own in shape and type, without NaN.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError("there is no such file")
+    with safe_open(path, framework="pt") as file:
+        about = json.loads((file.metadata() or {})["hepad"], parse_int=_moderate)
+        expected = about.pop("digest", None)  # files of early versions have none
+        held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        with Bounded(sum(math.prod(part.get_shape()) for part in held.values())):
+            module = make(about)
+        wanted = {name: (list(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
+        if foreign := sorted(set(held) ^ set(wanted)):
+            raise ValueError(f"tensors that are missing or too many: {', '.join(foreign[:5])}")
+        tensors = {}
+        for name, (shape, kind) in wanted.items():
+            if held[name].get_shape() != shape:
+                raise ValueError(f"'{name}' has shape {held[name].get_shape()}, not {shape}")
+            tensors[name] = file.get_tensor(name)
+            if tensors[name].dtype != kind:
+                raise ValueError(f"'{name}' holds {tensors[name].dtype}, not {kind}")
+            if tensors[name].isnan().any():
+                raise ValueError(f"'{name}' holds NaN")
+        if expected not in (None, digest(json.dumps(about, sort_keys=True), tensors)):
+            raise ValueError("its content does not have its digest: it is damaged")
+    module.load_state_dict(tensors)
+    return module.eval()

@@ -1,0 +1,1 @@
+"""Training: the only optimisation loop, its checkpoints, processes and devices."""

@@ -1,0 +1,106 @@
+"""The only optimisation loop.
+
+Adam, the learning rate decaying to zero as a half cosine or constant, optionally with an exponential average of the
+weights. A detector with two phases (first an autoencoder, then an energy) calls it twice. Nothing here can see a signal
+event: it is given background training data and a function that measures something on background validation data.
+
+At every record the loop has a candidate: the running average of the weights, or the weights themselves. It ends with
+the candidate that one measured value chooses, or with the last. A training that diverges is stopped there and goes back
+to its candidates.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hepad.detectors.training import distributed
+from hepad.detectors.training.checkpoint import Checkpoint, Stateful
+from hepad.detectors.training.settings import LAST, Candidates, Criterion, History, Schedule
+from hepad.detectors.training.state import Loop
+from hepad.errors import DivergenceError
+from hepad.progress import Progress
+
+
+def fit_loop(
+    module: nn.Module,
+    loss: Callable[[Tensor, int], tuple[Tensor, dict[str, float]]],
+    train: Tensor,
+    schedule: Schedule,
+    *,
+    phase: str,
+    generator: torch.Generator,
+    progress: Progress,
+    measure: Callable[[], dict[str, float]] | None = None,
+    criterion: Criterion = LAST,
+    records: int = 25,
+    checkpoint: Checkpoint | None = None,
+    carried: Mapping[str, Stateful] | None = None,
+) -> tuple[History, Candidates]:
+    """Minimise ``loss`` over batches of ``train``.
+
+    Parameters
+    ----------
+    module: what is trained: its parameters with ``requires_grad``
+    loss: (batch, step) -> (scalar to minimise, values to log)
+    train: (N, ...) background training events
+    measure: values of the candidate, in ``module``, on background validation data
+    criterion: which of the values chooses the state that the training ends with
+    records: how many times the logged values, averaged since the last record, and the measured ones are written to the
+        history, and a candidate is kept
+    checkpoint: where the loop is kept, and goes on from
+    carried: what changes during the loop besides ``module`` and ``generator``: all that ``loss`` or ``measure`` keep
+
+    Returns
+    -------
+    history: one dict per record: phase, step, epoch, learning_rate, loss and the values that ``loss`` and ``measure``
+        give; the record of a divergence has the reason under 'diverged'
+    candidates: {step: state of ``module``}
+
+    Raises
+    ------
+    DivergenceError: before the first record, the loss was not finite or a chain or an energy ran away
+    Stopped: a signal has asked to stop
+    """
+    checkpoint = checkpoint or Checkpoint()
+    loop = Loop(module, train, schedule, generator, carried or {})
+    loss = distributed.wrapped(module, loss)
+    found = checkpoint.enter(phase)
+    if found:
+        loop.load_state_dict(found)
+    every = max(1, schedule.steps // records)
+    with progress.stage(phase, schedule.steps) as stage:
+        stage.go_on_from(loop.step)
+        try:
+            while not loop.finished:
+                rate = loop.update(loss, phase)
+                if loop.step % every == 0 or loop.step == schedule.steps:
+                    count = (loop.step - 1) % every + 1 if loop.step % every else every
+                    values = loop.record(measure, count)
+                    epoch = loop.step * min(schedule.batch, len(train)) / len(train)
+                    loop.history.append(
+                        {"phase": phase, "step": loop.step, "epoch": epoch, "learning_rate": rate, **values}
+                    )
+                    stage.advance(0, epoch=epoch, **values)
+                stage.advance(1)
+                checkpoint.reach(loop)
+        except DivergenceError as error:
+            if not loop.candidates:
+                raise
+            loop.finished = True
+            loop.history.append({"phase": phase, "step": loop.step, "diverged": str(error)})
+            progress.say(f"stopped at step {loop.step}, going back to the last good state: {error}")
+    checkpoint.leave(loop.outcome())
+    module.load_state_dict(loop.candidates[criterion.best(loop.history)])
+    distributed.synchronise(module)
+    module.eval()
+    return loop.history, loop.candidates
+
+
+def in_blocks(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 256) -> Tensor:
+    """``function`` of the events of ``x``, (N,), computed ``size`` at a time and without gradients."""
+    result = x.new_empty(len(x))  # made first: small results between large intermediates would pin their memory
+    with torch.no_grad():
+        for block, of_block in zip(x.split(size), result.split(size), strict=True):
+            of_block.copy_(function(block))
+    return result

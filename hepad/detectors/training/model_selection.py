@@ -1,0 +1,46 @@
+r"""What can be measured of an energy without any signal event, to choose a state of a training and to notice its ruin.
+
+    wasserstein       W^2(V, N) = min_pi sum_ij pi_ij |v_i - n_j|^2 / D       V: background validation events,
+                                                                             N: negative samples of the model
+    manifold_auc      P( E(m) > E(v) )     m = g(z), z uniform on the sphere: points spread over the manifold
+
+W^2 is solved exactly by POT. (W^2: CMS, arXiv:2510.02168; manifold_auc: MPDR, NeurIPS 2023, appendix C.)
+"""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hepad.detectors.training.checkpoint import digest
+from hepad.detectors.training.loop import Candidates
+from hepad.errors import InputError
+from hepad.storage.files import atomic_path
+
+
+def save_candidates(candidates: Candidates, path: str | Path) -> None:
+    """The candidates of a training in one safetensors file, atomically."""
+    with atomic_path(path) as partial:
+        tensors = {f"{step}/{k}": v.cpu().contiguous() for step, state in candidates.items() for k, v in state.items()}
+        save_file(tensors, partial, metadata={"digest": digest("", tensors)})
+
+
+def load_candidates(path: str | Path) -> Candidates:
+    """The candidates in a file written by :func:`save_candidates`, by step; InputError if it is anything else."""
+    candidates: Candidates = {}
+    try:
+        if not Path(path).is_file():
+            raise FileNotFoundError("there is no such file")
+        with safe_open(path, framework="pt") as file:
+            tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        if metadata.get("digest", found := digest("", tensors)) != found:  # files of early versions have none
+            raise ValueError("its content does not have its digest")
+        for key, tensor in tensors.items():
+            step, name = key.split("/", 1)
+            candidates.setdefault(int(step), {})[name] = tensor
+        kinds = {step: {name: (t.shape, t.dtype) for name, t in state.items()} for step, state in candidates.items()}
+        if any(kind != kinds[min(kinds)] for kind in kinds.values()):
+            raise ValueError("its states differ in their tensors")
+    except (OSError, SafetensorError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: not the candidates of a training ({error}). Delete it and train again.") from None
+    return dict(sorted(candidates.items()))

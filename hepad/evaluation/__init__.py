@@ -1,0 +1,1 @@
+"""Evaluation: from scores to efficiencies, rejections and AUC, with intervals, and to what else a score tells."""

@@ -1,0 +1,103 @@
+"""The test part of a sample, which all figures of merit are of: events and their scores, row by row the same.
+
+A sample may be of any size, so it is read in blocks, or from the beginning of every chunk: ``LOOK`` rows are enough for
+a figure, and so they have the mixture of the whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.evaluation.clusters import ends
+from hepad.evaluation.scores import read_scores
+from hepad.events import Events, concatenate
+from hepad.storage.chunks import beginnings, read_index
+
+LOOK = 200_000
+Rows = tuple[Events, dict[str, np.ndarray]]  # n events and {'detector/seed': (n,) scores}
+
+
+class ScoredSample:
+    """Test events without their constituents and the scores of all trainings, in blocks of whole clusters.
+
+    Parameters
+    ----------
+    name: of the sample, for messages
+    scores: file of scores, or the index of its chunks
+    events: file of events, or the index of its chunks
+
+    Raises
+    ------
+    InputError: while they are read, if the files are not of the same events
+    """
+
+    def __init__(self, name: str, scores: str | Path, events: str | Path):
+        self.name, self.events = name, events
+        self.scores, self.beside = read_scores(scores)
+        self.sizes = self.scores.sizes()
+        index = read_index(events)
+        if len(self.sizes) != (len(index.chunks) if index else 1):
+            raise self._differ()
+
+    def __iter__(self) -> Iterator[Rows]:
+        """All rows, of every cluster (:attr:`hepad.events.Events.cluster`) all together.
+
+        A cluster is in one chunk: the jets of an event lie beside each other, as all readers write them, and crossings
+        that share a pool of collisions are made by one job.
+        """
+        for chunk in range(len(self.sizes)):
+            cuts = np.append(0, ends(self.beside.of_chunk(chunk, slice(None), ["cluster"])["cluster"]))
+            held, first, stop = [], 0, 0
+            for rows in self._of_chunk(chunk):
+                held.append(rows)
+                stop += len(rows[0])
+                cut = cuts[np.searchsorted(cuts, stop, side="right") - 1]
+                if cut > first:
+                    together = _joined(held)
+                    held = [_taken(together, np.arange(cut - first, stop - first))]  # a view would keep the block
+                    yield _taken(together, slice(cut - first))
+                    first = cut
+                    del together
+                del rows
+
+    def beginning(self, most: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
+        """At most so many rows in blocks, of every chunk its share; the events' constituents, too, if asked."""
+        for chunk, wanted in enumerate(beginnings(self.sizes, most)):
+            for events, scores in self._of_chunk(chunk, constituents):
+                n = min(wanted, len(events))
+                yield _taken((events, scores), slice(n))
+                wanted -= n
+                if not wanted:
+                    break
+
+    def _of_chunk(self, chunk: int, constituents: bool = False) -> Iterator[Rows]:
+        first = 0
+        for block in Events.blocks(self.events, chunk=chunk, constituents=constituents):
+            events = block.of_split("test")
+            rows = slice(first, first + len(events))
+            if not np.array_equal(self.beside.of_chunk(chunk, rows, ["event_id"])["event_id"], events.event_id):
+                raise self._differ()
+            yield events, self.scores.of_chunk(chunk, rows)
+            first = rows.stop
+        if first != self.sizes[chunk]:
+            raise self._differ()
+
+    def _differ(self) -> InputError:
+        return InputError(f"scores and events of '{self.name}' differ. Delete its files of scores and run again.")
+
+
+def _taken(rows: Rows, which: slice | np.ndarray) -> Rows:
+    events, scores = rows
+    return events[which], {key: values[which] for key, values in scores.items()}
+
+
+def _joined(rows: list[Rows]) -> Rows:
+    events, scores = zip(*rows, strict=True)
+    return concatenate(list(events)), joined(scores)
+
+
+def joined(columns: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays with the same names, such as scores, one behind the other."""
+    return {key: np.concatenate([of[key] for of in columns]) for key in columns[0]}

@@ -1,0 +1,220 @@
+"""Tables of many evaluations: CSV for programs, LaTeX for notes.
+
+A record is a dict with the keys ``task``, ``detector``, ``signal``, ``seed``, ``group`` and ``evaluation`` (an
+:class:`hepad.evaluation.roc.Evaluation`). Groups are kept apart wherever results are shown: blind detectors, trivial
+baselines, and the supervised trees, which have seen the signal.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from math import floor, isfinite, log10
+from pathlib import Path
+
+from hepad.errors import InputError, check_choice
+from hepad.evaluation.efficiency import LEVEL
+from hepad.evaluation.roc import Evaluation, Rejection, WorkingPoint, from_json
+from hepad.storage.files import atomic_path, read_json, write_rows
+
+GROUPS = {
+    "detector": "Detectors, fitted on background alone",
+    "baseline": "Trivial baselines",
+    "supervised": "Supervised, not blind",
+}
+
+KEYS = ("task", "detector", "signal", "seed")
+
+COLUMNS = {
+    "auc": (*KEYS, "n_background", "n_signal", "auc", "auc_low", "auc_high", "remark"),
+    "efficiency": (*KEYS, "eps_b", "n_background_passed", "independent", "eps_s", "eps_s_low", "eps_s_high", "remark"),
+    "rejection": (*KEYS, "eps_s", "n_background_passed", "independent", "inverse_eps_b", "low", "high", "remark"),
+}
+
+DARK_MACHINES = ("Signal", "Model", "Chan", "AUC", "1e-2", "1e-3", "1e-4")
+
+ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
+
+ESCAPES |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+
+ESCAPES |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+
+
+def read_records(paths: Iterable[str | Path], labels: dict[str, str] | None = None) -> list[dict]:
+    """Records of JSON files that hold lists of them, in the order of the files.
+
+    Two keys are added: ``label``, the detector's in ``labels`` (by default its own name), and ``name``, the label with
+    the seed where the detector has several, so that it tells the records of one task and signal apart.
+    """
+    records = []
+    for path in paths:
+        try:
+            found = [{**entry, "evaluation": from_json(entry["evaluation"])} for entry in read_json(path)]
+            groups = {record["group"] for record in found}
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a list of evaluations ({error}). Delete it and run again.") from None
+        if "ceiling" in groups:  # what is called 'supervised' now would count as blind
+            raise InputError(f"{path}: evaluations of an earlier version of hepad. Delete it and run again.")
+        records += found
+    seeds = Counter((r["task"], r["signal"], r["detector"]) for r in records)
+    for r in records:
+        r["label"] = (labels or {}).get(r["detector"], r["detector"])
+        several = seeds[r["task"], r["signal"], r["detector"]] > 1
+        r["name"] = f"{r['label']} (seed {r['seed']})" if several else r["label"]
+    return records
+
+
+def ordered(records: Iterable[dict]) -> list[dict]:
+    """Records by task, group, detector, signal and seed, whatever order they came in; InputError if one is twice."""
+    ranks, seen = list(GROUPS), set()
+    records = list(records)
+    for record in records:
+        check_choice("group", record["group"], ranks)
+        key = tuple(record[name] for name in KEYS)
+        if key in seen:
+            raise InputError(f"tables: {list(key)} is there twice. Give the two different names or seeds.")
+        seen.add(key)
+    return sorted(records, key=lambda r: (r["task"], ranks.index(r["group"]), *(r[name] for name in KEYS[1:])))
+
+
+def rows(kind: str, records: Iterable[dict]) -> list[dict]:
+    """Rows of one table, a dict per row with the keys ``COLUMNS[kind]``; kind: 'auc', 'efficiency' or 'rejection'.
+
+    A value that the sample cannot resolve is None; the number of passing background events, or the lower bound of the
+    rejection, says why.
+    """
+    check_choice("table", kind, COLUMNS)
+    found = []
+    for record in ordered(records):
+        values = {"auc": _auc, "efficiency": _efficiency, "rejection": _rejection}[kind](record["evaluation"])
+        found += [dict(zip(COLUMNS[kind], [*(record[key] for key in KEYS), *row], strict=True)) for row in values]
+    return found
+
+
+def write_csv(path: str | Path, kind: str, records: Iterable[dict]) -> None:
+    """Write one table as CSV, atomically; unresolved numbers are empty."""
+    write_rows(path, COLUMNS[check_choice("table", kind, COLUMNS)], rows(kind, records))
+
+
+def write_dark_machines(path: str | Path, records: Iterable[dict]) -> None:
+    """Write ε_S at three ε_B in the layout of the Dark Machines challenge (arXiv:2105.14027), atomically.
+
+    A model's seeds are models of their own (the column Model has the records' ``name``), a task is a channel. What the
+    background sample does not resolve, or the configuration does not ask for, is empty.
+    """
+    found = []
+    for record in ordered(records):
+        points = {p.eps_b: p.eps_s[0] for p in record["evaluation"].working_points if p.resolved}
+        cells = [record["signal"], record["name"], record["task"], record["evaluation"].auc[0]]
+        cells += [points.get(float(column)) for column in DARK_MACHINES[4:]]
+        found.append(dict(zip(DARK_MACHINES, cells, strict=True)))
+    write_rows(path, DARK_MACHINES, found)
+
+
+def latex(kind: str, records: Iterable[dict], task: str) -> str:
+    """A LaTeX ``tabular`` of one task with detectors as rows; the columns are repeated for every signal.
+
+    kind 'efficiency': AUC and ε_S at each ε_B; kind 'rejection': 1/ε_B at each ε_S. It needs no packages; put it into
+    a ``table`` of your own with ``\\input``. Values have the intervals of the evaluations; what the sample cannot
+    resolve says so, with the effective number k of independent background events that pass.
+    """
+    cells_of = {"efficiency": _efficiency_cells, "rejection": _rejection_cells}
+    check_choice("table", kind, cells_of)
+    cells = {}
+    for r in ordered(records):
+        if r["task"] == task:
+            cells[r["group"], r["detector"], r["seed"], r["signal"]] = cells_of[kind](r["evaluation"])
+    if not cells:
+        raise InputError(f"tables: there is no result of the task '{task}'. Check its name in the config.")
+    signals = sorted({key[3] for key in cells})
+    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
+    width = len(columns)
+    lines = [
+        f"% task {escape(task)}, {kind}: {100 * LEVEL:g} % intervals",
+        f"\\begin{{tabular}}{{l{'c' * width * len(signals)}}}",
+        "\\hline",
+        _line(["", *(f"\\multicolumn{{{width}}}{{c}}{{{escape(signal)}}}" for signal in signals)]),
+        _line(["", *columns * len(signals)]),
+    ]
+    for group, title in GROUPS.items():
+        block = {key[1:]: row for key, row in cells.items() if key[0] == group}
+        if block:
+            lines += ["\\hline", f"\\multicolumn{{{1 + width * len(signals)}}}{{l}}{{\\textit{{{title}}}}} \\\\"]
+        lines += _block(block, signals, columns)
+    return "\n".join([*lines, "\\hline", "\\end{tabular}", ""])
+
+
+def write_latex(path: str | Path, kind: str, records: Iterable[dict], task: str) -> None:
+    """Write :func:`latex`, atomically."""
+    text = latex(kind, records, task)
+    with atomic_path(path) as partial:
+        partial.write_text(text)
+
+
+def escape(text: str) -> str:
+    """``text`` with LaTeX's special characters made harmless, on one line: the end of a line would end a comment."""
+    return "".join(ESCAPES.get(x, x if x.isprintable() else " ") for x in text)
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """A value with its asymmetric interval as LaTeX math, two digits of the larger error: $0.912^{+0.011}_{-0.010}$."""
+    up, down = high - value, value - low
+    size = max(up, down)
+    digits = min(max(1 - floor(log10(size)), 0), 6) if size > 0 and isfinite(size) else 4
+    return f"${value:.{digits}f}^{{+{up:.{digits}f}}}_{{-{down:.{digits}f}}}$"
+
+
+def _auc(evaluation: Evaluation) -> list[tuple]:
+    return [(evaluation.n_background, evaluation.n_signal, *evaluation.auc, evaluation.remark)]
+
+
+def _efficiency(evaluation: Evaluation) -> list[tuple]:
+    def row(point: WorkingPoint) -> tuple:
+        known = point.eps_s[:3] if point.resolved else (None, None, None)
+        return (point.eps_b, point.n_background_passed, point.independent, *known, point.remark)
+
+    return [row(point) for point in evaluation.working_points]
+
+
+def _rejection(evaluation: Evaluation) -> list[tuple]:
+    def row(r: Rejection) -> tuple:
+        known = (r.inverse_eps_b, r.low, r.high) if r.resolved else (None, r.low, None)
+        return (r.eps_s, r.n_background_passed, r.independent, *known, r.remark)
+
+    return [row(r) for r in evaluation.rejections]
+
+
+def _block(cells: dict[tuple, dict[str, str]], signals: list[str], columns: list[str]) -> list[str]:
+    """One line per detector; the seed is named where a detector has several."""
+    runs = sorted({(detector, seed) for detector, seed, _ in cells})
+    count = Counter(detector for detector, _ in runs)
+    lines = []
+    for detector, seed in runs:
+        name = escape(detector) + (f" (seed {seed})" if count[detector] > 1 else "")
+        of_signals = [cells.get((detector, seed, signal), {}) for signal in signals]
+        lines.append(_line([name, *(row.get(column, "--") for row in of_signals for column in columns)]))
+    return lines
+
+
+def _line(parts: list[str]) -> str:
+    return " & ".join(parts) + r" \\"
+
+
+def _efficiency_cells(evaluation: Evaluation) -> dict[str, str]:
+    cells = {"AUC": with_interval(*evaluation.auc)}
+    for p in sorted(evaluation.working_points, key=lambda p: -p.eps_b):
+        known = with_interval(*p.eps_s[:3]) if p.resolved else f"unresolved ($k={p.independent:.3g}$)"
+        cells[rf"$\epsilon_S({_power(p.eps_b)})$"] = known
+    return cells
+
+
+def _rejection_cells(evaluation: Evaluation) -> dict[str, str]:
+    cells = {}
+    for r in sorted(evaluation.rejections, key=lambda r: r.eps_s):
+        unknown = f"unresolved ($k={r.independent:.3g}$, $>{r.low:.0f}$)"
+        known = with_interval(r.inverse_eps_b, r.low, r.high) if r.resolved else unknown
+        cells[rf"$1/\epsilon_B({r.eps_s:g})$"] = known
+    return cells
+
+
+def _power(eps: float) -> str:
+    exponent = log10(eps)
+    return f"10^{{{exponent:.0f}}}" if abs(exponent - round(exponent)) < 1e-9 else f"{eps:g}"

@@ -1,0 +1,29 @@
+"""Events: what every reader produces and every representation consumes."""
+
+from hepad.events.events import (
+    ARRAYS,
+    FACTS,
+    FIRST_IDS,
+    FOUR_VECTOR,
+    GROUPS,
+    SPLITS,
+    Events,
+    concatenate,
+    of_kind,
+    split_of,
+    write_blocks,
+)
+
+__all__ = [
+    "ARRAYS",
+    "FACTS",
+    "FIRST_IDS",
+    "FOUR_VECTOR",
+    "GROUPS",
+    "SPLITS",
+    "Events",
+    "concatenate",
+    "of_kind",
+    "split_of",
+    "write_blocks",
+]

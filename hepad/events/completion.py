@@ -1,0 +1,35 @@
+"""From the columns that a reader has to Events: what is missing is filled in."""
+
+import numpy as np
+
+from hepad.events.events import Events, split_of
+from hepad.events.identifiers import IDENTIFIERS, content_id, jets_of, objects_id
+from hepad.events.padding import WIDTHS, filled
+
+
+def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **more) -> Events:
+    """Events from at least ``jet``: missing objects are zero, weights 1, identifiers hashed from the content.
+
+    ``split_rows`` (N,) overrides the split by identifier; ``more`` are further arguments of Events.
+    """
+    n = len(columns["jet"])
+    columns = {name: np.asarray(array, np.float32) for name, array in columns.items()} | {
+        name: columns[name] for name in ("event_id", "weight") if name in columns
+    }
+    columns.setdefault("constituents", np.zeros((n, 0, 4), np.float32))
+    for name, width in WIDTHS.items():
+        columns.setdefault(name, np.zeros((n, width, 4), np.float32))
+    columns.setdefault("met", np.zeros((n, 2), np.float32))
+    columns.setdefault("weight", np.ones(n))
+    if "event_id" not in columns:
+        columns["event_id"] = _content(columns)
+    columns["split"] = split_of(columns["event_id"], split) if split_rows is None else split_rows.astype(np.int8)
+    return Events(**columns, **more)
+
+
+def _content(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Identifiers from the constituents, or, where there are none, from all objects and the missing momentum."""
+    if columns["constituents"].shape[1]:
+        return content_id(filled(columns["constituents"]))
+    objects = {name: columns[name] for name in IDENTIFIERS}
+    return objects_id(objects | {"jets": jets_of(columns["jet"], objects["jets"])})

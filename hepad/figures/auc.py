@@ -1,0 +1,72 @@
+"""AUC of everything in one task at a glance."""
+
+from matplotlib.figure import Figure
+
+from hepad.errors import InputError
+from hepad.evaluation.tables import GROUPS, ordered
+from hepad.figures.style import label, palette, panels
+
+MARKERS = {"detector": "o", "baseline": "s", "supervised": "*"}
+
+
+def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
+    """AUC with its interval for every detector of one task, a colour per signal; the best baseline is also a line.
+
+    Blind detectors, trivial baselines and the supervised trees are in blocks of their own, each ordered by the mean
+    AUC over its signals; several seeds share a line.
+
+    Parameters
+    ----------
+    records: as in :mod:`hepad.evaluation.tables`; the order of their signals is that of the colours, as in all figures
+        of a task
+    task: its name
+    config: style config
+    """
+    records = [record for record in records if record["task"] == task]
+    if not records:
+        raise InputError(f"figures: there is no result of the task '{task}'. Check its name in the config.")
+    signals, records = list(dict.fromkeys(record["signal"] for record in records)), ordered(records)
+    heights, y, heads = {}, 0, []
+    for group, title in GROUPS.items():
+        names = _by_auc([record for record in records if record["group"] == group])
+        if names:
+            heads.append((y, title))
+            heights |= {name: y + 1 + i for i, name in enumerate(names)}
+            y += len(names) + 1
+    figure, axes = panels(1, 1, 6.4, 1.1 + 0.24 * y)
+    ax, colors = axes[0, 0], palette(signals, config)
+    for r in records:
+        auc, offset = r["evaluation"].auc, (signals.index(r["signal"]) - (len(signals) - 1) / 2) * 0.22
+        errors = [[auc.value - auc.low], [auc.high - auc.value]]
+        look = {"marker": MARKERS[r["group"]], "color": colors[r["signal"]], "gid": r["group"], "linestyle": "none"}
+        look["markersize"] = 8 if r["group"] == "supervised" else 4
+        ax.errorbar([auc.value], [heights[r["detector"]] + offset], xerr=errors, **look)
+    for height, title in heads:
+        ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic")
+        ax.axhline(height - 0.5, color="black", linewidth=0.6)
+    ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
+    for signal in signals:
+        ax.plot([], [], marker="o", linestyle="none", color=colors[signal], label=signal)
+        found = [r["evaluation"].auc.value for r in records if (r["group"], r["signal"]) == ("baseline", signal)]
+        if found:
+            look = {"color": colors[signal], "linestyle": "--", "linewidth": 0.9, "zorder": 1}
+            ax.axvline(max(found), gid="best baseline", label=f"best baseline for {signal}", **look)
+    ax.set_yticks(list(heights.values()), list(heights))
+    ax.tick_params(axis="y", which="both", left=False, right=False)
+    ax.minorticks_off()
+    ax.set_ylim(y - 0.5, -0.5)
+    lowest = min(record["evaluation"].auc.low for record in records)
+    ax.set_xlim(min(0.45, lowest - 0.03), 1.01)
+    ax.grid(axis="x", color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.set_xlabel(f"AUC, task {task}")
+    figure.legend(loc="outside lower right", ncols=2)
+    label(ax, config)
+    return figure
+
+
+def _by_auc(records: list[dict]) -> list[str]:
+    values = {}
+    for record in records:
+        values.setdefault(record["detector"], []).append(record["evaluation"].auc.value)
+    return sorted(values, key=lambda name: (-sum(values[name]) / len(values[name]), name))

@@ -1,0 +1,50 @@
+"""How a training's candidates fare: what was measured blindly, and the AUC that an eye on the signal would have."""
+
+from matplotlib.figure import Figure
+
+from hepad.errors import InputError
+from hepad.figures.style import label, palette, panels
+
+NAMES = {
+    "wasserstein": r"$W_2^2/D$, background to samples",
+    "manifold_auc": "AUC of points on the manifold",
+}
+
+
+def model_selection_curves(records: list[dict], config: dict, *, title: str = "") -> Figure:
+    """A panel for each measured criterion and one with the AUC of every signal, against the step of the candidate.
+
+    A line marks the chosen step, a star the candidate with the best AUC of each signal.
+
+    Parameters
+    ----------
+    records: of one detector and seed, one per signal: ``signal`` and what
+        :func:`hepad.evaluation.model_selection_cost.follow` gives
+    config: style config
+    title: e.g. the detector's name
+    """
+    if not records or not records[0]["candidates"]:
+        raise InputError("figures: there are no candidates. Train the detector for at least one step.")
+    candidates = records[0]["candidates"]
+    measured = [name for name in NAMES if name in candidates[0]]
+    figure, axes = panels(1, len(measured) + 1, 3.8, 3.3)
+    step = [c["step"] for c in candidates]
+    for ax, name in zip(axes[0], measured, strict=False):
+        ax.plot(step, [c[name] for c in candidates], marker=".", color="black", gid=name)
+        ax.set_ylabel(NAMES[name])
+    ax, colors = axes[0, -1], palette([r["signal"] for r in records], config)
+    for record in records:
+        area, color = [c["auc"] for c in record["candidates"]], colors[record["signal"]]
+        low, high = ([c[key] for c in record["candidates"]] for key in ("auc_low", "auc_high"))
+        ax.plot(step, area, marker=".", color=color, label=record["signal"], gid=record["signal"])
+        ax.fill_between(step, low, high, color=color, alpha=0.25, linewidth=0)
+        best = max(range(len(area)), key=area.__getitem__)
+        ax.plot([step[best]], [area[best]], marker="*", markersize=11, color=color, linestyle="none")
+    ax.plot([], [], marker="*", markersize=11, color="black", linestyle="none", label="best by signal, not blind")
+    ax.set_ylabel("AUC on test events")
+    for panel in axes[0]:
+        panel.axvline(records[0]["chosen_step"], color="black", linestyle=":", gid="chosen", label="chosen, blind")
+        panel.set_xlabel("step of the energy phase")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower right", ncols=len(records) + 2)
+    label(axes[0, 0], config, axes[0, -1], title)
+    return figure

@@ -1,0 +1,107 @@
+"""Signal efficiency against background efficiency."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hepad.errors import InputError, check_choice
+from hepad.evaluation.efficiency import MIN_COUNT
+from hepad.evaluation.seed_spread import SeedSpread
+from hepad.figures.style import UNRESOLVED, label, palette, panels
+
+# a colour that comes again gets the second dash pattern
+LINES = {"detector": ("-", "-."), "baseline": ("--", (0, (6, 1, 1, 1, 1, 1))), "supervised": (":", ":")}
+WIDTHS = {"detector": 1.5, "baseline": 1.0, "supervised": 1.8}
+LOWEST_EPS_B = 1e-4
+HEADING = "name × trainings (AUC and its 68 % range)\nbands: 68 %, from trainings and from all counts"
+
+
+def efficiency_curves(
+    spreads: dict[str, SeedSpread],
+    groups: dict[str, str],
+    config: dict,
+    *,
+    title: str = "",
+    baselines: list[str] | None = None,
+) -> Figure:
+    """ε_S against ε_B: blind detectors on the left, trivial baselines on the right. One line per detector.
+
+    A line is the median of the detector's trainings, its band where a further one is expected with 68 %
+    (:mod:`hepad.evaluation.seed_spread`). The best baseline is drawn among the detectors and the best detector among
+    the baselines, both black, so that neither panel flatters; the supervised trees are in both. Best means the largest
+    AUC. Where fewer than 10 independent background events pass, a line is grey. Colours follow the order of
+    ``spreads``, the legend that of the AUC.
+
+    Parameters
+    ----------
+    spreads: by the name that the legend shows
+    groups: name -> 'detector', 'baseline' or 'supervised'
+    config: style config
+    title: what is searched in what, e.g. 'QCD → top'
+    baselines: those to draw; None for all
+    """
+    plan, supervised = plan_panels(spreads, groups, baselines)
+    figure, axes = panels(1, len(plan), 4.6, 4.5 + 0.16 * max(len(own) for own, _ in plan), sharey=True)
+    for ax, (own, guest) in zip(axes[0], plan, strict=True):
+        looks = line_looks([name for name in spreads if name in own], groups, config)
+        looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in supervised + guest}
+        for name in supervised + guest + own:
+            draw_spread(ax, name, spreads[name], groups[name], looks[name])
+        _finish(ax)
+    label(axes[0, 0], config, axes[0, -1], title)
+    return figure
+
+
+def plan_panels(
+    spreads: dict[str, SeedSpread], groups: dict[str, str], baselines: list[str] | None = None
+) -> tuple[list[tuple[list[str], list[str]]], list[str]]:
+    """Of each panel the names it is about and its one guest from the other group; and what is supervised."""
+    if not spreads:
+        raise InputError("figures: there are no curves to draw. Give the task detectors.")
+    names = sorted(spreads, key=lambda name: -spreads[name].auc[0])
+    of = {group: [name for name in names if check_choice("group", groups[name], LINES) == group] for group in LINES}
+    if baselines is not None:
+        of["baseline"] = [name for name in of["baseline"] if name in baselines]
+    plan = [(of["detector"], of["baseline"][:1]), (of["baseline"], of["detector"][:1])]
+    return [(own, guest) for own, guest in plan if own] or [([], [])], of["supervised"]
+
+
+def line_looks(names: list[str], groups: dict[str, str], config: dict) -> dict[str, dict]:
+    """Colour and dashes by name; a colour that comes again gets the second pattern of its group."""
+    looks, used = {}, set()
+    for name, color in palette(names, config).items():
+        looks[name] = {"color": color, "linestyle": LINES[groups[name]][color in used]}
+        used.add(color)
+    return looks
+
+
+def draw_spread(ax: Axes, name: str, spread: SeedSpread, group: str, look: dict, power: float = 0.0) -> None:
+    """ε_S ε_B^-power against ε_B with its band, grey where it is not resolved."""
+    middle, low, high = (values * spread.eps_b**-power for values in (spread.eps_s, spread.low, spread.high))
+    value, *ends = (f"{x:.3f}" for x in spread.auc)
+    several = spread.trainings > 1
+    text = f"{name} × {spread.trainings} ({value} [{', '.join(ends)}])" if several else f"{name} ({value})"
+    text += ", supervised (not blind)" if group == "supervised" else ""
+    resolved = spread.independent >= MIN_COUNT
+    # the grey part joins the first resolved point
+    faded = ~resolved | (np.cumsum(resolved) == 1)
+    if not resolved.all():
+        ax.plot(spread.eps_b[faded], middle[faded], color=UNRESOLVED, gid="unresolved", zorder=1, linewidth=0.8)
+    line = {"linewidth": WIDTHS[group], "gid": group, "label": text, "zorder": 3 - (group != "detector")}
+    ax.plot(spread.eps_b[resolved], middle[resolved], **line, **look)
+    x, low, high = (values[resolved] for values in (spread.eps_b, low, high))
+    ax.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0, zorder=1)
+
+
+def _finish(ax: Axes) -> None:
+    eps = np.geomspace(LOWEST_EPS_B, 1, 200)
+    ax.plot(eps, eps, color="black", linewidth=0.8, linestyle=(0, (1, 2)), gid="random", label="random (0.500)")
+    ax.plot([], [], color=UNRESOLVED, linewidth=0.8, label=f"fewer than {MIN_COUNT} independent background events pass")
+    ax.set_xscale("log")
+    ax.set_xlim(LOWEST_EPS_B, 1)
+    ax.set_ylim(0, 1.02)
+    ax.set_xlabel(r"background efficiency $\epsilon_B$")
+    ax.set_ylabel(r"signal efficiency $\epsilon_S$")
+    ax.label_outer()
+    look = {"loc": "upper left", "bbox_to_anchor": (-0.02, -0.13), "alignment": "left", "fontsize": 7.5}
+    ax.legend(title=HEADING, **look)

@@ -1,0 +1,175 @@
+"""What a configuration can name: classes of one kind, their arguments, and the kinds of their values.
+
+An entry ``{type: NAME, argument: value, ...}`` names a class of a :class:`Registry` and its arguments; a mapping
+without a type is the arguments of one class (:func:`settings`). The annotations of a class say what its arguments take.
+"""
+
+import inspect
+import math
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from hepad.errors import InputError, check_choice
+
+# what keys were called before and are called now, by the key that their mapping stands under
+_SCHEDULE = {"rate": "learning_rate", "average": "ema_decay", "decay": "cosine_decay", "clip": "grad_clip"}
+_CHAIN = {"steps": "n_steps", "step": "step_size", "noise": "noise_std", "clip": "grad_clip"}
+_NETWORK = {"hidden": "hidden_dims", "latent": "latent_dim"}
+FORMER = {
+    **dict.fromkeys(("detector", "of"), _NETWORK | {"compress": "n_components"}),
+    **dict.fromkeys(("training", "pretraining", "encoding"), _SCHEDULE),
+    **dict.fromkeys(("latent_chain", "visible_chain"), _CHAIN),
+    **dict.fromkeys(("autoencoder", "flow", "network"), _NETWORK),
+    "evaluation": {"ceiling": "supervised"},
+}
+
+NAMES = {int: "whole number", float: "finite number", bool: "true or false", str: "text", dict: "mapping"}
+
+
+class FormerName(InputError):
+    """An argument has the name that it had in earlier versions."""
+
+
+def former_names(entry: Mapping, kind: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """(keys that lead to it, name of today) of what has a name of earlier versions, in ``entry`` and inside it.
+
+    kind: of the entry, a key of ``FORMER``; of a mapping inside it, the key that it stands under
+    """
+    for key, value in entry.items():
+        if key in FORMER.get(kind, {}):
+            yield (key,), FORMER[kind][key]
+        if isinstance(value, Mapping):
+            yield from (((key, *keys), name) for keys, name in former_names(value, key))
+
+
+def check_names(entry: Mapping, kind: str) -> None:
+    """FormerName for the first key in ``entry`` that has another name today; arguments as for :func:`former_names`."""
+    for keys, name in former_names(entry, kind):
+        raise FormerName(f"'{': '.join(keys)}' is called '{name}' now.")
+
+
+def check_types(cls: Callable, values: Mapping[str, Any], where: str = "") -> None:
+    """InputError for the first of ``values`` that is not of the kind which ``cls`` is annotated with.
+
+    cls: a class or a function; values: by the names of its arguments; where: what they stand under, '' at the top
+    """
+    hints = get_type_hints(cls.__init__ if isinstance(cls, type) else cls)
+    for name, value in values.items():
+        if name in hints and not _fits(value, hints[name]):
+            here = f"{where}: {name}" if where else name
+            raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{hint(value)}")
+
+
+def _fits(value, hint) -> bool:
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in inner)
+    if origin in (bool, str):
+        return isinstance(value, origin)
+    if origin is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if origin is float:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if origin is dict:
+        return isinstance(value, Mapping)
+    if origin in (list, tuple, Sequence):
+        if not isinstance(value, list | tuple):
+            return False
+        if origin is tuple and Ellipsis not in inner:
+            return len(value) == len(inner) and all(map(_fits, value, inner))
+        return all(_fits(item, inner[0]) for item in value)
+    return hint is not types.NoneType or value is None
+
+
+def _named(hint) -> str:
+    origin, inner = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join("nothing" if part is types.NoneType else _named(part) for part in inner)
+    if origin in (list, tuple, Sequence):
+        of = NAMES.get(inner[0], "value")
+        fixed = origin is tuple and Ellipsis not in inner
+        return f"a list of {len(inner) if fixed else ''} {of}s".replace("  ", " ")
+    name = NAMES.get(origin, "value")
+    return name if origin is bool or origin is str else f"a {name}"
+
+
+def hint(value) -> str:
+    """What may have happened, in YAML."""
+    if isinstance(value, float) and value.is_integer():
+        return f" Write {value:.0f}."
+    if isinstance(value, str) and _is_number(value):
+        base, exponent, power = value.lower().partition("e")
+        written = f"{base if '.' in base else base + '.0'}e{power if power[:1] in '+-' else '+' + power}"
+        remedy = f"write {written}" if exponent and written != value.lower() else "leave the quotes out"
+        return f" It is text to YAML; {remedy}."
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+class Registry(dict):
+    """Classes of one kind by their names.
+
+    Parameters
+    ----------
+    kind: what they are, for messages
+    classes: the first of them; :meth:`add` takes more
+
+    >>> FLOWS = Registry("flow", Planar)
+    >>> FLOWS.make({"type": "Planar", "layers": 6}, latent_dim, context)
+    """
+
+    def __init__(self, kind: str, *classes: type):
+        super().__init__()
+        self.kind = kind
+        self.add(*classes)
+
+    def add(self, *classes: type) -> None:
+        """Let entries name these, too."""
+        self.update({cls.__name__: cls for cls in classes})
+
+    def make(self, entry: Mapping, *given):
+        """The object of an entry; ``given``: the first arguments of all classes, which no entry has.
+
+        Raises
+        ------
+        InputError: no type, an unknown one, an unknown or missing argument, or a value of another kind
+        FormerName: an argument has a name of earlier versions
+        """
+        if not isinstance(entry, Mapping) or "type" not in entry:
+            raise InputError(f"{self.kind}: {entry!r} is not an entry with the key 'type'. Allowed: {', '.join(self)}.")
+        name = check_choice(f"{self.kind}: type", entry["type"], self)
+        arguments = {key: value for key, value in entry.items() if key != "type"}
+        parameters = dict(list(inspect.signature(self[name]).parameters.items())[len(given) :])
+        check_names(arguments, self.kind)
+        for key in arguments:
+            check_choice(f"{self.kind}: argument of {name}", key, parameters)
+        check_types(self[name], arguments)
+        missing = [key for key, p in parameters.items() if p.default is p.empty and key not in arguments]
+        if missing:
+            raise InputError(f"{self.kind}: argument '{missing[0]}' of {name} is missing. Add it to the entry.")
+        return self[name](*given, **arguments)
+
+
+def parameters_of(cls: type) -> list[str]:
+    """Names of the arguments that a detector, schedule or chain takes from the configuration."""
+    return [name for name in inspect.signature(cls).parameters if name != "space"]
+
+
+def settings(cls: type, values: dict, where: str):
+    """A Schedule or Chain from a mapping; InputError for an unknown or missing key or a value of another kind."""
+    check_names(values, where)
+    for name in values:
+        check_choice(where, name, parameters_of(cls))
+    check_types(cls, values, where)
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise InputError(f"{where}: {error}. It takes: {', '.join(parameters_of(cls))}.") from None

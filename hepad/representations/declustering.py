@@ -1,0 +1,170 @@
+"""Substructure from reclustering: soft drop, Lund-plane multiplicity, N-subjettiness.
+
+The jet is clustered with C/A and undone step by step, always following the branch of larger pT. Splitting k of
+that branch, a -> b c, has
+
+    Δ = ΔR(b, c) in (y, φ),   z = min(pT_b, pT_c) / (pT_b + pT_c),   kT = min(pT_b, pT_c) Δ,   m = mass of a
+
+Soft drop (Larkoski, Marzani, Soyez, Thaler, arXiv:1402.2657) keeps the first a with z > z_cut (Δ / R0)^β.
+The Lund multiplicity counts the splittings of the branch above a kT (Dreyer, Salam, Soyez, arXiv:1807.04758).
+
+N-subjettiness (Thaler, Van Tilburg, arXiv:1011.2268, 1108.2701) with axes 1 ... N,
+
+    τ_N = Σ_i pT_i min(ΔR_1i, ..., ΔR_Ni)^β / (Σ_i pT_i R0^β)
+
+Constituents are (N, P, 4) of (pt, eta, phi, mass) [GeV, rad], pt = 0 being padding, at least one per jet.
+"""
+
+from typing import NamedTuple
+
+import awkward as ak
+import fastjet
+import numpy as np
+
+from hepad.events.kinematics import delta_phi, from_cartesian, to_cartesian
+from hepad.representations.substructure import rapidity
+
+# fastjet's largest radius: every row becomes one jet, whatever its size
+RADIUS = fastjet.JetDefinition.max_allowable_R
+CAMBRIDGE = fastjet.JetDefinition(fastjet.cambridge_algorithm, RADIUS)
+KT_WINNER_TAKES_ALL = fastjet.JetDefinition(fastjet.kt_algorithm, RADIUS, fastjet.WTA_pt_scheme)
+LEAF, PAST_END = -1, -2
+
+
+class Tree(NamedTuple):
+    """Clustering trees in post-order: a node stands behind its subtree, the root last.
+
+    Attributes
+    ----------
+    nodes: (N, L, 4) float64; (pt, eta, phi, mass)
+    left: (N, L) int; position of the left child, or ``LEAF``, or ``PAST_END``; the right child is at the position - 1
+    time: (N, L) int; order in which the nodes were made
+    """
+
+    nodes: np.ndarray
+    left: np.ndarray
+    time: np.ndarray
+
+    @property
+    def root(self) -> np.ndarray:
+        """(N,) position of the root."""
+        return (self.left > PAST_END).sum(axis=1) - 1
+
+
+class Branch(NamedTuple):
+    """Splittings of the primary branch, each (N, D) float64, first splitting first.
+
+    Past the last splitting z = Δ = kT = 0 and ``mass`` is the mass of the constituent that the branch ends in.
+    """
+
+    mass: np.ndarray
+    z: np.ndarray
+    delta: np.ndarray
+    kt: np.ndarray
+
+
+class Groomed(NamedTuple):
+    """Groomed mass [GeV], splitting angle R_g [rad] and momentum sharing z_g, each (N,) float64."""
+
+    mass: np.ndarray
+    angle: np.ndarray
+    sharing: np.ndarray
+
+
+def cluster(constituents: np.ndarray, definition: fastjet.JetDefinition) -> Tree:
+    """Cluster every row into one jet and return its tree.
+
+    fastjet's unique history order is the post-order. With h = (leaves - joins) up to a position, the left child of
+    a node is the last earlier position of the same h.
+    """
+    sequence = fastjet.ClusterSequence(_jagged(constituents), definition)
+    jets, history = sequence.jets(), sequence.unique_history_order()
+    count = ak.to_numpy(ak.num(jets))
+    present = np.arange(count.max()) < count[:, None]
+    # a history ends in the jet's recombination with the beam, which makes no node
+    time = np.zeros(present.shape, dtype=np.int64)
+    time[present] = ak.to_numpy(ak.flatten(history[ak.local_index(history) < count]))
+    made = (np.cumsum(count) - count)[:, None] + time
+    cartesian = np.stack([ak.to_numpy(ak.flatten(jets[name])) for name in ("px", "py", "pz", "E")], axis=-1)
+    nodes = np.zeros((*present.shape, 4))
+    nodes[present] = from_cartesian(cartesian)[made[present]]
+    leaf = time < (count[:, None] + 1) // 2
+    height = np.where(present, np.cumsum(np.where(leaf, 1, -1), axis=1), present.shape[1])
+    by_height = np.argsort(height.astype(np.int16), axis=1, kind="stable")
+    left = np.full(present.shape, LEAF)
+    np.put_along_axis(left, by_height[:, 1:], by_height[:, :-1], axis=1)
+    return Tree(nodes, np.where(present, np.where(leaf, LEAF, left), PAST_END), time)
+
+
+def primary_branch(tree: Tree) -> Branch:
+    """Undo a C/A clustering along the branch of larger pT."""
+    pt, _, phi, mass = np.moveaxis(tree.nodes, -1, 0)
+    y = rapidity(tree.nodes)
+    row, here = np.arange(len(pt)), tree.root
+    steps = []
+    while True:
+        left = tree.left[row, here]
+        splits = left > LEAF
+        b, c = np.where(splits, left, here), np.where(splits, here - 1, here)
+        pt_b, pt_c = pt[row, b], pt[row, c]
+        delta = np.hypot(y[row, b] - y[row, c], delta_phi(phi[row, b], phi[row, c]))
+        softer = np.minimum(pt_b, pt_c) * splits
+        steps.append((mass[row, here], softer / (pt_b + pt_c), delta, softer * delta))
+        if not splits.any():
+            return Branch(*(np.stack(column, axis=1) for column in zip(*steps, strict=True)))
+        here = np.where(pt_b > pt_c, b, c)
+
+
+def soft_drop(branch: Branch, z_cut: float = 0.1, beta: float = 0.0, radius: float = 0.8) -> Groomed:
+    """Soft drop; where no splitting passes, one constituent is left: its mass, R_g = 0 and z_g = 0."""
+    passes = branch.z > z_cut * (branch.delta / radius) ** beta
+    k = np.where(passes.any(axis=1), passes.argmax(axis=1), branch.z.shape[1] - 1)
+    row = np.arange(len(k))
+    return Groomed(branch.mass[row, k], branch.delta[row, k], branch.z[row, k])
+
+
+def lund_multiplicity(branch: Branch, kt_min: float = 1.0) -> np.ndarray:
+    """(N,) number of primary splittings with kT > ``kt_min`` [GeV]."""
+    return (branch.kt > kt_min).sum(axis=1).astype(np.float64)
+
+
+def n_subjettiness(constituents: np.ndarray, up_to: int = 3, beta: float = 1.0, radius: float = 0.8) -> np.ndarray:
+    """τ_1 ... τ_N, (N = ``up_to``, jets) float64; τ_N = 0 for a jet of N constituents or fewer.
+
+    The axes are those of exclusive kT with winner-take-all recombination, which recoil does not move; they are
+    not minimised further.
+    """
+    tree = cluster(constituents, KT_WINNER_TAKES_ALL)
+    row = np.arange(len(constituents))
+    pt, y, phi = constituents[..., 0].astype(np.float64), rapidity(constituents), constituents[..., 2]
+    node_y, node_phi = rapidity(tree.nodes), tree.nodes[..., 2]
+
+    def distance(axis: np.ndarray) -> np.ndarray:
+        dy, dphi = y - node_y[row, axis][:, None], delta_phi(phi, node_phi[row, axis][:, None])
+        return dy**2 + dphi**2
+
+    subjets = tree.root[:, None]
+    nearest = distance(subjets[:, 0])
+    tau = [(pt * nearest ** (beta / 2)).sum(axis=1)]
+    for _ in range(1, up_to):
+        # the last join is undone; the winner's direction stays an axis, so only the loser's is new
+        splits = tree.left[row[:, None], subjets] > LEAF
+        which = np.where(splits, tree.time[row[:, None], subjets], -1).argmax(axis=1)
+        last = subjets[row, which]
+        left = np.where(splits[row, which], tree.left[row, last], last)
+        right = np.where(splits[row, which], last - 1, last)
+        subjets[row, which] = left
+        subjets = np.column_stack([subjets, right])
+        nearest = np.minimum(nearest, np.minimum(distance(left), distance(right)))
+        tau.append((pt * nearest ** (beta / 2)).sum(axis=1))
+    exact = (constituents[..., 0] > 0).sum(axis=1) <= np.arange(1, up_to + 1)[:, None]
+    return np.where(exact, 0.0, np.stack(tau) / (pt.sum(axis=1) * radius**beta))
+
+
+def _jagged(constituents: np.ndarray) -> ak.Array:
+    present = constituents[..., 0] > 0
+    p = to_cartesian(constituents[present])
+    offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+    fields = [ak.contents.NumpyArray(np.ascontiguousarray(column)) for column in p.T]
+    record = ak.contents.RecordArray(fields, ["px", "py", "pz", "E"], parameters={"__record__": "Momentum4D"})
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), record))

@@ -1,0 +1,189 @@
+"""Event vectors: named variables of the probe jet's substructure and of the event around it.
+
+Values are physical, in GeV and radians, and not transformed: detectors standardise what they are fed.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import final
+
+import numpy as np
+import torch
+
+from hepad.errors import InputError, check_choice
+from hepad.events import Events
+from hepad.events.observables import OBSERVABLES, Measured, Observable
+from hepad.representations import declustering, substructure
+from hepad.representations.base import Representation, Space
+from hepad.representations.event_matrix import FEATURES
+
+
+class Substructure(Measured):
+    """What several variables of the substructure share."""
+
+    @cached_property
+    def branch(self) -> declustering.Branch:
+        return declustering.primary_branch(declustering.cluster(self.constituents, declustering.CAMBRIDGE))
+
+    @cached_property
+    def groomed(self) -> declustering.Groomed:
+        return declustering.soft_drop(self.branch)
+
+    @cached_property
+    def tau(self) -> np.ndarray:
+        return declustering.n_subjettiness(self.constituents)
+
+    @cached_property
+    def e(self) -> tuple[np.ndarray, np.ndarray]:
+        return substructure.energy_correlations(self.constituents)
+
+    @cached_property
+    def axes(self) -> tuple[np.ndarray, np.ndarray]:
+        return substructure.axes(self.constituents)
+
+
+def _planar_flow(m: Substructure) -> np.ndarray:
+    major, minor = m.axes
+    return substructure.ratio(2 * major * minor, major**2 + minor**2) ** 2
+
+
+SUBSTRUCTURE_OBSERVABLES = {
+    "mass": Observable(
+        lambda m: substructure.mass(m.constituents), "$m$", "GeV", "mass of the jet's constituents", "constituents"
+    ),
+    "soft_drop_mass": Observable(
+        lambda m: m.groomed.mass, r"$m_\mathrm{SD}$", "GeV", "mass after soft drop, β = 0, z_cut = 0.1", "constituents"
+    ),
+    "soft_drop_angle": Observable(
+        lambda m: m.groomed.angle, "$R_g$", "rad", "angle R_g of the splitting that passes soft drop", "constituents"
+    ),
+    "soft_drop_sharing": Observable(
+        lambda m: m.groomed.sharing, "$z_g$", "", "momentum sharing z_g of that splitting", "constituents"
+    ),
+    "lund_multiplicity": Observable(
+        lambda m: declustering.lund_multiplicity(m.branch),
+        r"$n_\mathrm{Lund}$",
+        "",
+        "primary C/A splittings with kT > 1 GeV",
+        "constituents",
+    ),
+    "tau1": Observable(lambda m: m.tau[0], r"$\tau_1$", "", "1-subjettiness, β = 1, R0 = 0.8", "constituents"),
+    "tau2": Observable(lambda m: m.tau[1], r"$\tau_2$", "", "2-subjettiness", "constituents"),
+    "tau3": Observable(lambda m: m.tau[2], r"$\tau_3$", "", "3-subjettiness", "constituents"),
+    "tau21": Observable(
+        lambda m: substructure.ratio(m.tau[1], m.tau[0]),
+        r"$\tau_{21}$",
+        "",
+        "τ2 / τ1; 0 for up to two constituents",
+        "constituents",
+    ),
+    "tau32": Observable(
+        lambda m: substructure.ratio(m.tau[2], m.tau[1]),
+        r"$\tau_{32}$",
+        "",
+        "τ3 / τ2; 0 for up to three constituents",
+        "constituents",
+    ),
+    "e2": Observable(lambda m: m.e[0], "$e_2$", "", "two-point energy correlation, β = 1", "constituents"),
+    "e3": Observable(lambda m: m.e[1], "$e_3$", "", "three-point energy correlation, β = 1", "constituents"),
+    "c2": Observable(lambda m: substructure.ratio(m.e[1], m.e[0] ** 2), "$C_2$", "", "C2 = e3 / e2²", "constituents"),
+    "d2": Observable(lambda m: substructure.ratio(m.e[1], m.e[0] ** 3), "$D_2$", "", "D2 = e3 / e2³", "constituents"),
+    "pt_dispersion": Observable(
+        lambda m: substructure.pt_dispersion(m.constituents), "$p_T^D$", "", "sqrt(Σ pT²) / Σ pT", "constituents"
+    ),
+    "leading_fraction": Observable(
+        lambda m: substructure.leading_fraction(m.constituents),
+        r"$z_\mathrm{max}$",
+        "",
+        "pT share of the hardest constituent",
+        "constituents",
+    ),
+    "girth": Observable(
+        lambda m: substructure.girth(m.constituents),
+        "girth",
+        "rad",
+        "pT-weighted mean distance to the axis",
+        "constituents",
+    ),
+    "major_axis": Observable(
+        lambda m: m.axes[0],
+        r"$\sigma_\mathrm{major}$",
+        "rad",
+        "pT-weighted spread along the principal axis",
+        "constituents",
+    ),
+    "minor_axis": Observable(
+        lambda m: m.axes[1],
+        r"$\sigma_\mathrm{minor}$",
+        "rad",
+        "pT-weighted spread across the principal axis",
+        "constituents",
+    ),
+    "planar_flow": Observable(_planar_flow, "$Pf$", "", "0 for a line, 1 for a disc", "constituents"),
+}
+# a detector is to see no angle that physics does not depend on, no weight and nothing that simulation alone knows
+UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight", "pileup", "n_pv")
+VARIABLES = {name: x for name, x in OBSERVABLES.items() if name not in UNSEEN} | SUBSTRUCTURE_OBSERVABLES
+
+
+def with_units(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of variables, or of an object's features, as they stand at an axis: '$m$ [GeV]', 'jet1_px [GeV]'."""
+
+    def label(name: str) -> str:
+        if name in VARIABLES:
+            return VARIABLES[name].label
+        unit = FEATURES[name.rpartition("_")[2]]
+        return f"{name} [{unit}]" if unit else name
+
+    return tuple(map(label, columns))
+
+
+SUBSTRUCTURE = (
+    "mass", "soft_drop_mass", "tau21", "tau32", "c2", "d2", "pt_dispersion", "girth", "multiplicity",
+    "leading_fraction", "planar_flow", "lund_multiplicity",
+)  # fmt: skip
+
+
+@final
+class EventVector(Representation):
+    """(N, D) float32 of D named variables; only those asked for are computed.
+
+    Parameters
+    ----------
+    variables: names out of ``VARIABLES``, each once
+
+    Raises
+    ------
+    InputError: a variable is unknown (the message lists the allowed ones), repeated, or none is given.
+
+    Examples
+    --------
+    >>> vector = hepad.EventVector(["mass", "tau21", "met"])
+    >>> vector(events).shape, vector.space.columns
+    (torch.Size([500, 3]), ('mass', 'tau21', 'met'))
+    """
+
+    def __init__(self, variables: Sequence[str] = SUBSTRUCTURE):
+        if isinstance(variables, str) or not variables:
+            raise InputError(f"EventVector: variables = {variables!r} must be a list of at least one name.")
+        self.variables = tuple(check_choice("EventVector: variable", name, VARIABLES) for name in variables)
+        for name in self.variables:
+            if self.variables.count(name) > 1:
+                raise InputError(f"EventVector: variable '{name}' is listed twice. Remove one.")
+
+    @property
+    def space(self) -> Space:
+        return Space(shape=(len(self.variables),), columns=self.variables)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset(VARIABLES[name].needs for name in self.variables) - {None, "constituents"}
+
+    @property
+    def needs_constituents(self) -> bool:
+        return any(VARIABLES[name].needs == "constituents" for name in self.variables)
+
+    def transform(self, events: Events) -> torch.Tensor:
+        measured = Substructure(events)
+        columns = [VARIABLES[name].compute(measured) for name in self.variables]
+        return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))

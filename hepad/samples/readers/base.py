@@ -1,0 +1,114 @@
+"""What every reader is: one dialect of files, recognised by what a file contains, and read in blocks.
+
+A reader is a frozen dataclass. Its fields are the options of a sample's source: ``{files: ..., reader: Delphes, jet:
+FatJet}``. It knows nothing of selections, splits and duplicates: :mod:`hepad.samples.stream` does that for all.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from hepad.samples.formats.contents import Contents
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one file offers to one reader.
+
+    Attributes
+    ----------
+    entries: in the file: events, or jets where the dialect stores jets
+    present: of 'constituents', 'jets', 'electrons', 'muons', 'photons', 'met', 'b_tag', 'weight', 'event_id', 'pileup'
+    triggers: names of the trigger bits that are read along
+    jet_radius: of the probe jet, None where the file does not tell
+    remarks: what the user should know, one sentence each
+    meta: facts of the sample that the file carries
+    official_split: whether rows come with one
+    facts: which of hepad.events.FACTS blocks have; truth: names of the generator-level quantities
+    """
+
+    entries: int
+    present: frozenset[str]
+    triggers: tuple[str, ...] = ()
+    jet_radius: float | None = None
+    remarks: tuple[str, ...] = ()
+    meta: dict = field(default_factory=dict)
+    official_split: bool = False
+    facts: frozenset[str] = frozenset()
+    truth: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Block:
+    """R probe jets out of one stretch of a file, before any cut.
+
+    Attributes
+    ----------
+    columns: arrays of :class:`hepad.events.Events` by name, R rows each: at least ``jet`` or ``constituents``; of
+        ``jets``, ``electrons``, ``muons``, ``photons``, ``met``, ``b_tag``, ``weight``, ``event_id`` what there is
+    entry: (R,) number in the file of the entry that a row comes from
+    damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see
+        hepad.samples.readers.jagged)
+    weight: that name of ``damaged`` from which nothing but the weight comes
+    references: those names of ``damaged`` that refer to other objects, which the file does not hold
+    refused: why, and how many, entries gave no row: {'no jet': 12}
+    facts: (R,) each, what identifies and describes an event, by the names of hepad.events.FACTS; whole numbers of any
+        length, and NaN where the file does not know
+    triggers: (R,) bool each
+    truth: generator-level quantities, (R,) each
+    split: (R,) int8 where the file has an official one: index into hepad.events.SPLITS
+    cut_off: (R,) number of the event's softest objects beyond the lengths that Events keep; None: there cannot be any
+    constituents_cut_off: (R,) the same of the probe jet's constituents
+    """
+
+    columns: dict[str, np.ndarray]
+    entry: np.ndarray
+    damaged: dict[str, np.ndarray] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    facts: dict[str, np.ndarray] = field(default_factory=dict)
+    triggers: dict[str, np.ndarray] = field(default_factory=dict)
+    truth: dict[str, np.ndarray] = field(default_factory=dict)
+    split: np.ndarray | None = None
+    cut_off: np.ndarray | None = None
+    constituents_cut_off: np.ndarray | None = None
+    references: frozenset[str] = frozenset()
+    weight: str = ""
+
+    def take(self, rows: np.ndarray, refused: dict[str, int]) -> "Block":
+        """The rows of a mask or index array; what happened to the others is added to ``refused``."""
+        groups = {name: {k: v[rows] for k, v in getattr(self, name).items()} for name in GROUPS}
+        single = {name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in SINGLE}
+        return replace(self, **groups, **single, refused=self.refused | refused)
+
+
+GROUPS = ("columns", "damaged", "facts", "triggers", "truth")
+SINGLE = ("entry", "split", "cut_off", "constituents_cut_off")
+
+
+class Reader(ABC):
+    """One dialect. ``title``: in a line, what it reads; ``kind``: of its files, as in :class:`Contents`;
+    ``landmarks``: names that its files have, by which a damaged or misspelt one is known."""
+
+    title: ClassVar[str]
+    kind: ClassVar[str]
+    landmarks: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, contents: Contents) -> bool:
+        """Whether a file is of this dialect, from the names in it; at most one reader says yes to a file."""
+
+    @abstractmethod
+    def look(self, path: str) -> Found:
+        """What the file offers under these options; InputError names what is missing, what is there and what to do."""
+
+    def remedy(self, branch: str) -> str:
+        """What to do about a file with too many values that cannot be in a branch; in a sentence."""
+        return "Repair the file."
+
+    @abstractmethod
+    def blocks(self, path: str, rows: int) -> Iterator[Block]:
+        """The file from its beginning to its end, about ``rows`` entries at a time, in bounded memory."""

@@ -1,0 +1,281 @@
+"""ROOT files of Delphes (arXiv:1307.6346): a tree ``Delphes``, one entry per event, a TClonesArray per collection.
+
+    FatJet.PT[], .Eta, .Phi, .Mass, .BTag, .Constituents[] (TRefArray)      jets; names differ from card to card
+    EFlowTrack.PT, EFlowPhoton.ET, EFlowNeutralHadron.ET, ParticleFlowCandidate.PT, Track.PT, Tower.ET, ...
+        each with .Eta, .Phi and .fUniqueID                                 what jets are made of
+    Electron, Muon, Photon .PT, .Eta, .Phi;  MissingET.MET, .Phi;  Event.Number, .Weight
+
+GeV and radians. ``Constituents`` refers to objects by their ``fUniqueID``, unique within an event, in whatever
+collections the card has stored; what was not stored cannot be found again. A track has a mass, if the version of
+Delphes stores it, a tower has none. ``Eta`` of a track may be that of its position: of ``Eta`` and arsinh ``CtgTheta``
+the direction is the one that gives the stored momentum ``P``; only so do constituents sum to the mass of their jet.
+
+A row is a jet of one collection. ``Event.Number`` counts from 0 in every file: an event is identified by a hash of its
+objects.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import awkward as ak
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.events.identifiers import objects_id
+from hepad.events.padding import WIDTHS, beyond, pad
+from hepad.samples.formats.root import names
+from hepad.samples.readers.base import Block, Contents, Found, Reader
+from hepad.samples.readers.branches import (
+    MASSES,
+    Branches,
+    Collection,
+    Probes,
+    check_leading,
+    chosen,
+    of_events,
+    opened,
+    probes,
+    read,
+    row_damage,
+)
+from hepad.samples.readers.jagged import flat, rows_of, unsound
+
+LOOK = 200  # entries from which it is learnt where a jet's constituents are stored
+LARGE = re.compile(r"Fat|Large|AK8|AK1|CA8|CA1|R08|R1")
+KINDS = {"electrons": "Electron", "muons": "Muon", "photons": "Photon"}
+# collections among which a jet's constituents are shared out, the likelier ones first; any other stands alone
+FAMILIES = (r"ParticleFlowCandidate", r"EFlow.*", r"Track|Tower|Muon")
+
+
+class Plan(NamedTuple):
+    """What is read of a file. candidates: the collections with the constituents; objects: by column of Events."""
+
+    jet: Collection
+    constituents: str
+    candidates: dict[str, tuple[str, ...]]
+    objects: dict[str, Collection]
+    met: tuple[str, ...]
+    b_tag: str
+    weight: str
+    number: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Delphes(Reader):
+    """``jet``: collection of the probe jets, by default the first large jets whose constituents are stored;
+    ``leading``: how many of the hardest become rows; ``constituents``: False leaves them out; ``jets``: those of the
+    event, with bit ``b_tag_bit`` of ``BTag`` as their b tag; ``met``: collection of the missing transverse momentum."""
+
+    jet: str = ""
+    leading: int = 1
+    constituents: bool = True
+    jets: str = ""
+    b_tag_bit: int = 0
+    met: str = ""
+
+    title = "Delphes: any jets, with constituents by reference, and the objects of the event"
+    kind = "ROOT"
+    landmarks = ("Delphes", "Jet.PT", "Jet.Eta", "Jet.Phi", "EFlowTrack.fUniqueID", "MissingET.MET")
+
+    @classmethod
+    def recognises(cls, contents: Contents) -> bool:
+        branches = contents.tables.get("Delphes", ()) if contents.kind == cls.kind else ()
+        return any(name.endswith(".fUniqueID") for name in branches)
+
+    def look(self, path: str) -> Found:
+        with opened(path, "Delphes") as tree:
+            plan = self._plan(path, tree)
+            there = {"constituents": plan.candidates, "met": plan.met, "b_tag": plan.b_tag, "weight": plan.weight}
+            present = {*plan.objects, "event_id", *(name for name, found in there.items() if found)}
+            facts = frozenset({"event"} if plan.number else ())
+            return Found(int(tree.num_entries), frozenset(present), remarks=plan.remarks, facts=facts)
+
+    def blocks(self, path: str, rows: int) -> Iterator[Block]:
+        with opened(path, "Delphes") as tree:
+            plan = self._plan(path, tree)
+            wanted = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
+            wanted += [name for candidate in plan.candidates.values() for name in candidate]
+            wanted += [plan.b_tag, plan.weight, plan.number, *plan.met, plan.constituents if plan.candidates else ""]
+            for start, branches in read(path, tree, filter(None, wanted), rows):
+                yield self._block(branches, plan, start)
+
+    def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
+        found = branches.collection(plan.jet.branches)
+        rows = probes(found[plan.jet.pt], self.leading, absent=not plan.candidates)
+        columns, damaged, cut_off = of_events(branches, plan.objects)
+        damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in found.items()}
+        numbers = {name: branches.first(name) for name in (plan.weight, *plan.met) if name}
+        damaged |= {name: unsound(values) for name, values in numbers.items()}
+        if plan.met:
+            columns["met"] = np.stack([numbers[name] for name in plan.met], axis=-1).astype(np.float32)
+        columns["event_id"] = objects_id(columns)
+        if plan.weight:
+            columns["weight"] = numbers[plan.weight]
+        if plan.b_tag:
+            bits = branches.collection([plan.b_tag, plan.objects["jets"].pt], integers=(plan.b_tag,))[plan.b_tag]
+            bit = ak.values_astype(bits, np.int64) & (1 << self.b_tag_bit)
+            columns["b_tag"] = branches.marks(plan.objects["jets"], bit > 0)
+        columns = {name: values[rows.entry] for name, values in columns.items()}
+        damaged = {name: values[rows.entry] for name, values in damaged.items()}
+        columns["jet"] = np.stack([rows.of(values) for values in found.values()], axis=-1).astype(np.float32)
+        columns["jet"][:, 3] = np.maximum(columns["jet"][:, 3], 0)
+        columns["constituents"], refused, lost = np.zeros((len(rows.entry), 0, 4), np.float32), {}, None
+        if plan.candidates:
+            columns["constituents"], of_constituents, lost = _constituents(branches, plan, rows)
+            damaged |= of_constituents
+            refused["no jet"] = branches.length - len(np.unique(rows.entry))
+        facts = {"event": branches.first_whole(plan.number)[rows.entry]} if plan.number else {}
+        return Block(
+            columns, start + rows.entry, damaged, refused, facts, cut_off=cut_off[rows.entry],
+            constituents_cut_off=lost, references=frozenset([plan.constituents]), weight=plan.weight,
+        )  # fmt: skip
+
+    def _plan(self, path, tree) -> Plan:
+        check_leading(self.leading)
+        if self.b_tag_bit not in range(32):
+            raise InputError(f"b_tag_bit: {self.b_tag_bit!r} is not the number of a bit, 0 to 31.")
+        there = names(tree)
+        all_collections = sorted({name.rsplit(".", 1)[0] for name in there if "." in name})
+        jets = [c for c in all_collections if "Jet" in c and there >= set(_columns(c, there, mass=True).branches)]
+        jets.sort(key=lambda c: ("Gen" in c, not LARGE.search(c), "15" in c, "PUPPI" not in c))
+        jet, candidates, remarks = self._jet(path, tree, jets, all_collections)
+        of_event = sorted(jets, key=lambda c: ("Gen" in c, bool(LARGE.search(c)), ("PUPPI" in c) != ("PUPPI" in jet)))
+        of_event, of_jets = chosen(path, "jets", self.jets, of_event)
+        objects = {"jets": _columns(of_event, there, mass=True)}
+        for name, kind in KINDS.items():
+            if there >= {f"{kind}.{x}" for x in ("PT", "Eta", "Phi")}:
+                objects[name] = Collection(f"{kind}.PT", f"{kind}.Eta", f"{kind}.Phi", MASSES[name])
+        mets = [c for c in all_collections if there >= {f"{c}.MET", f"{c}.Phi"}]
+        mets.sort(key=lambda c: ("Gen" in c, ("Puppi" in c) != ("PUPPI" in jet)))
+        if self.met and not mets:
+            raise InputError(
+                f"{path}: met: there is no collection '{self.met}', nor another with MET. Leave 'met' out."
+            )
+        met, of_met = chosen(path, "met", self.met, mets) if mets else ("", ())
+        b_tag, weight, number = (x if x in there else "" for x in (f"{of_event}.BTag", "Event.Weight", "Event.Number"))
+        components = {name: _components(name, there) for name in candidates}
+        return Plan(
+            _columns(jet, there, mass=True), f"{jet}.Constituents", components, objects,
+            (f"{met}.MET", f"{met}.Phi") if met else (), b_tag, weight, number, (*remarks, *of_jets, *of_met),
+        )  # fmt: skip
+
+    def _jet(self, path, tree, jets: list[str], collections: list[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        """The collection of the probe jets, the collections of their constituents, and remarks."""
+        jet, _ = chosen(path, "jet", self.jet, jets)
+        candidates, stored = (), 0.0
+        if self.constituents:
+            found = {}
+            for name in [jet] if self.jet else [name for name in jets if "Gen" not in name] or jets:
+                found[name] = _candidates(path, tree, name, collections)
+                if found[name][1] == 1:
+                    break
+            jet = max(found, key=lambda name: found[name][1])
+            candidates, stored = found[jet]
+        _, remarks = chosen(path, "jet", jet, jets)
+        if not candidates and self.constituents:
+            remarks += (f"the constituents of {jet} are not stored in the file.",)
+        elif candidates:
+            lacking = f"; {1 - stored:.2%} of them are not stored" if stored < 1 else ""
+            remarks += (f"constituents of {jet}: from {', '.join(candidates)}{lacking}.",)
+        return jet, candidates, remarks
+
+
+def _columns(collection: str, there: frozenset[str], mass: bool = False) -> Collection:
+    """The branches of a collection: energy is that of a massless particle where there is no mass."""
+    pt = "ET" if f"{collection}.ET" in there and f"{collection}.PT" not in there else "PT"
+    columns = Collection(*(f"{collection}.{x}" for x in (pt, "Eta", "Phi", "Mass")))
+    return columns if mass or columns.mass in there else columns._replace(mass=0.0)
+
+
+def _components(collection: str, there: frozenset[str]) -> tuple[str, ...]:
+    """Branches of what jets are made of: identifier, pt, η, φ and, of tracks, mass, momentum and cot θ."""
+    first = (f"{collection}.fUniqueID", *_columns(collection, there)[:3])
+    track = [f"{collection}.{x}" for x in ("Mass", "P", "CtgTheta")]
+    return (*first, *track) if there >= set(track) else (*first, track[0]) if track[0] in there else first
+
+
+def _candidates(path, tree, jet: str, collections: list[str]) -> tuple[tuple[str, ...], float]:
+    """The collections in which the first constituents of the jets are found, and the share of them that is."""
+    there, references = names(tree), f"{jet}.Constituents"
+    if references not in there:
+        return (), 0.0
+    pool = [c for c in collections if there >= {f"{c}.fUniqueID", *_columns(c, there).branches} and "Jet" not in c]
+    identifiers = [f"{c}.fUniqueID" for c in pool]
+    sought, stored = np.zeros(0, np.int64), {c: np.zeros(0, np.int64) for c in pool}
+    for _, branches in read(path, tree, [references, *identifiers], LOOK, LOOK):
+        of_entry = ak.flatten(branches.references(references), axis=2)
+        sought = _keys(rows_of(of_entry), flat(of_entry))
+        for c in pool:
+            stored[c] = _keys(rows_of(branches.integers(f"{c}.fUniqueID")), flat(branches.values[f"{c}.fUniqueID"]))
+    families = [[c for c in pool if re.fullmatch(family, c)] for family in FAMILIES]
+    families += [[c] for c in pool if not any(c in family for family in families)]
+    if not len(sought):  # nothing to learn from
+        known = next((family for family in families[: len(FAMILIES)] if family), [])
+        return tuple(known), float(bool(known))
+    taken, missing = [], sought
+    while len(missing) and families:
+        found = [np.isin(missing, np.concatenate([stored[c] for c in f] or [sought[:0]])) for f in families]
+        best = int(np.argmax([mask.sum() for mask in found]))
+        if not found[best].any():
+            break
+        taken += families.pop(best)
+        missing = missing[~found[best]]
+    return tuple(taken), 1 - len(missing) / len(sought)
+
+
+def _keys(entry: np.ndarray, identifier: np.ndarray) -> np.ndarray:
+    """(M,) int64, one of each object of a block; negative for the objects that nothing refers to."""
+    identifier = identifier.astype(np.int64) & 0xFFFFFFFF
+    return np.where(identifier > 0, (entry << 32) | identifier, -1)
+
+
+def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndarray, dict, np.ndarray]:
+    """(R, P, 4) by reference, the rows (R,) that lack one, or have one that cannot be, by branch, and how many (R,)
+    found no room."""
+    references, n = branches.references(plan.constituents), len(rows.entry)
+    if not np.array_equal(ak.num(references, axis=1), ak.num(branches.values[plan.jet.pt], axis=1)):
+        raise InputError(
+            f"{branches.path}: '{plan.constituents}' and '{plan.jet.pt}' differ in length. "
+            "The file is damaged: fetch it again."
+        )
+    references = ak.flatten(references, axis=1)[rows.number(references)]
+    row = rows_of(references)
+    sought = _keys(rows.entry[row], flat(references))
+    p, parts, missing, damaged = [], [], np.ones(len(sought), bool), {}
+    for collection, names_of in plan.candidates.items():
+        identifier, *components = branches.collection(names_of, integers=names_of[:1]).values()
+        stored = _keys(rows_of(identifier), flat(identifier))
+        order = np.argsort(stored, kind="stable")
+        place = np.searchsorted(stored, sought, sorter=order)
+        mine = missing & (place < len(stored)) & (sought > 0)
+        mine[mine] = stored[order[place[mine]]] == sought[mine]
+        missing &= ~mine
+        components = [flat(x)[order[place[mine]]].astype(np.float64) for x in components]
+        for name, x in zip(names_of[1:], components, strict=True):
+            damaged[name] = row_damage(x, row[mine], n, positive=name == names_of[1])
+        p.append(_four_vectors(*components, rest=_rest_mass(collection)))
+        parts.append(row[mine])
+    damaged[plan.constituents] = np.bincount(row[missing], minlength=n) > 0
+    row, width = np.concatenate(parts), WIDTHS["constituents"]
+    return pad(row, np.concatenate(p), n, width), damaged, beyond(row, n, width)
+
+
+def _rest_mass(collection: str) -> float:
+    """Mass [GeV] of the particles of a collection whose masses are not stored."""
+    return next((MASSES[name] for name, kind in KINDS.items() if collection.startswith(kind)), 0.0)
+
+
+def _four_vectors(pt, eta, phi, mass=None, momentum=None, cot_theta=None, *, rest: float) -> np.ndarray:
+    """(M, 4): of mass ``rest`` without ``mass``; the direction is that of η and cot θ which gives the stored momentum.
+
+    Where that is not filled, as of neutral generator particles, it cannot decide, and η stands.
+    """
+    mass = np.full_like(pt, rest) if mass is None else np.maximum(mass, 0)
+    if momentum is not None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            of_track = np.abs(pt * np.hypot(1, cot_theta) - momentum) < np.abs(pt * np.cosh(eta) - momentum)
+            eta = np.where(of_track & (momentum > 0), np.arcsinh(cot_theta), eta)
+    return np.stack([pt, eta, phi, mass], axis=-1)

@@ -1,0 +1,310 @@
+"""Generated samples: Pythia 8 (arXiv:2203.11601) from a settings file, pile-up, detector response, anti-kT jets.
+
+Per batch of events: generate, overlay pile-up, smear, cluster, keep the probe jets, match them to generator-level
+particles; until the wanted number of jets is reached. Or, for a trigger, one row per event with the objects of a first
+level (:mod:`hepad.samples.simulation.level1`). Needs the extra ``hepad[simulate]``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from hepad.errors import InputError, check_choice
+from hepad.events import Events, concatenate, split_of
+from hepad.events.completion import complete
+from hepad.events.cuts import window
+from hepad.events.kinematics import from_cartesian
+from hepad.samples import clustering
+from hepad.samples.clustering import Particles
+from hepad.samples.metadata import SUMMED
+from hepad.samples.simulation import truth
+from hepad.samples.simulation.level1 import RADIUS, level1_objects
+from hepad.samples.simulation.pileup import Pileup, Pool, draw, make_pool, overlay
+from hepad.samples.simulation.response import Response, respond
+
+BATCH = 500
+HOPELESS = 20_000  # events without a single probe jet
+MAX_ABS_ETA = 5.0
+MAX_SEED = 900_000_000
+
+
+def generate(
+    card: str | Path,
+    jets: int,
+    seed: int,
+    *,
+    selection: dict | str,
+    leading: int = 1,
+    response: Response | bool | None = None,
+    matching: dict | None = None,
+    pileup: dict | None = None,
+    zero_bias: dict | None = None,
+    level1: bool = False,
+    jet_radius: float = 0.8,
+    first_event_id: int = 0,
+    split: tuple[float, float, float] | None = None,
+    max_events: int = 1_000_000,
+    progress: Callable[[int, int], None] | None = None,
+) -> Events:
+    """Generate one chunk of a sample; the same arguments give bit-identical Events.
+
+    Parameters
+    ----------
+    card: file of Pythia 8 settings
+    jets: number of probe jets; with ``leading`` 2 one more may come, as events are not split; of events with ``level1``
+    seed: of Pythia and of the response, 1 to 900 000 000
+    selection: window of the probe jets, {pt: [low, high], abs_eta: x} in GeV, or 'any'
+    leading: 1 or 2, how many of the hardest jets of an event may become probe jets
+    response: settings of the detector response; True for the defaults; None for particle level
+    matching: {particle: PDG id, radius: ΔR}: keep a jet only if the last copy of the particle (or antiparticle) and
+        all its decay partons lie within ΔR of the jet's axis
+    pileup: {card, mean: 50, pool: 2000}, further collisions in every event (:mod:`hepad.samples.simulation.pileup`);
+        nothing subtracts them from the probe jet
+    zero_bias: {mean, pool}: the events are bunch crossings with Poisson(mean) events of ``card`` and nothing else
+    level1: one row per event, with the objects of a first-level trigger, no constituents, ``jet`` the leading jet or
+        zeros; takes the selection 'any'
+    first_event_id: identifiers count the generated events from here; chunks ``max_events`` apart never overlap
+    split: fractions of train, valid and test, by which the reader will divide the events: the pool of pile-up is, too
+    max_events: give up after so many events
+    progress: called with (jets so far, jets) after every batch
+
+    Returns
+    -------
+    Events, all in split 0 (the reader splits). ``truth``: ``hard_pt`` (p̂_T; 0 for a lone resonance), with matching
+    ``matched_pt`` and ``matched_dr_max``, for hidden valleys ``n_dark_mesons`` and ``invisible_fraction`` of the
+    event's dark mesons, with pile-up ``hardest_pileup``, the place in the pool of the hardest collision.
+    ``facts['pileup']``: the number of collisions overlaid. ``meta``: what a rate is made from (``rate``: kind
+    'zero_bias' or 'cross_section'), cross-section, acceptance (weight of the events with a probe jet over that of all),
+    counts, window, settings, card.
+
+    Raises
+    ------
+    InputError: unreadable card, refused setting, failed initialisation, nothing passes
+    """
+    window(selection)
+    if jets < 1:
+        raise InputError(f"{card}: 'jets' is {jets}; it must be positive.")
+    leading = int(check_choice("leading", str(leading), ("1", "2")))
+    matching = truth.checked_matching(matching)
+    response = Response() if response is True else response or None
+    others = checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response)
+    pythia = start(card, seed)
+    collisions = _collisions(pythia, others, seed, bool(zero_bias), split)
+    rng = np.random.default_rng(seed)
+    if level1:
+        steps = partial(_trigger_rows, pythia=pythia, collisions=collisions, rng=rng, response=response)
+    else:
+        steps = partial(
+            _process, pythia=pythia, collisions=collisions, rng=rng, selection=selection, leading=leading,
+            response=response, matching=matching, jet_radius=jet_radius,
+        )  # fmt: skip
+    # pile-up fills the memory that many events would; a crossing needs no event of its own
+    most = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
+    parts, sums = [], dict.fromkeys(SUMMED, 0)
+    following = range if zero_bias else pythia.nextBatch
+    for part, counts in _batches(following, steps, jets, max_events, most, first_event_id):
+        parts.append(part)
+        sums = {key: sums[key] + counts[key] for key in SUMMED}
+        if progress:
+            progress(min(sums["n_jets"], jets), jets)
+    if sums["n_jets"] < jets:
+        raise _too_few(card, jets, sums, selection, matching)
+    events = concatenate(parts)
+    last = events.event_id[jets - 1]
+    events = events[: np.searchsorted(events.event_id, last, side="right")]
+    events.meta.update(
+        _facts(pythia, card, seed) | sums, n_jets=len(events),
+        acceptance=sums["sum_weights_accepted"] / sums["sum_weights_tried"],
+        window=None if selection == "any" else dict(selection), jet_radius=RADIUS if level1 else jet_radius,
+        leading=leading, matching=matching, response=asdict(response) if response else None, level1=level1,
+        pileup=asdict(others) | {"card": Path(others.card).stem} if others else None,
+        rate={"kind": "zero_bias" if zero_bias else "cross_section"},
+    )  # fmt: skip
+    return events
+
+
+def _batches(following, steps, jets: int, max_events: int, most: int, first: int) -> Iterator[tuple[Events, dict]]:
+    """Batches of probe jets with their counts until there are enough, or no hope of it; ``first``: identifier."""
+    tried, found = 0, 0
+    while found < jets and tried < max_events and (found or tried < HOPELESS):
+        wanted = 1.1 * (jets - found) * tried / found if found else 4 * jets + tried
+        batch = following(int(np.clip(wanted, 50, most).clip(1, max_events - tried)))
+        if not len(batch):
+            return
+        ids = first + tried + np.arange(len(batch))
+        part, weight = steps(batch, ids)
+        accepted = np.unique(part.event_id) - ids[0]
+        tried, found = tried + len(batch), found + len(part)
+        yield (
+            part,
+            {
+                "n_tried": len(batch),
+                "n_events_accepted": len(accepted),
+                "n_jets": len(part),
+                "sum_weights_tried": float(weight.sum()),
+                "sum_weights_accepted": float(weight[accepted].sum()),
+            },
+        )
+
+
+def start(card: str | Path, seed: int):
+    """An initialised Pythia with the settings of ``card``; InputError names the line that Pythia refuses."""
+    try:
+        import pythia8mc
+    except ImportError:
+        raise InputError("generating samples needs Pythia 8: pip install 'hepad[simulate]'.") from None
+    card = Path(card)
+    if not card.is_file():
+        raise InputError(f"{card}: there is no such card. Check 'card' in the sample's source.")
+    if not 1 <= int(seed) <= MAX_SEED:
+        raise InputError(f"{card}: seed {seed} is outside 1 to {MAX_SEED}, the range of Pythia.")
+    pythia = pythia8mc.Pythia("", False)
+    if not pythia.readFile(str(card), False):
+        probe = pythia8mc.Pythia("", False)
+        for number, line in enumerate(card.read_text().splitlines(), start=1):
+            if not probe.readString(line, False):
+                raise InputError(f"{card}, line {number}: Pythia refuses '{line.strip()}'. Check its name and value.")
+        raise InputError(f"{card}: Pythia cannot read this card. Check the files that it includes.")
+    pythia.readString("Random:setSeed = on")
+    pythia.readString(f"Random:seed = {int(seed)}")
+    if not pythia.init():
+        raise InputError(
+            f"{card}: Pythia does not start with this card. Set 'Print:quiet = off' in it to see why; often no process "
+            "is switched on."
+        )
+    return pythia
+
+
+def visible(record: truth.Record, particle_data) -> Particles:
+    """The stable particles that a detector may see: |η| < 5, no neutrinos, no dark matter."""
+    final = np.flatnonzero(record.status > 0)
+    species, which = np.unique(record.id[final], return_inverse=True)
+    seen = np.array([particle_data.isVisible(int(i)) for i in species])
+    charged = np.array([particle_data.charge(int(i)) != 0 for i in species])
+    final, which = final[seen[which]], which[seen[which]]
+    p = from_cartesian(record.p[final])
+    central = np.abs(p[:, 1]) < MAX_ABS_ETA
+    kind = np.abs(record.id[final]).astype(np.int32)
+    return Particles(record.event[final], kind, charged[which], p).take(central)
+
+
+def _collisions(pythia, others: Pileup | None, seed: int, zero_bias: bool, split):
+    """The pile-up of events, by their identifiers and drawn with a generator, as a function of both; None without."""
+    if others is None:
+        return None
+    source = pythia if zero_bias else start(others.card, MAX_SEED + 1 - int(seed))
+    places = others.places(split, others.card)
+    places = np.stack([places[:-1], places[1:]], axis=1)
+    pool: Pool = make_pool(others, lambda batch: visible(truth.flatten(batch), source.particleData), source.nextBatch)
+
+    def of(ids: np.ndarray, rng: np.random.Generator):
+        parts = np.full(len(ids), 2) if split is None else split_of(ids, split)
+        return draw(others, pool, places[parts], len(ids), rng)
+
+    return of
+
+
+def _add_pileup(particles: Particles, ids: np.ndarray, collisions, rng) -> tuple[Particles, dict, dict]:
+    """The particles of events with their pile-up, the events' ``facts`` and ``truth`` about it."""
+    if collisions is None:
+        return particles, {}, {}
+    drawn, number, hardest = collisions(ids, rng)
+    return overlay(particles, drawn), {"pileup": number}, {"hardest_pileup": hardest}
+
+
+def _trigger_rows(batch, ids, *, pythia, collisions, rng, response) -> tuple[Events, np.ndarray]:
+    """A row per event with first-level objects, and the weights; a range stands for crossings of pile-up alone."""
+    n, weight, about = len(batch), np.ones(len(batch)), {}
+    particles = Particles(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros((0, 4)))
+    if not isinstance(batch, range):
+        particles, weight = visible(truth.flatten(batch), pythia.particleData), ak.to_numpy(batch.info.weights[:, 0])
+        about = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
+    particles, facts, more = _add_pileup(particles, ids, collisions, rng)
+    columns = level1_objects(particles, n, response, rng) | {"event_id": ids, "weight": weight}
+    about = {name: np.asarray(values, np.float32) for name, values in (about | more).items()}
+    facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
+    return complete(columns, split=None, split_rows=np.zeros(n), truth=about, facts=facts), weight
+
+
+def _process(
+    batch, ids, *, pythia, collisions, rng, selection, leading, response, matching, jet_radius
+) -> tuple[Events, np.ndarray]:
+    """The probe jets of one batch of events with the identifiers ``ids``, and the weights of all its events."""
+    n = len(batch)
+    record = truth.flatten(batch)
+    particles, of_event, about = _add_pileup(visible(record, pythia.particleData), ids, collisions, rng)
+    if response:
+        particles = respond(particles, response, rng)
+    jets = clustering.cluster(particles, n, jet_radius)
+    rows = np.flatnonzero(clustering.probe_jets(jets, selection, leading))
+    facts = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))[jets.event[rows]]}
+    if matching:
+        pt, dr_max = truth.match(record, matching["particle"], jets.event[rows], jets.p[rows])
+        matched = dr_max < matching["radius"]
+        rows, facts = rows[matched], {"hard_pt": facts["hard_pt"][matched]}
+        facts |= {"matched_pt": pt[matched], "matched_dr_max": dr_max[matched]}
+    event = jets.event[rows]
+    if pythia.settings.flag("HiddenValley:fragment"):
+        number, fraction = truth.dark_mesons(record, n)
+        facts |= {"n_dark_mesons": number[event], "invisible_fraction": fraction[event]}
+    facts |= {name: values[event] for name, values in about.items()}
+    weight = ak.to_numpy(batch.info.weights[:, 0])
+    columns = {
+        "event_id": ids[event],
+        "weight": weight[event],
+        "jet": jets.p[rows],
+        "constituents": clustering.constituents(particles, jets, rows),
+    }
+    kept = np.isin(particles.event, event)  # isolation and padding only where needed
+    objects = clustering.event_objects(particles.take(kept), jets, n)
+    columns |= {name: array[event] for name, array in objects.items()}
+    facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
+    pileup = {name: np.asarray(values[event], np.float32) for name, values in of_event.items()}
+    return complete(columns, split=None, split_rows=np.zeros(len(rows)), truth=facts, facts=pileup), weight
+
+
+def _facts(pythia, card, seed: int) -> dict:
+    info = pythia.infoPython()
+    return {
+        "cross_section_pb": info.sigmaGen() * 1e9,
+        "cross_section_error_pb": info.sigmaErr() * 1e9,
+        "sqrt_s_tev": info.eCM() / 1000,
+        "generator": f"Pythia {version('pythia8mc')}",
+        "name": Path(card).stem,
+        "card": Path(card).read_text(),
+        "seed": int(seed),
+        "seeds": [int(seed)],
+        "mpi": bool(pythia.settings.flag("PartonLevel:MPI")),
+    }
+
+
+def checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response) -> Pileup | None:
+    """Settings of the pile-up, from arguments of :func:`generate`; InputError for combinations that mean nothing."""
+    truth.checked_matching(matching)
+    if pileup and zero_bias:
+        raise InputError(f"{card}: 'zero_bias' is made of pile-up alone; leave out 'pileup'.")
+    if zero_bias and not level1:
+        raise InputError(f"{card}: 'zero_bias' events have no probe jet; set 'level1: true'.")
+    if level1 and (selection != "any" or leading != 1 or matching or not response):
+        raise InputError(f"{card}: 'level1' takes every event: selection 'any', leading 1, no matching, a response.")
+    entry = dict(zero_bias, card=str(card)) if zero_bias else pileup
+    return Pileup.of(entry, f"{card}: {'zero_bias' if zero_bias else 'pileup'}") if entry else None
+
+
+def _too_few(card, jets, sums, selection, matching) -> InputError:
+    matched = f" and the matching {matching}" if matching else ""
+    advice = (
+        "Check that the card makes jets of this pt (PhaseSpace:pTHatMin about 100 GeV below the window), or widen the "
+        "window."
+    )
+    if not sums["n_tried"]:
+        advice = "Pythia generates no events: set 'Print:quiet = off' in the card to see why."
+    return InputError(
+        f"{card}: {sums['n_jets']} of {jets} jets after {sums['n_tried']} events pass the window {selection}{matched}. "
+        f"{advice}"
+    )

@@ -1,0 +1,96 @@
+"""Samples: from files to Events, with the reader of each file found by looking at it."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from math import inf
+
+from hepad.errors import InputError, check_choice
+from hepad.events import Events, concatenate
+from hepad.samples.beginning import ROWS, Beginning
+from hepad.samples.formats.contents import contents, kind_of
+from hepad.samples.formats.paths import find_files
+from hepad.samples.readers import READERS
+from hepad.samples.readers.base import Found, Reader
+from hepad.samples.stream import stream
+from hepad.samples.unknown_files import raise_unknown
+
+# what a sample's source may say whoever reads it
+COMMON = ("tolerance", "unit_weights", "rows")
+
+
+def stream_of(
+    source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float], part: bool = False
+) -> Iterator[Events]:
+    """Read a sample block by block, as :func:`hepad.samples.stream.stream` says.
+
+    Parameters
+    ----------
+    source: {files: paths, addresses, patterns or lists of them, reader: name, found by looking if left out}, options of
+        the reader, and ``tolerance``, ``unit_weights`` and ``rows`` of the stream
+    name: of the sample
+    selection: {pt: [low, high], abs_eta: x} in GeV, or 'any'
+    split: fractions of train, valid and test
+    part: these are some of the sample's files, of which none needs to pass
+    """
+    files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
+    common = {key: source[key] for key in COMMON if key in source}
+    return stream(files, name=name, selection=selection, split=split, part=part, **common)
+
+
+def read(source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float]) -> Events:
+    """Read a sample into memory, as a whole; arguments as of :func:`stream_of`."""
+    return concatenate(list(stream_of(source, name=name, selection=selection, split=split)))
+
+
+def check_files(source: dict, name: str = "files") -> dict[str, Found]:
+    """A quick look at the files of a sample, before any work: what can be known without reading them whole.
+
+    Patterns match, files open, tables and required columns are there, the files belong together, and the first entries
+    of the first local file are what they have to be. InputError says what is not, as :func:`stream_of` would.
+    """
+    files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
+    looks = {path: reader.look(path) for path, reader in files}
+    if not any(found.entries for found in looks.values()):
+        listed = ", ".join(list(looks)[:5])
+        raise InputError(f"{listed}: there are no entries, so nothing passes. Check 'files', or fetch them again.")
+    first = next((path for path, found in looks.items() if found.entries and "://" not in path), None)
+    beginnings = [(path, Beginning(reader, looks[path], ROWS * (path == first))) for path, reader in files]
+    unit_weights = source.get("unit_weights", False)
+    for _ in stream(
+        beginnings, name=name, selection="any", split=(1, 0, 0), tolerance=inf, unit_weights=unit_weights, part=True
+    ):
+        pass
+    return looks
+
+
+def _texts(key: str, value) -> tuple[str, ...]:
+    """The texts in a list; InputError if it is none, or has others in it."""
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        shown = repr(value) if isinstance(value, str) else "'...'"
+        raise InputError(f"{key}: {value!r} is no list of texts. Write one, '{key}: [{shown}]', or leave '{key}' out.")
+    return tuple(value)
+
+
+def reader_of(source: dict, path: str) -> Reader:
+    """The reader that the source names, or the one that recognises the file, with the source's options."""
+    options = {key: value for key, value in source.items() if key not in (*COMMON, "files", "reader")}
+    named = "reader" in source or "branches" in source
+    if named:
+        cls = READERS[check_choice("reader", source.get("reader", "Mapped"), READERS)]
+    else:
+        found = contents(path)
+        cls = next((cls for cls in READERS.values() if cls.recognises(found)), None) or raise_unknown(found, READERS)
+    allowed = {field.name: field.default for field in fields(cls)}
+    for key, value in options.items():
+        check_choice(f"{cls.__name__} option", key, allowed)
+        if isinstance(allowed[key], tuple):
+            options[key] = _texts(key, value)
+        elif isinstance(value, list):
+            options[key] = tuple(value)
+    reader = cls(**options)
+    if named and (kind := kind_of(path)) not in cls.kind:
+        raise InputError(
+            f"{path}: {'an' if kind == 'HDF5' else 'a'} {kind} file; the reader {cls.__name__} reads {cls.kind}. "
+            "Set another 'reader', or leave it out: it is found by looking at the file."
+        )
+    return reader

@@ -1,0 +1,1 @@
+"""Trigger: from a score to rates, thresholds and models that a trigger runs."""

@@ -1,0 +1,99 @@
+"""Sessions of ONNX Runtime: of one thread in this process, or in one of its own.
+
+A graph may end the process that runs it: ONNX Runtime's Einsum divides by the size of a batch, which may be zero. What
+nobody has run yet is therefore run in a child, whose end is a message here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+from safetensors.numpy import load_file, save_file
+
+from hepad.errors import InputError, report_errors
+
+INPUT, OUTPUT = "features", "score"
+LEVELS = {  # how far a graph is optimised when it is loaded: by Athena, by CMSSW
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+REFUSALS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+REFUSALS += (state.RuntimeException, ValueError)  # ValueError: also a message that is no text, of a damaged file
+
+
+def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.InferenceSession:
+    """A session on one thread; InputError if ONNX Runtime does not take the model."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = LEVELS[level]
+    options.log_severity_level = 4  # what is refused is raised, too
+    source, name = (model, "the model") if isinstance(model, bytes) else (str(model), model)
+    how = {"providers": ["CPUExecutionProvider"], "enable_fallback": False}  # which would print, and try again
+    try:
+        loaded = onnxruntime.InferenceSession(source, options, **how)
+        for node in (*loaded.get_inputs(), *loaded.get_outputs()):
+            str(node)  # its names, which may be no text
+        return loaded
+    except (*REFUSALS, state.NoSuchFile) as error:
+        raise InputError(f"{name}: ONNX Runtime does not load it ({short(error)}). Export it again.") from None
+
+
+def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[str, list[np.ndarray]]:
+    """What a model gives in a process of its own: {level: for each run the output of its events, joined}.
+
+    Parameters
+    ----------
+    x: (N, ...) float32; runs: (number of events, batch): the first events of x, so many at a time; none are one batch
+
+    Raises
+    ------
+    InputError: a batch does not run, or ends the process
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model.onnx").write_bytes(model)
+        save_file({"x": np.ascontiguousarray(x)}, Path(folder, "x.safetensors"))
+        command = [sys.executable, "-m", __name__, folder, json.dumps(runs)]
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        child = subprocess.run(command, capture_output=True, text=True, env=os.environ | path)
+        if child.returncode == 0:
+            found = load_file(Path(folder, "found.safetensors"))
+            return {level: [found[f"{level} {i}"] for i in range(len(runs))] for level in LEVELS}
+    if child.returncode > 0:
+        raise InputError((child.stderr.strip().splitlines() or ["the graph does not run."])[-1].removeprefix("ERROR: "))
+    at, how = (child.stdout.splitlines() or ["its loading"])[-1], signal.Signals(-child.returncode).name
+    raise InputError(
+        f"the graph ends the process that runs it ({how}) at {at}; so it would end a job of the experiment. Export the "
+        "detector with another opset; if that does not help, report it."
+    )
+
+
+def short(error: Exception) -> str:
+    """Its message on one line."""
+    return " ".join(str(error).split())[:300]
+
+
+def _child(folder: str, runs: str) -> None:
+    x, found = load_file(Path(folder, "x.safetensors"))["x"], {}
+    for level in LEVELS:
+        loaded = session(Path(folder, "model.onnx").read_bytes(), level)
+        for i, (count, batch) in enumerate(json.loads(runs)):
+            print(f"a batch of {batch}, optimisation '{level}'", flush=True)
+            parts = [x[k : min(k + batch, count)] for k in range(0, max(count, 1), max(batch, 1))]
+            try:
+                outputs = [loaded.run([OUTPUT], {INPUT: np.ascontiguousarray(part)})[0] for part in parts]
+            except REFUSALS as error:
+                raise InputError(f"the graph does not run at a batch of {batch} ({short(error)}).") from None
+            found[f"{level} {i}"] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    save_file(found, Path(folder, "found.safetensors"))
+
+
+if __name__ == "__main__":
+    with report_errors():
+        _child(*sys.argv[1:])

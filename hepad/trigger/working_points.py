@@ -1,0 +1,214 @@
+"""Rates and gains of all detectors of a task, as JSON and as a table.
+
+Of a sample with several probe jets per event a trigger sees the highest score of each event: all counts are of events.
+Records hold fractions of the background, which every sample has; a background that declares a scale has a rate, too,
+
+    rate = fraction × scale_khz
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from hepad.errors import InputError, check_choice
+from hepad.evaluation.scored_sample import Rows
+from hepad.evaluation.streaming import Sample, StreamingDistribution, per_event
+from hepad.events import Events
+from hepad.storage.files import write_rows
+from hepad.trigger.menu import Acceptance, Menu, acceptance, in_step, read_menu, unprescaled
+from hepad.trigger.rates import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
+
+ENDS = ("", "_low", "_high")
+COLUMNS = (
+    "task", "detector", "seed", "signal", "of", "budget_khz", "eps_b", "threshold", "threshold_low", "threshold_high",
+    *(f"{of}{unit}{end}" for unit in ("", "_khz") for of in RATES for end in ENDS),
+    "passed", "independent", "resolved", *(f"{name}{end}" for name in ("eps_s", "gain") for end in ENDS), "menu",
+    "remark",
+)  # fmt: skip
+
+
+def declared_scale(name: str, entry: dict, meta: dict) -> Scale | None:
+    """The scale of a sample from its entry's key ``rate`` and from what its generation says; None if neither does.
+
+    A generated process has a rate only at a luminosity, which the entry must give.
+    """
+    declared = {**(meta.get("rate") or {}), **(entry.get("rate") or {})}
+    if not entry.get("rate") and declared.get("kind") != "zero_bias":
+        return None
+    return scale_of(name, declared, meta)
+
+
+def menu_of(entry: dict | None, bits: Iterable[str]) -> tuple[Menu | None, str]:
+    """The menu of a config and which rate budgets are for.
+
+    ``entry``: {table, column} or {bits: [patterns]}; {without: [patterns]}; {budget: 'pure' or 'total'}, by default
+    pure. None: there is no menu, and only a total rate.
+    """
+    if not entry:
+        return None, "total"
+    for key in entry:
+        check_choice("menu: key", key, ("table", "column", "bits", "without", "budget"))
+    if ("bits" in entry) == ("table" in entry) or ("column" in entry) != ("table" in entry):
+        raise InputError("menu: give a prescale table, 'table' and 'column', or 'bits', a list of patterns.")
+    menu = read_menu(entry["table"], entry["column"]) if "table" in entry else unprescaled(bits, entry["bits"])
+    return menu.without(entry.get("without", ())), check_choice("menu.budget", entry.get("budget", "pure"), RATES[:2])
+
+
+def digests(models: Iterable[str | Path]) -> dict[str, str]:
+    """'detector/seed' -> SHA-256 of the files <detector>/<seed>.safetensors."""
+    found = {}
+    for path in map(Path, models):
+        with open(path, "rb") as file:
+            found[f"{path.parent.name}/{path.stem}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def rates(
+    samples: dict[str, Iterable[Rows]],
+    scale: Scale | None,
+    budgets: Iterable[float],
+    menu: Menu | None = None,
+    of: str = "total",
+    models: dict[str, str] | None = None,
+) -> list[dict]:
+    """Points, gains and curves of every 'detector/seed'; the first sample is the background.
+
+    Parameters
+    ----------
+    samples: name -> blocks of events and scores (:class:`hepad.evaluation.scored_sample.ScoredSample`), which can be
+        gone through twice
+    scale: of the background; None: it declares none
+    budgets: in kHz; without a scale background efficiencies
+    menu: of the other seeds; None: there is no pure rate
+    of: which rate the budgets are for, 'total' or, with a menu, 'pure'
+    models: of :func:`digests`, stored beside the thresholds that belong to them
+
+    Returns
+    -------
+    JSON, one per 'detector/seed': detector, seed, model_sha256, of, scale_khz, remarks (sample -> of its menu bits),
+    'points' with fractions, thresholds and what is found of each signal, and 'curve'
+    """
+    background, *signals = samples
+    counted, remarks, steps = {}, {}, menu and _steps(samples[background])
+    for name, blocks in samples.items():
+        counted[name], remark = _counted(name, blocks, menu, steps)
+        remarks |= {name: remark} if remark else {}
+    used, budgets = scale or FRACTION, list(budgets)
+    hertz = [budget if scale is None else 1000 * budget for budget in budgets]
+    points = {
+        key: [at_budget(sample, used, budget, of) for budget in hertz] for key, sample in counted[background].items()
+    }
+    found = []
+    for key, of_key in points.items():
+        described = []
+        for budget, point in zip(budgets, of_key, strict=True):
+            known = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
+            known |= {name: _fraction(getattr(point, name), used) for name in RATES}
+            known |= {"budget_khz": None if scale is None else budget}
+            gains = {name: gain(point, counted[background][key], counted[name][key]) for name in signals}
+            in_signals = {name: {of: x and x._asdict() for of, x in g._asdict().items()} for name, g in gains.items()}
+            described.append(known | {"signals": in_signals})
+        detector, seed = key.split("/")
+        found.append(
+            {"detector": detector, "seed": int(seed), "model_sha256": (models or {}).get(key), "of": of,
+             "scale_khz": scale and scale.hz / 1000, "remarks": remarks, "points": described,
+             "curve": _curve(counted[background][key])}
+        )  # fmt: skip
+    return found
+
+
+def _steps(background: Iterable[Rows]) -> dict[str, int]:
+    """Of each trigger bit of the background the number of the group that it is in step with."""
+    names: list[str] = []
+
+    def bits():
+        for events, _ in background:
+            names[:] = events.meta.get("triggers", ())
+            yield events.triggers
+
+    return dict(zip(names, in_step(bits()).tolist(), strict=True))
+
+
+def _counted(
+    name: str, blocks: Iterable[Rows], menu: Menu | None, steps: dict[str, int] | None
+) -> tuple[dict[str, Sample], str]:
+    """{'detector/seed': crossings by their highest score} of a sample, and the remark on its menu bits."""
+    tops, remark = {}, ""
+    for events, scores in blocks:
+        accepted = _accepted(menu, name, events, steps)
+        remark = accepted.remark if accepted else ""
+        first, highest = per_event(events.event_id, list(scores.values()))
+        bits = None if accepted is None else accepted.probability[first]
+        for key, of_key in zip(scores, highest, strict=True):
+            tops.setdefault(key, StreamingDistribution(name)).add(
+                of_key, events.weight[first], bits, events.cluster[first]
+            )
+    if not tops:
+        StreamingDistribution(name).sample()  # says that the sample is empty
+    return {key: top.sample() for key, top in tops.items()}, remark
+
+
+def _accepted(menu: Menu | None, name: str, events: Events, steps: dict[str, int] | None) -> Acceptance | None:
+    try:
+        names, partial = (events.meta.get(key, ()) for key in ("triggers", "partial"))
+        # a bit that the background lacks is in step with no other
+        groups = menu and np.array([steps.get(bit, -1 - i) for i, bit in enumerate(names)], int)
+        return menu and acceptance(menu, events.triggers, names, partial, groups)
+    except InputError as error:
+        raise InputError(f"samples.{name}: {error}") from None
+
+
+def _curve(background: Sample) -> dict:
+    distribution = background.total
+    thresholds = np.unique(distribution.at_most(np.geomspace(1 / distribution.whole.n, 1, 60)))
+    curve = [at_threshold(background, FRACTION, float(t)) for t in thresholds]
+    curve = [{of: _fraction(rate, FRACTION) for of, rate in at.items()} for at in curve]
+    return {"threshold": thresholds.tolist(), "fractions": curve}
+
+
+def _fraction(rate: Rate | None, scale: Scale) -> dict | None:
+    """What passes of the background: value, low, high, passed, effective."""
+    if rate is None:
+        return None
+    value, low, high = (x / scale.hz for x in rate[:3])
+    return {"value": value, "low": low, "high": high, "passed": rate.passed, "effective": rate.effective}
+
+
+def rows(task: str, records: list[dict]) -> list[dict]:
+    """Rows of the table, with the keys ``COLUMNS``: one per detector, seed, signal and budget.
+
+    ``total``, ``pure`` and ``overlap`` are fractions of the background; those in kHz are empty without a scale.
+    """
+    found = []
+    for record in records:
+        for point in record["points"]:
+            shared = {"task": task, **{key: record[key] for key in ("detector", "seed", "of")}}
+            # a threshold is used as it is, to the last digit
+            known = {key: point[key] for key in ("threshold", "threshold_low", "threshold_high")}
+            shared |= {key: None if value is None else repr(value) for key, value in known.items()}
+            shared |= {key: point[key] for key in ("budget_khz", "eps_b", "independent", "resolved")}
+            shared |= {"passed": point["total"]["passed"]}
+            for of in RATES:
+                shared |= _ends(of, point[of], 1.0) | _ends(f"{of}_khz", point[of], record["scale_khz"])
+            for signal, gains in point["signals"].items():
+                row = shared | {"signal": signal, "menu": (gains["menu"] or {}).get("value")}
+                row |= _ends("eps_s", gains["eps_s"], 1.0) | _ends("gain", gains["gain"], 1.0)
+                of_menu = [
+                    text for name, text in record["remarks"].items() if name not in {*point["signals"]} - {signal}
+                ]
+                row["remark"] = " ".join(dict.fromkeys(filter(None, [point["remark"], *of_menu])))
+                found.append({column: row.get(column) for column in COLUMNS})
+    return found
+
+
+def _ends(name: str, found: dict | None, scale: float | None) -> dict:
+    """{name, name_low, name_high} of a value with its interval, times ``scale``; None where one is missing."""
+    values = [None if found is None else found[key] for key in ("value", "low", "high")]
+    return {name + end: None if None in (x, scale) else x * scale for end, x in zip(ENDS, values, strict=True)}
+
+
+def write_rates(path: str | Path, tasks: dict[str, list[dict]]) -> None:
+    """All working points of all tasks as CSV, atomically."""
+    write_rows(path, COLUMNS, [row for task, records in tasks.items() for row in rows(task, records)])

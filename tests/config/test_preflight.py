@@ -1,0 +1,71 @@
+"""The user's files are read before a run once, and again when they or the configuration have changed."""
+
+import errno
+import os
+
+import pytest
+
+from hepad.config import preflight
+from hepad.errors import lacking
+from hepad.samples.root_output import write_root
+
+
+@pytest.fixture
+def config(make_events, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_root(make_events(30, 1), tmp_path / "one.root")
+    write_root(make_events(30, 2), tmp_path / "two.root")
+    samples = {name: {"source": {"files": [f"{name}.root"]}} for name in ("one", "two")}
+    return {"samples": samples, "tasks": {"jets": {"background": "one", "signals": ["two"]}}}
+
+
+@pytest.fixture
+def start(config, monkeypatch):
+    """``start()``: what the workflow does at its start; the samples that are read."""
+    read = []
+    monkeypatch.setattr(preflight, "admit_sample", lambda _config, name: read.append(name))
+
+    def start():
+        read.clear()
+        known = preflight.known_entries(config)
+        preflight.admit(config, {name: {f"{name}.root": 30} for name in config["samples"]}, known)
+        return list(read)
+
+    return start
+
+
+def test_what_was_admitted_is_known(config, start):
+    assert start() == ["one", "two"]
+    assert preflight.known_entries(config) == {"one": {"one.root": 30}, "two": {"two.root": 30}}
+    assert start() == []
+
+
+def test_a_file_that_has_changed_is_read_again(start):
+    start()
+    os.utime("two.root", (1, 1))
+    assert start() == ["two"]
+
+
+def test_a_menu_that_has_changed_is_looked_at_again(config, start, tmp_path):
+    (tmp_path / "menu.csv").write_text("Index,Name,a\n0,L1_A,1\n")
+    config["samples"]["one"]["menu"] = {"table": "menu.csv", "column": "a"}
+    assert start() == ["one", "two"]
+    assert start() == []
+    (tmp_path / "menu.csv").write_text("Index,Name,a\n0,L1_AB,1\n")
+    assert start() == ["one", "two"]
+
+
+def test_another_configuration_is_another_admission(config, start):
+    start()
+    config["tasks"]["jets"]["signals"] = []
+    assert start() == ["one", "two"]
+
+
+def test_results_that_cannot_be_written_end_the_start_with_their_name(start, monkeypatch):
+    def refused(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), "results/.x.partial")
+
+    monkeypatch.setattr(preflight.tempfile, "NamedTemporaryFile", refused)
+    with pytest.raises(OSError, match="Read-only") as raised:
+        start()
+    assert lacking(raised.value).startswith("results (mounted at ")

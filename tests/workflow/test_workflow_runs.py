@@ -1,0 +1,295 @@
+"""The whole workflow on a user's own small files: results, repetition, a swapped signal, refusals, a killed run."""
+
+import csv
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import yaml
+from command_line import COMMAND, ENVIRONMENT, planned, snakemake
+
+from hepad.evaluation.scores import read_scores
+from hepad.samples.root_output import write_root
+from hepad.samples.sources import read
+
+WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
+CHAIN = {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05}
+MODEL = "results/models/jets/{}/1.safetensors"
+COLUMNS = {
+    "auc": "task,detector,signal,seed,n_background,n_signal,auc,auc_low,auc_high,remark",
+    "efficiency": "task,detector,signal,seed,eps_b,n_background_passed,independent,eps_s,eps_s_low,eps_s_high,remark",
+    "rejection": "task,detector,signal,seed,eps_s,n_background_passed,independent,inverse_eps_b,low,high,remark",
+}
+
+
+def sample(path):
+    return {"source": {"files": [str(path)]}, "selection": dict(WINDOW)}
+
+
+def configuration(data):
+    """One-prong background, two-prong signal, two detectors and a baseline."""
+    return {
+        "device": "cpu",
+        "samples": {"one": sample(data / "one.root"), "two": sample(data / "two.root")},
+        "representations": {
+            "vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth", "pt_dispersion"]}
+        },
+        "detectors": {
+            "ae": {
+                "type": "AE", "representation": "vector", "autoencoder": {"hidden_dims": [64], "latent_dim": 2},
+                "training": {"steps": 3000},
+            },
+            "nae": {
+                "type": "NAE", "representation": "vector", "autoencoder": {"hidden_dims": [32], "latent_dim": 2},
+                "pretraining": {"steps": 500},
+                "training": {"steps": 40, "ema_decay": 0.9}, "latent_chain": CHAIN, "visible_chain": CHAIN,
+            },
+            "mass": {"type": "Variable", "representation": "vector", "variable": "mass"},
+        },
+        "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae", "nae", "mass"]}},
+        "evaluation": {"supervised": "vector"},
+    }  # fmt: skip
+
+
+def written(path, config):
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    return path
+
+
+def snapshot(directory):
+    """{path: (time of last change, digest)} of every result."""
+    files = (path for path in sorted((directory / "results").rglob("*")) if path.is_file())
+    return {path: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files}
+
+
+@pytest.fixture(scope="module")
+def data(make_events, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for name, seed, prongs, count in (("one", 1, 1, 900), ("two", 2, 2, 400), ("three", 3, 3, 300)):
+        write_root(make_events(count, seed, prongs=prongs), folder / f"{name}.root")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """(directory, configuration file) of a finished run; nobody writes there."""
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    config = written(directory.parent / "config.yaml", configuration(data))
+    result = snakemake(directory, config)
+    assert result.returncode == 0, result.stdout
+    return directory, config
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of the finished run in which a model is missing, so that a training is due."""
+    directory = tmp_path / "run"
+    shutil.copytree(finished[0], directory)
+    shutil.rmtree(directory / MODEL.format("ae").rsplit("/", 1)[0])
+    return directory
+
+
+def rows(directory, table):
+    with open(directory / "results" / f"{table}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_tables_have_the_published_columns(finished, table):
+    found = rows(finished[0], table)
+    assert ",".join(found[0]) == COLUMNS[table]
+    assert {row["detector"] for row in found} == {"ae", "nae", "mass"}
+    assert {(row["task"], row["signal"], row["seed"]) for row in found} == {("jets", "two", "1")}
+
+
+def test_the_signal_is_found_and_the_supervised_trees_stay_apart(finished):
+    auc = {row["detector"]: float(row["auc"]) for row in rows(finished[0], "auc")}
+    assert auc["mass"] > 0.9, "two prongs are heavier than one"
+    assert auc["ae"] > 0.8
+    assert [row["detector"] for row in rows(finished[0], "supervised")] == ["supervised"]
+
+
+def test_every_figure_is_there_as_pdf_and_png(finished):
+    figures = finished[0] / "results" / "figures" / "jets"
+    names = ["auc", "images", "average_images", "inputs", "efficiency_two", "training/ae", "training/nae"]
+    names += ["data_quality", "diagnostics", "trigger_two"]
+    kinds = ("scores", "efficiency_against", "rates", "turn_ons")
+    names += [f"{kind}/{detector}" for kind in kinds for detector in ("ae", "nae", "mass")]
+    names += [f"{kind}/nae" for kind in ("model_selection", "model_samples", "negatives", "paths")]
+    for name in names:
+        assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF"), name
+        assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
+        assert min((figures / f"{name}.{kind}").stat().st_size for kind in ("pdf", "png")) > 3000, name
+    assert {str(path.relative_to(figures).with_suffix("")) for path in figures.rglob("*.p*")} == set(names)
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    results = finished[0] / "results"
+    jobs = [job for job in planned(*finished, "--forceall") if job.rule != "all"]
+    assert len(jobs) == len(list((results / "benchmarks").rglob("*.tsv")))
+    assert "r2 = " in (results / "logs/train/jets/ae/1.log").read_text()
+
+
+def test_a_finished_run_has_nothing_left_to_do(finished):
+    assert planned(*finished) == []
+
+
+def test_same_seed_same_scores_bit_for_bit(finished, tmp_path):
+    names = [f"results/scores/jets/{name}.h5" for name in ("one", "two")]
+    result = snakemake(tmp_path / "again", finished[1], *names)
+    assert result.returncode == 0, result.stdout
+    for name in names:
+        (first, _), (second, _) = read_scores(finished[0] / name), read_scores(tmp_path / "again" / name)
+        assert sorted(first) == ["ae/1", "mass/1", "nae/1"]
+        for key, scores in first.items():
+            np.testing.assert_array_equal(second[key], scores)
+
+
+def test_work_in_small_pieces_gives_the_same_numbers(finished, data, tmp_path):
+    config = yaml.safe_load(finished[1].read_text()) | {"chunk_events": {"reading": 300}}
+    for name in ("one", "two"):
+        whole = read({"files": str(data / f"{name}.root")}, name=name, selection="any", split=(0, 0, 1))
+        for i, piece in enumerate(np.array_split(np.arange(len(whole)), 4)):
+            write_root(whole[piece], tmp_path / f"{name}_{i}.root")
+        config["samples"][name]["source"]["files"] = [str(tmp_path / f"{name}_*.root")]
+    config["tasks"]["jets"]["detectors"] = ["mass"]
+    result = snakemake(
+        tmp_path / "run", written(tmp_path / "c.yaml", config), "results/auc.csv", "results/supervised.csv"
+    )
+    assert result.returncode == 0, result.stdout
+    parts = sorted(path.name for path in (tmp_path / "run/results/scores/jets/one").iterdir())
+    assert parts == ["0.h5", "1.h5", "2.h5", "3.h5"], "225 and 225 events are more than 300"
+    for table in ("auc", "supervised"):
+        expected = [row for row in rows(finished[0], table) if row["detector"] in ("mass", "supervised")]
+        assert rows(tmp_path / "run", table) == expected
+
+
+def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_path):
+    config = yaml.safe_load(finished[1].read_text())
+    config["samples"]["three"] = sample(data / "three.root")
+    config["tasks"]["jets"]["signals"].append("three")
+    jobs = planned(finished[0], written(tmp_path / "config.yaml", config))
+    assert not [job for job in jobs if job.rule.startswith("train")]
+    own = [job for job in jobs if not job.rule.startswith(("tabulate", "plot")) and job.rule != "all"]
+    assert sorted(output for job in own for output in job.outputs) == sorted([
+        "results/supervised/jets/three_background.h5",
+        "results/supervised/jets/three_signal.h5",
+        "results/evaluation/jets/three.json",
+        "results/events/three.h5",
+        "results/events/three/0.h5",
+        "results/features/vector/three.test.h5",
+        "results/features/vector/three.train.h5",
+        "results/features/vector/three/0.test.h5",
+        "results/features/vector/three/0.train.h5",
+        "results/rates/jets.json",
+        "results/scores/jets/three.h5",
+        "results/scores/jets/three/0.h5",
+        "results/model_selection/jets/three.json",
+    ])  # fmt: skip
+    drawn = {job.rule for job in jobs} - {job.rule for job in own}
+    assert drawn >= {"tabulate", "all", "plot_efficiency", "plot_summary", "plot_scores", "plot_images", "plot_inputs"}
+    efficiency = [job.outputs for job in jobs if job.rule == "plot_efficiency"]
+    assert efficiency == [tuple(f"results/figures/jets/efficiency_three.{kind}" for kind in ("pdf", "png"))]
+
+
+def test_the_report_is_one_page(finished, tmp_path):
+    page = tmp_path / "report.html"
+    result = snakemake(*finished, "--report", str(page))
+    assert result.returncode == 0, result.stdout
+    text = page.read_text()
+    for part in ("auc.csv", "efficiency_two.png", "Signal efficiency", "Training"):
+        assert part in text
+
+
+def bad_inputs(data, folder):
+    """{name: (configuration file, words of the message)}: one of each kind that the command line has to refuse."""
+    whole = (data / "two.root").read_bytes()
+    (folder / "cut.root").write_bytes(whole[: len(whole) // 2])
+
+    def changed(change):
+        config = configuration(data)
+        change(config)
+        return config
+
+    configs = {
+        "misspelt key": (changed(lambda c: c.update(detector=c.pop("detectors"))), ["'detector'", "'detectors'"]),
+        "misspelt argument": (
+            changed(lambda c: c["detectors"]["ae"]["training"].update(step=c["detectors"]["ae"]["training"]["steps"])),
+            ["detectors.ae", "training 'step'", "steps"],
+        ),
+        "window": (
+            changed(lambda c: c["samples"]["two"]["selection"].update(pt=[300, 400])),
+            ["tasks.jets", "'two'", "300 < pt < 400", "550 < pt < 650", "any_window"],
+        ),
+        "truncated file": (
+            changed(lambda c: c["samples"].update(two=sample(folder / "cut.root"))),
+            ["samples.two", "cut.root", "truncated"],
+        ),
+        "nothing passes": (
+            changed(lambda c: [s["selection"].update(pt=[5000, 6000]) for s in c["samples"].values()]),
+            ["samples.one", "nothing passes", "5000", "refused: pt 900"],
+        ),
+    }
+    written_configs = {n: (written(folder / f"{n}.yaml", c), words) for n, (c, words) in configs.items()}
+    twice = folder / "twice.yaml"
+    twice.write_text((folder / "window.yaml").read_text().replace("  two:\n", "  one:\n", 1))
+    return written_configs | {"one name twice": (twice, ["twice.yaml", "line", "'samples.one'", "defined twice"])}
+
+
+def test_bad_input_ends_before_training_with_one_plain_message_and_touches_nothing(copy, data, tmp_path):
+    before, cases = snapshot(copy), bad_inputs(data, tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        results = dict(
+            zip(cases, pool.map(lambda case: snakemake(copy, case[0], "--nolock"), cases.values()), strict=True)
+        )
+    for name, (_, words) in cases.items():
+        text = results[name].stdout
+        assert results[name].returncode != 0, name
+        assert "Traceback" not in text, (name, text)
+        assert not re.search(r'^ *File "', text, re.MULTILINE), (name, text)
+        assert "rule train" not in text, name
+        message = text[text.index("ERROR: ") :].strip()
+        assert len(message.splitlines()) == 1, (name, message)
+        assert [word for word in words if word not in message] == [], (name, message)
+    assert snapshot(copy) == before
+
+
+def test_a_collapsed_detector_stops_its_rule_and_leaves_no_model(copy, finished, tmp_path):
+    config = yaml.safe_load(finished[1].read_text())
+    config["detectors"]["ae"]["training"] = {"steps": 1, "learning_rate": 1e-9}
+    result = snakemake(copy, written(tmp_path / "config.yaml", config), MODEL.format("ae"))
+    assert result.returncode != 0
+    assert "ERROR: AE: the reconstruction of background is no better than its mean event" in result.stdout
+    assert "Traceback" not in result.stdout
+    assert not (copy / MODEL.format("ae")).exists()
+    assert (copy / MODEL.format("nae")).exists()
+
+
+def test_a_killed_training_leaves_nothing_that_a_later_run_takes_for_a_result(copy, finished):
+    log, model = copy / "results/logs/train/jets/ae/1.log", MODEL.format("ae")
+    log.unlink()
+    command = [*COMMAND, "--directory", copy, "--configfile", finished[1], "--cores", "1", model]
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    run = subprocess.Popen([*map(str, command)], env=ENVIRONMENT, start_new_session=True, **streams)
+    try:
+        deadline = time.monotonic() + 120
+        while not log.exists():  # opened when the training begins
+            assert run.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.3)
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    assert not list((copy / model).parent.glob("1.*")), "the training was over before it was killed"
+    assert snakemake(copy, finished[1], "--unlock").returncode == 0
+    result = snakemake(copy, finished[1], model)
+    assert result.returncode == 0, result.stdout
+    assert (copy / model).read_bytes() == (finished[0] / model).read_bytes()

@@ -1,0 +1,13 @@
+"""Supervised trees of one signal: the only place where something is fitted to a signal."""
+
+from hepad.errors import report_errors
+from hepad.evaluation.scores import write_scores
+from hepad.evaluation.supervised import supervised_scores
+from hepad.representations.features import Features
+
+with report_errors(snakemake.log[0]):
+    fitted = [Features.read_split(path[0], "train") for path in (snakemake.input.background, snakemake.input.signal)]
+    tests = [Features.read(path) for path in snakemake.input.tests]
+    scores = supervised_scores(*fitted, tests)
+    for path, score, test in zip(snakemake.output, scores, tests, strict=True):
+        write_scores(path, [({"supervised/1": score}, test)])
