@@ -19,7 +19,8 @@ def of(config: dict) -> dict:
     """What a plan is made from: the configuration as it is given, and the files of the package."""
     package, code = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
-        code.update(f"{path.relative_to(package)} {path.stat().st_size}\n".encode() + path.read_bytes())
+        content = path.read_bytes()
+        code.update(f"{path.relative_to(package)} {len(content)}\n".encode() + content)
     return {"config": copy.deepcopy(config), "package": code.hexdigest()}
 
 

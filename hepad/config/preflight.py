@@ -1,4 +1,8 @@
-"""Before any job: the configuration complete and checked, a look at every file, the first events of every sample."""
+"""Before any job: the configuration complete and checked, a look at every file, the first events of every sample.
+
+A stamp, ``results/admitted/<sample>.json``, spares what was seen before: it holds while the files' sizes and times,
+those of the menus' tables, and the configuration are the same.
+"""
 
 import inspect
 import re

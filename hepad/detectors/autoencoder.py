@@ -17,8 +17,8 @@ from torch import Tensor
 from hepad.detectors.base import Reconstructing
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
 from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import History, fit_loop, in_blocks
-from hepad.detectors.training.settings import Criterion, Fit, Schedule
+from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
 from hepad.progress import Progress
 from hepad.registry import settings

@@ -28,8 +28,8 @@ from hepad.detectors.energy_based.langevin import frozen
 from hepad.detectors.networks import NETWORKS, Autoencoder, AutoencoderSettings
 from hepad.detectors.training import distributed
 from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import History, fit_loop, in_blocks
-from hepad.detectors.training.settings import Criterion, Fit, Schedule
+from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
 from hepad.progress import Progress
 from hepad.registry import settings

@@ -1,4 +1,9 @@
-"""Fitted modules in files: one safetensors file with a description, of which nothing is executed when it is read."""
+"""Fitted modules in files: one safetensors file with a description, of which nothing is executed when it is read.
+
+A description of a few bytes can ask for a layer of 10^12 weights, or for 10^9 layers. While a module is built from one,
+every operation is therefore first done on torch's meta device, which knows shapes and has no memory, and its result
+counted (:class:`Bounded`); what would be larger than the file is not made.
+"""
 
 import json
 import math

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hepad.detectors import Detector
 from hepad.detectors.energy_based.criteria import CRITERIA
-from hepad.detectors.training.loop import Candidates
+from hepad.detectors.training.settings import Candidates
 from hepad.evaluation.roc import auc
 from hepad.storage.files import write_rows
 

@@ -19,6 +19,9 @@ from hepad.events.kinematics import delta_r, from_cartesian, to_cartesian
 from hepad.events.padding import WIDTHS, pad
 
 ELECTRON, MUON, PHOTON, CHARGED_HADRON, NEUTRAL_HADRON = 11, 13, 22, 211, 130
+JET_MIN_PT = 20.0
+OBJECT_MIN_PT, OBJECT_MAX_ABS_ETA = 10.0, 2.5
+ISOLATION_CONE, MAX_ISOLATION = 0.3, 0.15
 
 
 class Particles(NamedTuple):
@@ -37,11 +40,6 @@ class Particles(NamedTuple):
 
     def take(self, rows) -> "Particles":
         return Particles(*(array[rows] for array in self))
-
-
-JET_MIN_PT = 20.0
-OBJECT_MIN_PT, OBJECT_MAX_ABS_ETA = 10.0, 2.5
-ISOLATION_CONE, MAX_ISOLATION = 0.3, 0.15
 
 
 class Jets(NamedTuple):

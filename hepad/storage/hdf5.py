@@ -15,6 +15,8 @@ from hepad.errors import InputError
 from hepad.storage.files import atomic_path, check_address
 
 LARGE = 1 << 28  # bytes
+# what h5py raises on damaged bytes
+DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
 
 
 @contextmanager
@@ -174,10 +176,6 @@ def _stored_numbers(group: h5py.Group, name: str) -> h5py.Dataset:
             "Delete the file and run again."
         )
     return dataset
-
-
-# what h5py raises on damaged bytes
-DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
 
 
 @contextmanager

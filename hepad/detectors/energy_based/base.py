@@ -26,8 +26,8 @@ from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, buffers_of, chains_of, sphere_start
 from hepad.detectors.networks import Autoencoder
 from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import History, fit_loop, in_blocks
-from hepad.detectors.training.settings import Fit, Schedule
+from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.settings import Fit, History, Schedule
 from hepad.errors import DivergenceError, InputError, check_choice
 from hepad.progress import Progress
 from hepad.registry import settings

@@ -1,11 +1,4 @@
-r"""What can be measured of an energy without any signal event, to choose a state of a training and to notice its ruin.
-
-    wasserstein       W^2(V, N) = min_pi sum_ij pi_ij |v_i - n_j|^2 / D       V: background validation events,
-                                                                             N: negative samples of the model
-    manifold_auc      P( E(m) > E(v) )     m = g(z), z uniform on the sphere: points spread over the manifold
-
-W^2 is solved exactly by POT. (W^2: CMS, arXiv:2510.02168; manifold_auc: MPDR, NeurIPS 2023, appendix C.)
-"""
+"""The candidates of a training, the states among which one is chosen, in a file of their own."""
 
 from pathlib import Path
 
@@ -13,7 +6,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hepad.detectors.training.checkpoint import digest
-from hepad.detectors.training.loop import Candidates
+from hepad.detectors.training.settings import Candidates
 from hepad.errors import InputError
 from hepad.storage.files import atomic_path
 
