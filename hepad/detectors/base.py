@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hepad.detectors.fitted_state import check_saved
 from hepad.detectors.normalisation import Compression, Normaliser
 from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit
 from hepad.errors import CollapseError, InputError
 from hepad.progress import Progress
@@ -70,7 +70,7 @@ class Detector(nn.Module, ABC):
         InputError: too few events, events of another shape, or a fitted state that :func:`hepad.detectors.save` would
         lose (:mod:`hepad.detectors.fitted_state`)
         """
-        progress, checkpoint = progress or Progress(type(self).__name__), checkpoint or Checkpoint()
+        fitting = Fitting(generator, progress or Progress(type(self).__name__), checkpoint or Checkpoint())
         for name, x in (("train", train), ("valid", valid)):
             if len(x) < 2 or tuple(x.shape[1:]) != self.space.shape:
                 raise InputError(
@@ -78,18 +78,18 @@ class Detector(nn.Module, ABC):
                     f"at least 2 of shape {self.space.shape} are needed."
                 )
         start, untouched = time.perf_counter(), copy.deepcopy(self)
-        with checkpoint.of((train, valid), progress):
+        with fitting.checkpoint.of((train, valid), fitting.progress):
             self.normalise.fit(train, generator)
             normal = self.normalise.of_sample(train), self.normalise.of_sample(valid)
-            history, facts, candidates = self._fit(*normal, generator, progress, checkpoint)
+            history, facts, candidates = self._fit(*normal, fitting)
         self.eval()
         score = self.score(valid)
         self._check_not_constant(score)
         check_saved(self, untouched, score[:PROBE], valid[:PROBE])
-        seconds = checkpoint.spent + time.perf_counter() - start
+        seconds = fitting.checkpoint.spent + time.perf_counter() - start
         facts = {"seconds": seconds, "n_train": len(train), "n_valid": len(valid), **facts}
         for key, value in facts.items():
-            progress.say(f"{key} = {value}")
+            fitting.progress.say(f"{key} = {value}")
         return Fit(history, facts, candidates)
 
     def score(self, x: Tensor) -> Tensor:
@@ -99,9 +99,7 @@ class Detector(nn.Module, ABC):
         return in_blocks(lambda part: self.anomaly(self.normalise(part.to(device))).cpu(), x)
 
     @abstractmethod
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         """Fit on normalised events."""
 
     @abstractmethod

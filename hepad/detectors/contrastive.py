@@ -21,11 +21,9 @@ from hepad.detectors.base import Detector
 from hepad.detectors.baselines import Gaussians
 from hepad.detectors.networks import NETWORKS, dense
 from hepad.detectors.normalisation import draw_seed
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop
+from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
-from hepad.progress import Progress
 from hepad.registry import settings
 from hepad.representations import Space
 
@@ -86,10 +84,8 @@ class Contrastive(Detector):
         a, b = (self.projection(self.encoder(self.view(x, generator))) for _ in range(2))
         return nt_xent(a, b, self.temperature)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
-        seed = draw_seed(generator)
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
+        seed = draw_seed(fitting.generator)
         size = min(self.schedule.batch, len(valid))
         batches = [part for part in valid.split(size) if len(part) == size]
 
@@ -99,16 +95,10 @@ class Contrastive(Detector):
                 return {"valid_loss": sum(self._loss(x, again).item() for x in batches) / len(batches)}
 
         def loss(x: Tensor, _step: int):
-            return self._loss(x, generator), {}
+            return self._loss(x, fitting.generator), {}
 
-        how = {
-            "phase": "contrastive",
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "measure": measure,
-        }
-        history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
+        how = {"phase": "contrastive", "measure": measure, "criterion": Criterion("valid_loss")}
+        history, _ = fitting.minimise(self, loss, train, self.schedule, **how)
         value, chance = measure()["valid_loss"], math.log(2 * size - 1)
         if not value < 0.98 * chance:
             raise CollapseError(
@@ -118,7 +108,7 @@ class Contrastive(Detector):
         with torch.no_grad():
             codes = torch.cat([self.encoder(part) for part in train.split(1024)])
         facts = {"nt_xent": value, "nt_xent_of_chance": chance}
-        return Fit(history, facts | self.gaussians.fit(codes, generator))
+        return Fit(history, facts | self.gaussians.fit(codes, fitting.generator))
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.gaussians(self.encoder(x))

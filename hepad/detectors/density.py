@@ -26,11 +26,9 @@ import zuko
 from torch import Tensor
 
 from hepad.detectors.base import Generating
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
-from hepad.progress import Progress
 from hepad.registry import settings
 from hepad.representations import Space
 
@@ -110,16 +108,14 @@ class FlowDensity(Generating):
         self.register_buffer("unit", torch.zeros(dimension))
         self.schedule = settings(Schedule, training, "training")
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         x, held = train.flatten(1), valid.flatten(1)
         for buffer, found in zip((self.origin, self.unit), lattice(x), strict=True):
             buffer.copy_(found)
         width = spread(x, self.unit)
 
         def jitter(x: Tensor, width: Tensor) -> Tensor:
-            return x + width * (torch.rand(x.shape, generator=generator, device=x.device) - 0.5)
+            return x + width * (torch.rand(x.shape, generator=fitting.generator, device=x.device) - 0.5)
 
         def loss(batch: Tensor, _step: int):
             return self.anomaly(jitter(*batch.chunk(2, 1))).mean(), {}
@@ -129,15 +125,9 @@ class FlowDensity(Generating):
         def measure() -> dict[str, float]:
             return {"valid_loss": in_blocks(self.anomaly, held).mean().item()}
 
-        how = {
-            "phase": "density",
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "measure": measure,
-        }
+        how = {"phase": "density", "measure": measure, "criterion": Criterion("valid_loss")}
         both, start = torch.cat([x, width], 1), measure()["valid_loss"]
-        history, _ = fit_loop(self.flow, loss, both, self.schedule, criterion=Criterion("valid_loss"), **how)
+        history, _ = fitting.minimise(self.flow, loss, both, self.schedule, **how)
         nll = measure()["valid_loss"]
         if not nll < start - 0.01:
             raise CollapseError(

@@ -27,11 +27,9 @@ from hepad.detectors.base import Generating, Reconstructing
 from hepad.detectors.energy_based.langevin import frozen
 from hepad.detectors.networks import NETWORKS, Autoencoder, AutoencoderSettings
 from hepad.detectors.training import distributed
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
-from hepad.progress import Progress
 from hepad.registry import settings
 from hepad.representations import Space, occupied
 
@@ -118,26 +116,18 @@ class WGAN(Reconstructing, Generating):
         pairs = ((x, decoded), (self.critic.features(x), self.critic.features(decoded)))
         return torch.stack([(a - b).square().flatten(1).mean(1) for a, b in pairs], 1)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         self.model.head.fit(train)
-        how = {
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "criterion": Criterion("valid_loss"),
-        }
-        adversarial, distance = self._fit_adversaries(train, valid, **how)
-        encoding, error = self._fit_encoder(train, valid, **how)
+        adversarial, distance = self._fit_adversaries(train, valid, fitting)
+        encoding, error = self._fit_encoder(train, valid, fitting)
         with torch.no_grad():
             self.scale.copy_(torch.cat([self.residuals(part) for part in train.split(1024)]).mean(0).clamp(min=1e-30))
         return Fit(
             adversarial + encoding, {"r2": self._check_reconstruction(valid, error), "sliced_wasserstein": distance}
         )
 
-    def _fit_adversaries(self, train: Tensor, valid: Tensor, **how) -> tuple[History, float]:
-        generator = how["generator"]
+    def _fit_adversaries(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, float]:
+        generator = fitting.generator
         optimiser = torch.optim.Adam(
             self.critic.parameters(), lr=self.schedule.learning_rate, betas=(0.0, 0.9), fused=True
         )
@@ -161,15 +151,15 @@ class WGAN(Reconstructing, Generating):
         # the candidates hold the critic beside its generator; the loop has the parameters of the generator alone
         both = nn.ModuleList([self.model.decoder, self.model.head, self.critic])
         with frozen(self.critic):
-            history, _ = fit_loop(
+            history, _ = fitting.minimise(
                 both,
                 loss,
                 train,
                 self.schedule,
                 phase="adversaries",
                 measure=measure,
+                criterion=Criterion("valid_loss"),
                 carried={"critic": optimiser},
-                **how,
             )
         return history, measure()["valid_loss"]
 
@@ -190,7 +180,7 @@ class WGAN(Reconstructing, Generating):
         self.critic.requires_grad_(False)
         return {"distance": distance.detach(), "slope_penalty": slope.detach()}
 
-    def _fit_encoder(self, train: Tensor, valid: Tensor, **how) -> tuple[History, float]:
+    def _fit_encoder(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, float]:
         def measure() -> dict[str, float]:
             return {"valid_loss": in_blocks(lambda x: self.residuals(x).sum(1), valid).mean().item()}
 
@@ -198,8 +188,14 @@ class WGAN(Reconstructing, Generating):
             return self.residuals(x).sum(1).mean() + self.model.penalty(), {}
 
         with frozen(self.model.decoder, self.critic):
-            history, _ = fit_loop(
-                self.model.encoder, loss, train, self.encoding, phase="encoder", measure=measure, **how
+            history, _ = fitting.minimise(
+                self.model.encoder,
+                loss,
+                train,
+                self.encoding,
+                phase="encoder",
+                measure=measure,
+                criterion=Criterion("valid_loss"),
             )
         return history, in_blocks(self.model.error, valid).mean().item()
 

@@ -29,11 +29,9 @@ from hepad.detectors import flows
 from hepad.detectors.base import Generating, Reconstructing
 from hepad.detectors.distances import chamfer
 from hepad.detectors.networks import NETWORKS, Head
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import InputError, check_choice
-from hepad.progress import Progress
 from hepad.registry import settings
 from hepad.representations import Space, occupied
 
@@ -160,19 +158,19 @@ class ConvVAE(Reconstructing, Generating):
                 x = x * self.patterns[torch.randint(PATTERNS, (count,), generator=generator, device=device)]
             return self.normalise.invert(x)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         dimension = train[0].numel()
-        noise = torch.randn(len(valid), self.latent_dim, generator=generator, device=train.device)  # fixed for all
+        noise = torch.randn(
+            len(valid), self.latent_dim, generator=fitting.generator, device=train.device
+        )  # fixed for all
         self.decoder[-1].fit(train)
         if self.space.objects:
-            drawn = torch.randint(len(train), (PATTERNS,), generator=generator, device=train.device)
+            drawn = torch.randint(len(train), (PATTERNS,), generator=fitting.generator, device=train.device)
             self.patterns.copy_(occupied(train[drawn]))
         rise = max(1.0, self.warmup * self.schedule.steps)
 
         def loss(x: Tensor, step: int):
-            eps = torch.randn(len(x), self.latent_dim, generator=generator, device=x.device)
+            eps = torch.randn(len(x), self.latent_dim, generator=fitting.generator, device=x.device)
             reconstruction, nll, kl = self.terms(x, eps)
             beta = self.beta * min(1.0, step / rise)
             logged = {"reconstruction": reconstruction.detach().mean(), "kl": kl.detach().mean()}
@@ -184,14 +182,8 @@ class ConvVAE(Reconstructing, Generating):
             nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
             return {"valid_loss": (nll + self.beta * kl) / dimension, "negative_elbo": nll + kl}
 
-        how = {
-            "phase": "vae",
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "measure": measure,
-        }
-        history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
+        how = {"phase": "vae", "measure": measure, "criterion": Criterion("valid_loss")}
+        history, _ = fitting.minimise(self, loss, train, self.schedule, **how)
         reconstruction, kl = (in_blocks(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
         mean = valid.mean(0)
         of_mean = in_blocks(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()

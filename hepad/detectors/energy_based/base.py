@@ -25,11 +25,9 @@ from hepad.detectors.energy_based.energies import Energy, Reconstruction
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, buffers_of, chains_of, sphere_start
 from hepad.detectors.networks import Autoencoder
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit, History, Schedule
 from hepad.errors import DivergenceError, InputError, check_choice
-from hepad.progress import Progress
 from hepad.registry import settings
 from hepad.representations import Space
 
@@ -84,9 +82,7 @@ class EnergyDetector(Detector):
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         """Where negative samples come from."""
 
-    def prepare(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
+    def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
         """What comes before the energy phase; its history and facts."""
         return [], {}
 
@@ -112,12 +108,11 @@ class EnergyDetector(Detector):
     def anomaly(self, x: Tensor) -> Tensor:
         return self.energy(x)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         from scipy.stats import spearmanr  # takes a second to import
 
-        history, facts = self.prepare(train, valid, generator, progress, checkpoint)
+        history, facts = self.prepare(train, valid, fitting)
+        generator = fitting.generator
         self.energy.eval()  # to look must not move the spectral norms
         support, before = self.normalise.support(), in_blocks(self.energy, valid)
         sampler, guard = self.sampler(support, generator), Guard(type(self).__name__, self.remedy)
@@ -131,17 +126,14 @@ class EnergyDetector(Detector):
             return self.loss(positive, negative, x, sample) + self.energy.penalty(), logged
 
         measure = self._measures(train, valid, sampler, support, generator)
-        energy_history, candidates = fit_loop(
+        energy_history, candidates = fitting.minimise(
             self.energy,
             loss,
             train,
             self.training_schedule,
             phase="energy",
-            generator=generator,
-            progress=progress,
             measure=measure,
             criterion=CRITERIA[self.objective.criterion],
-            checkpoint=checkpoint,
             carried=buffers_of(sampler) | {"guard": guard},
         )
         after = in_blocks(self.energy, valid)

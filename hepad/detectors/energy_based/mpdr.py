@@ -24,11 +24,9 @@ from hepad.detectors.energy_based.energies import Reconstruction, Scalar
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import ManifoldProjectionDiffusion, NegativeSampler, Recovery
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import in_blocks
-from hepad.detectors.training.settings import Schedule
+from hepad.detectors.training.loop import Fitting, in_blocks
+from hepad.detectors.training.settings import History, Schedule
 from hepad.errors import InputError, check_choice
-from hepad.progress import Progress
 from hepad.registry import settings
 from hepad.representations import Space
 
@@ -95,14 +93,11 @@ class MPDR(EnergyDetector, Reconstructing):
                 f"objective: events: {self.objective.events} cannot be divided among {len(latents)} manifolds."
             )
 
-    def prepare(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
+    def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
         history, facts = [], {}
-        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
         for model in self.models:
             phase = "autoencoder" if len(self.models) == 1 else f"autoencoder, {model.latent_dim} latents"
-            curve, error = fit_autoencoder(model, train, valid, self.pretraining, phase=phase, **how)
+            curve, error = fit_autoencoder(model, train, valid, self.pretraining, fitting, phase=phase)
             history += curve
             facts |= {f"r2_of_manifold_{model.latent_dim}": self._check_reconstruction(valid, error)}
             model.requires_grad_(False)
@@ -113,7 +108,7 @@ class MPDR(EnergyDetector, Reconstructing):
                 own.load_state_dict(same[0].state_dict())
                 error = in_blocks(own.error, valid).mean().item()
             else:
-                curve, error = fit_autoencoder(own, train, valid, self.pretraining, phase="autoencoder", **how)
+                curve, error = fit_autoencoder(own, train, valid, self.pretraining, fitting)
                 history += curve
             self.energy.scale.fill_(error)
             facts |= {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}

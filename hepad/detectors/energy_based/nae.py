@@ -26,10 +26,9 @@ from hepad.detectors.energy_based.negative_sampling import (
     sphere_start,
 )
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.settings import Schedule
+from hepad.detectors.training.loop import Fitting
+from hepad.detectors.training.settings import History, Schedule
 from hepad.errors import InputError, check_choice
-from hepad.progress import Progress
 from hepad.registry import settings
 from hepad.representations import Space
 
@@ -55,11 +54,8 @@ class ReconstructionDetector(EnergyDetector, Reconstructing):
         self.pretraining = settings(Schedule, pretraining, "pretraining")
         self.check_criterion()
 
-    def prepare(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
-        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
-        history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.pretraining, **how)
+    def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
+        history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.pretraining, fitting)
         self.energy.scale.fill_(error)
         return history, {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}
 
