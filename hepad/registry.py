@@ -8,8 +8,9 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from numbers import Integral, Real
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 from hepad.errors import InputError, check_choice
 
@@ -55,11 +56,16 @@ def check_types(cls: Callable, values: Mapping[str, Any], where: str = "") -> No
 
     cls: a class or a function; values: by the names of its arguments; where: what they stand under, '' at the top
     """
-    hints = get_type_hints(cls.__init__ if isinstance(cls, type) else cls)
+    hints = hints_of(cls)
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
             here = f"{where}: {name}" if where else name
             raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{hint(value)}")
+
+
+def hints_of(cls: Callable) -> dict[str, Any]:
+    """The annotation of each argument of a class or a function."""
+    return {p.name: p.annotation for p in inspect.signature(cls, eval_str=True).parameters.values()}
 
 
 def _fits(value, hint) -> bool:
@@ -72,8 +78,8 @@ def _fits(value, hint) -> bool:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if origin is float:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if origin is dict:
-        return isinstance(value, Mapping)
+    if origin is dict or is_dataclass(origin):
+        return isinstance(value, Mapping | origin)
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list | tuple):
             return False
@@ -91,7 +97,7 @@ def _named(hint) -> str:
         of = NAMES.get(inner[0], "value")
         fixed = origin is tuple and Ellipsis not in inner
         return f"a list of {len(inner) if fixed else ''} {of}s".replace("  ", " ")
-    name = NAMES.get(origin, "value")
+    name = "mapping" if is_dataclass(origin) else NAMES.get(origin, "value")
     return name if origin is bool or origin is str else f"a {name}"
 
 
@@ -164,12 +170,25 @@ def parameters_of(cls: type) -> list[str]:
 
 
 def settings(cls: type, values: dict, where: str):
-    """A Schedule or Chain from a mapping; InputError for an unknown or missing key or a value of another kind."""
+    """A Schedule or Chain from a mapping, what is a dataclass inside it, too.
+
+    InputError for an unknown or missing key or a value of another kind.
+    """
     check_names(values, where)
     for name in values:
         check_choice(where, name, parameters_of(cls))
     check_types(cls, values, where)
+    inner = {name: _dataclass_in(hint) for name, hint in hints_of(cls).items()}
+    read = {
+        name: settings(inner[name], value, name) if inner[name] and isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }
     try:
-        return cls(**values)
+        return cls(**read)
     except TypeError as error:
         raise InputError(f"{where}: {error}. It takes: {', '.join(parameters_of(cls))}.") from None
+
+
+def _dataclass_in(hint) -> type | None:
+    """The dataclass that an annotation is, or allows beside others."""
+    return next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)

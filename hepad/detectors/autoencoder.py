@@ -11,15 +11,16 @@ number of entries. Decoded jet images pass a softmax, so that a reconstruction i
 images of tiny pixels collapses to a constant.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from hepad.detectors.base import Reconstructing
+from hepad.detectors.base import Detector, Reconstructing
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
-from hepad.registry import settings
 from hepad.representations import Space
 
 
@@ -84,25 +85,25 @@ class AE(Reconstructing):
 
     score_name = "reconstruction error"
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        autoencoder: dict | None = None,
-        training: dict,
-        noise: float = 0.0,
-        mmd: float = 0.0,
-        n_components: int = 0,
-    ):
-        super().__init__(space, n_components)
-        if min(noise, mmd) < 0:
-            raise InputError("AE: noise and mmd must not be negative.")
-        self.model = Autoencoder(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
-        self.schedule, self.noise, self.mmd = settings(Schedule, training, "training"), noise, mmd
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        autoencoder: AutoencoderSettings = AutoencoderSettings()
+        training: Schedule
+        noise: float = 0.0
+        mmd: float = 0.0
+        n_components: int = 0
+
+        def __post_init__(self):
+            if min(self.noise, self.mmd) < 0:
+                raise InputError("AE: noise and mmd must not be negative.")
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        self.model = Autoencoder(self.inner, self.settings.autoencoder)
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
-        weights = {"noise": self.noise, "mmd_weight": self.mmd}
-        history, error = fit_autoencoder(self.model, train, valid, self.schedule, fitting, **weights)
+        weights = {"noise": self.settings.noise, "mmd_weight": self.settings.mmd}
+        history, error = fit_autoencoder(self.model, train, valid, self.settings.training, fitting, **weights)
         return Fit(history, {"r2": self._check_reconstruction(valid, error)})
 
     def anomaly(self, x: Tensor) -> Tensor:

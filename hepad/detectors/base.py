@@ -1,9 +1,11 @@
 """The Detector: fitted on background alone, it gives every event one number; higher means more anomalous."""
 
 import copy
+import inspect
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit
 from hepad.errors import CollapseError, InputError
 from hepad.progress import Progress
-from hepad.registry import Registry
+from hepad.registry import Registry, settings
 from hepad.representations import Space
 
 if TYPE_CHECKING:
@@ -33,14 +35,31 @@ class Detector(nn.Module, ABC):
     replaces the pixels by so many principal components and the log of the squared distance to their plane.
     ``group`` says where a detector stands in tables: 'detector', or 'baseline' for the trivial opponents;
     ``score_name`` what its score is called in figures.
+
+    A detector of a few numbers names them in its constructor; one of many has a dataclass ``Settings`` of its
+    arguments, mappings as dataclasses of their own, and a constructor that hands them on: ``(space, **arguments)``.
     """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Settings:
+        """The arguments of a detector, a field each."""
+
+        n_components: ClassVar[int] = 0  # a field where pixels can be replaced
 
     group = "detector"
     score_name = "anomaly score"
 
-    def __init__(self, space: Space, n_components: int = 0):
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        if "Settings" in vars(cls):
+            fields = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(cls.Settings).parameters.values()]
+            space = inspect.Parameter("space", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Space)
+            cls.__signature__ = inspect.Signature([space, *fields])
+
+    def __init__(self, space: Space, **arguments):
         super().__init__()
-        self.space = space
+        self.space, self.settings = space, settings(self.Settings, arguments, "detector")
+        n_components = self.settings.n_components
         self.normalise = Compression(space, n_components) if n_components else Normaliser(space)
         self.inner = self.normalise.space
 

@@ -20,17 +20,18 @@ The state that is kept has the smallest sliced Wasserstein distance between gene
     SW(p, q) = < W_1(u . x, u . x~) >  over 64 fixed directions u
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from hepad.detectors.base import Generating, Reconstructing
+from hepad.detectors.base import Detector, Generating, Reconstructing
 from hepad.detectors.energy_based.langevin import frozen
 from hepad.detectors.networks import NETWORKS, Autoencoder, AutoencoderSettings
 from hepad.detectors.training import distributed
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
-from hepad.registry import settings
 from hepad.representations import Space, occupied
 
 DIRECTIONS = 64
@@ -82,28 +83,25 @@ class WGAN(Reconstructing, Generating):
     n_components: as for Detector
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        autoencoder: dict | None = None,
-        features: int = 64,
-        training: dict,
-        encoding: dict | None = None,
-        ratio: int = 5,
-        penalty: float = 10.0,
-        residual_weight: float = 0.5,
-        n_components: int = 0,
-    ):
-        super().__init__(space, n_components)
-        if ratio < 1 or penalty <= 0 or features < 1 or not 0 <= residual_weight <= 1:
-            raise InputError("WGAN: ratio, features >= 1, penalty > 0 and residual_weight in [0, 1] are needed.")
-        about = settings(AutoencoderSettings, autoencoder or {}, "autoencoder")
-        self.model = Autoencoder(self.inner, about)
-        self.critic = Critic(self.inner, about, features)
-        self.schedule = settings(Schedule, training, "training")
-        self.encoding = settings(Schedule, encoding or training, "encoding")
-        self.ratio, self.penalty, self.residual_weight = ratio, penalty, residual_weight
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        autoencoder: AutoencoderSettings = AutoencoderSettings()
+        features: int = 64
+        training: Schedule
+        encoding: Schedule | None = None
+        ratio: int = 5
+        penalty: float = 10.0
+        residual_weight: float = 0.5
+        n_components: int = 0
+
+        def __post_init__(self):
+            if self.ratio < 1 or self.penalty <= 0 or self.features < 1 or not 0 <= self.residual_weight <= 1:
+                raise InputError("WGAN: ratio, features >= 1, penalty > 0 and residual_weight in [0, 1] are needed.")
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        self.model = Autoencoder(self.inner, self.settings.autoencoder)
+        self.critic = Critic(self.inner, self.settings.autoencoder, self.settings.features)
         self.register_buffer("scale", torch.ones(2))  # < R >, < C >
 
     def _prior(self, count: int, generator: torch.Generator) -> Tensor:
@@ -129,7 +127,7 @@ class WGAN(Reconstructing, Generating):
     def _fit_adversaries(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, float]:
         generator = fitting.generator
         optimiser = torch.optim.Adam(
-            self.critic.parameters(), lr=self.schedule.learning_rate, betas=(0.0, 0.9), fused=True
+            self.critic.parameters(), lr=self.settings.training.learning_rate, betas=(0.0, 0.9), fused=True
         )
 
         def generated(count: int) -> Tensor:
@@ -155,7 +153,7 @@ class WGAN(Reconstructing, Generating):
                 both,
                 loss,
                 train,
-                self.schedule,
+                self.settings.training,
                 phase="adversaries",
                 measure=measure,
                 criterion=Criterion("valid_loss"),
@@ -166,7 +164,7 @@ class WGAN(Reconstructing, Generating):
     def _train_critic(self, train: Tensor, count: int, optimiser, generated, generator) -> dict[str, Tensor]:
         """``ratio`` steps on fresh events; the last step's estimate of the distance, < D(x) > - < D(x~) >."""
         self.critic.requires_grad_(True)
-        for _ in range(self.ratio):
+        for _ in range(self.settings.ratio):
             x = train[torch.randint(len(train), (count,), generator=generator, device=train.device)]
             with torch.no_grad():
                 other = generated(count)
@@ -174,7 +172,7 @@ class WGAN(Reconstructing, Generating):
             slope = gradient_penalty(self.critic, x, other, t).mean()
             distance = self.critic(x).mean() - self.critic(other).mean()
             optimiser.zero_grad(set_to_none=True)
-            (self.penalty * slope - distance).backward()
+            (self.settings.penalty * slope - distance).backward()
             distributed.average_gradients(self.critic.parameters())
             optimiser.step()
         self.critic.requires_grad_(False)
@@ -192,7 +190,7 @@ class WGAN(Reconstructing, Generating):
                 self.model.encoder,
                 loss,
                 train,
-                self.encoding,
+                self.settings.encoding or self.settings.training,
                 phase="encoder",
                 measure=measure,
                 criterion=Criterion("valid_loss"),
@@ -201,7 +199,8 @@ class WGAN(Reconstructing, Generating):
 
     def anomaly(self, x: Tensor) -> Tensor:
         image, feature = (self.residuals(x) / self.scale).unbind(1)
-        return self.residual_weight * image + (1 - self.residual_weight) * feature
+        weight = self.settings.residual_weight
+        return weight * image + (1 - weight) * feature
 
     def reconstruct(self, x: Tensor) -> Tensor:
         with torch.no_grad():
