@@ -267,7 +267,10 @@ def test_recovery_ties_each_chain_to_its_own_point_only():
     assert tied.shape == (5,)
     expected = 0.5 * (model.encode(x) - target).square().sum(1) / (2 * sigma**2)
     torch.testing.assert_close(tied - raw(x), expected)
-    rows = [detector.settings.recovery.tie(raw, model, target[i : i + 1], sigma[i : i + 1], 0.5)(x[i : i + 1]) for i in range(5)]
+    rows = [
+        detector.settings.recovery.tie(raw, model, target[i : i + 1], sigma[i : i + 1], 0.5)(x[i : i + 1])
+        for i in range(5)
+    ]
     torch.testing.assert_close(tied, torch.cat(rows))
 
 
