@@ -1,17 +1,17 @@
-"""Sweeps: a detector of the configuration whose arguments hold lists becomes a grid of detectors.
+"""Sweeps: a detector of the configuration whose entry has the key ``sweep`` becomes a grid of detectors.
 
-An argument that takes a single value sweeps over a list, one that takes a list sweeps over a list of lists. Which is
-which is read from the annotations: of the detector's class and, for arguments that are mappings (``training``,
-``autoencoder``, ...), of the dataclass that reads them. Several sweeps of one detector make the full grid, the last one
-running fastest. What is misspelt is left alone here and refused by the checks that follow.
+    sweep: {autoencoder.latent_dim: [8, 16], training.steps: [1000, 2000]}
+
+Each argument, with dots into mappings, takes its values in turn, in the place of a value that the entry has for it. All
+together make the full grid, the last one running fastest. What the values may be is checked when the detectors are.
 """
 
+import difflib
+import inspect
 import itertools
 import math
 import re
-import types
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -25,29 +25,26 @@ from hepad.detectors.training.settings import Schedule
 from hepad.errors import InputError
 
 LARGEST = 200  # detectors of one grid
-RESERVED = ("type", "representation", "label")
 SYMBOLS = {"gamma": "γ", "sigma": "σ", "beta": "β", "l2": "L2", "mmd": "MMD", "weight": "recovery weight"}
-# what reads the arguments that are mappings
-NESTED = {
-    "training": Schedule,
-    "pretraining": Schedule,
-    "encoding": Schedule,
-    "latent_chain": Chain,
-    "visible_chain": Chain,
-    "autoencoder": AutoencoderSettings,
-    "recovery": Recovery,
-    "objective": Objective,
-}
-TYPED = {"flow": FLOWS, "of": detectors.DETECTORS}  # mappings that are read by the class which their 'type' names
+RANGES = ("sigma",)  # their values are [lowest, highest]
+# what reads the arguments that are mappings; of others the class that their 'type' names
+NESTED = {"autoencoder": AutoencoderSettings, "recovery": Recovery, "objective": Objective}
+NESTED |= dict.fromkeys(("training", "pretraining", "encoding"), Schedule)
+NESTED |= dict.fromkeys(("latent_chain", "visible_chain"), Chain)
+TYPED = {"flow": FLOWS, "of": detectors.DETECTORS}
 
 
-class Sweep(NamedTuple):
-    """One argument of a detector and the values that it takes in turn."""
-
-    path: tuple[str, ...]  # ("gamma",), or ("autoencoder", "latent_dim") inside a mapping
-    name: str  # in names and labels of the grid's detectors
-    hint: Any  # annotation of the argument
-    values: list
+def arguments(entry: Mapping, cls: type | None = None) -> dict[str, type]:
+    """Path of every argument that an entry may have, ``training.steps``, and the class that takes its last key."""
+    cls, found = cls or detectors.DETECTORS.get(entry.get("type")), {}
+    for name in inspect.signature(cls).parameters if cls else ():
+        if name == "space":  # which no entry has
+            continue
+        inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
+        reader = TYPED[name].get(inner.get("type")) if name in TYPED else NESTED.get(name)
+        nested = arguments(inner, reader) if reader else {}
+        found |= {f"{name}.{path}": taking for path, taking in nested.items()} or {name: cls}
+    return found
 
 
 def expand(config: dict) -> dict:
@@ -60,33 +57,29 @@ def expand(config: dict) -> dict:
 
     Raises
     ------
-    InputError: an empty list, a list of something that cannot be swept, more than 200 detectors in one grid, or two
-        detectors of one name
+    InputError: an unknown argument, no list of values, more than 200 detectors in one grid, or two of one name
     """
-    grids = {name: _grid(name, entry) for name, entry in config["detectors"].items()}
-    if not any(grids.values()):
+    grids = {name: _grid(name, entry) for name, entry in config["detectors"].items() if _sweeps(entry)}
+    if not grids:
         return config
     expanded, origin = {}, {}
     for name, entry in config["detectors"].items():
-        for point, settings in grids[name] or [(name, entry)]:
-            here = f"detectors.{name}" + (f" ({settings['label']})" if grids[name] else "")
+        for point, settings in grids.get(name, [(name, entry)]):
+            here = f"detectors.{name}" + (f" ({settings['label']})" if name in grids else "")
             if point in origin:
                 raise InputError(
                     f"{here}: the name '{point}' is that of {origin[point]}, too. "
                     "Rename one of them, or give each value once."
                 )
             expanded[point], origin[point] = settings, here
-    return {
-        **config,
-        "detectors": expanded,
-        "tasks": {name: _task(name, task, grids) for name, task in config["tasks"].items()},
-    }
+    tasks = {name: _task(name, task, grids) for name, task in config["tasks"].items()}
+    return {**config, "detectors": expanded, "tasks": tasks}
 
 
 def _task(where: str, task: dict, grids: dict) -> dict:
-    if not any(grids.get(name) for name in task["detectors"]):
+    if not grids.keys() & task["detectors"]:
         return task
-    names = [point for name in task["detectors"] for point in [p for p, _ in grids.get(name) or []] or [name]]
+    names = [point for name in task["detectors"] for point, _ in grids.get(name, [(name, None)])]
     for name in names:
         if names.count(name) > 1:
             raise InputError(
@@ -95,98 +88,79 @@ def _task(where: str, task: dict, grids: dict) -> dict:
     return {**task, "detectors": names}
 
 
+def _sweeps(entry: dict) -> bool:
+    """Whether an entry makes a grid; one of an unknown type is left to the check that names it."""
+    return "sweep" in entry and entry.get("type") in detectors.DETECTORS
+
+
 def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
-    """Name and entry of each point of a detector's grid; none if nothing is swept."""
-    found = _sweeps(f"detectors.{name}", entry)
-    if not found:
-        return []
-    size = math.prod(len(sweep.values) for sweep in found)
-    if size > LARGEST:
-        lengths = " × ".join(f"{len(sweep.values)} ({'.'.join(sweep.path)})" for sweep in found)
+    """Name and entry of each point of a detector's grid."""
+    where, swept, known = f"detectors.{name}.sweep", entry["sweep"], arguments(entry)
+    if not isinstance(swept, Mapping) or not swept:
+        raise InputError(f"{where}: {swept!r} is no sweep. Give arguments and lists: {{training.steps: [500, 1000]}}.")
+    for path, values in swept.items():
+        _check(where, path, values, entry, known)
+    if (size := math.prod(map(len, swept.values()))) > LARGEST:
+        lengths = " × ".join(f"{len(values)} ({path})" for path, values in swept.items())
         raise InputError(
-            f"detectors.{name}: {lengths} = {size} detectors are more than {LARGEST}. Shorten a list, or make two runs."
+            f"{where}: {lengths} = {size} detectors are more than {LARGEST}. Shorten a list, or make two runs."
         )
-    grid = []
-    for values in itertools.product(*(sweep.values for sweep in found)):
-        point, label = name, entry.get("label", name)
-        settings = {key: dict(value) if isinstance(value, Mapping) else value for key, value in entry.items()}
-        for sweep, value in zip(found, values, strict=True):
-            *outer, key = sweep.path
-            (settings[outer[0]] if outer else settings)[key] = value
-            point += f"_{sweep.name}_{_word(value, sweep.hint)}"
-            label += f", {SYMBOLS.get(sweep.name, sweep.name.replace('_', ' '))} = {_text(value, sweep.hint)}"
+    grid, entry = [], {key: value for key, value in entry.items() if key != "sweep"}
+    for values in itertools.product(*swept.values()):
+        settings, point, label = entry, name, entry.get("label", name)
+        for path, value in zip(swept, values, strict=True):
+            settings, short = _with(settings, path.split("."), value), _short(path, known)
+            point += f"_{short}_{_word(value, short)}"
+            label += f", {SYMBOLS.get(short, short.replace('_', ' '))} = {_text(value, short)}"
         grid.append((point, {**settings, "label": label}))
     return grid
 
 
-def _sweeps(where: str, entry: dict) -> list[Sweep]:
-    """What a detector's entry sweeps over, in the order of the entry."""
-    cls = detectors.DETECTORS.get(entry["type"])
-    if cls is None:
-        return []
-    hints = get_type_hints(cls.__init__)
-    inner = {name: get_type_hints(NESTED[name]) for name in hints if name in NESTED}
-    for name, registry in TYPED.items():
-        given = entry.get(name)
-        if name in hints and isinstance(given, Mapping) and given.get("type") in registry:
-            inner[name] = get_type_hints(registry[given["type"]].__init__)
-    keys = [key for name in hints for key in inner.get(name, [name])]
-    found = []
-    for name, value in entry.items():
-        if name in RESERVED or name not in hints:
-            continue
-        if not isinstance(value, Mapping):
-            found.append(Sweep((name,), name, hints[name], _values(f"{where}.{name}", value, hints[name])))
-            continue
-        for key, item in value.items():
-            # the last key alone, unless another argument of this class has it, too
-            short = key if keys.count(key) <= 1 else f"{name}_{key}"
-            hint = inner.get(name, {}).get(key)
-            found.append(Sweep((name, key), short, hint, _values(f"{where}.{name}.{key}", item, hint)))
-    return [sweep for sweep in found if sweep.values]
+def _check(where: str, path: str, values: list, entry: dict, known: Iterable[str]) -> None:
+    """InputError unless ``path`` is an argument, and ``values`` a list of what can stand in names."""
+    first, last = str(path).split(".")[0], {name: name.split(".")[-1] for name in known}
+    if path not in last and not (first in last and isinstance(entry.get(first), Mapping)):
+        key = difflib.get_close_matches(str(path).split(".")[-1], set(last.values()), n=1)
+        near = [name for name in last if last[name] in key]
+        close = difflib.get_close_matches(str(path), near or last, n=1, cutoff=0 if near else 0.6)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise InputError(f"{where}: argument '{path}' is unknown.{hint} Allowed: {', '.join(last)}.")
+    if not isinstance(values, list):
+        raise InputError(f"{where}.{path}: {values!r} is no list of values. A single one belongs into the entry itself.")
+    if not values:
+        raise InputError(f"{where}.{path}: the list is empty. Give the values to sweep over, or leave the key out.")
+    if any(isinstance(value, Mapping) for value in values):
+        raise InputError(f"{where}.{path}: a mapping is no value of a sweep. Sweep over one of its keys, '{path}.KEY'.")
 
 
-def _values(where: str, value, hint) -> list:
-    """The values that an argument takes in turn, or none if it has one value."""
-    if not isinstance(value, list):
-        return []
-    if _takes(hint, dict):
-        raise InputError(f"{where}: a mapping is needed, not a list. To sweep, put the lists inside the mapping.")
-    if _takes(hint, list, tuple):
-        if not any(isinstance(item, list) for item in value):
-            return []
-        if not all(item is None or isinstance(item, list) for item in value):
-            raise InputError(f"{where}: {value} mixes lists and single values; give one list, or a list of lists.")
-        return value
-    if not value:
-        raise InputError(f"{where}: the list is empty. Give the values to sweep over, or leave the key out.")
-    for item in value:
-        if isinstance(item, list | Mapping):
-            raise InputError(f"{where}: it takes single values, and a list of them makes a sweep; {item} is not one.")
-    return value
+def _with(entry: dict, keys: list[str], value) -> dict:
+    """A copy of an entry with another value behind ``keys``."""
+    key, *rest = keys
+    inner = entry.get(key) if isinstance(entry.get(key), Mapping) else {}
+    return {**entry, key: _with(inner, rest, value) if rest else value}
 
 
-def _takes(hint, *kinds: type) -> bool:
-    """Whether an annotation is one of ``kinds``, or a union with one of them."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return any(_takes(part, *kinds) for part in get_args(hint))
-    return (get_origin(hint) or hint) in kinds
+def _short(path: str, known: Iterable[str]) -> str:
+    """An argument in names and labels: its last key alone, unless another one, no deeper, has it, too."""
+    *outer, last = path.split(".")
+    same = [name for name in known if name.split(".")[-1] == last and name.count(".") <= len(outer)]
+    return path.replace(".", "_") if outer and len(same) > 1 else last
 
 
-def _word(value, hint) -> str:
+def _word(value, short: str) -> str:
     """A value as part of a name: 0.01 -> 0p01, 1e-4 -> 1em4, [128, 64] -> 128_64, a range -> 0p05_to_0p3."""
     if isinstance(value, list):
-        return ("_to_" if _range(hint) else "_").join(_word(item, None) for item in _shown(value, hint)) or "none"
+        return ("_to_" if short in RANGES else "_").join(_word(item, "") for item in _shown(value, short)) or "none"
     if isinstance(value, int | float):
-        return _text(value, None).replace("-", "m").replace(".", "p")
-    return re.sub(r"[^A-Za-z0-9]+", "_", _text(value, None)).strip("_")
+        return _text(value, "").replace("-", "m").replace(".", "p")
+    return re.sub(r"[^A-Za-z0-9]+", "_", _text(value, "")).strip("_")
 
 
-def _text(value, hint) -> str:
+def _text(value, short: str) -> str:
     """A value as part of a label: 0.01, 1e-4, [128, 64], a range 0.05 to 0.3."""
     if isinstance(value, list):
-        items = [_text(item, None) for item in _shown(value, hint)]
-        return " to ".join(items) if _range(hint) else f"[{', '.join(items)}]"
+        items = [_text(item, "") for item in _shown(value, short)]
+        return " to ".join(items) if short in RANGES else f"[{', '.join(items)}]"
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -196,11 +170,6 @@ def _text(value, hint) -> str:
     return str(value)
 
 
-def _range(hint) -> bool:
-    """Whether an annotation is that of [lowest, highest]."""
-    return get_origin(hint) is tuple and len(get_args(hint)) == 2 and Ellipsis not in get_args(hint)
-
-
-def _shown(value: list, hint) -> list:
+def _shown(value: list, short: str) -> list:
     """A range of one point is shown as that point."""
-    return value[:1] if _range(hint) and len(value) == 2 and value[0] == value[1] else value
+    return value[:1] if short in RANGES and len(value) == 2 and value[0] == value[1] else value
