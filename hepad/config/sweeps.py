@@ -126,7 +126,9 @@ def _check(where: str, path: str, values: list, entry: dict, known: Iterable[str
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise InputError(f"{where}: argument '{path}' is unknown.{hint} Allowed: {', '.join(last)}.")
     if not isinstance(values, list):
-        raise InputError(f"{where}.{path}: {values!r} is no list of values. A single one belongs into the entry itself.")
+        raise InputError(
+            f"{where}.{path}: {values!r} is no list of values. A single one belongs into the entry itself."
+        )
     if not values:
         raise InputError(f"{where}.{path}: the list is empty. Give the values to sweep over, or leave the key out.")
     if any(isinstance(value, Mapping) for value in values):

@@ -48,7 +48,7 @@ class Contrastive(Detector):
     network: a name in hepad.detectors.networks.NETWORKS; hidden_dims: widths of dense layers; embedding: dimension of h
     projection: dimension of z; temperature: tau
     augmentations: {name: strength}, see hepad.detectors.augmentations; None for all that the space allows
-    components: number of Gaussians, or several, of which the Bayesian information criterion chooses
+    n_gaussians: number of Gaussians, or several, of which the Bayesian information criterion chooses
     training: a Schedule
     """
 
@@ -64,7 +64,7 @@ class Contrastive(Detector):
         projection: int = 16,
         temperature: float = 0.5,
         augmentations: dict[str, float] | None = None,
-        components: int | tuple[int, ...] = 1,
+        n_gaussians: int | tuple[int, ...] = 1,
         training: dict,
     ):
         super().__init__(space)
@@ -73,7 +73,7 @@ class Contrastive(Detector):
         make_encoder, _ = NETWORKS[check_choice("network", network, NETWORKS)]
         self.encoder = make_encoder(space.shape, embedding, list(hidden_dims))
         self.projection = dense([embedding, embedding, projection])
-        self.gaussians = Gaussians(embedding, components)
+        self.gaussians = Gaussians(embedding, n_gaussians)
         self.temperature, self.augment = temperature, Augmentations(space, augmentations)
         self.schedule = settings(Schedule, training, "training")
 

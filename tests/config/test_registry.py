@@ -37,7 +37,7 @@ MISFITS = [
     (AutoencoderSettings, {"latent_dim": 2.5}, r"latent_dim: 2\.5 .* a whole number.$"),
     (DETECTORS["MPDR"], {"manifolds": [2.0, 4]}, "manifolds: .* a list of whole numbers or nothing"),
     (DETECTORS["MPDR"], {"training": [1]}, "training: .* a mapping"),
-    (DETECTORS["LatentMixture"], {"components": "5"}, "components: '5' .* a whole number or a list of whole numbers"),
+    (DETECTORS["LatentMixture"], {"n_gaussians": "5"}, "n_gaussians: '5' .* a whole number or a list of whole numbers"),
 ]
 
 

@@ -158,7 +158,7 @@ MISTAKES = {
     ),
     "schedule key": (
         lambda c: rename(c["detectors"]["ae_image"]["training"], "steps", "step"),
-        ["detectors.ae_image", "training 'step'", "'steps'", "learning_rate"],
+        ["detectors.ae_image", "training: argument of Schedule 'step'", "'steps'", "learning_rate"],
     ),
     "schedule value": (
         lambda c: c["detectors"]["ae_image"]["training"].update(learning_rate=-1.0),
