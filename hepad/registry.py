@@ -17,9 +17,10 @@ from hepad.errors import InputError, check_choice
 _SCHEDULE = {"rate": "learning_rate", "average": "ema_decay", "decay": "cosine_decay", "clip": "grad_clip"}
 _CHAIN = {"steps": "n_steps", "step": "step_size", "noise": "noise_std", "clip": "grad_clip"}
 _NETWORK = {"hidden": "hidden_dims", "latent": "latent_dim"}
+_GAUSSIANS = {"components": "n_gaussians"}
 FORMER = {
     **dict.fromkeys(("detector", "of"), _NETWORK | {"compress": "n_components"}),
-    **dict.fromkeys(("Mixture", "LatentMixture", "Contrastive"), {"components": "n_gaussians"}),
+    **dict.fromkeys(("Mixture", "LatentMixture", "Contrastive"), _GAUSSIANS),
     **dict.fromkeys(("training", "pretraining", "encoding"), _SCHEDULE),
     **dict.fromkeys(("latent_chain", "visible_chain"), _CHAIN),
     **dict.fromkeys(("autoencoder", "flow", "network"), _NETWORK),
@@ -68,6 +69,11 @@ def check_types(cls: Callable, values: Mapping[str, Any], where: str = "") -> No
             here = f"{where}: {name}" if where else name
             remedy = hint(value) or _sweep(value, hints[name])
             raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{remedy}")
+
+
+def fits(cls: type, name: str, value) -> bool:
+    """Whether an argument of ``cls`` takes a value."""
+    return _fits(value, get_type_hints(cls.__init__)[name])
 
 
 def _fits(value, hint) -> bool:

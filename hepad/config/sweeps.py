@@ -35,15 +35,19 @@ TYPED = {"flow": FLOWS, "of": detectors.DETECTORS}
 
 
 def arguments(entry: Mapping, cls: type | None = None) -> dict[str, type]:
-    """Path of every argument that an entry may have, ``training.steps``, and the class that takes its last key."""
+    """Path of every argument that an entry may have, ``training.steps``, and the class that takes its last key.
+
+    Of a mapping that no class reads by itself there are the keys that it has, with None.
+    """
     cls, found = cls or detectors.DETECTORS.get(entry.get("type")), {}
     for name in inspect.signature(cls).parameters if cls else ():
         if name == "space":  # which no entry has
             continue
         inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
         reader = TYPED[name].get(inner.get("type")) if name in TYPED else NESTED.get(name)
-        nested = arguments(inner, reader) if reader else {}
-        found |= {f"{name}.{path}": taking for path, taking in nested.items()} or {name: cls}
+        nested = arguments(inner, reader) if reader else dict.fromkeys(inner)
+        found |= {f"{name}.{path}": taking for path, taking in nested.items()}
+        found |= {} if reader else {name: cls}
     return found
 
 
@@ -109,7 +113,7 @@ def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
     for values in itertools.product(*swept.values()):
         settings, point, label = entry, name, entry.get("label", name)
         for path, value in zip(swept, values, strict=True):
-            settings, short = _with(settings, path.split("."), value), _short(path, known)
+            settings, short = replaced(settings, path.split("."), value), _short(path, known)
             point += f"_{short}_{_word(value, short)}"
             label += f", {SYMBOLS.get(short, short.replace('_', ' '))} = {_text(value, short)}"
         grid.append((point, {**settings, "label": label}))
@@ -135,11 +139,11 @@ def _check(where: str, path: str, values: list, entry: dict, known: Iterable[str
         raise InputError(f"{where}.{path}: a mapping is no value of a sweep. Sweep over one of its keys, '{path}.KEY'.")
 
 
-def _with(entry: dict, keys: list[str], value) -> dict:
+def replaced(entry: dict, keys: list[str], value) -> dict:
     """A copy of an entry with another value behind ``keys``."""
     key, *rest = keys
     inner = entry.get(key) if isinstance(entry.get(key), Mapping) else {}
-    return {**entry, key: _with(inner, rest, value) if rest else value}
+    return {**entry, key: replaced(inner, rest, value) if rest else value}
 
 
 def _short(path: str, known: Iterable[str]) -> str:
