@@ -239,6 +239,8 @@ def test_lists_that_cannot_be_moved_are_refused(text, message, tmp_path):
         ({"detectors": {"nae": {"training": {"steps": 1, "clip": 1}}}}, "detectors.nae.training.clip", "grad_clip"),
         ({"detectors": {"nae": {"visible_chain": {"steps": [1, 2]}}}}, "detectors.nae.visible_chain.steps", "n_steps"),
         ({"detectors": {"m": {"of": {"compress": 3}}}}, "detectors.m.of.compress", "n_components"),
+        ({"detectors": {"m": {"type": "Mixture", "components": 3}}}, "detectors.m.components", "n_gaussians"),
+        ({"detectors": {"c": {"type": "Contrastive", "components": 3}}}, "detectors.c.components", "n_gaussians"),
         ({"detectors": {"v": {"flow": {"hidden": [3]}}}}, "detectors.v.flow.hidden", "hidden_dims"),
         ({"students": {"s": {"network": {"hidden": [3]}}}}, "students.s.network.hidden", "hidden_dims"),
         ({"students": {"s": {"training": {"average": 0.9}}}}, "students.s.training.average", "ema_decay"),
@@ -256,6 +258,7 @@ def test_an_old_key_is_told_its_name_of_today(entry, where, name):
 def test_names_of_today_and_broken_parts_pass():
     for config in (yaml.safe_load(NEW), {}, {"detectors": None}, {"detectors": {"a": 3}, "evaluation": [1]}):
         migration.check_keys(config)
+    migration.check_keys({"detectors": {"pca": {"type": "PCAReconstruction", "components": 3}}})
     migration.check_keys({"samples": {"s": {"rate": {"kind": "zero_bias"}}}, "detectors": {"ae": {"noise": 0.1}}})
 
 

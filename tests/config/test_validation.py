@@ -168,6 +168,19 @@ MISTAKES = {
         lambda c: c["detectors"]["ae_image"]["training"].update(steps="many"),
         ["detectors.ae_image", "training"],
     ),
+    "list for one value": (
+        lambda c: c["detectors"]["ae_image"]["training"].update(steps=[10, 20]),
+        ["detectors.ae_image", "training: steps: [10, 20]", "a whole number", "'sweep'", "hepad config migrate"],
+    ),
+    "argument of a sweep": (
+        lambda c: c["detectors"]["ae_image"].update(sweep={"training.step": [10, 20]}),
+        ["detectors.ae_image.sweep", "'training.step'", "Did you mean 'training.steps'"],
+    ),
+    "value of a sweep": (
+        lambda c: c["detectors"]["ae_image"].update(sweep={"training.steps": [10, "many"]}),
+        ["detectors.ae_image_steps_many", "training: steps: 'many'", "a whole number"],
+    ),
+    "sweep": (lambda c: c["detectors"]["ae_image"].update(sweep=[1]), ["detectors.ae_image.sweep", "arguments"]),
     "chain key": (
         lambda c: rename(c["detectors"]["nae_image"]["latent_chain"], "noise_std", "noise_sdt"),
         ["detectors.nae_image", "'noise_sdt'", "'noise_std'"],
