@@ -19,7 +19,7 @@ from hepad.registry import check_types
 from hepad.samples.metadata import merge_meta
 from hepad.samples.readers.base import Found
 from hepad.samples.simulation import cards
-from hepad.samples.simulation.pythia import checked_crossing
+from hepad.samples.simulation.settings import Generation
 from hepad.trigger import rates, working_points
 from hepad.trigger.menu import acceptance
 
@@ -190,13 +190,11 @@ def _check_matched(where: str, pattern: str, names: list[str], what: str) -> Non
 
 
 def _check_generation(name: str, entry: dict) -> None:
-    source = entry["source"]
-    if any(source[key] for key in ("pileup", "zero_bias", "level1", "matching")):
-        keys = ("pileup", "zero_bias", "level1", "leading", "matching", "response")
-        try:
-            checked_crossing(source["card"], selection=entry["selection"], **{key: source[key] for key in keys})
-        except (InputError, TypeError, ValueError) as error:
-            raise InputError(f"samples.{name}.source: {error}") from None
+    source, keys = entry["source"], ("pileup", "zero_bias", "level1", "leading", "matching", "response")
+    try:
+        Generation(source["card"], entry["selection"], **{key: source[key] for key in keys})
+    except (InputError, TypeError, ValueError) as error:
+        raise InputError(f"samples.{name}.source: {error}") from None
 
 
 def _check_contamination(where: str, task: dict, config: dict) -> None:

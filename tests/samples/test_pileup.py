@@ -163,9 +163,10 @@ def card(tmp_path_factory):
 def zero_bias(card, seed):
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation.pythia import generate
+    from hepad.samples.simulation.settings import Generation
 
     settings = {"selection": "any", "response": True, "level1": True}
-    return generate(card, 150, seed, zero_bias={"mean": [10, 90], "pool": 300}, **settings)
+    return generate(Generation(card, zero_bias={"mean": [10, 90], "pool": 300}, **settings), 150, seed)
 
 
 @pytest.fixture(scope="module")
@@ -197,11 +198,12 @@ def test_the_same_seed_gives_the_same_crossings(crossings, card):
 def test_pileup_of_hard_samples(card):
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation.pythia import generate
+    from hepad.samples.simulation.settings import Generation
 
     window = {"pt": [150, 300], "abs_eta": 2.0}
     pileup = {"card": card, "mean": 40, "pool": 100}
-    events = generate(CARDS / "qcd_low.cmnd", 40, 3, selection=window, response=True, pileup=pileup)
-    bare = generate(CARDS / "qcd_low.cmnd", 40, 3, selection=window, response=True)
+    events = generate(Generation(CARDS / "qcd_low.cmnd", selection=window, response=True, pileup=pileup), 40, 3)
+    bare = generate(Generation(CARDS / "qcd_low.cmnd", selection=window, response=True), 40, 3)
     assert events.facts["pileup"].mean() == pytest.approx(40, abs=4 * np.sqrt(40 / 40))
     assert events.meta["rate"] == {"kind": "cross_section"}
     counts = [(sample.constituents[..., 0] > 0).sum(axis=1).mean() for sample in (bare, events)]
@@ -212,12 +214,13 @@ def test_pileup_of_hard_samples(card):
 def test_combinations_that_mean_nothing():
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation.pythia import generate
+    from hepad.samples.simulation.settings import Generation
 
     both = {"mean": 5, "pool": 10}
     common = {"selection": "any", "response": True}
     with pytest.raises(InputError, match="leave out 'pileup'"):
-        generate(MINIMUM_BIAS, 5, 1, zero_bias=both, pileup=both | {"card": "x"}, level1=True, **common)
+        generate(Generation(MINIMUM_BIAS, zero_bias=both, pileup=both | {"card": "x"}, level1=True, **common), 5, 1)
     with pytest.raises(InputError, match="level1: true"):
-        generate(MINIMUM_BIAS, 5, 1, zero_bias=both, **common)
+        generate(Generation(MINIMUM_BIAS, zero_bias=both, **common), 5, 1)
     with pytest.raises(InputError, match="takes every event"):
-        generate(CARDS / "qcd.cmnd", 5, 1, level1=True, selection={"pt": [1, 2]}, response=True)
+        generate(Generation(CARDS / "qcd.cmnd", level1=True, selection={"pt": [1, 2]}, response=True), 5, 1)
