@@ -6,7 +6,6 @@ Each argument, with dots into mappings, takes its values in turn, in the place o
 together make the full grid, the last one running fastest. What the values may be is checked when the detectors are.
 """
 
-import difflib
 import inspect
 import itertools
 import math
@@ -22,7 +21,7 @@ from hepad.detectors.energy_based.negative_sampling import Recovery
 from hepad.detectors.flows import FLOWS
 from hepad.detectors.networks import AutoencoderSettings
 from hepad.detectors.training.settings import Schedule
-from hepad.errors import InputError
+from hepad.errors import InputError, check_choice
 
 LARGEST = 200  # detectors of one grid
 SYMBOLS = {"gamma": "γ", "sigma": "σ", "beta": "β", "l2": "L2", "mmd": "MMD", "weight": "recovery weight"}
@@ -63,7 +62,9 @@ def expand(config: dict) -> dict:
     ------
     InputError: an unknown argument, no list of values, more than 200 detectors in one grid, or two of one name
     """
-    grids = {name: _grid(name, entry) for name, entry in config["detectors"].items() if _sweeps(entry)}
+    swept = {name: entry for name, entry in config["detectors"].items() if "sweep" in entry}
+    # an unknown type is left to the check that names it
+    grids = {name: _grid(name, entry) for name, entry in swept.items() if entry["type"] in detectors.DETECTORS}
     if not grids:
         return config
     expanded, origin = {}, {}
@@ -92,11 +93,6 @@ def _task(where: str, task: dict, grids: dict) -> dict:
     return {**task, "detectors": names}
 
 
-def _sweeps(entry: dict) -> bool:
-    """Whether an entry makes a grid; one of an unknown type is left to the check that names it."""
-    return "sweep" in entry and entry.get("type") in detectors.DETECTORS
-
-
 def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
     """Name and entry of each point of a detector's grid."""
     where, swept, known = f"detectors.{name}.sweep", entry["sweep"], arguments(entry)
@@ -122,19 +118,12 @@ def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
 
 def _check(where: str, path: str, values: list, entry: dict, known: Iterable[str]) -> None:
     """InputError unless ``path`` is an argument, and ``values`` a list of what can stand in names."""
-    first, last = str(path).split(".")[0], {name: name.split(".")[-1] for name in known}
-    if path not in last and not (first in last and isinstance(entry.get(first), Mapping)):
-        key = difflib.get_close_matches(str(path).split(".")[-1], set(last.values()), n=1)
-        near = [name for name in last if last[name] in key]
-        close = difflib.get_close_matches(str(path), near or last, n=1, cutoff=0 if near else 0.6)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise InputError(f"{where}: argument '{path}' is unknown.{hint} Allowed: {', '.join(last)}.")
-    if not isinstance(values, list):
-        raise InputError(
-            f"{where}.{path}: {values!r} is no list of values. A single one belongs into the entry itself."
-        )
-    if not values:
-        raise InputError(f"{where}.{path}: the list is empty. Give the values to sweep over, or leave the key out.")
+    first = str(path).split(".")[0]
+    if not (first in known and isinstance(entry.get(first), Mapping)):
+        check_choice(f"{where}: argument", path, known)
+    if not isinstance(values, list) or not values:
+        said = "the list is empty" if values == [] else f"{values!r} is no list"
+        raise InputError(f"{where}.{path}: {said}. Give values to sweep over; one alone belongs into the entry itself.")
     if any(isinstance(value, Mapping) for value in values):
         raise InputError(f"{where}.{path}: a mapping is no value of a sweep. Sweep over one of its keys, '{path}.KEY'.")
 

@@ -246,7 +246,7 @@ def test_an_unknown_type_is_left_for_the_check_that_names_it():
         (config_of({"latent_dim": [1]}), ["'latent_dim' is unknown. Did you mean 'autoencoder.latent_dim'?"]),
         (config_of({"training.stepps": [1]}), ["'training.stepps' is unknown. Did you mean 'training.steps'?"]),
         (config_of({"trainin.steps": [1]}), ["'trainin.steps' is unknown. Did you mean 'training.steps'?"]),
-        (config_of({"label": ["a", "b"]}), ["argument 'label' is unknown", "Allowed: kind, autoencoder.network"]),
+        (config_of({"label": ["a", "b"]}), ["argument 'label' is unknown", "Allowed: autoencoder.hidden_dims"]),
         (config_of({"space": [1]}), ["argument 'space' is unknown"]),
         (config_of({3: [1]}), ["argument '3' is unknown"]),
         (

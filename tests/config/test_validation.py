@@ -110,7 +110,7 @@ MISTAKES = {
     "selection": (lambda c: c["samples"]["qcd"].update(selection="all"), ["samples.qcd.selection", "'all'", "'any'"]),
     "empty window": (
         lambda c: c["samples"]["qcd"]["selection"].update(pt=[650, 550]),
-        ["samples.qcd.selection.pt", "[650, 550]"],
+        ["samples.qcd.selection: pt [650, 550] is not [low, high] in GeV"],
     ),
     "split": (lambda c: c["samples"]["qcd"].update(split=[0.6, 0.1, 0.1]), ["samples.qcd.split", "sum to 1"]),
     "no validation events": (lambda c: c["samples"]["qcd"].update(split=[0.6, 0, 0.4]), ["samples.qcd.split", "valid"]),
