@@ -104,12 +104,14 @@ def _move_lists(path, text: str) -> tuple[str, list[str]]:
     root, expected, edits, moved = yaml.compose(text, Loader=Loader), _data(path, text), {}, []
     entries = expected.get("detectors")
     for label, entry in list(entries.items()) if isinstance(entries, Mapping) else ():
+        if not isinstance(entry, Mapping) or "sweep" in entry:
+            continue
         swept, known = {}, sweeps.arguments(entry)
         for name, values in _leaves(entry):
             if name in known and _made_a_sweep(known[name], name.split(".")[-1], values):
                 swept[name] = values
                 entry = sweeps.replaced(entry, name.split("."), values[0])
-        if not swept or "sweep" in entry:
+        if not swept:
             continue
         entries[label] = {**entry, "sweep": swept}
         moved += [f"list of {name} -> sweep" for name in swept]
