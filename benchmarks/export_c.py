@@ -29,6 +29,7 @@ from hepad.errors import InputError, report_errors
 from hepad.events import Events
 from hepad.representations.features import Features
 from hepad.samples.simulation import pythia
+from hepad.samples.simulation.settings import Generation
 from hepad.storage.files import write_rows
 from hepad.trigger.export.closure_test import TOLERANCE
 from hepad.trigger.export.onnx_export import export
@@ -67,7 +68,7 @@ def library() -> Path:
 @functools.cache
 def jets(count: int) -> Events:
     """QCD jets as the default configuration has them."""
-    return pythia.generate(CARD, count, 1, selection={"pt": [550, 650], "abs_eta": 2.0}, leading=2)
+    return pythia.generate(Generation(CARD, {"pt": [550, 650], "abs_eta": 2.0}, leading=2), count, 1)
 
 
 def shortened(spec: dict, steps: int) -> dict:

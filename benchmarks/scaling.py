@@ -54,9 +54,11 @@ def generate(folder: Path, number: int, events: int) -> list[Path]:
     """One seeded chunk of QCD jets."""
     from hepad.samples.root_output import write_root
     from hepad.samples.simulation import pythia
+    from hepad.samples.simulation.settings import Generation
 
     out = folder / f"generated/{number}.root"
-    jets = pythia.generate(QCD, events, seed=1000 + number, selection=WINDOW, leading=2, first_event_id=number * 10**10)
+    settings = Generation(QCD, WINDOW, leading=2)
+    jets = pythia.generate(settings, events, 1000 + number, first_event_id=number * 10**10)
     write_root(jets, out)
     return [out]
 

@@ -7,7 +7,7 @@ import re
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # what the machine lacks: number of the error, what is wrong, what to do about it
@@ -36,8 +36,24 @@ def check_choice(kind: str, name: str, allowed) -> str:
     if name in allowed:
         return name
     close = difflib.get_close_matches(str(name), allowed, n=1)
+    if not close:  # of a path the last key alone
+        last = difflib.get_close_matches(str(name).split(".")[-1], {path.split(".")[-1] for path in allowed}, n=1)
+        close = sorted((path for path in allowed if path.split(".")[-1] in last), key=len)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise InputError(f"{kind} '{name}' is unknown.{hint} Allowed: {', '.join(allowed)}.")
+
+
+@contextmanager
+def at(where: str, *also: type[Exception]):
+    """Put the path of a key in front of an InputError's message, unless it has it, and of the exceptions ``also``.
+
+    where: the path; one that ends with a dot is that of the mapping whose key the message begins with
+    """
+    try:
+        yield
+    except (InputError, *also) as error:
+        path = where if where.endswith(".") else f"{where}: "
+        raise InputError(str(error) if str(error).startswith(where) else f"{path}{error}") from None
 
 
 def lacking(error: BaseException) -> str | None:

@@ -14,12 +14,14 @@ from typing import Any, Union, get_args, get_origin
 
 from hepad.errors import InputError, check_choice
 
-# what keys were called before and are called now, by the key that their mapping stands under
+# what keys were called before and are called now, by the key that their mapping stands under, or by the type in it
 _SCHEDULE = {"rate": "learning_rate", "average": "ema_decay", "decay": "cosine_decay", "clip": "grad_clip"}
 _CHAIN = {"steps": "n_steps", "step": "step_size", "noise": "noise_std", "clip": "grad_clip"}
 _NETWORK = {"hidden": "hidden_dims", "latent": "latent_dim"}
+_GAUSSIANS = {"components": "n_gaussians"}
 FORMER = {
     **dict.fromkeys(("detector", "of"), _NETWORK | {"compress": "n_components"}),
+    **dict.fromkeys(("Mixture", "LatentMixture", "Contrastive"), _GAUSSIANS),
     **dict.fromkeys(("training", "pretraining", "encoding"), _SCHEDULE),
     **dict.fromkeys(("latent_chain", "visible_chain"), _CHAIN),
     **dict.fromkeys(("autoencoder", "flow", "network"), _NETWORK),
@@ -33,14 +35,20 @@ class FormerName(InputError):
     """An argument has the name that it had in earlier versions."""
 
 
+def former(entry: Mapping, kind: str) -> dict[str, str]:
+    """Earlier name -> today's of the keys of an entry; ``kind``: a key of ``FORMER``."""
+    return FORMER.get(kind, {}) | FORMER.get(str(entry.get("type")), {})
+
+
 def former_names(entry: Mapping, kind: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """(keys that lead to it, name of today) of what has a name of earlier versions, in ``entry`` and inside it.
 
     kind: of the entry, a key of ``FORMER``; of a mapping inside it, the key that it stands under
     """
+    names = former(entry, kind)
     for key, value in entry.items():
-        if key in FORMER.get(kind, {}):
-            yield (key,), FORMER[kind][key]
+        if key in names:
+            yield (key,), names[key]
         if isinstance(value, Mapping):
             yield from (((key, *keys), name) for keys, name in former_names(value, key))
 
@@ -60,12 +68,18 @@ def check_types(cls: Callable, values: Mapping[str, Any], where: str = "") -> No
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
             here = f"{where}: {name}" if where else name
-            raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{hint(value)}")
+            remedy = hint(value) or _sweep(value, hints[name])
+            raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{remedy}")
+
+
+def fits(cls: type, name: str, value) -> bool:
+    """Whether an argument of ``cls`` takes a value."""
+    return _fits(value, hints_of(cls)[name])
 
 
 def hints_of(cls: Callable) -> dict[str, Any]:
     """The annotation of each argument of a class or a function."""
-    return {p.name: p.annotation for p in inspect.signature(cls, eval_str=True).parameters.values()}
+    return {name: p.annotation for name, p in inspect.signature(cls, eval_str=True).parameters.items()}
 
 
 def _fits(value, hint) -> bool:
@@ -113,6 +127,14 @@ def hint(value) -> str:
     return ""
 
 
+def _sweep(value, hint) -> str:
+    """Where a list belongs of which every item would do."""
+    several = isinstance(value, list) and value and not any(isinstance(item, Mapping) for item in value)
+    if not several or not all(_fits(item, hint) for item in value):
+        return ""
+    return " Values to try in turn stand under 'sweep' in a detector's entry ('hepad config migrate' moves them there)."
+
+
 def _is_number(text: str) -> bool:
     try:
         return math.isfinite(float(text))
@@ -144,51 +166,49 @@ class Registry(dict):
     def make(self, entry: Mapping, *given):
         """The object of an entry; ``given``: the first arguments of all classes, which no entry has.
 
-        Raises
-        ------
-        InputError: no type, an unknown one, an unknown or missing argument, or a value of another kind
-        FormerName: an argument has a name of earlier versions
+        InputError for no type or an unknown one; otherwise errors are those of :func:`settings`.
         """
         if not isinstance(entry, Mapping) or "type" not in entry:
             raise InputError(f"{self.kind}: {entry!r} is not an entry with the key 'type'. Allowed: {', '.join(self)}.")
         name = check_choice(f"{self.kind}: type", entry["type"], self)
         arguments = {key: value for key, value in entry.items() if key != "type"}
-        parameters = dict(list(inspect.signature(self[name]).parameters.items())[len(given) :])
-        check_names(arguments, self.kind)
-        for key in arguments:
-            check_choice(f"{self.kind}: argument of {name}", key, parameters)
-        check_types(self[name], arguments)
-        missing = [key for key, p in parameters.items() if p.default is p.empty and key not in arguments]
-        if missing:
-            raise InputError(f"{self.kind}: argument '{missing[0]}' of {name} is missing. Add it to the entry.")
-        return self[name](*given, **arguments)
+        return settings(self[name], arguments, self.kind, given)
 
 
-def parameters_of(cls: type) -> list[str]:
-    """Names of the arguments that a detector, schedule or chain takes from the configuration."""
-    return [name for name in inspect.signature(cls).parameters if name != "space"]
+def settings(cls: type, values: Mapping, where: str, given: tuple = ()):
+    """``cls(*given, **values)``, of values that a configuration gives: a Schedule, a Chain, a detector, ...
 
+    A mapping among the values becomes the dataclass that the argument is annotated with.
 
-def settings(cls: type, values: dict, where: str):
-    """A Schedule or Chain from a mapping, what is a dataclass inside it, too.
+    Parameters
+    ----------
+    where: the key that the values stand under, dots before it allowed, or what they are
+    given: the first arguments, which no configuration has
 
-    InputError for an unknown or missing key or a value of another kind.
+    Raises
+    ------
+    InputError: an unknown or a missing argument, or a value of another kind
+    FormerName: an argument has a name of earlier versions
     """
-    check_names(values, where)
+    parameters = dict(list(inspect.signature(cls).parameters.items())[len(given) :])
+    check_names({"type": cls.__name__, **values}, where.rpartition(".")[2])
     for name in values:
-        check_choice(where, name, parameters_of(cls))
+        check_choice(f"{where}: argument of {cls.__name__}", name, parameters)
     check_types(cls, values, where)
-    inner = {name: _dataclass_in(hint) for name, hint in hints_of(cls).items()}
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in values:
+            raise InputError(
+                f"{where}: argument '{name}' of {cls.__name__} is missing. Add it to the entry. It takes: "
+                f"{', '.join(parameters)}."
+            )
+    inner = {name: dataclass_in(hint) for name, hint in hints_of(cls).items()}
     read = {
         name: settings(inner[name], value, name) if inner[name] and isinstance(value, Mapping) else value
         for name, value in values.items()
     }
-    try:
-        return cls(**read)
-    except TypeError as error:
-        raise InputError(f"{where}: {error}. It takes: {', '.join(parameters_of(cls))}.") from None
+    return cls(*given, **read)
 
 
-def _dataclass_in(hint) -> type | None:
+def dataclass_in(hint) -> type | None:
     """The dataclass that an annotation is, or allows beside others."""
     return next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)

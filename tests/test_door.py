@@ -167,7 +167,7 @@ def test_images_as_arrays_of_any_library(detector, images, tmp_path):
 
 
 def test_mahalanobis_distance_of_vectors(vectors, tmp_path):
-    detector = hepad.Mixture(components=1).fit(vectors[:450], vectors[450:])
+    detector = hepad.Mixture(n_gaussians=1).fit(vectors[:450], vectors[450:])
     z = (vectors - vectors[:450].mean(0)) / vectors[:450].std(0, ddof=1)
     covariance = np.cov(z[:450].T, bias=True) + 1e-3 * np.eye(4)
     distance = np.einsum("ni,ij,nj->n", z, np.linalg.inv(covariance), z)
@@ -184,7 +184,7 @@ def test_vectors_have_columns_and_images_in_the_unit_interval_are_photos(vectors
 def test_validation_events_are_split_off_by_event(make_events):
     events = make_events(400, 9)
     twice = events[np.repeat(np.arange(400), 2)]  # two rows of each event
-    detector = hepad.Mixture(representation=VECTOR, components=1).fit(twice)
+    detector = hepad.Mixture(representation=VECTOR, n_gaussians=1).fit(twice)
     assert (detector.facts["n_train"], detector.facts["n_valid"]) == (720, 80)
     parts = [divided(twice, 1) for _ in range(2)]
     assert not set(parts[0][0].event_id) & set(parts[0][1].event_id)
@@ -196,7 +196,7 @@ def test_validation_events_are_split_off_by_event(make_events):
 
 def test_events_in_and_after_load(place, tmp_path):
     events = hepad.read(place / "one.root", WINDOW)
-    detector = hepad.Mixture(representation=VECTOR, components=2).fit(events)
+    detector = hepad.Mixture(representation=VECTOR, n_gaussians=2).fit(events)
     detector.save(tmp_path / "m.safetensors")
     loaded = hepad.load(tmp_path / "m.safetensors")
     assert repr(loaded.get_params()["representation"]) == repr(VECTOR)
@@ -222,7 +222,7 @@ def test_representations_return_from_their_entries(given, make_events):
 
 def test_events_from_elsewhere_are_scored_with_a_warning(place):
     events = hepad.read(place / "one.root", {"pt": [550, 600], "abs_eta": 2.0})
-    detector = hepad.Mixture(representation=VECTOR, components=1).fit(events)
+    detector = hepad.Mixture(representation=VECTOR, n_gaussians=1).fit(events)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         detector.score(events)
@@ -278,8 +278,9 @@ WRONG = [
     (lambda x: hepad.AE(noise="much"), "AE: noise: 'much' is not what it takes"),
     (lambda x: hepad.AE(seed=1.5), "AE: seed = 1.5"),
     (lambda x: hepad.AE(representation="JetImage"), "AE: representation = 'JetImage'"),
-    (lambda x: hepad.Mixture().set_params(component=3), "Did you mean 'components'"),
-    (lambda x: hepad.AE(training={"step": 3}).fit(x), "training 'step' is unknown"),
+    (lambda x: hepad.Mixture(components=3), "'components' is called 'n_gaussians' now"),
+    (lambda x: hepad.Mixture().set_params(gaussians=3), "Did you mean 'n_gaussians'"),
+    (lambda x: hepad.AE(training={"step": 3}).fit(x), "training: argument of Schedule 'step' is unknown"),
     (lambda x: hepad.Variable().fit(x), "'variable' of Variable is missing"),
     (lambda x: hepad.Variable(variable="mass").fit(x), "'mass' is unknown"),
     (lambda x: hepad.Mixture().score(x), "Mixture: it is not fitted yet"),
@@ -292,7 +293,7 @@ WRONG = [
     (lambda x: hepad.Mixture().fit(np.where(x > 2, np.nan, x)), "entries that are NaN or infinite"),
     (lambda x: hepad.Mixture().fit(x[:1]), "at least 2"),
     (lambda x: hepad.Mixture().fit(x, device="gpu"), "device 'gpu' is unknown"),
-    (lambda x: hepad.Mixture(components=1).fit(x).score(x[:, :3]), "it was fitted on events of shape (4,)"),
+    (lambda x: hepad.Mixture(n_gaussians=1).fit(x).score(x[:, :3]), "it was fitted on events of shape (4,)"),
     (lambda x: hepad.load("absent.safetensors"), "there is no such file"),
     (lambda x: hepad.read("absent.root"), "absent.root"),
     (lambda x: hepad.read([]), "the list of files is empty"),
@@ -314,8 +315,8 @@ def test_events_without_a_representation(make_events):
 
 
 def test_a_file_whose_representation_is_another_is_refused(make_events, tmp_path):
-    detector = hepad.Mixture(representation=VECTOR, components=1).fit(make_events(100, 1))
-    spec = {"type": "Mixture", "arguments": {"components": 1}}
+    detector = hepad.Mixture(representation=VECTOR, n_gaussians=1).fit(make_events(100, 1))
+    spec = {"type": "Mixture", "arguments": {"n_gaussians": 1}}
     for more in (
         {"representation": hepad.JetImage(size=8).entry},
         {"representation": {"type": "EventMatrix", "jets": 9_000_000}},

@@ -9,7 +9,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     config = commands.add_parser("config", help="rewrite configuration files of earlier versions")
     actions = config.add_subparsers(required=True, metavar="ACTION")
     migrate = actions.add_parser(
-        "migrate", help="give the keys of a file their names of today; comments and order stay"
+        "migrate", help="give keys their names of today and move lists under 'sweep'; comments and order stay"
     )
     migrate.add_argument("file", type=Path, metavar="FILE", help="the configuration, rewritten in place")
     migrate.add_argument("--output", type=Path, metavar="FILE", help="write it here, and leave the first as it is")
@@ -21,4 +21,4 @@ def _migrate(args: argparse.Namespace) -> None:
 
     renamed = migrate(args.file, args.output)
     lines = [f"  {pair}" + (f" ({count} times)" if count > 1 else "") for pair, count in renamed.items()]
-    print("\n".join([f"{args.output or args.file}: {sum(renamed.values())} names changed", *lines]))
+    print("\n".join([f"{args.output or args.file}: {sum(renamed.values())} changes", *lines]))

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.errors import InputError, check_choice
+from hepad.config.loading import used_samples
+from hepad.errors import InputError, at, check_choice
 from hepad.evaluation.model_samples import MODEL, STAGES
 from hepad.figures.style import settings
 from hepad.registry import check_types
 from hepad.samples.metadata import merge_meta
 from hepad.samples.readers.base import Found
 from hepad.samples.simulation import cards
-from hepad.samples.simulation.pythia import checked_crossing
+from hepad.samples.simulation.settings import Generation
 from hepad.trigger import rates, working_points
 from hepad.trigger.menu import acceptance
 
@@ -65,7 +66,8 @@ def check_samples(config: dict, root: str | Path, looks: dict[str, list[Found]])
     root: of the repository, in which the cards are
     looks: sample -> what each of its files offers; a sample of files that is not in it was seen before
     """
-    facts = {name: _facts(name, config["samples"][name]["source"], root, looks.get(name)) for name in _used(config)}
+    used = used_samples(config)
+    facts = {name: _facts(name, config["samples"][name]["source"], root, looks.get(name)) for name in used}
     for where, task in config["tasks"].items():
         background, entry = task["background"], config["samples"][task["background"]]
         if facts[background] is not None:
@@ -90,10 +92,6 @@ def _check_shown_energy(shown: float | None, of_samples: dict[str, float | None]
             f"style.sqrt_s_tev: the figures would say {shown:g} TeV (14 if left out), but the collisions of '{name}' "
             f"have {value:g} TeV. Write 'sqrt_s_tev: {value:g}' under 'style'."
         )
-
-
-def _used(config: dict) -> list[str]:
-    return sorted({name for task in config["tasks"].values() for name in (task["background"], *task["signals"])})
 
 
 def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None) -> dict | None:
@@ -132,10 +130,8 @@ def _scale(name: str, entry: dict, meta: dict) -> rates.Scale | None:
         )
     if kind in KINDS:
         check_types(KINDS[kind], given, f"samples.{name}.rate")
-    try:
+    with at(f"samples.{name}."):
         return working_points.declared_scale(name, entry, meta)
-    except InputError as error:
-        raise InputError(str(error) if str(error).startswith("samples.") else f"samples.{name}.{error}") from None
 
 
 def _check_budgets(name: str, entry: dict, facts: dict, budgets_khz: list[float]) -> None:
@@ -173,10 +169,8 @@ def _check_bits(name: str, entry: dict, facts: dict[str, dict | None]) -> None:
     left = _menu(name, menu, bits)
     for sample, of_sample in facts.items():
         if of_sample is not None:
-            try:
+            with at(f"{where}: sample '{sample}'"):
                 acceptance(left, np.zeros((0, len(of_sample["triggers"])), bool), of_sample["triggers"])
-            except InputError as error:
-                raise InputError(f"{where}: sample '{sample}': {error}") from None
 
 
 def _check_matched(where: str, pattern: str, names: list[str], what: str) -> None:
@@ -190,13 +184,9 @@ def _check_matched(where: str, pattern: str, names: list[str], what: str) -> Non
 
 
 def _check_generation(name: str, entry: dict) -> None:
-    source = entry["source"]
-    if any(source[key] for key in ("pileup", "zero_bias", "level1", "matching")):
-        keys = ("pileup", "zero_bias", "level1", "leading", "matching", "response")
-        try:
-            checked_crossing(source["card"], selection=entry["selection"], **{key: source[key] for key in keys})
-        except (InputError, TypeError, ValueError) as error:
-            raise InputError(f"samples.{name}.source: {error}") from None
+    source, keys = entry["source"], ("pileup", "zero_bias", "level1", "leading", "matching", "response")
+    with at(f"samples.{name}.source", TypeError, ValueError):
+        Generation(source["card"], entry["selection"], **{key: source[key] for key in keys})
 
 
 def _check_contamination(where: str, task: dict, config: dict) -> None:

@@ -15,9 +15,9 @@ import numpy as np
 from hepad import detectors, representations
 from hepad.config import code_digest, declarations, sweeps
 from hepad.config.loading import cut_to_size, used_samples
-from hepad.config.validation import at, check, check_split
+from hepad.config.validation import check, check_split, parts_needed
 from hepad.detectors.training import device
-from hepad.errors import InputError
+from hepad.errors import InputError, at
 from hepad.events import SPLITS
 from hepad.samples import sources
 from hepad.samples.formats.paths import find_files
@@ -152,11 +152,7 @@ def admit_sample(config: dict, name: str) -> None:
             if there.sum() > ADMITTED:
                 break
         for task in config["tasks"].values():
-            if name not in (task["background"], *task["signals"]):
-                continue
-            # the supervised trees train on signals, too
-            needed = SPLITS if name == task["background"] else ("train", "test")
-            for part in needed:
+            for part in parts_needed(task, name):
                 if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
         _check_present(config, name, events.meta)

@@ -5,14 +5,14 @@ configuration to another. Each failure is an InputError that names the path of t
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NoReturn
 
 from hepad import detectors, representations
 from hepad.config import declarations, naming
 from hepad.config.loading import detector_spec, used_samples
-from hepad.errors import InputError, check_choice
+from hepad.errors import InputError, at, check_choice
 from hepad.events import SPLITS
+from hepad.events.cuts import window
 from hepad.registry import hint
 from hepad.samples.readers import READERS
 from hepad.storage.files import check_address
@@ -41,15 +41,6 @@ def raise_schema_error(error) -> NoReturn:
             f"{where}: exactly one alternative must be given{meaning}; it has: {', '.join(error.instance)}."
         )
     raise InputError(f"{where}: {error.message[:200]}{meaning}.{hint(error.instance)}")
-
-
-@contextmanager
-def at(where: str, *also: type[Exception]):
-    """Put the path of the key in front of an InputError's message, and of the exceptions ``also``."""
-    try:
-        yield
-    except (InputError, *also) as error:
-        raise InputError(f"{where}: {error}") from None
 
 
 def check(config: dict) -> None:
@@ -105,8 +96,8 @@ def _check_sample(name: str, entry: dict) -> None:
         raise InputError(f"samples.{name}.source: {source['chunks']} chunks are more than {source['jets']} jets.")
     if abs(sum(entry["split"]) - 1) > 1e-9:
         raise InputError(f"samples.{name}.split: {entry['split']} does not sum to 1 (train, valid, test).")
-    if entry["selection"] != "any" and not entry["selection"]["pt"][0] < entry["selection"]["pt"][1]:
-        raise InputError(f"samples.{name}.selection.pt: {entry['selection']['pt']} is not a window [low, high] in GeV.")
+    with at(f"samples.{name}."):
+        window(entry["selection"])
 
 
 def _check_task(where: str, task: dict, config: dict) -> None:
@@ -139,11 +130,14 @@ def check_split(config: dict, name: str) -> None:
     """InputError if the fractions leave out a part of the sample that a task needs."""
     split = config["samples"][name]["split"]
     for where, task in config["tasks"].items():
-        # the supervised trees train on signals, too
-        needed = SPLITS if name == task["background"] else ("train", "test") if name in task["signals"] else ()
-        for part, fraction in zip(SPLITS, split, strict=True):
-            if part in needed and not fraction:
+        for part in parts_needed(task, name):
+            if not split[SPLITS.index(part)]:
                 raise InputError(f"tasks.{where}: '{name}' has no {part} events; raise samples.{name}.split, {split}.")
+
+
+def parts_needed(task: dict, name: str) -> tuple[str, ...]:
+    """The parts of a sample that a task needs: the supervised trees train on signals, too."""
+    return SPLITS if name == task["background"] else ("train", "test") if name in task["signals"] else ()
 
 
 def _check_labels(where: str, names: list[str], entries: dict) -> None:

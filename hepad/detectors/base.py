@@ -17,7 +17,7 @@ from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit
 from hepad.errors import CollapseError, InputError
 from hepad.progress import Progress
-from hepad.registry import Registry, settings
+from hepad.registry import Registry
 from hepad.representations import Space
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Detector(nn.Module, ABC):
 
     def __init__(self, space: Space, **arguments):
         super().__init__()
-        self.space, self.settings = space, settings(self.Settings, arguments, "detector")
+        self.space, self.settings = space, self.Settings(**arguments)
         n_components = self.settings.n_components
         self.normalise = Compression(space, n_components) if n_components else Normaliser(space)
         self.inner = self.normalise.space

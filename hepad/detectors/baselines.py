@@ -90,15 +90,15 @@ class PCAReconstruction(Reconstructing):
 class Gaussians(nn.Module):
     """-log density of a mixture of Gaussians in standardised coordinates, all numbers in buffers.
 
-    dimension: D of what it is the density of; components: number of Gaussians, 1 is the Mahalanobis distance; of
+    dimension: D of what it is the density of; n_gaussians: number of Gaussians, 1 is the Mahalanobis distance; of
     several numbers, that with the smallest Bayesian information criterion on the training events.
     """
 
-    def __init__(self, dimension: int, components: int | Sequence[int]):
+    def __init__(self, dimension: int, n_gaussians: int | Sequence[int]):
         super().__init__()
-        self.choices = [components] if isinstance(components, int) else sorted(components)
+        self.choices = [n_gaussians] if isinstance(n_gaussians, int) else sorted(n_gaussians)
         if dimension < 1 or not self.choices or self.choices[0] < 1:
-            raise InputError(f"mixture: components >= 1 of at least one number are needed, not {components}.")
+            raise InputError(f"mixture: n_gaussians >= 1 of at least one number are needed, not {n_gaussians}.")
         largest = self.choices[-1]
         self.register_buffer("shift", torch.zeros(dimension))
         self.register_buffer("width", torch.ones(dimension))
@@ -111,19 +111,19 @@ class Gaussians(nn.Module):
         from sklearn.mixture import GaussianMixture
 
         if len(y) <= self.choices[-1]:
-            raise InputError(f"mixture: {len(y)} training events are too few for its components; lower them.")
+            raise InputError(f"mixture: {len(y)} training events are too few for its Gaussians; lower 'n_gaussians'.")
         self.shift.copy_(y.mean(0))
         self.width.copy_(y.std(0).clamp(min=1e-9))
         y = ((y - self.shift) / self.width).cpu().double().numpy()
         how = {"reg_covar": 1e-3, "max_iter": 200, "random_state": draw_seed(generator)}
         fits = [GaussianMixture(k, **how).fit(y) for k in self.choices]
         best = min(fits, key=lambda fit: fit.bic(y)) if len(fits) > 1 else fits[0]
-        self.log_weight.fill_(-math.inf)  # of the components that the best fit does without
+        self.log_weight.fill_(-math.inf)  # of the Gaussians that the best fit does without
         k = best.n_components
         self.log_weight[:k] = torch.from_numpy(best.weights_).log()
         self.mu[:k] = torch.from_numpy(best.means_).to(self.mu)
         self.precision_root[:k] = torch.from_numpy(best.precisions_cholesky_).to(self.mu)
-        return {"components": k, "iterations": best.n_iter_}
+        return {"n_gaussians": k, "iterations": best.n_iter_}
 
     def forward(self, y: Tensor) -> Tensor:
         """-log density (B,) of y (B, D), up to the constant sum of the logs of the widths."""
@@ -137,20 +137,20 @@ class Gaussians(nn.Module):
 
 
 class Mixture(Detector):
-    """-log density of a mixture of ``components`` Gaussians.
+    """-log density of a mixture of ``n_gaussians`` Gaussians.
 
     Parameters
     ----------
     space: what the representation yields
     variables: columns to use; None for all of them
     n_components: number of principal components that stand for the pixels, if there are any
-    components: number of Gaussians; 1 is the Mahalanobis distance
+    n_gaussians: number of Gaussians; 1 is the Mahalanobis distance
     """
 
     group = "baseline"
 
     def __init__(
-        self, space: Space, *, variables: list[str] | None = None, n_components: int = 10, components: int = 20
+        self, space: Space, *, variables: list[str] | None = None, n_components: int = 10, n_gaussians: int = 20
     ):
         super().__init__(space)
         chosen = space.columns if variables is None else variables
@@ -160,12 +160,12 @@ class Mixture(Detector):
         self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
         k = n_components if space.pixels else 0
         dimension = k + len(columns)
-        if dimension < 1 or n_components < 0 or components < 1:
+        if dimension < 1 or n_components < 0 or n_gaussians < 1:
             raise InputError(
-                "Mixture: components >= 1, n_components >= 0, and variables or n_components >= 1 are needed."
+                "Mixture: n_gaussians >= 1, n_components >= 0, and variables or n_components >= 1 are needed."
             )
         self.plane = Plane(space.pixels, k) if k else None
-        self.gaussians = Gaussians(dimension, components)
+        self.gaussians = Gaussians(dimension, n_gaussians)
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         if self.plane:

@@ -46,7 +46,7 @@ class Contrastive(Detector):
     network: a name in hepad.detectors.networks.NETWORKS; hidden_dims: widths of dense layers; embedding: dimension of h
     projection: dimension of z; temperature: tau
     augmentations: {name: strength}, see hepad.detectors.augmentations; None for all that the space allows
-    components: number of Gaussians, or several, of which the Bayesian information criterion chooses
+    n_gaussians: number of Gaussians, or several, of which the Bayesian information criterion chooses
     training: a Schedule
     """
 
@@ -60,7 +60,7 @@ class Contrastive(Detector):
         projection: int = 16
         temperature: float = 0.5
         augmentations: dict[str, float] | None = None
-        components: int | tuple[int, ...] = 1
+        n_gaussians: int | tuple[int, ...] = 1
         training: Schedule
 
         def __post_init__(self):
@@ -74,7 +74,7 @@ class Contrastive(Detector):
         size = self.settings.embedding
         self.encoder = make_encoder(space.shape, size, list(self.settings.hidden_dims))
         self.projection = dense([size, size, self.settings.projection])
-        self.gaussians = Gaussians(size, self.settings.components)
+        self.gaussians = Gaussians(size, self.settings.n_gaussians)
         self.augment = Augmentations(space, self.settings.augmentations)
 
     def view(self, x: Tensor, generator: torch.Generator) -> Tensor:

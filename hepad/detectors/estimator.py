@@ -22,7 +22,7 @@ from hepad.detectors.training.device import resolve
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
 from hepad.events.cuts import select, window
-from hepad.registry import check_types
+from hepad.registry import check_names, check_types
 from hepad.representations import Representation, Space
 
 LARGEST = 100  # number that the representation of any file may have
@@ -62,6 +62,7 @@ class Estimator:
     def set_params(self, **parameters: Any) -> "Estimator":
         """Change arguments by name; they count from the next ``fit`` on. Returns self; InputError for a wrong one."""
         name = type(self).__name__
+        check_names({"type": name, **parameters}, "detector")
         for key, value in parameters.items():
             check_choice(f"{name}: argument", key, self._parameters)
             if key == "representation" and not isinstance(value, Representation | None):
@@ -178,7 +179,7 @@ def load(path: str | Path) -> Estimator:
 
     Examples
     --------
-    >>> hepad.Mixture(components=2).fit(background).save("mixture.safetensors")
+    >>> hepad.Mixture(n_gaussians=2).fit(background).save("mixture.safetensors")
     >>> hepad.load("mixture.safetensors").score(background).shape
     (500,)
     """

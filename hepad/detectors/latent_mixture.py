@@ -37,12 +37,12 @@ class LatentMixture(Reconstructing):
     of: the detector whose latents, {type: AE, autoencoder: {latent_dim: 8}}, with its arguments but for ``training``. A
         code on a sphere, as the AE's is unless ``sphere`` is false, is a poor match for Gaussians
     training: the ``training`` of that detector
-    components: number of Gaussians, or several, of which the Bayesian information criterion chooses
+    n_gaussians: number of Gaussians, or several, of which the Bayesian information criterion chooses
     """
 
     score_name = "−log density of the latents"
 
-    def __init__(self, space: Space, *, of: dict, training: dict, components: int | Sequence[int] = (1, 2, 5, 10, 20)):
+    def __init__(self, space: Space, *, of: dict, training: dict, n_gaussians: int | Sequence[int] = (1, 2, 5, 10, 20)):
         super().__init__(space)
         arguments = dict(of)
         kind = check_choice("LatentMixture: of: type", arguments.pop("type", None), LATENTS)
@@ -54,7 +54,7 @@ class LatentMixture(Reconstructing):
         self.latents = LATENTS[kind]
         with torch.no_grad():
             width = self._code(torch.zeros(1, *space.shape)).shape[1]
-        self.gaussians = Gaussians(width, components)
+        self.gaussians = Gaussians(width, n_gaussians)
 
     def _code(self, x: Tensor) -> Tensor:
         """Latents (B, d) of normalised events."""

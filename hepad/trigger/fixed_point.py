@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from hepad import representations
 from hepad.detectors.training.settings import Schedule
-from hepad.errors import InputError, check_choice
+from hepad.errors import InputError, at, check_choice
 from hepad.evaluation.streaming import per_event, sample
 from hepad.registry import settings
 from hepad.trigger.rates import FRACTION, Scale, at_budget, gain
@@ -166,14 +166,12 @@ def check(config: dict) -> None:
         if entry["seed"] not in task["seeds"]:
             raise InputError(f"{where}.seed: {entry['seed']} is none of the task's, {task['seeds']}.")
         space = representations.build(config["representations"][config["detectors"][detector]["representation"]]).space
-        try:
+        with at(where):
             build(entry["network"], space, 0)
             settings(Schedule, entry["training"], "training")
             for text in entry["formats"]:
                 Format.of(text)
             require()
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
 
 
 def agreement(of_float: np.ndarray, of_fixed: np.ndarray) -> dict[str, float]:

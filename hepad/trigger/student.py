@@ -30,7 +30,7 @@ from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
 from hepad.progress import Progress
-from hepad.registry import FormerName, check_names, parameters_of
+from hepad.registry import FormerName, settings
 from hepad.representations import Space
 
 
@@ -239,12 +239,9 @@ def distil(
 
 def build(spec: dict, space: Space, seed: int) -> Student:
     """A student from the arguments of :class:`Student`, its weights drawn with ``seed``; InputError for other ones."""
-    check_names(spec, "network")
-    for name in spec:
-        check_choice("student: argument", name, parameters_of(Student))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Student(space, **spec)
+        return settings(Student, spec, "network", (space,))
 
 
 def save(student: Student, path: str | Path, spec: dict) -> None:

@@ -30,6 +30,16 @@ MISFITS = [
     (Schedule, {"steps": None}, "steps: None .* a whole number"),
     (Objective, {"gamma": math.nan}, "gamma: nan"),
     (Objective, {"criterion": 3}, "criterion: 3 .* text"),
+    (
+        Schedule,
+        {"steps": [5, 10]},
+        r"steps: \[5, 10\] .* a whole number\. Values to try .* 'sweep' in a detector's entry",
+    ),
+    (AutoencoderSettings, {"hidden_dims": [[8], [4]]}, "a list of whole numbers. Values to try .* 'sweep'"),
+    (Recovery, {"sigma": [[0.1, 0.1], [0.1, 0.3]]}, "a list of 2 finite numbers. Values to try .* 'sweep'"),
+    (Schedule, {"steps": []}, "a whole number.$"),
+    (Schedule, {"steps": [5, "x"]}, "a whole number.$"),
+    (DETECTORS["MPDR"], {"training": [{"steps": 1}]}, "a mapping.$"),
     (Recovery, {"sigma": 0.1}, r"sigma: 0\.1 .* a list of 2 finite numbers"),
     (Recovery, {"sigma": [0.1, 0.2, 0.3]}, "a list of 2 finite numbers"),
     (AutoencoderSettings, {"hidden_dims": 64}, "hidden_dims: 64 .* a list of whole numbers"),
@@ -37,7 +47,7 @@ MISFITS = [
     (AutoencoderSettings, {"latent_dim": 2.5}, r"latent_dim: 2\.5 .* a whole number.$"),
     (DETECTORS["MPDR"], {"manifolds": [2.0, 4]}, "manifolds: .* a list of whole numbers or nothing"),
     (DETECTORS["MPDR"], {"training": [1]}, "training: .* a mapping"),
-    (DETECTORS["LatentMixture"], {"components": "5"}, "components: '5' .* a whole number or a list of whole numbers"),
+    (DETECTORS["LatentMixture"], {"n_gaussians": "5"}, "n_gaussians: '5' .* a whole number or a list of whole numbers"),
 ]
 
 

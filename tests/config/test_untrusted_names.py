@@ -104,7 +104,7 @@ def test_names_that_differ_by_case_alone_are_refused(shipped, kind):
 
 def test_names_that_sweeps_make_are_checked_too(shipped):
     config = renamed(shipped, "detectors", "d" * 95)
-    config["detectors"]["d" * 95]["n_components"] = [0, 5]
+    config["detectors"]["d" * 95]["sweep"] = {"n_components": [0, 5]}
     with pytest.raises(InputError, match="characters are too long for a file"):
         admit(config)
 

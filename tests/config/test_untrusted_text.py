@@ -43,11 +43,11 @@ def test_yaml_that_is_no_plain_data_is_refused_at_once(text, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text(text[0] + "\n" + (ROOT / "config" / "test.yaml").read_text())
     for read in (plain_yaml.check_duplicate_keys, loading.read_configuration):
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(InputError, match=text[1]) as caught:
             read(tmp_path / "c.yaml")
         assert "c.yaml" in str(caught.value)
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
     assert not (tmp_path / "PWNED").exists()
 
 
@@ -85,10 +85,10 @@ EXPRESSIONS += [
 
 @pytest.mark.parametrize("text", EXPRESSIONS, ids=lambda text: ascii(text)[:24])
 def test_an_expression_reaches_numbers_and_branches_alone(text):
-    before, start = copy.deepcopy(ARRAYS), time.monotonic()
+    before, start = copy.deepcopy(ARRAYS), time.process_time()
     with pytest.raises(InputError) as caught:
         branches_of(text, frozenset(ARRAYS)) and evaluate(text, ARRAYS)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
     assert len(str(caught.value)) < 12_000
     with pytest.raises(InputError):  # evaluation stands alone, too
         evaluate(text, ARRAYS)

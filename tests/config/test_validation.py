@@ -110,7 +110,7 @@ MISTAKES = {
     "selection": (lambda c: c["samples"]["qcd"].update(selection="all"), ["samples.qcd.selection", "'all'", "'any'"]),
     "empty window": (
         lambda c: c["samples"]["qcd"]["selection"].update(pt=[650, 550]),
-        ["samples.qcd.selection.pt", "[650, 550]"],
+        ["samples.qcd.selection: pt [650, 550] is not [low, high] in GeV"],
     ),
     "split": (lambda c: c["samples"]["qcd"].update(split=[0.6, 0.1, 0.1]), ["samples.qcd.split", "sum to 1"]),
     "no validation events": (lambda c: c["samples"]["qcd"].update(split=[0.6, 0, 0.4]), ["samples.qcd.split", "valid"]),
@@ -158,7 +158,7 @@ MISTAKES = {
     ),
     "schedule key": (
         lambda c: rename(c["detectors"]["ae_image"]["training"], "steps", "step"),
-        ["detectors.ae_image", "training 'step'", "'steps'", "learning_rate"],
+        ["detectors.ae_image", "training: argument of Schedule 'step'", "'steps'", "learning_rate"],
     ),
     "schedule value": (
         lambda c: c["detectors"]["ae_image"]["training"].update(learning_rate=-1.0),
@@ -168,6 +168,19 @@ MISTAKES = {
         lambda c: c["detectors"]["ae_image"]["training"].update(steps="many"),
         ["detectors.ae_image", "training"],
     ),
+    "list for one value": (
+        lambda c: c["detectors"]["ae_image"]["training"].update(steps=[10, 20]),
+        ["detectors.ae_image", "training: steps: [10, 20]", "a whole number", "'sweep'", "hepad config migrate"],
+    ),
+    "argument of a sweep": (
+        lambda c: c["detectors"]["ae_image"].update(sweep={"training.step": [10, 20]}),
+        ["detectors.ae_image.sweep", "'training.step'", "Did you mean 'training.steps'"],
+    ),
+    "value of a sweep": (
+        lambda c: c["detectors"]["ae_image"].update(sweep={"training.steps": [10, "many"]}),
+        ["detectors.ae_image_steps_many", "training: steps: 'many'", "a whole number"],
+    ),
+    "sweep": (lambda c: c["detectors"]["ae_image"].update(sweep=[1]), ["detectors.ae_image.sweep", "arguments"]),
     "chain key": (
         lambda c: rename(c["detectors"]["nae_image"]["latent_chain"], "noise_std", "noise_sdt"),
         ["detectors.nae_image", "'noise_sdt'", "'noise_std'"],

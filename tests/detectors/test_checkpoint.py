@@ -45,7 +45,7 @@ CASES = {
                                          "flow": {"type": "Planar"}}),
     "flow": ("FlowDensity", "vector", FLOW | {"transforms": 2}),
     "latent_mixture": ("LatentMixture", "vector", {"of": {"type": "AE", "autoencoder": FLAT}, "training": SHORT,
-                                                   "components": [1, 2]}),
+                                                   "n_gaussians": [1, 2]}),
     "contrastive": ("Contrastive", "vector", {"hidden_dims": [16], "embedding": 4, "training": SHORT | {"steps": 60}}),
     "gan": ("WGAN", "vector", {"autoencoder": FLAT, "training": SHORT | {"ema_decay": 0.9}, "encoding": SHORT}),
     "nae": ("NAE", "vector", OMI | KEPT | {"objective": {"criterion": "manifold_auc", "events": 50}}),

@@ -226,7 +226,7 @@ def contrastive(space: Space, **arguments):
 
 def test_the_embedding_of_rotated_events_is_closer_than_that_of_others():
     x = matrix(1200).float()
-    detector = contrastive(MATRIX, hidden_dims=[64], components=[1, 2], augmentations={"rotate": 1.0})
+    detector = contrastive(MATRIX, hidden_dims=[64], n_gaussians=[1, 2], augmentations={"rotate": 1.0})
     fit = detector.fit(x[:1000], x[1000:], generator=generator())
     assert fit.facts["nt_xent"] < 0.8 * fit.facts["nt_xent_of_chance"]
     turned = rotate_objects(x[1000:], LAYOUT, torch.rand(200, generator=generator(3)) * 6)

@@ -161,7 +161,7 @@ def test_gaussians_agree_with_scikit_learn_and_choose_by_bic():
     y = np.concatenate([rng.normal(center, 0.3, (700, 2)) for center in ((0, 0), (4, 0), (0, 4))])
     gaussians = Gaussians(2, [1, 2, 3, 6])
     facts = gaussians.fit(torch.from_numpy(y).float(), torch.Generator().manual_seed(0))
-    assert facts["components"] == 3
+    assert facts["n_gaussians"] == 3
     standard = (y - y.mean(0)) / y.std(0, ddof=1)
     oracle = GaussianMixture(3, reg_covar=1e-3, random_state=1).fit(standard)
     got = gaussians(torch.from_numpy(y).float()).numpy()
@@ -192,7 +192,7 @@ OF = [
 
 @pytest.mark.parametrize("of", OF, ids=lambda of: of["type"])
 def test_latents_of_every_kind(of):
-    spec = {"type": "LatentMixture", "arguments": {"of": of, "training": {"steps": 2}, "components": [1, 4]}}
+    spec = {"type": "LatentMixture", "arguments": {"of": of, "training": {"steps": 2}, "n_gaussians": [1, 4]}}
     detector = detectors.build(spec, Space((3,), ("a", "b", "c")), 0)
     assert detector.gaussians.mu.shape == (4, 2)
 
@@ -202,7 +202,7 @@ def test_latent_mixture_is_the_density_of_the_codes():
     x = torch.from_numpy(rng.normal(size=(2000, 2)) @ rng.normal(size=(2, 5)) * 30 + 100).float()
     spec = {
         "type": "LatentMixture",
-        "arguments": {"of": OF[0], "training": {"steps": 300, "learning_rate": 3e-3}, "components": 2},
+        "arguments": {"of": OF[0], "training": {"steps": 300, "learning_rate": 3e-3}, "n_gaussians": 2},
     }
     detector = detectors.build(spec, Space((5,), tuple("abcde")), 0)
     fit = detector.fit(x[:1500], x[1500:], generator=torch.Generator().manual_seed(0))
@@ -213,7 +213,7 @@ def test_latent_mixture_is_the_density_of_the_codes():
     torch.testing.assert_close(detector.of.normalise.mean, torch.zeros(5), atol=1e-4, rtol=0)
     torch.testing.assert_close(detector.of.normalise.scale, torch.ones(5), atol=1e-4, rtol=0)
     assert fit.facts["r2"] > 0.9
-    assert fit.facts["components"] == 2
+    assert fit.facts["n_gaussians"] == 2
     assert (detector.reconstruct(x) - x).square().mean() < 0.1 * x.var(0).mean()
 
 
@@ -223,7 +223,7 @@ def test_latent_mixture_is_the_density_of_the_codes():
         ({"of": {"type": "IGEBM"}}, "Allowed: AE, ConvVAE, MPDR, NAE, WNAE"),
         ({"of": {"autoencoder": AUTOENCODER}}, "type 'None' is unknown"),
         ({"of": OF[0] | {"training": {"steps": 2}}}, "belongs beside 'of'"),
-        ({"of": OF[0], "components": [0, 2]}, "components >= 1"),
+        ({"of": OF[0], "n_gaussians": [0, 2]}, "n_gaussians >= 1"),
     ],
 )
 def test_bad_latent_mixtures_name_themselves(arguments, message):

@@ -84,9 +84,9 @@ CASES = [
     ("FlowDensity", VECTOR, {"transforms": 3, "hidden_dims": [32, 32], "training": FLOW}),
     ("FlowDensity", IMAGE, {"hidden_dims": [32, 32], "transforms": 2, "n_components": 4, "training": FLOW}),
     ("FlowDensity", BOTH, {"kind": "MAF", "hidden_dims": [32, 32], "n_components": 4, "training": FLOW}),
-    ("LatentMixture", IMAGE, LATENTS | {"components": [1, 4]}),
-    ("LatentMixture", BOTH, LATENTS | {"of": LATENTS["of"] | {"n_components": 4}, "components": 2}),
-    ("Contrastive", IMAGE, {"hidden_dims": [64], "embedding": 8, "training": FLOW, "components": [1, 2]}),
+    ("LatentMixture", IMAGE, LATENTS | {"n_gaussians": [1, 4]}),
+    ("LatentMixture", BOTH, LATENTS | {"of": LATENTS["of"] | {"n_components": 4}, "n_gaussians": 2}),
+    ("Contrastive", IMAGE, {"hidden_dims": [64], "embedding": 8, "training": FLOW, "n_gaussians": [1, 2]}),
     ("Contrastive", VECTOR, {"hidden_dims": [64], "embedding": 8, "training": FLOW}),
     ("Contrastive", BOTH, {"hidden_dims": [64], "embedding": 8, "training": FLOW}),
     ("WGAN", IMAGE, {"autoencoder": SMALL, **GAN}),
@@ -111,9 +111,9 @@ CASES = [
     ("DRL", VECTOR, PLAIN_SCALAR | {"sigma": [0.6, 2.0]}),
     ("DRL", IMAGE, PLAIN_SCALAR | {"sigma": [0.6, 2.0]}),
     ("Variable", VECTOR, {"variable": "mass", "sign": 1}),
-    ("Mixture", VECTOR, {"components": 2}),
-    ("Mixture", IMAGE, {"components": 2, "n_components": 4}),
-    ("Mixture", BOTH, {"components": 1, "n_components": 4}),
+    ("Mixture", VECTOR, {"n_gaussians": 2}),
+    ("Mixture", IMAGE, {"n_gaussians": 2, "n_components": 4}),
+    ("Mixture", BOTH, {"n_gaussians": 1, "n_components": 4}),
     ("PCAReconstruction", IMAGE, {"components": 4}),
     ("PixelNorm", IMAGE, {"sign": -1}),
 ]
@@ -285,7 +285,7 @@ def test_error_is_per_dimension():
 def test_mixture_is_a_normal_density():
     space = Space((2,), ("a", "b"), 0)
     x = torch.tensor(np.random.default_rng(0).multivariate_normal([1, 2], [[2, 0.5], [0.5, 1]], 4000)).float()
-    detector = detectors.build({"type": "Mixture", "arguments": {"components": 1}}, space, 0)
+    detector = detectors.build({"type": "Mixture", "arguments": {"n_gaussians": 1}}, space, 0)
     detector.fit(x, x[:50], generator=torch.Generator().manual_seed(0))
     normal = multivariate_normal(x.mean(0).numpy(), np.cov(x.numpy().T) + 0)
     expected = -normal.logpdf(x[:100].numpy())
@@ -515,8 +515,6 @@ def test_a_model_of_an_earlier_version_is_told_apart_from_a_damaged_one(tmp_path
 def test_arguments_of_an_earlier_version_are_told_their_names_of_today(arguments, message):
     with pytest.raises(InputError, match=message):
         detectors.build({"type": "AE", "arguments": arguments}, IMAGE, 0)
-    with pytest.raises(InputError, match="'training: rate' is called 'learning_rate' now"):
-        detectors.AE(IMAGE, training={"steps": 3, "rate": 0.1})
 
 
 def test_damaged_model_files_are_refused(tmp_path):

@@ -234,7 +234,7 @@ def test_contamination_replaces_what_it_says_and_costs():
     changed = (mixed.x != background.x).any(dim=1)
     assert changed.float().mean() == pytest.approx(0.1, abs=4 * 0.3 / np.sqrt(3000))
     assert torch.isin(mixed.x[changed], signal.x).all()
-    spec = {"type": "Mixture", "arguments": {"components": 4}}
+    spec = {"type": "Mixture", "arguments": {"n_gaussians": 4}}
     found = auc_against_contamination(
         spec, background, signal, (features(900, 0.0, 3), features(900, 3.0, 4)), (0, 0.2), 1
     )

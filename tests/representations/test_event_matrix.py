@@ -133,7 +133,7 @@ def test_a_crossing_without_objects_is_its_missing_momentum_alone(events):
         assert not there[[3, 8], :-1].any()
         others = np.delete(np.arange(len(events)), [3, 8])
         assert torch.equal(x[others], matrix(events)[others])
-    spec = {"type": "Mixture", "arguments": {"components": 1}}
+    spec = {"type": "Mixture", "arguments": {"n_gaussians": 1}}
     ae = {
         "type": "AE",
         "arguments": {"training": {"steps": 400}, "autoencoder": {"hidden_dims": [32], "latent_dim": 8}},

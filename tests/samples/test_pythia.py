@@ -17,6 +17,7 @@ from hepad.samples.metadata import merge_meta
 from hepad.samples.root_output import write_root
 from hepad.samples.simulation import truth
 from hepad.samples.simulation.pythia import generate, start
+from hepad.samples.simulation.settings import Generation
 from hepad.samples.sources import read
 
 CARDS = Path(__file__).parents[2] / "config" / "cards"
@@ -26,18 +27,20 @@ LOW = {"pt": [150, 300], "abs_eta": 2.0}
 
 @pytest.fixture(scope="module")
 def particle_level():
-    return generate(CARDS / "qcd_low.cmnd", 150, 11, selection=LOW, leading=2)
+    return generate(Generation(CARDS / "qcd_low.cmnd", selection=LOW, leading=2), 150, 11)
 
 
 @pytest.fixture(scope="module")
 def smeared():
-    return generate(CARDS / "qcd_low.cmnd", 150, 11, selection=LOW, leading=2, response=True)
+    return generate(Generation(CARDS / "qcd_low.cmnd", selection=LOW, leading=2, response=True), 150, 11)
 
 
 @pytest.fixture(scope="module")
 def tops():
     matching = {"particle": 6, "radius": 0.8}
-    return generate(CARDS / "top.cmnd", 100, 12, selection=WINDOW, leading=2, response=True, matching=matching)
+    return generate(
+        Generation(CARDS / "top.cmnd", selection=WINDOW, leading=2, response=True, matching=matching), 100, 12
+    )
 
 
 def test_window_and_order(particle_level, smeared):
@@ -75,14 +78,15 @@ def test_two_leading_jets_share_their_event(particle_level):
     assert np.all(pair.event_id[::2] == pair.event_id[1::2])
     assert np.all(pair.jet[::2, 0] >= pair.jet[1::2, 0])
     np.testing.assert_array_equal(pair.jets[::2], pair.jets[1::2])
-    one = generate(CARDS / "qcd_low.cmnd", 40, 11, selection=LOW, leading=1)
+    one = generate(Generation(CARDS / "qcd_low.cmnd", selection=LOW, leading=1), 40, 11)
     assert len(np.unique(one.event_id)) == len(one) == 40
     np.testing.assert_array_equal(one.jet, one.jets[:, 0])
 
 
 def test_same_seed_is_bit_identical():
     again, same, other = (
-        generate(CARDS / "qcd_low.cmnd", 40, seed, selection=LOW, leading=2, response=True) for seed in (11, 11, 12)
+        generate(Generation(CARDS / "qcd_low.cmnd", selection=LOW, leading=2, response=True), 40, seed)
+        for seed in (11, 11, 12)
     )
     for name in ARRAYS:
         assert getattr(again, name).tobytes() == getattr(same, name).tobytes(), name
@@ -152,8 +156,8 @@ def test_cards_start_without_a_warning(card, tmp_path, capfd):
 
 
 def test_chunks_have_unique_events_and_read_back_as_one_sample(tmp_path):
-    settings = {"selection": LOW, "leading": 2, "response": True, "max_events": 5000}
-    chunks = [generate(CARDS / "qcd_low.cmnd", 30, i + 1, first_event_id=5000 * i, **settings) for i in range(2)]
+    settings = Generation(CARDS / "qcd_low.cmnd", LOW, leading=2, response=True)
+    chunks = [generate(settings, 30, i + 1, first_event_id=5000 * i, max_events=5000) for i in range(2)]
     for i, chunk in enumerate(chunks):
         write_root(chunk, tmp_path / f"{i}.root")
     assert not set(chunks[0].event_id) & set(chunks[1].event_id)
@@ -185,7 +189,7 @@ def test_a_chunk_of_the_workflow_has_the_events_of_its_seed_and_a_log_that_count
     assert result.returncode == 0, result.stdout
     files = [str(tmp_path / "run/results/samples/low/1.root")]
     made = read({"files": files}, name="low", selection=LOW, split=(1.0, 0.0, 0.0))
-    expected = generate(card, 30, 7001, selection=LOW, leading=2, response=True, first_event_id=10**10)
+    expected = generate(Generation(card, selection=LOW, leading=2, response=True), 30, 7001, first_event_id=10**10)
     for name in ("event_id", "jet", "constituents"):
         np.testing.assert_array_equal(getattr(made, name), getattr(expected, name), err_msg=name)
     assert "low 1: generate 30/30 " in (tmp_path / "run/results/logs/generate/low/1.log").read_text()
@@ -202,18 +206,18 @@ def test_a_chunk_of_the_workflow_has_the_events_of_its_seed_and_a_log_that_count
 def test_bad_cards(tmp_path, text, message):
     (tmp_path / "bad.cmnd").write_text(text)
     with pytest.raises(InputError, match=rf"bad\.cmnd.*{message}"):
-        generate(tmp_path / "bad.cmnd", 10, 1, selection=WINDOW)
+        generate(Generation(tmp_path / "bad.cmnd", selection=WINDOW), 10, 1)
 
 
 def test_other_bad_input():
     card = CARDS / "qcd_low.cmnd"
     with pytest.raises(InputError, match=r"none\.cmnd: there is no such card"):
-        generate(CARDS / "none.cmnd", 10, 1, selection=WINDOW)
+        generate(Generation(CARDS / "none.cmnd", selection=WINDOW), 10, 1)
     with pytest.raises(InputError, match="seed 0 is outside"):
-        generate(card, 10, 0, selection=WINDOW)
+        generate(Generation(card, selection=WINDOW), 10, 0)
     with pytest.raises(InputError, match="leading"):
-        generate(card, 10, 1, selection=WINDOW, leading=3)
+        generate(Generation(card, selection=WINDOW, leading=3), 10, 1)
     with pytest.raises(InputError, match="matching"):
-        generate(card, 10, 1, selection=WINDOW, matching={"particle": 6})
+        generate(Generation(card, selection=WINDOW, matching={"particle": 6}), 10, 1)
     with pytest.raises(InputError, match=r"0 of 10 jets after 100 events .*3000, 4000"):
-        generate(card, 10, 1, selection={"pt": [3000, 4000]}, max_events=100)
+        generate(Generation(card, selection={"pt": [3000, 4000]}), 10, 1, max_events=100)

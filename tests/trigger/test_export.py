@@ -79,11 +79,11 @@ CASES = [
     ("FlowDensity", VECTOR, FLOW | {"kind": "NSF"}),
     ("FlowDensity", VECTOR, FLOW | {"kind": "MAF"}),
     ("FlowDensity", BOTH, FLOW | {"kind": "RealNVP", "n_components": 4}),
-    ("LatentMixture", IMAGE, {"of": {"type": "AE", "autoencoder": SMALL}, "training": ONE, "components": [1, 3]}),
-    ("Contrastive", VECTOR, {"hidden_dims": [16], "embedding": 4, "components": 2, "training": ONE}),
+    ("LatentMixture", IMAGE, {"of": {"type": "AE", "autoencoder": SMALL}, "training": ONE, "n_gaussians": [1, 3]}),
+    ("Contrastive", VECTOR, {"hidden_dims": [16], "embedding": 4, "n_gaussians": 2, "training": ONE}),
     ("WGAN", VECTOR, {"autoencoder": SMALL, "training": ONE, "encoding": ONE}),
     ("Variable", VECTOR, {"variable": "d", "sign": -1}),
-    ("Mixture", BOTH, {"components": 3, "n_components": 4}),
+    ("Mixture", BOTH, {"n_gaussians": 3, "n_components": 4}),
     ("PCAReconstruction", IMAGE, {"components": 5}),
     ("PixelNorm", IMAGE, {}),
 ]
@@ -414,7 +414,7 @@ def test_events_with_numbers_that_are_not_finite(tmp_path, name, nan, expected):
 
 
 def test_a_score_that_overflows_is_not_rejected(tmp_path):
-    path = saved(tmp_path, "Mixture", VECTOR, {"components": 1})
+    path = saved(tmp_path, "Mixture", VECTOR, {"n_gaussians": 1})
     export(path, tmp_path / "d.onnx", nan="reject")
     assert run(tmp_path / "d.onnx", np.full((1, 6), 1e30)).tolist() == [np.inf]
 
@@ -813,7 +813,7 @@ def test_exports_in_a_c_program(tmp_path):
         program = export_c.compiled(tmp_path)
     except InputError as error:
         pytest.skip(str(error))
-    path = saved(tmp_path, "Mixture", BOTH, {"components": 3, "n_components": 4})
+    path = saved(tmp_path, "Mixture", BOTH, {"n_gaussians": 3, "n_components": 4})
     detector = detectors.load(path)
     x = drawn(detector, 30)
     x.numpy().tofile(tmp_path / "events")

@@ -14,10 +14,9 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from hepad.errors import InputError, check_choice
+from hepad.errors import InputError
 from hepad.events import Events, concatenate, split_of
 from hepad.events.completion import complete
-from hepad.events.cuts import window
 from hepad.events.kinematics import from_cartesian
 from hepad.samples import clustering
 from hepad.samples.clustering import Particles
@@ -25,7 +24,8 @@ from hepad.samples.metadata import SUMMED
 from hepad.samples.simulation import truth
 from hepad.samples.simulation.level1 import RADIUS, level1_objects
 from hepad.samples.simulation.pileup import Pileup, Pool, draw, make_pool, overlay
-from hepad.samples.simulation.response import Response, respond
+from hepad.samples.simulation.response import respond
+from hepad.samples.simulation.settings import Generation
 
 BATCH = 500
 HOPELESS = 20_000  # events without a single probe jet
@@ -34,18 +34,10 @@ MAX_SEED = 900_000_000
 
 
 def generate(
-    card: str | Path,
+    settings: Generation,
     jets: int,
     seed: int,
     *,
-    selection: dict | str,
-    leading: int = 1,
-    response: Response | bool | None = None,
-    matching: dict | None = None,
-    pileup: dict | None = None,
-    zero_bias: dict | None = None,
-    level1: bool = False,
-    jet_radius: float = 0.8,
     first_event_id: int = 0,
     split: tuple[float, float, float] | None = None,
     max_events: int = 1_000_000,
@@ -55,19 +47,9 @@ def generate(
 
     Parameters
     ----------
-    card: file of Pythia 8 settings
+    settings: what is generated and kept
     jets: number of probe jets; with ``leading`` 2 one more may come, as events are not split; of events with ``level1``
     seed: of Pythia and of the response, 1 to 900 000 000
-    selection: window of the probe jets, {pt: [low, high], abs_eta: x} in GeV, or 'any'
-    leading: 1 or 2, how many of the hardest jets of an event may become probe jets
-    response: settings of the detector response; True for the defaults; None for particle level
-    matching: {particle: PDG id, radius: ΔR}: keep a jet only if the last copy of the particle (or antiparticle) and
-        all its decay partons lie within ΔR of the jet's axis
-    pileup: {card, mean: 50, pool: 2000}, further collisions in every event (:mod:`hepad.samples.simulation.pileup`);
-        nothing subtracts them from the probe jet
-    zero_bias: {mean, pool}: the events are bunch crossings with Poisson(mean) events of ``card`` and nothing else
-    level1: one row per event, with the objects of a first-level trigger, no constituents, ``jet`` the leading jet or
-        zeros; takes the selection 'any'
     first_event_id: identifiers count the generated events from here; chunks ``max_events`` apart never overlap
     split: fractions of train, valid and test, by which the reader will divide the events: the pool of pile-up is, too
     max_events: give up after so many events
@@ -86,49 +68,41 @@ def generate(
     ------
     InputError: unreadable card, refused setting, failed initialisation, nothing passes
     """
-    window(selection)
     if jets < 1:
-        raise InputError(f"{card}: 'jets' is {jets}; it must be positive.")
-    leading = int(check_choice("leading", str(leading), ("1", "2")))
-    matching = truth.checked_matching(matching)
-    response = Response() if response is True else response or None
-    others = checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response)
-    pythia = start(card, seed)
-    collisions = _collisions(pythia, others, seed, bool(zero_bias), split)
-    rng = np.random.default_rng(seed)
-    if level1:
-        steps = partial(_trigger_rows, pythia=pythia, collisions=collisions, rng=rng, response=response)
-    else:
-        steps = partial(
-            _process, pythia=pythia, collisions=collisions, rng=rng, selection=selection, leading=leading,
-            response=response, matching=matching, jet_radius=jet_radius,
-        )  # fmt: skip
+        raise InputError(f"{settings.card}: 'jets' is {jets}; it must be positive.")
+    pythia, others, zero_bias = start(settings.card, seed), settings.others, bool(settings.zero_bias)
+    collisions = _collisions(pythia, others, seed, zero_bias, split)
+    make = partial(
+        _trigger_rows if settings.level1 else _probe_jets,
+        settings=settings, pythia=pythia, collisions=collisions, rng=np.random.default_rng(seed),
+    )  # fmt: skip
     # pile-up fills the memory that many events would; a crossing needs no event of its own
     most = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
     parts, sums = [], dict.fromkeys(SUMMED, 0)
     following = range if zero_bias else pythia.nextBatch
-    for part, counts in _batches(following, steps, jets, max_events, most, first_event_id):
+    for part, counts in _batches(following, make, jets, max_events, most, first_event_id):
         parts.append(part)
         sums = {key: sums[key] + counts[key] for key in SUMMED}
         if progress:
             progress(min(sums["n_jets"], jets), jets)
     if sums["n_jets"] < jets:
-        raise _too_few(card, jets, sums, selection, matching)
+        raise _too_few(settings, jets, sums)
     events = concatenate(parts)
     last = events.event_id[jets - 1]
     events = events[: np.searchsorted(events.event_id, last, side="right")]
     events.meta.update(
-        _facts(pythia, card, seed) | sums, n_jets=len(events),
+        _facts(pythia, settings.card, seed) | sums, n_jets=len(events),
         acceptance=sums["sum_weights_accepted"] / sums["sum_weights_tried"],
-        window=None if selection == "any" else dict(selection), jet_radius=RADIUS if level1 else jet_radius,
-        leading=leading, matching=matching, response=asdict(response) if response else None, level1=level1,
-        pileup=asdict(others) | {"card": Path(others.card).stem} if others else None,
+        window=None if settings.selection == "any" else dict(settings.selection),
+        jet_radius=RADIUS if settings.level1 else settings.jet_radius, leading=int(settings.leading),
+        matching=settings.matched, response=asdict(settings.detector) if settings.detector else None,
+        level1=settings.level1, pileup=asdict(others) | {"card": Path(others.card).stem} if others else None,
         rate={"kind": "zero_bias" if zero_bias else "cross_section"},
     )  # fmt: skip
     return events
 
 
-def _batches(following, steps, jets: int, max_events: int, most: int, first: int) -> Iterator[tuple[Events, dict]]:
+def _batches(following, make, jets: int, max_events: int, most: int, first: int) -> Iterator[tuple[Events, dict]]:
     """Batches of probe jets with their counts until there are enough, or no hope of it; ``first``: identifier."""
     tried, found = 0, 0
     while found < jets and tried < max_events and (found or tried < HOPELESS):
@@ -137,7 +111,7 @@ def _batches(following, steps, jets: int, max_events: int, most: int, first: int
         if not len(batch):
             return
         ids = first + tried + np.arange(len(batch))
-        part, weight = steps(batch, ids)
+        part, weight = make(batch, ids)
         accepted = np.unique(part.event_id) - ids[0]
         tried, found = tried + len(batch), found + len(part)
         yield (
@@ -217,7 +191,7 @@ def _add_pileup(particles: Particles, ids: np.ndarray, collisions, rng) -> tuple
     return overlay(particles, drawn), {"pileup": number}, {"hardest_pileup": hardest}
 
 
-def _trigger_rows(batch, ids, *, pythia, collisions, rng, response) -> tuple[Events, np.ndarray]:
+def _trigger_rows(batch, ids, *, settings: Generation, pythia, collisions, rng) -> tuple[Events, np.ndarray]:
     """A row per event with first-level objects, and the weights; a range stands for crossings of pile-up alone."""
     n, weight, about = len(batch), np.ones(len(batch)), {}
     particles = Particles(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros((0, 4)))
@@ -225,25 +199,23 @@ def _trigger_rows(batch, ids, *, pythia, collisions, rng, response) -> tuple[Eve
         particles, weight = visible(truth.flatten(batch), pythia.particleData), ak.to_numpy(batch.info.weights[:, 0])
         about = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
     particles, facts, more = _add_pileup(particles, ids, collisions, rng)
-    columns = level1_objects(particles, n, response, rng) | {"event_id": ids, "weight": weight}
+    columns = level1_objects(particles, n, settings.detector, rng) | {"event_id": ids, "weight": weight}
     about = {name: np.asarray(values, np.float32) for name, values in (about | more).items()}
     facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
     return complete(columns, split=None, split_rows=np.zeros(n), truth=about, facts=facts), weight
 
 
-def _process(
-    batch, ids, *, pythia, collisions, rng, selection, leading, response, matching, jet_radius
-) -> tuple[Events, np.ndarray]:
+def _probe_jets(batch, ids, *, settings: Generation, pythia, collisions, rng) -> tuple[Events, np.ndarray]:
     """The probe jets of one batch of events with the identifiers ``ids``, and the weights of all its events."""
     n = len(batch)
     record = truth.flatten(batch)
     particles, of_event, about = _add_pileup(visible(record, pythia.particleData), ids, collisions, rng)
-    if response:
-        particles = respond(particles, response, rng)
-    jets = clustering.cluster(particles, n, jet_radius)
-    rows = np.flatnonzero(clustering.probe_jets(jets, selection, leading))
+    if settings.detector:
+        particles = respond(particles, settings.detector, rng)
+    jets = clustering.cluster(particles, n, settings.jet_radius)
+    rows = np.flatnonzero(clustering.probe_jets(jets, settings.selection, int(settings.leading)))
     facts = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))[jets.event[rows]]}
-    if matching:
+    if matching := settings.matched:
         pt, dr_max = truth.match(record, matching["particle"], jets.event[rows], jets.p[rows])
         matched = dr_max < matching["radius"]
         rows, facts = rows[matched], {"hard_pt": facts["hard_pt"][matched]}
@@ -283,21 +255,8 @@ def _facts(pythia, card, seed: int) -> dict:
     }
 
 
-def checked_crossing(card, pileup, zero_bias, level1, selection, leading, matching, response) -> Pileup | None:
-    """Settings of the pile-up, from arguments of :func:`generate`; InputError for combinations that mean nothing."""
-    truth.checked_matching(matching)
-    if pileup and zero_bias:
-        raise InputError(f"{card}: 'zero_bias' is made of pile-up alone; leave out 'pileup'.")
-    if zero_bias and not level1:
-        raise InputError(f"{card}: 'zero_bias' events have no probe jet; set 'level1: true'.")
-    if level1 and (selection != "any" or leading != 1 or matching or not response):
-        raise InputError(f"{card}: 'level1' takes every event: selection 'any', leading 1, no matching, a response.")
-    entry = dict(zero_bias, card=str(card)) if zero_bias else pileup
-    return Pileup.of(entry, f"{card}: {'zero_bias' if zero_bias else 'pileup'}") if entry else None
-
-
-def _too_few(card, jets, sums, selection, matching) -> InputError:
-    matched = f" and the matching {matching}" if matching else ""
+def _too_few(settings: Generation, jets: int, sums: dict) -> InputError:
+    matched = f" and the matching {settings.matched}" if settings.matched else ""
     advice = (
         "Check that the card makes jets of this pt (PhaseSpace:pTHatMin about 100 GeV below the window), or widen the "
         "window."
@@ -305,6 +264,6 @@ def _too_few(card, jets, sums, selection, matching) -> InputError:
     if not sums["n_tried"]:
         advice = "Pythia generates no events: set 'Print:quiet = off' in the card to see why."
     return InputError(
-        f"{card}: {sums['n_jets']} of {jets} jets after {sums['n_tried']} events pass the window {selection}{matched}. "
-        f"{advice}"
+        f"{settings.card}: {sums['n_jets']} of {jets} jets after {sums['n_tried']} events pass the window "
+        f"{settings.selection}{matched}. {advice}"
     )

@@ -100,7 +100,7 @@ def dark_mesons(record: Record, n_events: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def checked_matching(matching) -> dict | None:
-    """A matching as :func:`hepad.samples.simulation.pythia.generate` takes it; InputError if it is anything else."""
+    """A matching as a :class:`~hepad.samples.simulation.settings.Generation` takes it; InputError if it is none."""
     if not matching:
         return None
     if not isinstance(matching, dict) or set(matching) != {"particle", "radius"} or not matching["radius"] > 0:
