@@ -153,6 +153,14 @@ def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(No
         ) from None
 
 
+def dataset_names(group: h5py.Group) -> list[str]:
+    """Names of all in a group that is no group itself, as 'ae/1': of links, too, which :func:`read_array` refuses."""
+    names: list[bytes] = []
+    group.id.links.visit(names.append)
+    names = [name.decode() for name in names]
+    return [name for name in names if group.get(name, getclass=True) is not h5py.Group]
+
+
 def rows_of(group: h5py.Group, name: str) -> int:
     """How many rows a dataset of hepad's own has; errors as those of :func:`read_array`."""
     return len(_stored_numbers(group, name))
