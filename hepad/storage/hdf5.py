@@ -116,7 +116,9 @@ def describe(file: h5py.File, **facts: str | int) -> None:
 def described(file: h5py.File, name: str) -> str | int | None:
     """What a file says of itself; None if it does not."""
     found = file.attrs.get(name)
-    return found.decode() if isinstance(found, bytes) else found
+    if isinstance(found, bytes):
+        return found.decode()
+    return found.item() if isinstance(found, np.generic) else found
 
 
 def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:

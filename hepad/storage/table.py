@@ -205,10 +205,10 @@ class Table(Mapping):
             if last - first == n:
                 return piece
             for name, array in piece.items() if last > first else ():
-                whole = found[name] if first else np.empty((n, *array.shape[1:]), array.dtype)
-                with hdf5.undamaged(self.path, self.layout.what):  # if the chunks are not alike
-                    np.copyto(whole[first:last], array, casting="safe")
-                found[name] = whole
+                whole = found.setdefault(name, array if first else np.empty((n, *array.shape[1:]), array.dtype))
+                if (whole.shape[1:], whole.dtype) != (array.shape[1:], array.dtype):
+                    raise InputError(f"{self.path}: '{name}' is not alike in all chunks. Delete them and run again.")
+                whole[first:last] = array
             first = last
         return found
 
