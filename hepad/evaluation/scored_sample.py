@@ -36,8 +36,7 @@ class ScoredSample:
     def __init__(self, name: str, scores: str | Path, events: str | Path):
         self.name, self.events = name, events
         self.scores, _ = read_scores(scores)
-        self.sizes = self.scores.sizes
-        if len(self.sizes) != len(Events.table(events).chunks):
+        if len(self.scores.chunks) != len(Events.table(events).chunks):
             raise self._differ()
 
     def __iter__(self) -> Iterator[Rows]:
@@ -46,7 +45,7 @@ class ScoredSample:
         A cluster is in one chunk: the jets of an event lie beside each other, as all readers write them, and crossings
         that share a pool of collisions are made by one job.
         """
-        for chunk in range(len(self.sizes)):
+        for chunk in range(len(self.scores.sizes)):
             cuts = np.append(0, ends(self.scores.chunk(chunk).read(["/cluster"])["/cluster"]))
             held, first, stop = [], 0, 0
             for rows in self._of_chunk(chunk):
@@ -63,7 +62,7 @@ class ScoredSample:
 
     def beginning(self, most: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
         """At most so many rows in blocks, of every chunk its share; the events' constituents, too, if asked."""
-        for chunk, wanted in enumerate(beginnings(self.sizes, most)):
+        for chunk, wanted in enumerate(beginnings(self.scores.sizes, most)):
             for events, scores in self._of_chunk(chunk, constituents):
                 n = min(wanted, len(events))
                 yield _taken((events, scores), slice(n))
@@ -80,7 +79,7 @@ class ScoredSample:
                 raise self._differ()
             yield events, found
             first += len(events)
-        if first != self.sizes[chunk]:
+        if first != self.scores.sizes[chunk]:
             raise self._differ()
 
     def _differ(self) -> InputError:

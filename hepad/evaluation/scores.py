@@ -61,9 +61,9 @@ class Weighted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scores(Table):
-    """{'detector/seed': (N,)} of a file of :func:`write_scores`, or of several, each read when it is asked for."""
+    """The scores in a table, {'detector/seed': (N,)}, as :func:`read_scores` gives them."""
 
-    _cuts: dict[int, list[tuple[int, slice]]] = field(default_factory=dict)  # of all detectors the same
+    _cuts: dict[int, list[tuple[int, slice]]] = field(default_factory=dict, init=False)  # for all detectors the same
 
     def weighted(self, name: str, size: int = 2**14) -> Iterator[Weighted]:
         """Scores with what counts their rows, some ``size`` rows and whole clusters at a time.
@@ -91,8 +91,7 @@ class Scores(Table):
 
 
 def read_scores(path: str | Path) -> tuple[Scores, Table]:
-    """The scores in a file of :func:`write_scores`, or in the chunks of an index, and ``OF_SCORES``
-    beside them, (N, ...).
+    """{'detector/seed': (N,)} and {name of ``OF_SCORES``: (N, ...)} of a file of :func:`write_scores`, or of several.
 
     Millions of events have many scores: an array is read when it is asked for.
     """

@@ -182,7 +182,7 @@ def of_kind(values: np.ndarray | None, kind, n: int) -> np.ndarray:
 
 GROUPS = ("truth", "facts")
 ARRAYS = tuple(f.name for f in fields(Events) if f.name not in (*GROUPS, "meta"))
-LAYOUT = Layout("hepad events", "hepad event file", ARRAYS, GROUPS, "meta", SCHEMA_VERSION)
+LAYOUT = Layout("hepad events", f"hepad event file of schema {SCHEMA_VERSION}", ARRAYS, GROUPS, "meta", SCHEMA_VERSION)
 
 
 def write_blocks(path: str | Path, blocks: Iterable[Events]) -> dict:

@@ -169,7 +169,7 @@ class Table(Mapping):
         for chunk, low, high in chosen or [(self.chunks[0], 0, 0)]:
             with _opened(self.layout, chunk.path) as file:
                 wanted = [name for name in (self._names(file) if names is None else names) if name not in without]
-                wanted = {name: join(self.group or "", name) for name in wanted}
+                wanted = {name: join(self.group or "", name).removeprefix("/") for name in wanted}
                 self._check_rows(chunk, file, wanted.values())
                 meta = self.meta if chunk.path == self.path else _meta(self.layout, file)
                 stored = chunk.stored(low, high)
@@ -204,11 +204,14 @@ class Table(Mapping):
             last = first + len(next(iter(piece.values())))
             if last - first == n:
                 return piece
-            for name, array in piece.items() if last > first else ():
-                whole = found.setdefault(name, array if first else np.empty((n, *array.shape[1:]), array.dtype))
-                if (whole.shape[1:], whole.dtype) != (array.shape[1:], array.dtype):
-                    raise InputError(f"{self.path}: '{name}' is not alike in all chunks. Delete them and run again.")
-                whole[first:last] = array
+            if last == first:
+                continue
+            found = found or {name: np.empty((n, *x.shape[1:]), x.dtype) for name, x in piece.items()}
+            whole, part = ({name: (x.shape[1:], x.dtype) for name, x in of.items()} for of in (found, piece))
+            if whole != part:
+                raise InputError(f"{self.path}: the columns of its chunks are not alike. Delete them and run again.")
+            for name, array in piece.items():
+                found[name][first:last] = array
             first = last
         return found
 
@@ -285,10 +288,7 @@ def _opened(layout: Layout, path: Path) -> Iterator[h5py.File]:
     with hdf5.own_hdf5(path, layout.what) as file:
         kind, version = hdf5.described(file, "kind"), hdf5.described(file, "schema_version")
         if (kind, version) not in ((layout.kind, layout.version), (INDEX, None)):
-            schema = "" if layout.version is None else f" of schema {layout.version}"
-            raise InputError(
-                f"{path}: not a {layout.what}{schema} (found {kind!r}, {version!r}). Delete it and run again."
-            )
+            raise InputError(f"{path}: not a {layout.what} (found {kind!r}, {version!r}). Delete it and run again.")
         needed = ("index",) if kind == INDEX else (*layout.columns, *layout.groups, *filter(None, [layout.meta]))
         if missing := set(needed) - {*file, *file.attrs}:
             raise InputError(f"{path}: no {', '.join(sorted(missing))} in this {layout.what}. Delete it, run again.")

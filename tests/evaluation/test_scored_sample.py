@@ -100,7 +100,7 @@ def test_what_passes_of_a_long_sample_is_counted_exactly():
 
 def test_a_look_takes_its_share_of_every_part(files):
     looked_at = ScoredSample("data", *files[:2])
-    assert looked_at.sizes == [1500, 0, 4500]
+    assert looked_at.scores.sizes == [1500, 0, 4500]
     expected = files[2][np.append(np.arange(100), 1500 + np.arange(300))]
     found = scored_variables(looked_at.beginning(400))
     for name, values in variables(expected).items():

@@ -153,7 +153,7 @@ def test_files_in_pieces_have_all_rows_and_their_weights(tmp_path):
         append_array(file.create_group("scores"), "ae/1", np.arange(9.0))
         for name, n in (("weight", 8), ("event_id", 9), ("cluster", 9), ("jet", 9)):
             append_array(file, name, np.arange(n))
-    with pytest.raises(InputError, match="'/weight' and 'event_id' have different numbers of rows"):
+    with pytest.raises(InputError, match="'weight' and 'event_id' have different numbers of rows"):
         threshold_of(read_scores(tmp_path / "short.h5")[0].weighted("ae/1", 4), 0.1)
     with pytest.raises(KeyError):
         next(scores.weighted("ae/2"))

@@ -12,7 +12,7 @@ from hepad.storage.chunks import grouped, repeated
 from hepad.storage.hdf5 import open_hdf5
 from hepad.storage.table import Layout, Table, merge, new_table
 
-LAYOUT = Layout("toys", "file of toys", ("event_id", "x"), ("more",), "facts", 3)
+LAYOUT = Layout("toys", "file of toys of schema 3", ("event_id", "x"), ("more",), "facts", 3)
 PARTS = ((7, ()), (0, ()), (5, (0, 1, 4)), (3, (0, 1, 2)), (6, (2,)))  # rows of each file, and those left out
 
 
@@ -205,11 +205,17 @@ def test_what_does_not_belong_together_is_no_table(tables, tmp_path):
     merge([tmp_path / "tops.h5"], tmp_path / "both.h5")
     with pytest.raises(InputError, match=r"tops\.h5: not a file of toys"):
         Table.open(LAYOUT, tmp_path / "both.h5")
-    for change in (lambda of: of | {"x": of["x"][:, :1]}, lambda of: of | {"x": of["x"].astype(float)}):
+    changes = (
+        lambda of: of | {"x": of["x"][:, :1]},
+        lambda of: of | {"x": of["x"].astype(float)},
+        lambda of: of | {"more/d": of["more/c"]},
+        lambda of: {name: array for name, array in of.items() if name != "more/c"},
+    )
+    for change in changes:
         with new_table(LAYOUT, tmp_path / "other.h5", {}) as append:
             append(change(columns(4)))
         merge([tmp_path / "one.h5", tmp_path / "other.h5"], tmp_path / "parts.h5")
-        with pytest.raises(InputError, match=r"parts\.h5: 'x' is not alike in all chunks"):
+        with pytest.raises(InputError, match=r"parts\.h5: the columns of its chunks are not alike"):
             Table.open(LAYOUT, tmp_path / "parts.h5").read()
 
 
