@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.storage.hdf5 import undamaged
+from hepad.storage.hdf5 import reading
 from hepad.storage.table import ROWS, Block, Layout, Table, new_table
 
 SCHEMA_VERSION = 5
@@ -164,7 +164,7 @@ class Events:
             for group in GROUPS
         }
         columns.setdefault("constituents", np.zeros((len(columns["event_id"]), 0, 4), np.float32))
-        with undamaged(block.path, LAYOUT.what):
+        with reading(block.path, LAYOUT.what):
             try:
                 events = cls(**columns, **groups, meta=block.meta)
             except InputError as error:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 
 from hepad.events import SPLITS, Events
 from hepad.representations.base import Representation, Space
-from hepad.storage.hdf5 import undamaged
+from hepad.storage.hdf5 import reading
 from hepad.storage.table import ROWS, Layout, Table, new_table
 
 BESIDE = ("split", "weight", "event_id", "cluster", "jet")
@@ -71,11 +70,11 @@ class Features:
     def blocks(cls, path: str | Path, size: int = ROWS) -> Iterator["Features"]:
         """The rows of a file, or of the chunks of an index, ``size`` at a time; at least one block, maybe empty."""
         table = Table.open(LAYOUT, path)
-        return map(partial(cls._of, table), (block.columns for block in table.blocks(size=size)))
+        return map(lambda block: cls._of(table, block.columns), table.blocks(size=size))
 
     @classmethod
     def _of(cls, table: Table, columns: dict[str, np.ndarray]) -> "Features":
-        with undamaged(table.path, LAYOUT.what):
+        with reading(table.path, LAYOUT.what):
             return cls(torch.from_numpy(columns["x"]), Space.of(table.meta), *(columns[name] for name in BESIDE))
 
 

@@ -25,7 +25,7 @@ def own_hdf5(path: str | Path, what: str) -> Iterator[h5py.File]:
 
     Unlike what the user brings it can be made again.
     """
-    with open_hdf5(path, "delete it and run again") as file, undamaged(path, what):
+    with open_hdf5(path, "delete it and run again") as file, reading(path, what):
         yield file
 
 
@@ -189,32 +189,21 @@ def _stored_numbers(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 @contextmanager
-def reading(path) -> Iterator[None]:
+def reading(path, own: str = "") -> Iterator[None]:
     """Any failure of h5py to open, decompress or interpret becomes an InputError that names the file.
 
-    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
+    ``own``: what hepad has written itself, such as a 'file of scores', which can be made again. Want of memory stays a
+    MemoryError; it names the file, whose damage may be why so much was asked for.
     """
     try:
         yield
     except MemoryError as error:  # the file may be sound
         raise MemoryError(f"{path}: {error}") from None
     except DAMAGE as error:
-        raise InputError(
-            f"{path}: not a readable HDF5 file ({_reason(error)}). It may be damaged; fetch it again."
-        ) from None
-
-
-@contextmanager
-def undamaged(path, what: str) -> Iterator[None]:
-    """The same InputError of ``what`` hepad has written itself, such as a 'file of scores': it can be made again."""
-    try:
-        yield
-    except DAMAGE as error:
-        raise InputError(f"{path}: damaged {what} ({_reason(error)}). Delete it and run again.") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        if own:
+            raise InputError(f"{path}: damaged {own} ({reason}). Delete it and run again.") from None
+        raise InputError(f"{path}: not a readable HDF5 file ({reason}). It may be damaged; fetch it again.") from None
 
 
 def check_whole(path, name: str, found: h5py.Dataset) -> None:

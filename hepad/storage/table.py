@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from posixpath import join
 from typing import NamedTuple
@@ -149,6 +150,8 @@ class Table(Mapping):
 
     def chunk(self, number: int) -> "Table":
         """The table of one chunk alone, with the ``meta`` of the whole."""
+        if number >= len(self.chunks):
+            raise InputError(f"{self.path}: it has {len(self.chunks)} chunks, no {number}. Delete it and run again.")
         return replace(self, chunks=(self.chunks[number],))
 
     def blocks(self, names=None, rows: slice = slice(None), size: int | None = ROWS, without=()) -> Iterator[Block]:
@@ -181,7 +184,7 @@ class Table(Mapping):
         """{name: (n, ...)} of consecutive rows, or of those of a mask (N,) of all; ``names`` as of :meth:`blocks`."""
         if isinstance(rows, slice):
             n = len(range(*rows.indices(sum(self.sizes))))
-            return self._joined((block.columns for block in self.blocks(names, rows, None)), n)
+            return self._joined(map(attrgetter("columns"), self.blocks(names, rows, None)), n)
         return self._joined(self._masked(names, rows), np.count_nonzero(rows))
 
     def beginning(self, most: int, names=None) -> dict[str, np.ndarray]:
@@ -213,6 +216,7 @@ class Table(Mapping):
             for name, array in piece.items():
                 found[name][first:last] = array
             first = last
+            del piece, array  # the next one is read without this one in memory
         return found
 
     def _names(self, file: h5py.File) -> list[str]:
@@ -291,7 +295,8 @@ def _opened(layout: Layout, path: Path) -> Iterator[h5py.File]:
             raise InputError(f"{path}: not a {layout.what} (found {kind!r}, {version!r}). Delete it and run again.")
         needed = ("index",) if kind == INDEX else (*layout.columns, *layout.groups, *filter(None, [layout.meta]))
         if missing := set(needed) - {*file, *file.attrs}:
-            raise InputError(f"{path}: no {', '.join(sorted(missing))} in this {layout.what}. Delete it, run again.")
+            missing = ", ".join(sorted(missing))
+            raise InputError(f"{path}: {missing} missing in this {layout.what}. Delete it and run again.")
         yield file
 
 

@@ -1,5 +1,6 @@
 """Tables: what was written is read, in chunks as in one file; what was damaged or changed is refused."""
 
+import doctest
 import json
 
 import h5py
@@ -104,9 +105,17 @@ def test_chunks_are_read_alone_and_from_their_beginnings(tables):
         assert all(block.meta == {"of": number} for block in chunk.blocks())
         first += n
     assert index.sizes == [7, 0, 2, 0, 5]
+    with pytest.raises(InputError, match=r"index\.h5: it has 5 chunks, no 5"):
+        index.chunk(5)
     np.testing.assert_array_equal(index.beginning(7, ["x"])["x"], whole["x"][[0, 1, 2, 7, 9, 10, 11]])
     np.testing.assert_array_equal(one.beginning(7, ["x"])["x"], whole["x"][:7])
     same(index.beginning(100), whole)
+
+
+def test_the_example_of_the_class_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder(recurse=False).find(Table, "Table", globs={"np": np})
+    assert doctest.DocTestRunner().run(example) == (0, 6)
 
 
 def test_an_index_without_a_meta_has_that_of_the_first_chunk(tables, tmp_path):
@@ -143,9 +152,9 @@ CHANGES = {
         "not a file of toys of schema 3 .found 'tops'",
     ),
     "another version": (lambda f: f.attrs.update(schema_version=2), "not a file of toys of schema 3 .found 'toys', 2"),
-    "no column": (lambda f: f.pop("x"), "no x in this file of toys"),
-    "no group": (lambda f: f.pop("more"), "no more in this file of toys"),
-    "no meta": (lambda f: f.pop("facts"), "no facts in this file of toys"),
+    "no column": (lambda f: f.pop("x"), "x missing in this file of toys"),
+    "no group": (lambda f: f.pop("more"), "more missing in this file of toys"),
+    "no meta": (lambda f: f.pop("facts"), "facts missing in this file of toys"),
     "longer": (longer, "'x' and 'event_id' have different numbers of rows"),
     "a link": (lambda f: f["more"].update(d=h5py.SoftLink("/x")), "'more/d' is no dataset of its own"),
     "a broken link": (lambda f: f["more"].update(d=h5py.SoftLink("/y")), "damaged file of toys"),
