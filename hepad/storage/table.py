@@ -87,9 +87,7 @@ class Table(Mapping):
     group: the columns are those of this group alone, with their names in it, '' for those in none; None for all.
         Others can still be read, as '/event_id'
 
-    Raises
-    ------
-    InputError: whenever a file is missing, damaged, of another kind, or was changed since it was indexed
+    All methods raise an InputError if a file is missing, damaged, of another kind, or was changed since it was indexed.
 
     Examples
     --------
@@ -210,8 +208,8 @@ class Table(Mapping):
             if last == first:
                 continue
             found = found or {name: np.empty((n, *x.shape[1:]), x.dtype) for name, x in piece.items()}
-            whole, part = ({name: (x.shape[1:], x.dtype) for name, x in of.items()} for of in (found, piece))
-            if whole != part:
+            form, own = ({name: (x.shape[1:], x.dtype) for name, x in of.items()} for of in (found, piece))
+            if form != own:
                 raise InputError(f"{self.path}: the columns of its chunks are not alike. Delete them and run again.")
             for name, array in piece.items():
                 found[name][first:last] = array
@@ -229,14 +227,11 @@ class Table(Mapping):
     def _check_rows(self, chunk: Chunk, file: h5py.File, names: Iterable[str]) -> None:
         rows = hdf5.rows_of(file, COUNTED)
         if rows != chunk.rows:
-            raise InputError(
-                f"{self.path}: {chunk.path.name} has {rows} rows, not {chunk.rows}: it was changed since. Delete both, "
-                "run again."
-            )
+            said = f"{self.path}: {chunk.path.name} has {rows} rows, not {chunk.rows}: it was changed since."
+            raise InputError(f"{said} Delete both, run again.")
         if other := [name for name in names if hdf5.rows_of(file, name) != rows]:
-            raise InputError(
-                f"{chunk.path}: '{other[0]}' and '{COUNTED}' have different numbers of rows. Delete it and run again."
-            )
+            said = f"{chunk.path}: '{other[0]}' and '{COUNTED}' have different numbers of rows."
+            raise InputError(f"{said} Delete it and run again.")
 
 
 @contextmanager
@@ -267,9 +262,7 @@ def merge(paths: Iterable[str | Path], path: str | Path, meta: dict | None = Non
     meta: of the whole; None: that of the first file stands for it
     left_out: of every file the numbers of the rows that the table does not have; () if it has all
 
-    Raises
-    ------
-    InputError: a file is missing, damaged, or a table of another kind than the first
+    InputError if a file is missing, damaged, or a table of another kind than the first.
     """
     chunks, kinds = [], []
     for number, chunk in enumerate(map(Path, paths)):
@@ -294,8 +287,7 @@ def _opened(layout: Layout, path: Path) -> Iterator[h5py.File]:
         if (kind, version) not in ((layout.kind, layout.version), (INDEX, None)):
             raise InputError(f"{path}: not a {layout.what} (found {kind!r}, {version!r}). Delete it and run again.")
         needed = ("index",) if kind == INDEX else (*layout.columns, *layout.groups, *filter(None, [layout.meta]))
-        if missing := set(needed) - {*file, *file.attrs}:
-            missing = ", ".join(sorted(missing))
+        if missing := ", ".join(sorted(set(needed) - {*file, *file.attrs})):
             raise InputError(f"{path}: {missing} missing in this {layout.what}. Delete it and run again.")
         yield file
 
