@@ -36,9 +36,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from hepad.evaluation.roc import auc, efficiencies, rejections
-from hepad.evaluation.score_distribution import ScoreDistribution, distribution
+from hepad.evaluation.score_distribution import ScoreDistribution
 from hepad.evaluation.seed_spread import together
-from hepad.evaluation.streaming import sample
+from hepad.evaluation.streaming import distribution, sample
 from hepad.storage.files import atomic_path
 from hepad.trigger.rates import Scale, at_budget, at_threshold, gain
 

@@ -12,9 +12,8 @@ from hepad.config.loading import read_configuration, trainings
 from hepad.errors import InputError, check_choice
 from hepad.evaluation.efficiency import Efficiency
 from hepad.evaluation.roc import efficiencies
-from hepad.evaluation.score_distribution import distribution
 from hepad.evaluation.scores import read_scores
-from hepad.evaluation.streaming import rows_and_events
+from hepad.evaluation.streaming import distribution, rows_and_events
 from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
 

@@ -27,7 +27,8 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import ROUNDING, Efficiency, clopper_pearson
-from hepad.evaluation.score_distribution import ScoreDistribution, distribution
+from hepad.evaluation.score_distribution import ScoreDistribution
+from hepad.evaluation.streaming import distribution
 from hepad.evaluation.threshold_uncertainty import at_truth, efficiency_at_truth
 
 EPS_B = (1e-1, 1e-2, 1e-3, 1e-4)

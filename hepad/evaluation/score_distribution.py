@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.evaluation.clusters import Clusters, Shared
+from hepad.evaluation.clusters import Shared
 from hepad.evaluation.efficiency import MIN_COUNT, ROUNDING, Efficiency, interval
 
 EXTREME = 1e70  # of a weight: the sum of its fourth powers would be no number
@@ -70,8 +70,7 @@ class Whole(NamedTuple):
 
 
 class ScoreDistribution(NamedTuple):
-    """A sample ordered by score, event by event or in groups; made by :func:`distribution` or
-    :mod:`hepad.evaluation.streaming`.
+    """A sample ordered by score, event by event or in groups; made by :mod:`hepad.evaluation.streaming`.
 
     Attributes
     ----------
@@ -224,40 +223,8 @@ class ScoreDistribution(NamedTuple):
         return float(mean), float(max(variance, 0.0) / (1 - 2 * cubes / squares + squares))
 
 
-def distribution(name: str, scores, weights=None, cluster=None) -> ScoreDistribution:
-    """Order a sample by score.
-
-    Parameters
-    ----------
-    name: 'background' or 'signal', for the message of the InputError that bad input raises
-    scores: (n,), n > 0, finite
-    weights: (n,), finite, of either sign, of positive sum; None for unit weights
-    cluster: (n,) integers, rows that share one are not independent; None: all are
-    """
-    scores, weights = checked(name, scores, weights)
-    if not len(scores):
-        raise InputError(f"evaluation: the {name} sample is empty. Check its selection and its split.")
-    if weights.sum() <= 0:
-        raise InputError(
-            f"evaluation: the {name} weights sum to {weights.sum():.6g}, but an efficiency needs a sum above 0. "
-            "Check them: a generator's negative weights come with more positive ones."
-        )
-    weights = weights / weights[0] if weights.min() == weights.max() else weights  # equal weights are counts
-    clusters = Clusters(cluster, scores)
-    w2, cross = clusters.products(weights, weights), weights * clusters.total(weights)
-    order = np.argsort(scores)
-    if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their sums, so that all round alike
-        order = np.lexsort((cross, w2, weights, scores))
-    largest = float(np.abs(clusters.total(weights)).max())
-    whole = Whole(len(scores), float(weights.sum()), float(cross.sum()), largest)
-    shared, scores = clusters.shared(scores, weights), scores[order]
-    weights = weights[order]
-    w2 = w2[order]
-    return grouped(scores, scores, np.ones(len(scores)), weights, w2, cross[order], w2**2, whole, shared)
-
-
 def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and weights as float64; InputError as :func:`distribution` says, but an empty sample is fine."""
+    """Scores and weights as float64; InputError if they are not finite and of one length; none is fine."""
     scores = np.asarray(scores, float)
     if scores.ndim != 1:
         raise InputError(f"evaluation: the {name} sample has shape {scores.shape}, not (n,). Check the score file.")

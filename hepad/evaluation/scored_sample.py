@@ -13,7 +13,7 @@ from hepad.errors import InputError
 from hepad.evaluation.clusters import ends
 from hepad.evaluation.scores import read_scores
 from hepad.events import Events, concatenate
-from hepad.storage.chunks import beginnings, read_index
+from hepad.storage.chunks import beginnings
 
 LOOK = 200_000
 Rows = tuple[Events, dict[str, np.ndarray]]  # n events and {'detector/seed': (n,) scores}
@@ -35,10 +35,8 @@ class ScoredSample:
 
     def __init__(self, name: str, scores: str | Path, events: str | Path):
         self.name, self.events = name, events
-        self.scores, self.beside = read_scores(scores)
-        self.sizes = self.scores.sizes()
-        index = read_index(events)
-        if len(self.sizes) != (len(index.chunks) if index else 1):
+        self.scores, _ = read_scores(scores)
+        if len(self.scores.chunks) != len(Events.table(events).chunks):
             raise self._differ()
 
     def __iter__(self) -> Iterator[Rows]:
@@ -47,8 +45,8 @@ class ScoredSample:
         A cluster is in one chunk: the jets of an event lie beside each other, as all readers write them, and crossings
         that share a pool of collisions are made by one job.
         """
-        for chunk in range(len(self.sizes)):
-            cuts = np.append(0, ends(self.beside.of_chunk(chunk, slice(None), ["cluster"])["cluster"]))
+        for chunk in range(len(self.scores.sizes)):
+            cuts = np.append(0, ends(self.scores.chunk(chunk).read(["/cluster"])["/cluster"]))
             held, first, stop = [], 0, 0
             for rows in self._of_chunk(chunk):
                 held.append(rows)
@@ -64,7 +62,7 @@ class ScoredSample:
 
     def beginning(self, most: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
         """At most so many rows in blocks, of every chunk its share; the events' constituents, too, if asked."""
-        for chunk, wanted in enumerate(beginnings(self.sizes, most)):
+        for chunk, wanted in enumerate(beginnings(self.scores.sizes, most)):
             for events, scores in self._of_chunk(chunk, constituents):
                 n = min(wanted, len(events))
                 yield _taken((events, scores), slice(n))
@@ -73,15 +71,15 @@ class ScoredSample:
                     break
 
     def _of_chunk(self, chunk: int, constituents: bool = False) -> Iterator[Rows]:
-        first = 0
+        scores, first = self.scores.chunk(chunk), 0
         for block in Events.blocks(self.events, chunk=chunk, constituents=constituents):
             events = block.of_split("test")
-            rows = slice(first, first + len(events))
-            if not np.array_equal(self.beside.of_chunk(chunk, rows, ["event_id"])["event_id"], events.event_id):
+            found = scores.read(["/event_id", *scores], slice(first, first + len(events)))
+            if not np.array_equal(found.pop("/event_id"), events.event_id):
                 raise self._differ()
-            yield events, self.scores.of_chunk(chunk, rows)
-            first = rows.stop
-        if first != self.sizes[chunk]:
+            yield events, found
+            first += len(events)
+        if first != self.scores.sizes[chunk]:
             raise self._differ()
 
     def _differ(self) -> InputError:

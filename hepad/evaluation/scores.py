@@ -1,22 +1,22 @@
 """Scores of a sample, of all its trainings in one file, with what evaluation needs beside them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hepad.errors import InputError
 from hepad.evaluation.clusters import ends
-from hepad.storage.chunks import beginnings, read_index
-from hepad.storage.hdf5 import append_array, describe, described, new_hdf5, own_hdf5, read_array, rows_of
+from hepad.storage.table import Layout, Table, new_table
 
 if TYPE_CHECKING:  # importing them takes seconds and 200 MB, in every job that only reads scores
     from hepad.detectors import Detector
     from hepad.representations.features import Features
 
 OF_SCORES = ("weight", "event_id", "cluster", "jet")
+LAYOUT = Layout("hepad scores", "file of hepad scores", OF_SCORES, ("scores",))
 
 
 def score(
@@ -43,15 +43,11 @@ def score(
 
 def write_scores(path: str | Path, blocks: Iterable[tuple[dict[str, np.ndarray], "Features"]]) -> None:
     """Scores of one sample under many detectors, {'detector/seed': (N,)}, with ``OF_SCORES`` beside them."""
-    with new_hdf5(path) as file:
-        describe(file, kind="hepad scores")
-        group = file.create_group("scores")
+    with new_table(LAYOUT, path) as append:
         for scores, features in blocks:
-            for name, values in scores.items():
-                append_array(group, name, values)
-            for name in OF_SCORES:
-                append_array(file, name, getattr(features, name))
-            del features
+            beside = {name: getattr(features, name) for name in OF_SCORES}
+            append({f"scores/{name}": values for name, values in scores.items()} | beside)
+            del features, beside
 
 
 class Weighted(NamedTuple):
@@ -63,83 +59,41 @@ class Weighted(NamedTuple):
     cluster: np.ndarray
 
 
-class Columns(Mapping):
-    """Arrays of one file, or of the chunks of an index, by name; each is read when it is asked for."""
+@dataclass(frozen=True, eq=False)
+class Scores(Table):
+    """The scores in a table, {'detector/seed': (N,)}, as :func:`read_scores` gives them."""
 
-    def __init__(self, paths: list[Path], group: str, names: Iterable[str]):
-        self._paths, self._group, self._names = paths, group, tuple(names)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._joined(name, [slice(None)] * len(self._paths))
-
-    def beginning(self, name: str, most: int) -> np.ndarray:
-        """At most so many rows of an array, from the beginning of every file its share."""
-        return self._joined(name, map(slice, beginnings(self.sizes(), most)))
-
-    def sizes(self) -> list[int]:
-        """Rows of every file."""
-        sizes = []
-        for path in self._paths:
-            with own_hdf5(path, "file of scores") as file:
-                sizes.append(rows_of(file, "event_id"))
-        return sizes
-
-    def of_chunk(self, chunk: int, rows: slice, names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-        """Rows of one of the files, of all arrays or of some."""
-        with own_hdf5(self._paths[chunk], "file of scores") as file:
-            found = {name: read_array(file[self._group], name, rows) for name in (names or self._names)}
-            n = len(range(*rows.indices(rows_of(file, "event_id"))))
-        if other := [name for name, values in found.items() if len(values) != n]:
-            raise InputError(
-                f"{self._paths[chunk]}: '{other[0]}' and 'event_id' have different numbers of rows. "
-                "Delete it and run again."
-            )
-        return found
-
-    def _joined(self, name: str, rows: Iterable[slice]) -> np.ndarray:
-        if name not in self._names:
-            raise KeyError(name)
-        return np.concatenate([self.of_chunk(n, of_chunk, [name])[name] for n, of_chunk in enumerate(rows)])
+    _cuts: dict[int, list[tuple[int, slice]]] = field(default_factory=dict, init=False)  # for all detectors the same
 
     def weighted(self, name: str, size: int = 2**14) -> Iterator[Weighted]:
-        """An array with what counts its rows beside it, some ``size`` rows and whole clusters at a time.
+        """Scores with what counts their rows, some ``size`` rows and whole clusters at a time.
 
-        The beginnings of all files come first, so that what is seen first is like the whole.
+        The beginnings of all chunks come first, so that what is seen first is like the whole.
         """
-        if name not in self._names:
+        if name not in self:
             raise KeyError(name)
-        first, rest = -(-size // len(self._paths)), []
-        for number, path in enumerate(self._paths):
-            with own_hdf5(path, "file of scores") as file:
-                cuts = np.append(0, ends(read_array(file, "cluster")))
-            targets = np.append(first, np.arange(first + size, cuts[-1] + size, size))
-            cuts = np.unique(cuts[np.minimum(np.searchsorted(cuts, targets), len(cuts) - 1)])
+        if size not in self._cuts:
+            self._cuts[size] = self._pieces(size)
+        for chunk, rows in self._cuts[size]:
+            yield Weighted(*self.chunk(chunk).read((name, "/weight", "/event_id", "/cluster"), rows).values())
+
+    def _pieces(self, size: int) -> list[tuple[int, slice]]:
+        """Numbers of chunks and rows in them, between which no cluster is divided."""
+        first, rest = [], []
+        for number in range(len(self.chunks)):
+            cuts = np.append(0, ends(self.chunk(number).read(["/cluster"])["/cluster"]))
+            begin = -(-size // len(self.chunks))
+            targets = np.append(begin, np.arange(begin + size, cuts[-1] + size, size))
+            cuts = np.unique(cuts[np.minimum(np.searchsorted(cuts, targets), len(cuts) - 1)]).tolist()
+            first += [(number, slice(cuts[0]))] if cuts[0] > 0 else []
             rest += [(number, slice(*rows)) for rows in pairwise(cuts)]
-            if cuts[0] > 0:
-                yield self._weighted(number, name, slice(cuts[0]))
-        yield from (self._weighted(number, name, rows) for number, rows in rest)
-
-    def _weighted(self, chunk: int, name: str, rows: slice) -> Weighted:
-        of = self.of_chunk(chunk, rows, [name])
-        with own_hdf5(self._paths[chunk], "file of scores") as file:
-            return Weighted(of[name], *(read_array(file, column, rows) for column in Weighted._fields[1:]))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
+        return first + rest
 
 
-def read_scores(path: str | Path) -> tuple[Columns, Columns]:
-    """({'detector/seed': (N,)}, {name of ``OF_SCORES``: (N, ...)}) of a file of :func:`write_scores`, or of several.
+def read_scores(path: str | Path) -> tuple[Scores, Table]:
+    """{'detector/seed': (N,)} and {name of ``OF_SCORES``: (N, ...)} of a file of :func:`write_scores`, or of several.
 
     Millions of events have many scores: an array is read when it is asked for.
     """
-    index = read_index(path)
-    paths = [chunk.path for chunk in index.chunks] if index else [Path(path)]
-    with own_hdf5(paths[0], "file of scores") as file:
-        if described(file, "kind") != "hepad scores" or "scores" not in file:
-            raise InputError(f"{path}: no scores of hepad. Delete it and run again.")
-        names = [f"{detector}/{seed}" for detector in file["scores"] for seed in file["scores"][detector]]
-    return Columns(paths, "scores", names), Columns(paths, "/", OF_SCORES)
+    scores = Scores.open(LAYOUT, path, "scores")
+    return scores, Table(LAYOUT, scores.path, scores.chunks, scores.meta, "")

@@ -127,11 +127,11 @@ class StreamingDistribution:
     def sample(self) -> Sample:
         """The sample; InputError if it is empty or its weights do not sum to more than 0."""
         if not self.n:
-            raise InputError(f"rate: the sample '{self.name}' is empty. Check its selection and its split.")
+            raise InputError(f"evaluation: the {self.name} sample is empty. Check its selection and its split.")
         if self.totals[1] <= 0:
             raise InputError(
-                f"rate: the weights of '{self.name}' sum to {self.totals[1]:.6g}, but a rate needs a sum above 0. "
-                "Check them: a generator's negative weights come with more positive ones."
+                f"evaluation: the {self.name} weights sum to {self.totals[1]:.6g}, but an efficiency needs a sum above "
+                "0. Check them: a generator's negative weights come with more positive ones."
             )
         low, high = self.range
         unit = high if low == high else None  # equal weights are counts
@@ -159,7 +159,8 @@ class StreamingDistribution:
         order = np.argsort(scores)
         if np.any(np.diff(scores[order]) == 0):  # ties: in the order of their sums, so that all round alike
             order = np.lexsort((*sums[::-1], scores))
-        return Merged(scores[order], scores[order], sums[:, order])
+        scores = scores[order]
+        return Merged(scores, scores, sums[:, order])
 
     def _counts(self, sums: np.ndarray, unit: float | None) -> np.ndarray:
         """Sums of weights that are all ``unit`` as counts, which a menu without prescales leaves whole numbers."""
@@ -238,6 +239,21 @@ def collected(name: str, blocks: Iterable[tuple], groups: float = GROUPS) -> Sam
     for block in blocks:
         top.add(*block)
     return top.sample()
+
+
+def distribution(name: str, scores, weights=None, cluster=None) -> ScoreDistribution:
+    """Order a sample by score, event by event.
+
+    Parameters
+    ----------
+    name: 'background' or 'signal', for the message of the InputError that bad input raises
+    scores: (n,), n > 0, finite
+    weights: (n,), finite, of either sign, of positive sum; None for unit weights
+    cluster: (n,) integers, rows that share one are not independent; None: all are
+    """
+    scores, weights = checked(name, scores, weights)
+    equal = len(weights) and weights.min() == weights.max() > 0  # those are counts
+    return sample(name, scores, None if equal else weights, cluster=cluster).total
 
 
 def rows_and_events(name: str, blocks: Iterable[Weighted]) -> tuple[ScoreDistribution, ScoreDistribution]:

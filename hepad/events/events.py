@@ -5,19 +5,16 @@ Four-vectors are stored as (pt, eta, phi, mass); variable-length collections are
 padded with zeros, so that pt > 0 marks an object that exists.
 """
 
-import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.storage.chunks import check_rows, read_index
-from hepad.storage.files import provenance
-from hepad.storage.hdf5 import append_array, describe, described, new_hdf5, own_hdf5, read_array
+from hepad.storage.hdf5 import reading
+from hepad.storage.table import ROWS, Block, Layout, Table, new_table
 
 SCHEMA_VERSION = 5
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
@@ -119,47 +116,29 @@ class Events:
         """Write to HDF5, atomically, with units, versions and checksums."""
         write_blocks(path, [self])
 
+    @staticmethod
+    def table(path: str | Path) -> Table:
+        """The table of a file of events, or of several by their index, of which some columns can be read alone."""
+        return Table.open(LAYOUT, path)
+
     @classmethod
     def read(cls, path: str | Path, rows: slice = slice(None)) -> "Events":
         """Read consecutive rows of a file written by :meth:`write`, or of several by their index."""
-        if (index := read_index(path)) is None:
-            with _open(path) as file:
-                return cls._of(file, rows)
-        start, stop, _ = rows.indices(sum(chunk.rows - len(chunk.left_out) for chunk in index.chunks))
-        wanted, first = [], 0
-        for block in cls.blocks(path):
-            if first < stop or not wanted:
-                wanted.append(block[max(start - first, 0) : max(stop - first, 0)])
-            first += len(block)
-            if first >= stop:
-                break
-        return concatenate(wanted)
+        table = cls.table(path)
+        return concatenate([cls._of(table, block) for block in table.blocks(rows=rows, size=None)])
 
     @classmethod
     def blocks(
-        cls, path: str | Path, size: int = 10_000, chunk: int | None = None, constituents: bool = True
+        cls, path: str | Path, size: int = ROWS, chunk: int | None = None, constituents: bool = True
     ) -> Iterator["Events"]:
         """The events of a file, or of the chunks that an index lists or of one ``chunk`` of them, ``size`` at a time.
 
         At least one block is yielded, which may be empty. Constituents, most of a file, may be left unread.
         """
-        index = read_index(path)
-        if index is None:
-            with _open(path) as file:
-                for start in range(0, max(len(file["event_id"]), 1), size):
-                    yield cls._of(file, slice(start, start + size), constituents)
-            return
-        for chosen in index.chunks if chunk is None else [index.chunks[chunk]]:
-            keep, start = np.ones(chosen.rows, bool), 0
-            keep[list(chosen.left_out)] = False
-            for block in cls.blocks(chosen.path, size, constituents=constituents):
-                mine, start = keep[start : start + len(block)], start + len(block)
-                if start > chosen.rows:
-                    break
-                ready = [(block if mine.all() else block[mine])._as_in(index.meta)]
-                del block  # the next one is read without it in memory
-                yield ready.pop()
-            check_rows(path, chosen, start)
+        table = cls.table(path)
+        without = () if constituents else ("constituents",)
+        blocks = (table if chunk is None else table.chunk(chunk)).blocks(size=size, without=without)
+        return map(partial(cls._of, table), blocks)  # which keeps none while the next is read
 
     def _as_in(self, meta: dict) -> "Events":
         """The same events with the columns, and the ``meta``, of the table that they are a part of."""
@@ -176,27 +155,21 @@ class Events:
         triggers = np.stack(bits, axis=1) if bits else None
         return replace(self, triggers=triggers, **groups, meta=meta)
 
-    @staticmethod
-    def outline(path: str | Path, *columns: str) -> tuple[dict, dict[str, np.ndarray]]:
-        """``meta`` of a file or of the chunks that an index lists, and {name: (N,) array} of some columns alone."""
-        if (index := read_index(path)) is None:
-            with _open(path) as file:
-                return _meta(file), {name: read_array(file, name) for name in columns}
-        found = [Events.outline(chunk.path, *columns)[1] for chunk in index.chunks]
-        kept = [np.delete(np.arange(chunk.rows), list(chunk.left_out)) for chunk in index.chunks]
-        of = {name: np.concatenate([f[name][k] for f, k in zip(found, kept, strict=True)]) for name in columns}
-        return index.meta, of
-
     @classmethod
-    def _of(cls, file: h5py.File, rows: slice, constituents: bool = True) -> "Events":
-        arrays = {name: read_array(file, name, rows) for name in ARRAYS if constituents or name != "constituents"}
-        if not constituents:
-            arrays["constituents"] = np.zeros((len(arrays["event_id"]), 0, 4), np.float32)
-        groups = {name: {key: read_array(file[name], key, rows) for key in file[name]} for name in GROUPS}
-        try:
-            return cls(**arrays, **groups, meta=_meta(file))
-        except InputError as error:
-            raise InputError(f"{file.filename}: {error} Delete it and run again.") from None
+    def _of(cls, table: Table, block: Block) -> "Events":
+        """Events of a table, with its columns and its ``meta``, whatever those of the block's file are."""
+        columns = dict(block.columns)
+        groups = {
+            group: {n.removeprefix(f"{group}/"): columns.pop(n) for n in list(columns) if n.startswith(f"{group}/")}
+            for group in GROUPS
+        }
+        columns.setdefault("constituents", np.zeros((len(columns["event_id"]), 0, 4), np.float32))
+        with reading(block.path, LAYOUT.what):
+            try:
+                events = cls(**columns, **groups, meta=block.meta)
+            except InputError as error:
+                raise InputError(f"{block.path}: {error} Delete it and run again.") from None
+            return events if block.meta is table.meta else events._as_in(table.meta)
 
 
 def of_kind(values: np.ndarray | None, kind, n: int) -> np.ndarray:
@@ -209,24 +182,7 @@ def of_kind(values: np.ndarray | None, kind, n: int) -> np.ndarray:
 
 GROUPS = ("truth", "facts")
 ARRAYS = tuple(f.name for f in fields(Events) if f.name not in (*GROUPS, "meta"))
-
-
-@contextmanager
-def _open(path: str | Path) -> Iterator[h5py.File]:
-    with own_hdf5(path, "hepad event file") as file:
-        found = described(file, "kind"), described(file, "schema_version")
-        if found != ("hepad events", SCHEMA_VERSION):
-            raise InputError(
-                f"{path}: not a hepad event file of schema {SCHEMA_VERSION} (found {found[0]!r}, {found[1]!r}). "
-                "Delete it and run again."
-            )
-        if missing := [name for name in (*ARRAYS, *GROUPS, "meta") if name not in file]:
-            raise InputError(f"{path}: {', '.join(missing)} missing in this hepad event file. Delete it and run again.")
-        yield file
-
-
-def _meta(file: h5py.File) -> dict:
-    return json.loads(read_array(file, "meta").tobytes())
+LAYOUT = Layout("hepad events", f"hepad event file of schema {SCHEMA_VERSION}", ARRAYS, GROUPS, "meta", SCHEMA_VERSION)
 
 
 def write_blocks(path: str | Path, blocks: Iterable[Events]) -> dict:
@@ -235,26 +191,22 @@ def write_blocks(path: str | Path, blocks: Iterable[Events]) -> dict:
     All blocks have collections of one length, and the ``meta`` of the last one is written and returned: a stream
     completes it while it is read. InputError if there is no block.
     """
-    with new_hdf5(path) as file:
-        for group in GROUPS:
-            file.create_group(group)
-        meta = None
+    meta, last = {}, None
+    with new_table(LAYOUT, path, meta) as append:
         for block in blocks:
-            for name, array in block.arrays():
-                append_array(file, name, array)
-            meta = block.meta
-            del block, array  # the next block is made without this one in memory
-        if meta is None:
+            append(dict(block.arrays()))
+            last = block.meta
+            del block  # the next block is made without this one in memory
+        if last is None:
             raise InputError(f"{path}: there are no events to write.")
-        facts = {"units": "GeV, rad", "provenance": json.dumps(provenance())}
-        describe(file, kind="hepad events", schema_version=SCHEMA_VERSION, **facts)
-        # not an attribute: those have no checksum where they are long
-        append_array(file, "meta", np.frombuffer(json.dumps(meta).encode(), np.uint8))
+        meta |= last
     return meta
 
 
 def concatenate(blocks: list[Events]) -> Events:
     """Join events of one sample; collections are padded to the longest, ``meta`` is the first block's."""
+    if len(blocks) == 1:
+        return blocks[0]
     arrays = {}
     for name in ARRAYS:
         of_blocks = [getattr(block, name) for block in blocks]

@@ -81,5 +81,5 @@ def write_cut_flow(path: str | Path, events: Iterable[str | Path]) -> None:
 
 
 def _of_file(path: str | Path) -> list[dict]:
-    meta, columns = Events.outline(path, "split")
-    return cut_flow(meta, columns["split"])
+    table = Events.table(path)
+    return cut_flow(table.meta, table["split"])

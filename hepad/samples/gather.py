@@ -9,7 +9,8 @@ import numpy as np
 from hepad.events import Events
 from hepad.events.cuts import nothing_passes
 from hepad.samples.metadata import merge_chunks
-from hepad.storage.chunks import Chunk, repeated, write_index
+from hepad.storage.chunks import repeated
+from hepad.storage.table import merge
 
 
 def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> dict:
@@ -25,16 +26,14 @@ def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> 
     ------
     InputError: nothing passed in any chunk, or the chunks do not belong together
     """
-    metas, columns = zip(*(Events.outline(chunk, "row_id") for chunk in paths), strict=True)
-    rows = [len(of_chunk["row_id"]) for of_chunk in columns]
-    left_out = repeated([of_chunk["row_id"] for of_chunk in columns])
-    for meta, numbers in zip(metas, left_out, strict=True):
-        _count(meta["counts"], numbers)
-    meta = merge_chunks(list(metas))
-    if not sum(rows):
+    tables = [Events.table(chunk) for chunk in paths]
+    left_out = repeated([table["row_id"] for table in tables])
+    for table, numbers in zip(tables, left_out, strict=True):
+        _count(table.meta["counts"], numbers)
+    meta = merge_chunks([table.meta for table in tables])
+    if not any(size for table in tables for size in table.sizes):
         raise nothing_passes(meta["name"], meta["counts"], np.zeros(0), selection)
-    chunks = [Chunk(Path(p), n, tuple(out.tolist())) for p, n, out in zip(paths, rows, left_out, strict=True)]
-    write_index(path, chunks, meta)
+    merge(paths, path, meta, left_out)
     return meta
 
 

@@ -1,38 +1,12 @@
-"""One table in several files: what the jobs of a sample made chunk by chunk is read as if it were one file.
+"""Samples in chunks: how they are divided, which rows two chunks have, what is taken of each."""
 
-Beside the chunks stands an index, a small HDF5 file: where they are, in their order, how many rows each has, which rows
-of a chunk are left out since another chunk has them, too, and the ``meta`` of the whole.
-"""
-
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from hepad.errors import InputError
-from hepad.storage.hdf5 import append_array, describe, described, new_hdf5, own_hdf5, read_array
-
-KIND = "hepad chunks"
 SORTED_AT_ONCE, TURNS = 2**16, 64  # identifiers; how often they are gone through at most
-
-
-class Chunk(NamedTuple):
-    """One file of a table: its rows, and the numbers of those that are left out."""
-
-    path: Path
-    rows: int
-    left_out: tuple[int, ...] = ()
-
-
-class Index(NamedTuple):
-    """The chunks of a table, and its ``meta``."""
-
-    chunks: list[Chunk]
-    meta: dict
 
 
 def shares(total: int, jobs: int) -> list[int]:
@@ -50,47 +24,6 @@ def grouped(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
         groups[-1].append(path)
         held += size
     return groups
-
-
-def write_index(path: str | Path, chunks: list[Chunk], meta: dict) -> None:
-    """Write the index of ``chunks``, which lie in the folder of ``path`` or below it, atomically."""
-    path = Path(path)
-    listed = [{"file": str(p.path.relative_to(path.parent)), "rows": p.rows, "left_out": p.left_out} for p in chunks]
-    with new_hdf5(path) as file:
-        describe(file, kind=KIND)
-        text = json.dumps({"chunks": listed, "meta": meta}, default=lambda number: number.item())
-        append_array(file, "index", np.frombuffer(text.encode(), np.uint8))
-
-
-def gather(paths: list[str | Path], path: str | Path) -> None:
-    """Write the index of the files of features, or of scores, of the chunks of one sample."""
-    rows = []
-    for chunk in paths:
-        with own_hdf5(chunk, "chunk") as file:
-            rows.append(len(read_array(file, "event_id")))
-    write_index(path, [Chunk(Path(p), n) for p, n in zip(paths, rows, strict=True)], {})
-
-
-def read_index(path: str | Path) -> Index | None:
-    """The index in a file; None if the file is something else."""
-    with own_hdf5(path, "index of chunks") as file:
-        if described(file, "kind") != KIND:
-            return None
-        found = json.loads(read_array(file, "index").tobytes())
-        chunks = [
-            Chunk(Path(path).parent / chunk["file"], int(chunk["rows"]), tuple(chunk["left_out"]))
-            for chunk in found["chunks"]
-        ]
-        return Index(chunks, found["meta"])
-
-
-def check_rows(path: str | Path, chunk: Chunk, rows: int) -> None:
-    """InputError if a chunk does not have the rows that the index at ``path`` says."""
-    if rows != chunk.rows:
-        raise InputError(
-            f"{path}: {chunk.path.name} has {rows} rows, not {chunk.rows}: it was changed since. Delete both, run "
-            "again."
-        )
 
 
 def repeated(chunks: list[np.ndarray]) -> list[np.ndarray]:
@@ -116,14 +49,3 @@ def beginnings(sizes: list[int], most: int) -> list[int]:
     ends = [0, *accumulate(sizes)]
     most = min(most, ends[-1])
     return [most * end // ends[-1] - most * start // ends[-1] if end > start else 0 for start, end in pairwise(ends)]
-
-
-def within(rows: slice, sizes: list[int]) -> Iterator[tuple[int, slice]]:
-    """(number of the chunk, rows in it) of a slice of consecutive rows of the whole; at least one, maybe empty."""
-    start, stop, _ = rows.indices(sum(sizes))
-    first = 0
-    for number, size in enumerate(sizes):
-        low, high = max(start - first, 0), min(stop - first, size)
-        if low < high or (stop <= start and number == 0):
-            yield number, slice(low, max(low, high))
-        first += size

@@ -25,7 +25,7 @@ def own_hdf5(path: str | Path, what: str) -> Iterator[h5py.File]:
 
     Unlike what the user brings it can be made again.
     """
-    with open_hdf5(path, "delete it and run again") as file, undamaged(path, what):
+    with open_hdf5(path, "delete it and run again") as file, reading(path, what):
         yield file
 
 
@@ -116,7 +116,9 @@ def describe(file: h5py.File, **facts: str | int) -> None:
 def described(file: h5py.File, name: str) -> str | int | None:
     """What a file says of itself; None if it does not."""
     found = file.attrs.get(name)
-    return found.decode() if isinstance(found, bytes) else found
+    if isinstance(found, bytes):
+        return found.decode()
+    return found.item() if isinstance(found, np.generic) else found
 
 
 def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
@@ -153,6 +155,14 @@ def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(No
         ) from None
 
 
+def dataset_names(group: h5py.Group) -> list[str]:
+    """Names of all in a group that is no group itself, as 'ae/1': of links, too, which :func:`read_array` refuses."""
+    names: list[bytes] = []
+    group.id.links.visit(names.append)
+    names = [name.decode() for name in names]
+    return [name for name in names if group.get(name, getclass=True) is not h5py.Group]
+
+
 def rows_of(group: h5py.Group, name: str) -> int:
     """How many rows a dataset of hepad's own has; errors as those of :func:`read_array`."""
     return len(_stored_numbers(group, name))
@@ -179,32 +189,21 @@ def _stored_numbers(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 @contextmanager
-def reading(path) -> Iterator[None]:
+def reading(path, own: str = "") -> Iterator[None]:
     """Any failure of h5py to open, decompress or interpret becomes an InputError that names the file.
 
-    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
+    ``own``: what hepad has written itself, such as a 'file of scores', which can be made again. Want of memory stays a
+    MemoryError; it names the file, whose damage may be why so much was asked for.
     """
     try:
         yield
     except MemoryError as error:  # the file may be sound
         raise MemoryError(f"{path}: {error}") from None
     except DAMAGE as error:
-        raise InputError(
-            f"{path}: not a readable HDF5 file ({_reason(error)}). It may be damaged; fetch it again."
-        ) from None
-
-
-@contextmanager
-def undamaged(path, what: str) -> Iterator[None]:
-    """The same InputError of ``what`` hepad has written itself, such as a 'file of scores': it can be made again."""
-    try:
-        yield
-    except DAMAGE as error:
-        raise InputError(f"{path}: damaged {what} ({_reason(error)}). Delete it and run again.") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        if own:
+            raise InputError(f"{path}: damaged {own} ({reason}). Delete it and run again.") from None
+        raise InputError(f"{path}: not a readable HDF5 file ({reason}). It may be damaged; fetch it again.") from None
 
 
 def check_whole(path, name: str, found: h5py.Dataset) -> None:

@@ -5,8 +5,7 @@ import pytest
 
 from hepad.evaluation import roc
 from hepad.evaluation.clusters import ends
-from hepad.evaluation.score_distribution import distribution
-from hepad.evaluation.streaming import StreamingDistribution, rows_and_events, sample
+from hepad.evaluation.streaming import StreamingDistribution, distribution, rows_and_events, sample
 from hepad.trigger.rates import at_budget, zero_bias
 
 

@@ -9,7 +9,7 @@ from hepad.errors import InputError
 from hepad.evaluation import binned_efficiency
 from hepad.evaluation import roc as ev
 from hepad.evaluation.efficiency import LEVEL, MIN_COUNT
-from hepad.evaluation.score_distribution import distribution
+from hepad.evaluation.streaming import distribution
 from hepad.storage.files import read_json, write_json
 
 

@@ -17,8 +17,8 @@ from hepad.evaluation.streaming import GROUPS, threshold_of
 from hepad.events import Events, concatenate
 from hepad.representations import EventVector
 from hepad.representations.features import Features
-from hepad.storage import chunks as parts
-from hepad.storage.chunks import Chunk, beginnings, write_index
+from hepad.storage.chunks import beginnings
+from hepad.storage.table import merge
 from hepad.trigger import working_points
 
 JETS = 3  # of a crossing
@@ -42,13 +42,13 @@ def files(tmp_path_factory):
     listed, of_scores = [], []
     for number, of_part in enumerate(events):
         of_part.write(folder / f"events/{number}.h5")
-        listed.append(Chunk(folder / f"events/{number}.h5", len(of_part)))
+        listed.append(folder / f"events/{number}.h5")
         tested = of_part.of_split("test")
         of_scores.append(folder / f"scores/{number}.h5")
         write_scores(of_scores[-1], [(scores_of(tested), Features.of(EventVector(("met",)), tested))])
     kinds = {"truth": {"hardest_pileup": "<f4"}, "facts": {"pileup": "<f4"}}
-    write_index(folder / "events.h5", listed, events[0].meta | {"columns": kinds})
-    parts.gather(of_scores, folder / "scores.h5")
+    merge(listed, folder / "events.h5", events[0].meta | {"columns": kinds})
+    merge(of_scores, folder / "scores.h5")
     return folder / "scores.h5", folder / "events.h5", concatenate(events).of_split("test")
 
 
@@ -100,7 +100,7 @@ def test_what_passes_of_a_long_sample_is_counted_exactly():
 
 def test_a_look_takes_its_share_of_every_part(files):
     looked_at = ScoredSample("data", *files[:2])
-    assert looked_at.sizes == [1500, 0, 4500]
+    assert looked_at.scores.sizes == [1500, 0, 4500]
     expected = files[2][np.append(np.arange(100), 1500 + np.arange(300))]
     found = scored_variables(looked_at.beginning(400))
     for name, values in variables(expected).items():
@@ -109,7 +109,7 @@ def test_a_look_takes_its_share_of_every_part(files):
     np.testing.assert_array_equal(found.weight, expected.weight)
     for key, scores in scores_of(expected).items():
         np.testing.assert_array_equal(found.scores[key], scores)
-        np.testing.assert_array_equal(read_scores(files[0])[0].beginning(key, 400), scores)
+        np.testing.assert_array_equal(read_scores(files[0])[0].beginning(400, [key])[key], scores)
     with_constituents = concatenate([e for e, _ in looked_at.beginning(400, constituents=True)])
     np.testing.assert_array_equal(with_constituents.constituents, expected.constituents)
     everything = [e for e, _ in looked_at.beginning()]
@@ -146,9 +146,7 @@ def test_scores_of_another_length_than_the_events_are_refused(files, tmp_path, r
         del file["scores/ae/1"]
         file["scores/ae/1"] = np.zeros(rows)
     scores, _ = read_scores(tmp_path / "scores.h5")
-    reads = [lambda: scores["ae/1"], lambda: scores.of_chunk(0, slice(3, 12))]
-    if rows < 8:  # else what is asked for is there
-        reads.append(lambda: scores.beginning("ae/1", 8))
+    reads = [lambda: scores["ae/1"], lambda: scores.read(["ae/1"], slice(3, 12)), lambda: scores.beginning(8)]
     for read in reads:
         with pytest.raises(InputError, match="different numbers of rows"):
             read()

@@ -7,11 +7,10 @@ import pytest
 
 from hepad.errors import InputError
 from hepad.evaluation import roc
-from hepad.evaluation.score_distribution import distribution
 from hepad.evaluation.scores import read_scores
-from hepad.evaluation.streaming import collected, threshold_of
-from hepad.storage.chunks import gather
+from hepad.evaluation.streaming import collected, distribution, threshold_of
 from hepad.storage.hdf5 import append_array, describe, new_hdf5
+from hepad.storage.table import merge
 
 GROUPS, N = 400, 20_000
 WEIGHTS = {
@@ -136,7 +135,8 @@ def test_files_in_pieces_have_all_rows_and_their_weights(tmp_path):
             append_array(file, "weight", rng.normal(0, 1, n))
             for name in ("event_id", "cluster"):  # three rows are of one event
                 append_array(file, name, (1000 * number + np.arange(n)) // 3)
-    gather(paths, tmp_path / "all.h5")
+            append_array(file, "jet", np.ones((n, 4)))
+    merge(paths, tmp_path / "all.h5")
     for path in (tmp_path / "all.h5", paths[0]):
         scores, about = read_scores(path)
         for size in (1, 64, 10_000):
@@ -151,9 +151,9 @@ def test_files_in_pieces_have_all_rows_and_their_weights(tmp_path):
     with new_hdf5(tmp_path / "short.h5") as file:
         describe(file, kind="hepad scores")
         append_array(file.create_group("scores"), "ae/1", np.arange(9.0))
-        for name, n in (("weight", 8), ("event_id", 9), ("cluster", 9)):
+        for name, n in (("weight", 8), ("event_id", 9), ("cluster", 9), ("jet", 9)):
             append_array(file, name, np.arange(n))
-    with pytest.raises(InputError, match="one finite number per event"):
+    with pytest.raises(InputError, match="'weight' and 'event_id' have different numbers of rows"):
         threshold_of(read_scores(tmp_path / "short.h5")[0].weighted("ae/1", 4), 0.1)
     with pytest.raises(KeyError):
         next(scores.weighted("ae/2"))

@@ -29,8 +29,8 @@ from hepad.representations.features import Features, represent
 from hepad.samples.gather import gather as gather_events
 from hepad.samples.root_output import write_root
 from hepad.samples.sources import stream_of
-from hepad.storage.chunks import gather
 from hepad.storage.hdf5 import append_array, new_hdf5
+from hepad.storage.table import merge
 
 SPEC = {"type": "AE", "arguments": {"autoencoder": {"hidden_dims": [16], "latent_dim": 2}, "training": {"steps": 20}}}
 
@@ -75,7 +75,7 @@ def results(make_events, tmp_path_factory):
     vector = build({"type": "EventVector", "variables": ["mass", "girth"]})
     features = folder / "features" / "0.h5"
     represent(vector, Events.blocks(parts[0]), {features: ("train", "valid", "test")})
-    gather([features], folder / "features.h5")
+    merge([features], folder / "features.h5")
     found = Features.read(features)
     detector = detectors.build(SPEC, found.space, seed=1)
     detectors.save(detector, folder / "model.safetensors", SPEC)

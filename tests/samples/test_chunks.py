@@ -18,9 +18,9 @@ from hepad.representations.features import Features, represent
 from hepad.samples.gather import gather
 from hepad.samples.root_output import write_root
 from hepad.samples.sources import stream_of
-from hepad.storage import chunks
-from hepad.storage.chunks import grouped, repeated, within
+from hepad.storage import table
 from hepad.storage.hdf5 import open_hdf5
+from hepad.storage.table import merge
 
 SPLIT = (0.6, 0.1, 0.3)
 
@@ -75,10 +75,10 @@ def test_rows_and_chunks_of_an_index_are_those_of_the_whole(files, tmp_path):
     assert len(concatenate(list(Events.blocks(index, chunk=3)))) == 0, "all of the last part is there before"
     for rows in (slice(0, 1), slice(5), slice(38, 62), slice(59, 1000), slice(90, 95), slice(0, 0)):
         same(Events.read(index, rows), whole[rows])
-    meta, columns = Events.outline(index, "split", "event_id")
+    columns = Events.table(index)
     np.testing.assert_array_equal(columns["split"], whole.split)
     np.testing.assert_array_equal(columns["event_id"], whole.event_id)
-    assert meta["name"] == "s"
+    assert columns.meta["name"] == "s"
 
 
 def test_parts_lend_each_other_the_columns_that_they_lack(make_events, tmp_path):
@@ -124,8 +124,8 @@ def test_features_and_scores_of_parts_are_those_of_the_whole(files, tmp_path):
         write_scores(tmp_path / f"scores/{part}.h5", score({"mass/1": ("v", detector)}, {"v": Features.blocks(path)}))
         of_features.append(path)
         of_scores.append(tmp_path / f"scores/{part}.h5")
-    chunks.gather(of_features, tmp_path / "features.test.h5")
-    chunks.gather(of_scores, tmp_path / "scores.h5")
+    merge(of_features, tmp_path / "features.test.h5")
+    merge(of_scores, tmp_path / "scores.h5")
     expected = whole.of_split("test")
     n = len(expected.event_id)
     for rows in (slice(None), slice(3), slice(n - 4, None), slice(n, n)):
@@ -145,33 +145,6 @@ def test_features_and_scores_of_parts_are_those_of_the_whole(files, tmp_path):
     np.testing.assert_array_equal(about["event_id"], expected.event_id)
 
 
-@pytest.mark.parametrize("at_once", [7, 10**6])
-def test_repetitions_are_found_whatever_is_sorted_at_once(at_once, monkeypatch):
-    monkeypatch.setattr(chunks, "SORTED_AT_ONCE", at_once)
-    rng = np.random.default_rng(4)
-    of_parts = [rng.integers(-30, 60, size) for size in (20, 0, 35, 15)]
-    seen, expected = set(), []
-    for ids in of_parts:
-        expected.append([row for row, number in enumerate(ids.tolist()) if number in seen or seen.add(number)])
-    assert [found.tolist() for found in repeated(of_parts)] == expected
-    assert sum(map(len, expected)) > 10
-
-
-def test_files_are_grouped_in_their_order_up_to_the_limit():
-    assert grouped({"a": 4, "b": 5, "c": 2, "d": 30, "e": 1, "f": 0}, 10) == [["a", "b"], ["c"], ["d"], ["e", "f"]]
-    assert grouped({"a": 4, "b": 4}, 1) == [["a"], ["b"]]
-    assert grouped({}, 1) == []
-
-
-def test_rows_within_parts():
-    sizes = [3, 0, 4]
-    for start in range(8):
-        for stop in range(start, 9):
-            found = [(n, row) for n, rows in within(slice(start, stop), sizes) for row in range(rows.start, rows.stop)]
-            assert found == [(0, 0), (0, 1), (0, 2), (2, 0), (2, 1), (2, 2), (2, 3)][start:stop]
-            assert list(within(slice(start, stop), sizes)), "a slice of nothing still says what it is nothing of"
-
-
 def test_a_part_that_was_changed_or_is_gone_is_not_read(files, tmp_path):
     index = read_parts(tmp_path, [[path] for path in files["own"]])
     whole = Events.read(tmp_path / "s/1.h5")
@@ -185,7 +158,7 @@ def test_a_part_that_was_changed_or_is_gone_is_not_read(files, tmp_path):
 
 
 def test_an_index_of_an_earlier_version_is_refused(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks, "KIND", "hepad parts")
+    monkeypatch.setattr(table, "INDEX", "hepad parts")
     index = read_parts(tmp_path, [[path] for path in files["own"]])
     monkeypatch.undo()
     readers = (Events.read, Features.read, read_scores)

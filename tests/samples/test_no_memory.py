@@ -17,7 +17,7 @@ from hepad.representations import EventVector
 from hepad.representations.features import Features
 from hepad.samples import sources
 from hepad.samples.readers import dark_machines
-from hepad.storage.chunks import gather, read_index
+from hepad.storage.table import merge
 
 
 def exhausted(kind: type[Exception] = MemoryError):
@@ -67,9 +67,9 @@ def test_of_files_of_hepad(make_events, tmp_path, monkeypatch):
     features = Features.of(representation, events)
     features.write(tmp_path / "features.h5")
     write_scores(tmp_path / "scores.h5", [({"ae/1": events.weight}, features)])
-    gather([tmp_path / "features.h5"], tmp_path / "index.h5")
+    merge([tmp_path / "features.h5"], tmp_path / "index.h5")
     monkeypatch.setattr(*LIBRARIES[".h5"])
-    reads = {"events": Events.read, "features": Features.read, "index": read_index}
+    reads = {"events": Events.read, "features": Features.read, "index": Features.read}
     reads["scores"] = lambda path: read_scores(path)[0]["ae/1"]
     for name, read in reads.items():
         assert told(read, tmp_path / f"{name}.h5").startswith("ERROR: not enough memory ("), name

@@ -11,8 +11,7 @@ from scipy.stats import binom
 
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import LEVEL, clopper_pearson
-from hepad.evaluation.score_distribution import distribution
-from hepad.evaluation.streaming import StreamingDistribution, per_event, sample
+from hepad.evaluation.streaming import StreamingDistribution, distribution, per_event, sample
 from hepad.evaluation.threshold_uncertainty import above_truth, efficiency_at_truth
 from hepad.trigger import rates as r
 
@@ -368,7 +367,7 @@ def test_a_budget_must_be_a_rate_that_crossings_can_have(budget):
 def test_bad_scores_weights_and_menus_are_refused():
     with pytest.raises(InputError, match="1 of 2 b scores are NaN"):
         sample("b", [1.0, np.nan])
-    with pytest.raises(InputError, match="'b' is empty"):
+    with pytest.raises(InputError, match="the b sample is empty"):
         sample("b", [])
     with pytest.raises(InputError, match="one finite number per event"):
         sample("b", [1.0, 2.0], [1.0, np.inf])

@@ -198,7 +198,7 @@ def scores_file(path, change):
         file.attrs["kind"] = "hepad scores"
         group = file.create_group("scores")
         append_array(group, "ae/1", np.arange(5.0))
-        for name in ("weight", "event_id"):
+        for name in ("weight", "event_id", "cluster"):
             append_array(file, name, np.ones(5))
         append_array(file, "jet", np.ones((5, 4), np.float32))
         del file["weight"]
@@ -210,6 +210,13 @@ def virtual(file):
     layout = h5py.VirtualLayout((5,), "f8")
     layout[:] = h5py.VirtualSource("secret.h5", "x", (5,))
     file.create_virtual_dataset("weight", layout)
+
+
+def of_zeros(file, name, chunks=None):
+    """A column of which nothing was written."""
+    if name in file:
+        del file[name]
+    file.create_dataset(name, (10**13,), "f8", chunks=chunks)
 
 
 HDF5 = {
@@ -229,8 +236,10 @@ HDF5 = {
     "lists": (lambda f: f.create_dataset("weight", (5,), h5py.vlen_dtype(np.float64)), "not of numbers"),
     "references": (lambda f: f.create_dataset("weight", (5,), h5py.ref_dtype), "not of numbers"),
     "records": (lambda f: f.create_dataset("weight", (5,), [("a", "f8")]), "not of numbers"),
-    "huge, empty": (lambda f: f.create_dataset("weight", (10**13,), "f8", chunks=(1000,)), "incomplete"),
-    "huge, not chunked": (lambda f: f.create_dataset("weight", (10**13,), "f8"), "incomplete"),
+    "huge, empty": (lambda f: f.create_dataset("weight", (10**13,), "f8", chunks=(1000,)), "different numbers"),
+    "huge, not chunked": (lambda f: f.create_dataset("weight", (10**13,), "f8"), "different numbers"),
+    "all huge, not chunked": (lambda f: [of_zeros(f, name) for name in ("weight", "event_id")], "incomplete"),
+    "all huge, empty": (lambda f: [of_zeros(f, name, (1000,)) for name in ("weight", "event_id")], "incomplete"),
     "huge chunks": (lambda f: f.create_dataset("weight", (5,), "f8", maxshape=(None,), chunks=(10**8,)), "in chunks"),
 }
 

@@ -1,7 +1,7 @@
 """Features, or scores, of the chunks of a sample as one file."""
 
 from hepad.errors import report_errors
-from hepad.storage.chunks import gather
+from hepad.storage.table import merge
 
 with report_errors(snakemake.log[0]):
-    gather(snakemake.input, snakemake.output[0])
+    merge(snakemake.input, snakemake.output[0])

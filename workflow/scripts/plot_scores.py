@@ -12,10 +12,10 @@ with report_errors(snakemake.log[0]), style(snakemake.params.style):
     params, labels, eps_b = snakemake.params, snakemake.params.labels, snakemake.params.working_point
     samples = {labels[n]: read_scores(p) for n, p in zip(params.samples, snakemake.input, strict=True)}
     background = labels[params.samples[0]]
-    jet = {name: beside.beginning("jet", LOOK) for name, (_, beside) in samples.items()}
+    jet = {name: beside.beginning(LOOK, ["jet"])["jet"] for name, (_, beside) in samples.items()}
     for key in (name for name in samples[background][0] if name.endswith(f"/{params.seed}")):
         detector, cut = key.split("/")[0], threshold_of(samples[background][0].weighted(key), eps_b)
-        jets = {name: (found.beginning(key, LOOK), jet[name]) for name, (found, _) in samples.items()}
+        jets = {name: (found.beginning(LOOK, [key])[key], jet[name]) for name, (found, _) in samples.items()}
         scores = {name: of_sample for name, (of_sample, _) in jets.items()}
         look = {"background_name": background, "title": labels[detector]}
         axis = {"thresholds": {eps_b: cut}, "score_name": params.score_names[detector]}

@@ -15,7 +15,7 @@ with report_errors(snakemake.log[0]), style(snakemake.params.style):
     params, labels, folder = snakemake.params, snakemake.params.labels, Path(snakemake.input.scores)
     names = (params.background, *params.signals)
     samples = {name: of_events(*read_scores(folder / f"{name}.h5")) for name in names}
-    scale = declared_scale(params.background, {"rate": params.rate}, Events.outline(snakemake.input.events)[0])
+    scale = declared_scale(params.background, {"rate": params.rate}, Events.table(snakemake.input.events).meta)
     of = {n: compare(samples[params.background], samples[n], scale, params.khz, params.eps_b) for n in params.signals}
     write_rows(snakemake.output.table, COLUMNS, [{"signal": n, **row} for n, rows in of.items() for row in rows])
     rows = [{**row, "signal": labels[n]} for n, rows in of.items() for row in rows]

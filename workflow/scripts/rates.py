@@ -9,7 +9,7 @@ from hepad.trigger import working_points
 with report_errors(snakemake.log[0]):
     params, (scores, events) = snakemake.params, (snakemake.input.scores, snakemake.input.events)
     samples = {name: ScoredSample(name, *files) for name, *files in zip(params.samples, scores, events, strict=True)}
-    meta, _ = Events.outline(events[0])
+    meta = Events.table(events[0]).meta
     scale = working_points.declared_scale(params.samples[0], {"rate": params.rate}, meta)
     menu, of = working_points.menu_of(params.menu, meta.get("triggers", ()))
     models, budgets = working_points.digests(snakemake.input.models), params.khz if scale else params.eps_b
