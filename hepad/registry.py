@@ -8,8 +8,9 @@ import inspect
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from numbers import Integral, Real
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin
 
 from hepad.errors import InputError, check_choice
 
@@ -63,7 +64,7 @@ def check_types(cls: Callable, values: Mapping[str, Any], where: str = "") -> No
 
     cls: a class or a function; values: by the names of its arguments; where: what they stand under, '' at the top
     """
-    hints = get_type_hints(cls.__init__ if isinstance(cls, type) else cls)
+    hints = hints_of(cls)
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
             here = f"{where}: {name}" if where else name
@@ -73,7 +74,12 @@ def check_types(cls: Callable, values: Mapping[str, Any], where: str = "") -> No
 
 def fits(cls: type, name: str, value) -> bool:
     """Whether an argument of ``cls`` takes a value."""
-    return _fits(value, get_type_hints(cls.__init__)[name])
+    return _fits(value, hints_of(cls)[name])
+
+
+def hints_of(cls: Callable) -> dict[str, Any]:
+    """The annotation of each argument of a class or a function."""
+    return {p.name: p.annotation for p in inspect.signature(cls, eval_str=True).parameters.values()}
 
 
 def _fits(value, hint) -> bool:
@@ -86,8 +92,8 @@ def _fits(value, hint) -> bool:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if origin is float:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if origin is dict:
-        return isinstance(value, Mapping)
+    if origin is dict or is_dataclass(origin):
+        return isinstance(value, Mapping | origin)
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list | tuple):
             return False
@@ -105,7 +111,7 @@ def _named(hint) -> str:
         of = NAMES.get(inner[0], "value")
         fixed = origin is tuple and Ellipsis not in inner
         return f"a list of {len(inner) if fixed else ''} {of}s".replace("  ", " ")
-    name = NAMES.get(origin, "value")
+    name = "mapping" if is_dataclass(origin) else NAMES.get(origin, "value")
     return name if origin is bool or origin is str else f"a {name}"
 
 
@@ -174,6 +180,7 @@ def settings(cls: type, values: Mapping, where: str, given: tuple = ()):
 
     Parameters
     ----------
+    values: mappings among them become the dataclasses that ``cls`` is annotated with
     where: the key that the values stand under, dots before it allowed, or what they are
     given: the first arguments, which no configuration has
 
@@ -193,4 +200,14 @@ def settings(cls: type, values: Mapping, where: str, given: tuple = ()):
                 f"{where}: argument '{name}' of {cls.__name__} is missing. Add it to the entry. It takes: "
                 f"{', '.join(parameters)}."
             )
-    return cls(*given, **values)
+    inner = {name: dataclass_in(hint) for name, hint in hints_of(cls).items()}
+    read = {
+        name: settings(inner[name], value, name) if inner[name] and isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }
+    return cls(*given, **read)
+
+
+def dataclass_in(hint) -> type | None:
+    """The dataclass that an annotation is, or allows beside others."""
+    return next((part for part in (hint, *get_args(hint)) if is_dataclass(part)), None)

@@ -337,7 +337,7 @@ def test_a_file_whose_representation_is_another_is_refused(make_events, tmp_path
 class Careless(Detector):
     """Squared distance to the mean; where the mean is kept is the fault."""
 
-    def _fit(self, train, valid, generator, progress, checkpoint):
+    def _fit(self, train, valid, fitting):
         self.keep(train.mean(0) + 1)
         return Fit([], {})
 

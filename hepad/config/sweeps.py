@@ -6,7 +6,6 @@ Each argument, with dots into mappings, takes its values in turn, in the place o
 together make the full grid, the last one running fastest. What the values may be is checked when the detectors are.
 """
 
-import inspect
 import itertools
 import math
 import re
@@ -15,21 +14,14 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hepad import detectors
-from hepad.detectors.energy_based.base import Objective
-from hepad.detectors.energy_based.langevin import Chain
-from hepad.detectors.energy_based.negative_sampling import Recovery
 from hepad.detectors.flows import FLOWS
-from hepad.detectors.networks import AutoencoderSettings
-from hepad.detectors.training.settings import Schedule
 from hepad.errors import InputError, check_choice
+from hepad.registry import dataclass_in, hints_of
 
 LARGEST = 200  # detectors of one grid
 SYMBOLS = {"gamma": "γ", "sigma": "σ", "beta": "β", "l2": "L2", "mmd": "MMD", "weight": "recovery weight"}
 RANGES = ("sigma",)  # their values are [lowest, highest]
-# what reads the arguments that are mappings; of others the class that their 'type' names
-NESTED = {"autoencoder": AutoencoderSettings, "recovery": Recovery, "objective": Objective}
-NESTED |= dict.fromkeys(("training", "pretraining", "encoding"), Schedule)
-NESTED |= dict.fromkeys(("latent_chain", "visible_chain"), Chain)
+# mappings that the class reads which their 'type' names
 TYPED = {"flow": FLOWS, "of": detectors.DETECTORS}
 
 
@@ -39,11 +31,11 @@ def arguments(entry: Mapping, cls: type | None = None) -> dict[str, type]:
     Of a mapping that no class reads by itself there are the keys that it has, with None.
     """
     cls, found = cls or detectors.DETECTORS.get(entry.get("type")), {}
-    for name in inspect.signature(cls).parameters if cls else ():
+    for name, hint in hints_of(cls).items() if cls else ():
         if name == "space":  # which no entry has
             continue
         inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
-        reader = TYPED[name].get(inner.get("type")) if name in TYPED else NESTED.get(name)
+        reader = TYPED[name].get(inner.get("type")) if name in TYPED else dataclass_in(hint)
         nested = arguments(inner, reader) if reader else dict.fromkeys(inner)
         found |= {f"{name}.{path}": taking for path, taking in nested.items()}
         found |= {} if reader else {name: cls}

@@ -11,17 +11,16 @@ number of entries. Decoded jet images pass a softmax, so that a reconstruction i
 images of tiny pixels collapses to a constant.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from hepad.detectors.base import Reconstructing
+from hepad.detectors.base import Detector, Reconstructing
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space
 
 
@@ -41,18 +40,16 @@ def fit_autoencoder(
     train: Tensor,
     valid: Tensor,
     schedule: Schedule,
+    fitting: Fitting,
     *,
     noise: float = 0.0,
     mmd_weight: float = 0.0,
-    generator: torch.Generator,
-    progress: Progress,
-    checkpoint: Checkpoint,
     phase: str = "autoencoder",
 ) -> tuple[History, float]:
     """Minimise the mean error, keep the state that is best on validation data; return its history and that error."""
 
     def normal(shape) -> Tensor:
-        return torch.randn(shape, generator=generator, device=train.device)
+        return torch.randn(shape, generator=fitting.generator, device=train.device)
 
     def loss(x: Tensor, _step: int):
         z = model.encode(x + noise * normal(x.shape) if noise else x)
@@ -67,8 +64,9 @@ def fit_autoencoder(
         return {"valid_loss": in_blocks(model.error, valid).mean().item()}
 
     model.head.fit(train)
-    how = {"phase": phase, "generator": generator, "progress": progress, "checkpoint": checkpoint, "measure": measure}
-    history, _ = fit_loop(model, loss, train, schedule, criterion=Criterion("valid_loss"), **how)
+    history, _ = fitting.minimise(
+        model, loss, train, schedule, phase=phase, measure=measure, criterion=Criterion("valid_loss")
+    )
     return history, measure()["valid_loss"]
 
 
@@ -87,29 +85,25 @@ class AE(Reconstructing):
 
     score_name = "reconstruction error"
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        autoencoder: dict | None = None,
-        training: dict,
-        noise: float = 0.0,
-        mmd: float = 0.0,
-        n_components: int = 0,
-    ):
-        super().__init__(space, n_components)
-        if min(noise, mmd) < 0:
-            raise InputError("AE: noise and mmd must not be negative.")
-        self.model = Autoencoder(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
-        self.schedule, self.noise, self.mmd = settings(Schedule, training, "training"), noise, mmd
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        autoencoder: AutoencoderSettings = AutoencoderSettings()
+        training: Schedule
+        noise: float = 0.0
+        mmd: float = 0.0
+        n_components: int = 0
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
-        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
-        history, error = fit_autoencoder(
-            self.model, train, valid, self.schedule, noise=self.noise, mmd_weight=self.mmd, **how
-        )
+        def __post_init__(self):
+            if min(self.noise, self.mmd) < 0:
+                raise InputError("AE: noise and mmd must not be negative.")
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        self.model = Autoencoder(self.inner, self.settings.autoencoder)
+
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
+        weights = {"noise": self.settings.noise, "mmd_weight": self.settings.mmd}
+        history, error = fit_autoencoder(self.model, train, valid, self.settings.training, fitting, **weights)
         return Fit(history, {"r2": self._check_reconstruction(valid, error)})
 
     def anomaly(self, x: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """The Detector: fitted on background alone, it gives every event one number; higher means more anomalous."""
 
 import copy
+import inspect
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,11 @@ from torch import Tensor, nn
 from hepad.detectors.fitted_state import check_saved
 from hepad.detectors.normalisation import Compression, Normaliser
 from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit
 from hepad.errors import CollapseError, InputError
 from hepad.progress import Progress
-from hepad.registry import Registry
+from hepad.registry import Registry, settings
 from hepad.representations import Space
 
 if TYPE_CHECKING:
@@ -33,14 +35,31 @@ class Detector(nn.Module, ABC):
     replaces the pixels by so many principal components and the log of the squared distance to their plane.
     ``group`` says where a detector stands in tables: 'detector', or 'baseline' for the trivial opponents;
     ``score_name`` what its score is called in figures.
+
+    A detector of a few numbers names them in its constructor; one of many has a dataclass ``Settings`` of its
+    arguments, mappings as dataclasses of their own, and a constructor that hands them on: ``(space, **arguments)``.
     """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Settings:
+        """The arguments of a detector, a field each."""
+
+        n_components: ClassVar[int] = 0  # a field where pixels can be replaced
 
     group = "detector"
     score_name = "anomaly score"
 
-    def __init__(self, space: Space, n_components: int = 0):
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        if "Settings" in vars(cls):
+            fields = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(cls.Settings).parameters.values()]
+            space = inspect.Parameter("space", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Space)
+            cls.__signature__ = inspect.Signature([space, *fields])
+
+    def __init__(self, space: Space, **arguments):
         super().__init__()
-        self.space = space
+        self.space, self.settings = space, settings(self.Settings, arguments, "detector")
+        n_components = self.settings.n_components
         self.normalise = Compression(space, n_components) if n_components else Normaliser(space)
         self.inner = self.normalise.space
 
@@ -70,7 +89,7 @@ class Detector(nn.Module, ABC):
         InputError: too few events, events of another shape, or a fitted state that :func:`hepad.detectors.save` would
         lose (:mod:`hepad.detectors.fitted_state`)
         """
-        progress, checkpoint = progress or Progress(type(self).__name__), checkpoint or Checkpoint()
+        fitting = Fitting(generator, progress or Progress(type(self).__name__), checkpoint or Checkpoint())
         for name, x in (("train", train), ("valid", valid)):
             if len(x) < 2 or tuple(x.shape[1:]) != self.space.shape:
                 raise InputError(
@@ -78,18 +97,18 @@ class Detector(nn.Module, ABC):
                     f"at least 2 of shape {self.space.shape} are needed."
                 )
         start, untouched = time.perf_counter(), copy.deepcopy(self)
-        with checkpoint.of((train, valid), progress):
+        with fitting.checkpoint.of((train, valid), fitting.progress):
             self.normalise.fit(train, generator)
             normal = self.normalise.of_sample(train), self.normalise.of_sample(valid)
-            history, facts, candidates = self._fit(*normal, generator, progress, checkpoint)
+            history, facts, candidates = self._fit(*normal, fitting)
         self.eval()
         score = self.score(valid)
         self._check_not_constant(score)
         check_saved(self, untouched, score[:PROBE], valid[:PROBE])
-        seconds = checkpoint.spent + time.perf_counter() - start
+        seconds = fitting.checkpoint.spent + time.perf_counter() - start
         facts = {"seconds": seconds, "n_train": len(train), "n_valid": len(valid), **facts}
         for key, value in facts.items():
-            progress.say(f"{key} = {value}")
+            fitting.progress.say(f"{key} = {value}")
         return Fit(history, facts, candidates)
 
     def score(self, x: Tensor) -> Tensor:
@@ -99,9 +118,7 @@ class Detector(nn.Module, ABC):
         return in_blocks(lambda part: self.anomaly(self.normalise(part.to(device))).cpu(), x)
 
     @abstractmethod
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         """Fit on normalised events."""
 
     @abstractmethod

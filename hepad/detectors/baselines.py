@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hepad.detectors.base import Detector, Reconstructing
 from hepad.detectors.normalisation import Plane, draw_seed
+from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import Fit
 from hepad.errors import InputError, check_choice
 from hepad.representations import Space
@@ -35,7 +36,7 @@ class Variable(Detector):
         check_choice("Variable: variable", variable, space.columns)
         self.index, self.sign = space.pixels + space.columns.index(variable), sign
 
-    def _fit(self, train, valid, generator, progress, checkpoint):
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         return Fit([], {})
 
     def anomaly(self, x: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ class PixelNorm(Detector):
             raise InputError("PixelNorm: needs an image representation and sign 1 or -1.")
         self.sign = sign
 
-    def _fit(self, train, valid, generator, progress, checkpoint):
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         return Fit([], {})
 
     def anomaly(self, x: Tensor) -> Tensor:
@@ -72,8 +73,8 @@ class PCAReconstruction(Reconstructing):
             raise InputError(f"PCAReconstruction: components must lie between 1 and {dimension - 1}, not {components}.")
         self.plane = Plane(dimension, components)
 
-    def _fit(self, train, valid, generator, progress, checkpoint):
-        self.plane.fit(train.flatten(1), generator)
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
+        self.plane.fit(train.flatten(1), fitting.generator)
         return Fit([], {"r2": self._check_reconstruction(valid, self.anomaly(valid).mean().item())})
 
     def _project(self, x: Tensor) -> Tensor:
@@ -166,14 +167,14 @@ class Mixture(Detector):
         self.plane = Plane(space.pixels, k) if k else None
         self.gaussians = Gaussians(dimension, n_gaussians)
 
-    def _fit(self, train, valid, generator, progress, checkpoint):
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         if self.plane:
             if len(train) <= len(self.plane.axes):
                 raise InputError(
                     f"Mixture: {len(train)} training events are too few to compress; lower 'n_components'."
                 )
-            self.plane.fit(train.flatten(1)[:, : self.space.pixels], generator)
-        return Fit([], self.gaussians.fit(self._compress(train), generator))
+            self.plane.fit(train.flatten(1)[:, : self.space.pixels], fitting.generator)
+        return Fit([], self.gaussians.fit(self._compress(train), fitting.generator))
 
     def _compress(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)

@@ -12,6 +12,7 @@ loss of chance, log(2 B - 1), and is refused.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,12 +22,9 @@ from hepad.detectors.base import Detector
 from hepad.detectors.baselines import Gaussians
 from hepad.detectors.networks import NETWORKS, dense
 from hepad.detectors.normalisation import draw_seed
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop
+from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space
 
 
@@ -54,28 +52,30 @@ class Contrastive(Detector):
 
     score_name = "−log density of the embedding"
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        network: str = "dense",
-        hidden_dims: tuple[int, ...] = (128,),
-        embedding: int = 16,
-        projection: int = 16,
-        temperature: float = 0.5,
-        augmentations: dict[str, float] | None = None,
-        n_gaussians: int | tuple[int, ...] = 1,
-        training: dict,
-    ):
-        super().__init__(space)
-        if min(embedding, projection) < 2 or temperature <= 0:
-            raise InputError("Contrastive: embedding, projection >= 2 and temperature > 0 are needed.")
-        make_encoder, _ = NETWORKS[check_choice("network", network, NETWORKS)]
-        self.encoder = make_encoder(space.shape, embedding, list(hidden_dims))
-        self.projection = dense([embedding, embedding, projection])
-        self.gaussians = Gaussians(embedding, n_gaussians)
-        self.temperature, self.augment = temperature, Augmentations(space, augmentations)
-        self.schedule = settings(Schedule, training, "training")
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        network: str = "dense"
+        hidden_dims: tuple[int, ...] = (128,)
+        embedding: int = 16
+        projection: int = 16
+        temperature: float = 0.5
+        augmentations: dict[str, float] | None = None
+        n_gaussians: int | tuple[int, ...] = 1
+        training: Schedule
+
+        def __post_init__(self):
+            check_choice("network", self.network, NETWORKS)
+            if min(self.embedding, self.projection) < 2 or self.temperature <= 0:
+                raise InputError("Contrastive: embedding, projection >= 2 and temperature > 0 are needed.")
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        make_encoder, _ = NETWORKS[self.settings.network]
+        size = self.settings.embedding
+        self.encoder = make_encoder(space.shape, size, list(self.settings.hidden_dims))
+        self.projection = dense([size, size, self.settings.projection])
+        self.gaussians = Gaussians(size, self.settings.n_gaussians)
+        self.augment = Augmentations(space, self.settings.augmentations)
 
     def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Augmented events, of normalised events and normalised again."""
@@ -84,13 +84,11 @@ class Contrastive(Detector):
 
     def _loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
         a, b = (self.projection(self.encoder(self.view(x, generator))) for _ in range(2))
-        return nt_xent(a, b, self.temperature)
+        return nt_xent(a, b, self.settings.temperature)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
-        seed = draw_seed(generator)
-        size = min(self.schedule.batch, len(valid))
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
+        seed = draw_seed(fitting.generator)
+        size = min(self.settings.training.batch, len(valid))
         batches = [part for part in valid.split(size) if len(part) == size]
 
         def measure() -> dict[str, float]:
@@ -99,16 +97,10 @@ class Contrastive(Detector):
                 return {"valid_loss": sum(self._loss(x, again).item() for x in batches) / len(batches)}
 
         def loss(x: Tensor, _step: int):
-            return self._loss(x, generator), {}
+            return self._loss(x, fitting.generator), {}
 
-        how = {
-            "phase": "contrastive",
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "measure": measure,
-        }
-        history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
+        how = {"phase": "contrastive", "measure": measure, "criterion": Criterion("valid_loss")}
+        history, _ = fitting.minimise(self, loss, train, self.settings.training, **how)
         value, chance = measure()["valid_loss"], math.log(2 * size - 1)
         if not value < 0.98 * chance:
             raise CollapseError(
@@ -118,7 +110,7 @@ class Contrastive(Detector):
         with torch.no_grad():
             codes = torch.cat([self.encoder(part) for part in train.split(1024)])
         facts = {"nt_xent": value, "nt_xent_of_chance": chance}
-        return Fit(history, facts | self.gaussians.fit(codes, generator))
+        return Fit(history, facts | self.gaussians.fit(codes, fitting.generator))
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.gaussians(self.encoder(x))

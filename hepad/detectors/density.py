@@ -20,18 +20,16 @@ wherever the density varies little over one unit.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import zuko
 from torch import Tensor
 
-from hepad.detectors.base import Generating
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.base import Detector, Generating
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space
 
 FLOW_KINDS = {"RealNVP": zuko.flows.RealNVP, "MAF": zuko.flows.MAF, "NSF": zuko.flows.NSF}
@@ -84,17 +82,20 @@ class FlowDensity(Generating):
 
     score_name = "−log density"
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        kind: str = "NSF",
-        transforms: int = 4,
-        hidden_dims: tuple[int, ...] = (64, 64),
-        training: dict,
-        n_components: int = 0,
-    ):
-        super().__init__(space, n_components)
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        kind: str = "NSF"
+        transforms: int = 4
+        hidden_dims: tuple[int, ...] = (64, 64)
+        training: Schedule
+        n_components: int = 0
+
+        def __post_init__(self):
+            check_choice("FlowDensity: kind", self.kind, FLOW_KINDS)
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        transforms = self.settings.transforms
         if self.inner.pixels:
             raise InputError(
                 "FlowDensity: pixels have no density that a flow can learn; set 'n_components', e.g. to 20."
@@ -104,22 +105,19 @@ class FlowDensity(Generating):
             raise InputError(
                 f"FlowDensity: transforms >= 1 and 2 or more numbers are needed, not {transforms} and {dimension}."
             )
-        make = FLOW_KINDS[check_choice("FlowDensity: kind", kind, FLOW_KINDS)]
-        self.flow = make(dimension, transforms=transforms, hidden_features=tuple(hidden_dims))
+        make, widths = FLOW_KINDS[self.settings.kind], tuple(self.settings.hidden_dims)
+        self.flow = make(dimension, transforms=transforms, hidden_features=widths)
         self.register_buffer("origin", torch.zeros(dimension))
         self.register_buffer("unit", torch.zeros(dimension))
-        self.schedule = settings(Schedule, training, "training")
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         x, held = train.flatten(1), valid.flatten(1)
         for buffer, found in zip((self.origin, self.unit), lattice(x), strict=True):
             buffer.copy_(found)
         width = spread(x, self.unit)
 
         def jitter(x: Tensor, width: Tensor) -> Tensor:
-            return x + width * (torch.rand(x.shape, generator=generator, device=x.device) - 0.5)
+            return x + width * (torch.rand(x.shape, generator=fitting.generator, device=x.device) - 0.5)
 
         def loss(batch: Tensor, _step: int):
             return self.anomaly(jitter(*batch.chunk(2, 1))).mean(), {}
@@ -129,15 +127,9 @@ class FlowDensity(Generating):
         def measure() -> dict[str, float]:
             return {"valid_loss": in_blocks(self.anomaly, held).mean().item()}
 
-        how = {
-            "phase": "density",
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "measure": measure,
-        }
+        how = {"phase": "density", "measure": measure, "criterion": Criterion("valid_loss")}
         both, start = torch.cat([x, width], 1), measure()["valid_loss"]
-        history, _ = fit_loop(self.flow, loss, both, self.schedule, criterion=Criterion("valid_loss"), **how)
+        history, _ = fitting.minimise(self.flow, loss, both, self.settings.training, **how)
         nll = measure()["valid_loss"]
         if not nll < start - 0.01:
             raise CollapseError(

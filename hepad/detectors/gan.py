@@ -20,19 +20,18 @@ The state that is kept has the smallest sliced Wasserstein distance between gene
     SW(p, q) = < W_1(u . x, u . x~) >  over 64 fixed directions u
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from hepad.detectors.base import Generating, Reconstructing
+from hepad.detectors.base import Detector, Generating, Reconstructing
 from hepad.detectors.energy_based.langevin import frozen
 from hepad.detectors.networks import NETWORKS, Autoencoder, AutoencoderSettings
 from hepad.detectors.training import distributed
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space, occupied
 
 DIRECTIONS = 64
@@ -84,28 +83,25 @@ class WGAN(Reconstructing, Generating):
     n_components: as for Detector
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        autoencoder: dict | None = None,
-        features: int = 64,
-        training: dict,
-        encoding: dict | None = None,
-        ratio: int = 5,
-        penalty: float = 10.0,
-        residual_weight: float = 0.5,
-        n_components: int = 0,
-    ):
-        super().__init__(space, n_components)
-        if ratio < 1 or penalty <= 0 or features < 1 or not 0 <= residual_weight <= 1:
-            raise InputError("WGAN: ratio, features >= 1, penalty > 0 and residual_weight in [0, 1] are needed.")
-        about = settings(AutoencoderSettings, autoencoder or {}, "autoencoder")
-        self.model = Autoencoder(self.inner, about)
-        self.critic = Critic(self.inner, about, features)
-        self.schedule = settings(Schedule, training, "training")
-        self.encoding = settings(Schedule, encoding or training, "encoding")
-        self.ratio, self.penalty, self.residual_weight = ratio, penalty, residual_weight
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        autoencoder: AutoencoderSettings = AutoencoderSettings()
+        features: int = 64
+        training: Schedule
+        encoding: Schedule | None = None
+        ratio: int = 5
+        penalty: float = 10.0
+        residual_weight: float = 0.5
+        n_components: int = 0
+
+        def __post_init__(self):
+            if self.ratio < 1 or self.penalty <= 0 or self.features < 1 or not 0 <= self.residual_weight <= 1:
+                raise InputError("WGAN: ratio, features >= 1, penalty > 0 and residual_weight in [0, 1] are needed.")
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        self.model = Autoencoder(self.inner, self.settings.autoencoder)
+        self.critic = Critic(self.inner, self.settings.autoencoder, self.settings.features)
         self.register_buffer("scale", torch.ones(2))  # < R >, < C >
 
     def _prior(self, count: int, generator: torch.Generator) -> Tensor:
@@ -118,28 +114,20 @@ class WGAN(Reconstructing, Generating):
         pairs = ((x, decoded), (self.critic.features(x), self.critic.features(decoded)))
         return torch.stack([(a - b).square().flatten(1).mean(1) for a, b in pairs], 1)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         self.model.head.fit(train)
-        how = {
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "criterion": Criterion("valid_loss"),
-        }
-        adversarial, distance = self._fit_adversaries(train, valid, **how)
-        encoding, error = self._fit_encoder(train, valid, **how)
+        adversarial, distance = self._fit_adversaries(train, valid, fitting)
+        encoding, error = self._fit_encoder(train, valid, fitting)
         with torch.no_grad():
             self.scale.copy_(torch.cat([self.residuals(part) for part in train.split(1024)]).mean(0).clamp(min=1e-30))
         return Fit(
             adversarial + encoding, {"r2": self._check_reconstruction(valid, error), "sliced_wasserstein": distance}
         )
 
-    def _fit_adversaries(self, train: Tensor, valid: Tensor, **how) -> tuple[History, float]:
-        generator = how["generator"]
+    def _fit_adversaries(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, float]:
+        generator = fitting.generator
         optimiser = torch.optim.Adam(
-            self.critic.parameters(), lr=self.schedule.learning_rate, betas=(0.0, 0.9), fused=True
+            self.critic.parameters(), lr=self.settings.training.learning_rate, betas=(0.0, 0.9), fused=True
         )
 
         def generated(count: int) -> Tensor:
@@ -161,22 +149,22 @@ class WGAN(Reconstructing, Generating):
         # the candidates hold the critic beside its generator; the loop has the parameters of the generator alone
         both = nn.ModuleList([self.model.decoder, self.model.head, self.critic])
         with frozen(self.critic):
-            history, _ = fit_loop(
+            history, _ = fitting.minimise(
                 both,
                 loss,
                 train,
-                self.schedule,
+                self.settings.training,
                 phase="adversaries",
                 measure=measure,
+                criterion=Criterion("valid_loss"),
                 carried={"critic": optimiser},
-                **how,
             )
         return history, measure()["valid_loss"]
 
     def _train_critic(self, train: Tensor, count: int, optimiser, generated, generator) -> dict[str, Tensor]:
         """``ratio`` steps on fresh events; the last step's estimate of the distance, < D(x) > - < D(x~) >."""
         self.critic.requires_grad_(True)
-        for _ in range(self.ratio):
+        for _ in range(self.settings.ratio):
             x = train[torch.randint(len(train), (count,), generator=generator, device=train.device)]
             with torch.no_grad():
                 other = generated(count)
@@ -184,13 +172,13 @@ class WGAN(Reconstructing, Generating):
             slope = gradient_penalty(self.critic, x, other, t).mean()
             distance = self.critic(x).mean() - self.critic(other).mean()
             optimiser.zero_grad(set_to_none=True)
-            (self.penalty * slope - distance).backward()
+            (self.settings.penalty * slope - distance).backward()
             distributed.average_gradients(self.critic.parameters())
             optimiser.step()
         self.critic.requires_grad_(False)
         return {"distance": distance.detach(), "slope_penalty": slope.detach()}
 
-    def _fit_encoder(self, train: Tensor, valid: Tensor, **how) -> tuple[History, float]:
+    def _fit_encoder(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, float]:
         def measure() -> dict[str, float]:
             return {"valid_loss": in_blocks(lambda x: self.residuals(x).sum(1), valid).mean().item()}
 
@@ -198,14 +186,21 @@ class WGAN(Reconstructing, Generating):
             return self.residuals(x).sum(1).mean() + self.model.penalty(), {}
 
         with frozen(self.model.decoder, self.critic):
-            history, _ = fit_loop(
-                self.model.encoder, loss, train, self.encoding, phase="encoder", measure=measure, **how
+            history, _ = fitting.minimise(
+                self.model.encoder,
+                loss,
+                train,
+                self.settings.encoding or self.settings.training,
+                phase="encoder",
+                measure=measure,
+                criterion=Criterion("valid_loss"),
             )
         return history, in_blocks(self.model.error, valid).mean().item()
 
     def anomaly(self, x: Tensor) -> Tensor:
         image, feature = (self.residuals(x) / self.scale).unbind(1)
-        return self.residual_weight * image + (1 - self.residual_weight) * feature
+        weight = self.settings.residual_weight
+        return weight * image + (1 - weight) * feature
 
     def reconstruct(self, x: Tensor) -> Tensor:
         with torch.no_grad():

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from hepad.detectors.base import Reconstructing, build
 from hepad.detectors.baselines import Gaussians
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.settings import Fit
+from hepad.detectors.training.loop import Fitting
+from hepad.detectors.training.settings import Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
-from hepad.progress import Progress
 from hepad.representations import Space
 
 LATENTS = {
@@ -43,7 +42,9 @@ class LatentMixture(Reconstructing):
 
     score_name = "−log density of the latents"
 
-    def __init__(self, space: Space, *, of: dict, training: dict, n_gaussians: int | Sequence[int] = (1, 2, 5, 10, 20)):
+    def __init__(
+        self, space: Space, *, of: dict, training: Schedule, n_gaussians: int | Sequence[int] = (1, 2, 5, 10, 20)
+    ):
         super().__init__(space)
         arguments = dict(of)
         kind = check_choice("LatentMixture: of: type", arguments.pop("type", None), LATENTS)
@@ -61,17 +62,17 @@ class LatentMixture(Reconstructing):
         """Latents (B, d) of normalised events."""
         return self.latents(self.of, self.of.normalise(x))
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         # normalised events have the constants 0 and 1: the detector's own normalisation leaves them as they are
-        fit = self.of.fit(train, valid, generator=generator, progress=progress, checkpoint=checkpoint)
+        fit = self.of.fit(
+            train, valid, generator=fitting.generator, progress=fitting.progress, checkpoint=fitting.checkpoint
+        )
         with torch.no_grad():
             codes = torch.cat([self._code(part) for part in train.split(1024)])
         if not codes.std(0).max() > 1e-6 * (1 + codes.abs().max()):
             raise CollapseError("LatentMixture: all background events have the same latents; train longer.")
         facts = {key: value for key, value in fit.facts.items() if key != "seconds"}  # the whole time is measured
-        return Fit(fit.history, facts | self.gaussians.fit(codes, generator))
+        return Fit(fit.history, facts | self.gaussians.fit(codes, fitting.generator))
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.gaussians(self._code(x))

@@ -21,20 +21,18 @@ Scores. The first three are deterministic, at z0 = mu; the last needs a normalis
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from hepad.detectors import flows
-from hepad.detectors.base import Generating, Reconstructing
+from hepad.detectors.base import Detector, Generating, Reconstructing
 from hepad.detectors.distances import chamfer
 from hepad.detectors.networks import NETWORKS, Head
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import InputError, check_choice
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space, occupied
 
 SCORES = ("reconstruction", "kl", "elbo", "importance")
@@ -62,36 +60,45 @@ class ConvVAE(Reconstructing, Generating):
     InputError: an unknown name, a flow that does not fit the latents, 'chamfer' without objects, 'importance' with it
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        network: str = "strided",
-        hidden_dims: tuple[int, ...] = (100,),
-        latent_dim: int = 8,
-        context: int = 64,
-        flow: dict | None = None,
-        likelihood: str = "gaussian",
-        training: dict,
-        warmup: float = 0.3,
-        beta: float = 1.0,
-        score: str = "reconstruction",
-        samples: int = 32,
-    ):
-        super().__init__(space)
-        make_encoder, make_decoder = NETWORKS[check_choice("network", network, NETWORKS)]
-        self.likelihood = check_choice("likelihood", likelihood, LIKELIHOODS)
-        self.score_kind = check_choice("score", score, SCORES)
-        _check(space, likelihood, score, samples)
-        self.encoder = nn.Sequential(make_encoder(space.shape, context, list(hidden_dims)), nn.LeakyReLU())
-        self.latent_dim, self.posterior = latent_dim, nn.Linear(context, 2 * latent_dim)
-        self.flow = flows.build(flow, latent_dim, context) if flow else None
-        self.decoder = nn.Sequential(make_decoder(latent_dim, space.shape, list(hidden_dims)), Head(space))
-        if likelihood == "gaussian":
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        network: str = "strided"
+        hidden_dims: tuple[int, ...] = (100,)
+        latent_dim: int = 8
+        context: int = 64
+        flow: dict | None = None
+        likelihood: str = "gaussian"
+        training: Schedule
+        warmup: float = 0.3
+        beta: float = 1.0
+        score: str = "reconstruction"
+        samples: int = 32
+
+        def __post_init__(self):
+            check_choice("network", self.network, NETWORKS)
+            check_choice("likelihood", self.likelihood, LIKELIHOODS)
+            check_choice("score", self.score, SCORES)
+            if self.likelihood == "chamfer" and self.score == "importance":
+                raise InputError(
+                    "score 'importance' is -log p(x) and needs a normalised likelihood; 'chamfer' is none. "
+                    "Use likelihood 'gaussian' or score 'elbo'."
+                )
+            if self.samples < 1:
+                raise InputError(f"samples: {self.samples} must be at least 1.")
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        about, latent_dim, context = self.settings, self.settings.latent_dim, self.settings.context
+        if about.likelihood == "chamfer" and not space.objects:
+            raise InputError("likelihood 'chamfer' compares objects, and these events have none. Use 'gaussian'.")
+        make_encoder, make_decoder = NETWORKS[about.network]
+        self.encoder = nn.Sequential(make_encoder(space.shape, context, list(about.hidden_dims)), nn.LeakyReLU())
+        self.posterior = nn.Linear(context, 2 * latent_dim)
+        self.flow = flows.build(about.flow, latent_dim, context) if about.flow else None
+        self.decoder = nn.Sequential(make_decoder(latent_dim, space.shape, list(about.hidden_dims)), Head(space))
+        if about.likelihood == "gaussian":
             self.log_variance = nn.Parameter(torch.zeros(()))  # log s^2
-        self.schedule = settings(Schedule, training, "training")
-        self.warmup, self.beta = warmup, beta
-        self.register_buffer("eps", torch.randn(samples, latent_dim))
+        self.register_buffer("eps", torch.randn(about.samples, latent_dim))
         if space.objects:
             self.register_buffer("patterns", torch.ones(PATTERNS, 1, space.shape[1], 1, dtype=torch.bool))
 
@@ -118,7 +125,7 @@ class ConvVAE(Reconstructing, Generating):
 
     def _compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Reconstruction score and -log p(x|z), each (B,), of events x and decoded y."""
-        if self.likelihood == "chamfer":
+        if self.settings.likelihood == "chamfer":
             distance = chamfer(x, y)
             return distance, distance
         error, dimension = (x - y).square().flatten(1).sum(1), x[0].numel()
@@ -126,10 +133,10 @@ class ConvVAE(Reconstructing, Generating):
         return error / dimension, nll
 
     def anomaly(self, x: Tensor) -> Tensor:
-        if self.score_kind == "importance":
+        if self.settings.score == "importance":
             return self._importance(x)
         reconstruction, nll, kl = self.terms(x, None)
-        return {"reconstruction": reconstruction, "kl": kl, "elbo": nll + kl}[self.score_kind]
+        return {"reconstruction": reconstruction, "kl": kl, "elbo": nll + kl}[self.settings.score]
 
     def _importance(self, x: Tensor) -> Tensor:
         encoded = self.encode(x)
@@ -153,28 +160,28 @@ class ConvVAE(Reconstructing, Generating):
         """Events decoded from z ~ N(0, 1): the mean g(z), without the noise s of the gaussian likelihood. Objects are
         in the places of a background training event drawn independently of z, since the decoder fills all."""
         device = generator.device
-        z = torch.randn(count, self.latent_dim, generator=generator, device=device)
+        z = torch.randn(count, self.settings.latent_dim, generator=generator, device=device)
         with torch.no_grad():
             x = torch.cat([self.decoder(part) for part in z.split(1024)])
             if self.space.objects:
                 x = x * self.patterns[torch.randint(PATTERNS, (count,), generator=generator, device=device)]
             return self.normalise.invert(x)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         dimension = train[0].numel()
-        noise = torch.randn(len(valid), self.latent_dim, generator=generator, device=train.device)  # fixed for all
+        noise = torch.randn(
+            len(valid), self.settings.latent_dim, generator=fitting.generator, device=train.device
+        )  # fixed for all
         self.decoder[-1].fit(train)
         if self.space.objects:
-            drawn = torch.randint(len(train), (PATTERNS,), generator=generator, device=train.device)
+            drawn = torch.randint(len(train), (PATTERNS,), generator=fitting.generator, device=train.device)
             self.patterns.copy_(occupied(train[drawn]))
-        rise = max(1.0, self.warmup * self.schedule.steps)
+        rise = max(1.0, self.settings.warmup * self.settings.training.steps)
 
         def loss(x: Tensor, step: int):
-            eps = torch.randn(len(x), self.latent_dim, generator=generator, device=x.device)
+            eps = torch.randn(len(x), self.settings.latent_dim, generator=fitting.generator, device=x.device)
             reconstruction, nll, kl = self.terms(x, eps)
-            beta = self.beta * min(1.0, step / rise)
+            beta = self.settings.beta * min(1.0, step / rise)
             logged = {"reconstruction": reconstruction.detach().mean(), "kl": kl.detach().mean()}
             return (nll + beta * kl).mean() / dimension, logged
 
@@ -182,30 +189,12 @@ class ConvVAE(Reconstructing, Generating):
             with torch.no_grad():
                 parts = [self.terms(x, eps) for x, eps in zip(valid.split(1024), noise.split(1024), strict=True)]
             nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
-            return {"valid_loss": (nll + self.beta * kl) / dimension, "negative_elbo": nll + kl}
+            return {"valid_loss": (nll + self.settings.beta * kl) / dimension, "negative_elbo": nll + kl}
 
-        how = {
-            "phase": "vae",
-            "generator": generator,
-            "progress": progress,
-            "checkpoint": checkpoint,
-            "measure": measure,
-        }
-        history, _ = fit_loop(self, loss, train, self.schedule, criterion=Criterion("valid_loss"), **how)
+        how = {"phase": "vae", "measure": measure, "criterion": Criterion("valid_loss")}
+        history, _ = fitting.minimise(self, loss, train, self.settings.training, **how)
         reconstruction, kl = (in_blocks(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
         mean = valid.mean(0)
         of_mean = in_blocks(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
         r2 = self._check_reconstruction(valid, reconstruction, of_mean)
         return Fit(history, {"r2": r2, "kl": kl, "negative_elbo": measure()["negative_elbo"]})
-
-
-def _check(space: Space, likelihood: str, score: str, samples: int) -> None:
-    if likelihood == "chamfer" and not space.objects:
-        raise InputError("likelihood 'chamfer' compares objects, and these events have none. Use 'gaussian'.")
-    if likelihood == "chamfer" and score == "importance":
-        raise InputError(
-            "score 'importance' is -log p(x) and needs a normalised likelihood; 'chamfer' is none. "
-            "Use likelihood 'gaussian' or score 'elbo'."
-        )
-    if samples < 1:
-        raise InputError(f"samples: {samples} must be at least 1.")

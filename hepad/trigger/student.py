@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from hepad.detectors.saving import UNREADABLE, read_module, write_module
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
 from hepad.progress import Progress
@@ -194,7 +194,6 @@ def distil(
     ------
     CollapseError: the student is constant; InputError: too few events, or a share below zero
     """
-    progress = progress or Progress("student")
     if min(len(train), len(valid)) < 2 or share < 0:
         raise InputError(
             f"student: {len(train)} train and {len(valid)} valid events, a share of {share} outliers: two of each and "
@@ -217,8 +216,8 @@ def distil(
     def measure() -> dict[str, float]:
         return {"valid_loss": in_blocks(lambda part: loss(part, 0)[0].expand(len(part)), whole).mean().item()}
 
-    how = {"phase": "student", "generator": generator, "progress": progress, "measure": measure}
-    history, _ = fit_loop(
+    fitting, how = Fitting(generator, progress or Progress("student")), {"phase": "student", "measure": measure}
+    history, _ = fitting.minimise(
         student.network, loss, torch.cat(pairs["train"]), training, criterion=Criterion("valid_loss"), **how
     )
     student.eval()

@@ -263,11 +263,14 @@ def test_recovery_ties_each_chain_to_its_own_point_only():
     x = torch.rand(5, *IMAGE.shape)
     target = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
     sigma = torch.linspace(0.05, 0.3, 5)
-    tied = detector.recovery.tie(raw, model, target, sigma, 0.5)(x)
+    tied = detector.settings.recovery.tie(raw, model, target, sigma, 0.5)(x)
     assert tied.shape == (5,)
     expected = 0.5 * (model.encode(x) - target).square().sum(1) / (2 * sigma**2)
     torch.testing.assert_close(tied - raw(x), expected)
-    rows = [detector.recovery.tie(raw, model, target[i : i + 1], sigma[i : i + 1], 0.5)(x[i : i + 1]) for i in range(5)]
+    rows = [
+        detector.settings.recovery.tie(raw, model, target[i : i + 1], sigma[i : i + 1], 0.5)(x[i : i + 1])
+        for i in range(5)
+    ]
     torch.testing.assert_close(tied, torch.cat(rows))
 
 
@@ -511,7 +514,7 @@ def test_a_model_of_an_earlier_version_is_told_apart_from_a_damaged_one(tmp_path
 def test_arguments_of_an_earlier_version_are_told_their_names_of_today(arguments, message):
     with pytest.raises(InputError, match=message):
         detectors.build({"type": "AE", "arguments": arguments}, IMAGE, 0)
-    with pytest.raises(InputError, match="'rate' is called 'learning_rate' now"):
+    with pytest.raises(InputError, match="'training: rate' is called 'learning_rate' now"):
         detectors.AE(IMAGE, training={"steps": 3, "rate": 0.1})
 
 

@@ -16,7 +16,7 @@ import hepad.detectors.training.checkpoint
 from hepad.detectors.energy_based.negative_sampling import sphere_start
 from hepad.detectors.training import distributed
 from hepad.detectors.training.checkpoint import Checkpoint, Stopped
-from hepad.detectors.training.loop import fit_loop
+from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import Schedule
 from hepad.errors import DivergenceError, InputError
 from hepad.progress import Progress
@@ -37,9 +37,8 @@ def network():
 def run(loss_of, steps=1, batch=32, path=None):
     """A loop of its own, and what it ended with."""
     module, generator = network(), torch.Generator().manual_seed(1)
-    progress = Progress("test")
-    how = {"phase": "test", "generator": generator, "progress": progress}
-    fit_loop(module, loss_of(module, generator), events(VECTOR, 1), Schedule(steps=steps, batch=batch), **how)
+    fitting, schedule = Fitting(generator, Progress("test")), Schedule(steps=steps, batch=batch)
+    fitting.minimise(module, loss_of(module, generator), events(VECTOR, 1), schedule, phase="test")
     return module
 
 

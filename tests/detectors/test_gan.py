@@ -1,5 +1,7 @@
 """WGAN-GP: the penalty of critics of known slope, the distance, the terms of the score, a generated normal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -106,10 +108,10 @@ def test_both_terms_are_one_on_background(fitted):
         image = (x - decoded).square().mean(1)
         feature = (detector.critic.features(x) - detector.critic.features(decoded)).square().mean(1)
         for weight in (0.0, 0.3, 1.0):
-            detector.residual_weight = weight
+            detector.settings = replace(detector.settings, residual_weight=weight)
             expected = weight * image / image.mean() + (1 - weight) * feature / feature.mean()
             torch.testing.assert_close(detector.anomaly(x), expected, rtol=1e-4, atol=1e-6)
-    detector.residual_weight = 0.5
+    detector.settings = replace(detector.settings, residual_weight=0.5)
 
 
 def test_the_encoder_is_trained_with_the_others_fixed():

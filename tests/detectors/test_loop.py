@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hepad.detectors.training.loop import fit_loop
+from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import LAST, Criterion, Schedule
 from hepad.errors import DivergenceError, InputError
 from hepad.progress import Progress
@@ -19,12 +19,9 @@ class Point(nn.Module):
         self.x = nn.Parameter(torch.tensor(start))
 
 
-def fit(module, loss, schedule, **options):
-    generator = torch.Generator().manual_seed(0)
-    train = torch.arange(100.0).view(100, 1)
-    return fit_loop(
-        module, loss, train, schedule, phase="test", generator=generator, progress=Progress("test"), **options
-    )
+def fit(module, loss, schedule, records=25, **options):
+    fitting = Fitting(torch.Generator().manual_seed(0), Progress("test"), records=records)
+    return fitting.minimise(module, loss, torch.arange(100.0).view(100, 1), schedule, phase="test", **options)
 
 
 def test_finds_the_minimum_and_decays_the_rate_as_a_half_cosine():

@@ -205,7 +205,7 @@ def test_a_criterion_about_manifolds_needs_one():
     arguments = {"training": {"steps": 1}, "visible_chain": {"n_steps": 1, "step_size": 0.1, "noise_std": 0.1}}
     arguments["objective"] = {"criterion": "manifold_auc"}
     plane = {"pretraining": {"steps": 1}, "start": "data", "autoencoder": {"sphere": False}}
-    for name, extra in (("IGEBM", {}), ("DRL", {}), ("NAE", plane)):
+    for name, extra in (("IGEBM", {}), ("DRL", {"weight": 0.01}), ("NAE", plane)):
         with pytest.raises(InputError, match="'manifold_auc' needs an autoencoder"):
             detectors.build({"type": name, "arguments": arguments | extra}, VECTOR, 0)
 

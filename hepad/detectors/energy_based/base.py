@@ -25,34 +25,41 @@ from hepad.detectors.energy_based.energies import Energy, Reconstruction
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, buffers_of, chains_of, sphere_start
 from hepad.detectors.networks import Autoencoder
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import fit_loop, in_blocks
+from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit, History, Schedule
 from hepad.errors import DivergenceError, InputError, check_choice
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space
 
 RUNAWAY = 100.0  # |E-| in units of its value at the first step (at least one) beyond which a training is lost
 WINDOW = 1000  # steps over which a sudden rise of E- is looked for
 
 
-@dataclass(frozen=True)
-class Objective:
-    """The loss and the choice of the state.
+@dataclass(frozen=True, kw_only=True)
+class StateChoice:
+    """How the state of a training is chosen.
 
-    gamma: weight of the squared energies; criterion: a name in hepad.detectors.energy_based.criteria.CRITERIA; events:
-    how many validation events it looks at.
+    criterion: a name in hepad.detectors.energy_based.criteria.CRITERIA; events: how many validation events it looks at.
     """
 
-    gamma: float = 0.03
     criterion: str = "last"
     events: int = 500
 
     def __post_init__(self):
         check_choice("objective: criterion", self.criterion, CRITERIA)
-        if self.gamma < 0 or self.events < 2:
-            raise InputError(f"objective: gamma >= 0 and events >= 2 are needed; got {self}.")
+        if self.events < 2:
+            raise InputError(f"objective: events >= 2 are needed; got {self}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective(StateChoice):
+    """The choice of the state, and the loss: gamma is the weight of the squared energies."""
+
+    gamma: float = 0.03
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.gamma < 0:
+            raise InputError(f"objective: gamma >= 0 is needed; got {self}.")
 
 
 class EnergyDetector(Detector):
@@ -65,28 +72,26 @@ class EnergyDetector(Detector):
     # of a lost training
     remedy = "Lower 'training: learning_rate' or 'visible_chain: step_size', or raise 'objective: gamma'"
 
-    def __init__(self, space: Space, training: dict, objective: dict | None, n_components: int):
-        super().__init__(space, n_components)
-        self.training_schedule = settings(Schedule, training, "training")
-        self.objective = settings(Objective, objective or {}, "objective")
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(Detector.Settings):
+        training: Schedule
+        visible_chain: Chain
+        objective: Objective = Objective()
+        n_components: int = 0
 
-    def visible(self, values: dict) -> Chain:
-        """The visible chain of these settings; InputError if it could not move."""
-        chain = settings(Chain, values, "visible_chain")
-        if chain.metropolis and self.inner.pixels:
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        if self.settings.visible_chain.metropolis and self.inner.pixels:
             raise InputError(
                 "visible_chain: 'metropolis' accepts nothing on images, whose dark pixels lie on the edge of what is "
                 "allowed. Leave it out, or replace the pixels by principal components ('n_components')."
             )
-        return chain
 
     @abstractmethod
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         """Where negative samples come from."""
 
-    def prepare(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
+    def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
         """What comes before the energy phase; its history and facts."""
         return [], {}
 
@@ -96,7 +101,7 @@ class EnergyDetector(Detector):
 
     def check_criterion(self) -> None:
         """InputError if the criterion is about manifolds and there are none; for the end of a constructor."""
-        if self.objective.criterion == "manifold_auc" and not self.manifolds():
+        if self.settings.objective.criterion == "manifold_auc" and not self.manifolds():
             raise InputError(
                 f"objective: criterion 'manifold_auc' needs an autoencoder with codes on the sphere, which "
                 f"{type(self).__name__} does not have here; use 'last' or 'wasserstein'."
@@ -107,17 +112,16 @@ class EnergyDetector(Detector):
         squares = negative.square().mean()
         if self.squares_of_background:
             squares = squares + positive.square().mean()
-        return positive.mean() - negative.mean() + self.objective.gamma * squares
+        return positive.mean() - negative.mean() + self.settings.objective.gamma * squares
 
     def anomaly(self, x: Tensor) -> Tensor:
         return self.energy(x)
 
-    def _fit(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ) -> Fit:
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         from scipy.stats import spearmanr  # takes a second to import
 
-        history, facts = self.prepare(train, valid, generator, progress, checkpoint)
+        history, facts = self.prepare(train, valid, fitting)
+        generator = fitting.generator
         self.energy.eval()  # to look must not move the spectral norms
         support, before = self.normalise.support(), in_blocks(self.energy, valid)
         sampler, guard = self.sampler(support, generator), Guard(type(self).__name__, self.remedy)
@@ -131,21 +135,18 @@ class EnergyDetector(Detector):
             return self.loss(positive, negative, x, sample) + self.energy.penalty(), logged
 
         measure = self._measures(train, valid, sampler, support, generator)
-        energy_history, candidates = fit_loop(
+        energy_history, candidates = fitting.minimise(
             self.energy,
             loss,
             train,
-            self.training_schedule,
+            self.settings.training,
             phase="energy",
-            generator=generator,
-            progress=progress,
             measure=measure,
-            criterion=CRITERIA[self.objective.criterion],
-            checkpoint=checkpoint,
+            criterion=CRITERIA[self.settings.objective.criterion],
             carried=buffers_of(sampler) | {"guard": guard},
         )
         after = in_blocks(self.energy, valid)
-        facts |= {"energy": after.mean().item()} | chosen(energy_history, self.objective.criterion)
+        facts |= {"energy": after.mean().item()} | chosen(energy_history, self.settings.objective.criterion)
         if isinstance(self.energy, Reconstruction):
             facts["r2"] = r_squared(valid, (after.mean() * self.energy.scale).item())
         facts["spearman_with_start"] = float(spearmanr(before.cpu().numpy(), after.cpu().numpy()).statistic)
@@ -171,7 +172,7 @@ class EnergyDetector(Detector):
 
         Chains that start from events start from training events: from those that they are compared with, W^2 would
         be the smaller the less they move."""
-        probe = valid[: self.objective.events]
+        probe = valid[: self.settings.objective.events]
         starts = train[: len(probe)]
         models = self.manifolds()
         codes = [sphere_start(m.latent_dim, generator)(len(probe)) for m in models]
@@ -179,7 +180,7 @@ class EnergyDetector(Detector):
         def measure() -> dict[str, float]:
             with torch.no_grad():
                 self.energy.train()
-                for part in train.split(self.training_schedule.batch)[:10]:
+                for part in train.split(self.settings.training.batch)[:10]:
                     self.energy(part)  # spectral norms, if any, settle on the candidate's weights
                 self.energy.eval()
                 on_background = in_blocks(self.energy, probe)

@@ -6,6 +6,8 @@ DRL      negative samples recovered from Gaussian noise               Gao et al.
 L = < E(x) > - < E(x-) > + gamma < E(x)^2 + E(x-)^2 >
 """
 
+from dataclasses import dataclass
+
 import torch
 
 from hepad.detectors.energy_based.base import EnergyDetector
@@ -29,19 +31,14 @@ class ScalarDetector(EnergyDetector):
 
     squares_of_background = True
 
-    def __init__(
-        self,
-        space: Space,
-        network: str,
-        hidden_dims: tuple[int, ...],
-        training: dict,
-        visible_chain: dict,
-        objective: dict | None,
-        n_components: int,
-    ):
-        super().__init__(space, training, objective, n_components)
-        self.energy = Scalar(self.inner, network, hidden_dims)
-        self.visible_chain = self.visible(visible_chain)
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(EnergyDetector.Settings):
+        network: str = "dense"
+        hidden_dims: tuple[int, ...] = (256, 128)
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        self.energy = Scalar(self.inner, self.settings.network, self.settings.hidden_dims)
         self.check_criterion()
 
 
@@ -61,29 +58,23 @@ class IGEBM(ScalarDetector):
     n_components: as for Detector
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        network: str = "dense",
-        hidden_dims: tuple[int, ...] = (256, 128),
-        training: dict,
-        visible_chain: dict,
-        start: str = "persistent",
-        objective: dict | None = None,
-        replay: float | None = None,
-        buffer: int | None = None,
-        n_components: int = 0,
-    ):
-        super().__init__(space, network, hidden_dims, training, visible_chain, objective, n_components)
-        self.start = check_choice("start", start, ("persistent", "data"))
-        self.replay, self.buffer = buffer_settings(start, replay, buffer)
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(ScalarDetector.Settings):
+        start: str = "persistent"
+        replay: float | None = None
+        buffer: int | None = None
+
+        def __post_init__(self):
+            check_choice("start", self.start, ("persistent", "data"))
+            buffer_settings(self.start, self.replay, self.buffer)
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
-        if self.start == "data":
-            return ContrastiveDivergence(self.visible_chain)
+        settings = self.settings
+        if settings.start == "data":
+            return ContrastiveDivergence(settings.visible_chain)
+        replay, size = buffer_settings(settings.start, settings.replay, settings.buffer)
         fresh = noise_start(self.inner.shape, support, generator)
-        return PersistentCD(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))
+        return PersistentCD(settings.visible_chain, ReplayBuffer(size, replay, fresh))
 
 
 class DRL(ScalarDetector):
@@ -101,28 +92,25 @@ class DRL(ScalarDetector):
     n_components: as for Detector
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        network: str = "dense",
-        hidden_dims: tuple[int, ...] = (256, 128),
-        training: dict,
-        visible_chain: dict,
-        sigma: tuple[float, float] = (0.05, 0.3),
-        weight: float = 1.0,
-        objective: dict | None = None,
-        n_components: int = 0,
-    ):
-        super().__init__(space, network, hidden_dims, training, visible_chain, objective, n_components)
-        self.recovery, chain = Recovery(sigma=tuple(sigma), weight=weight), self.visible_chain
-        # a step takes x' - x~ to (1 - step_size c / sigma^2) (x' - x~)
-        if chain.unlimited and chain.step_size * weight >= 2 * sigma[0] ** 2:
-            raise InputError(
-                f"visible_chain: step_size: {chain.step_size} overshoots where the noise is {sigma[0]}; it must be "
-                f"below 2 sigma^2 / weight = {2 * sigma[0] ** 2 / weight:.3g}. Lower it or 'weight', or raise the "
-                "smallest 'sigma'."
-            )
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(ScalarDetector.Settings):
+        sigma: tuple[float, float] = (0.05, 0.3)
+        weight: float = 1.0
+
+        def __post_init__(self):
+            smallest, chain = self.recovery.sigma[0], self.visible_chain
+            # a step takes x' - x~ to (1 - step_size c / sigma^2) (x' - x~)
+            if chain.unlimited and chain.step_size * self.weight >= 2 * smallest**2:
+                raise InputError(
+                    f"visible_chain: step_size: {chain.step_size} overshoots where the noise is {smallest}; it must be "
+                    f"below 2 sigma^2 / weight = {2 * smallest**2 / self.weight:.3g}. Lower it or 'weight', or raise "
+                    "the smallest 'sigma'."
+                )
+
+        @property
+        def recovery(self) -> Recovery:
+            """Range of the noise, and the weight of the tie."""
+            return Recovery(sigma=tuple(self.sigma), weight=self.weight)
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
-        return RecoveryLikelihood(self.recovery, self.visible_chain)
+        return RecoveryLikelihood(self.settings.recovery, self.settings.visible_chain)

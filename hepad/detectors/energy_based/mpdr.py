@@ -14,6 +14,8 @@ itself, so that steps have the papers' size; T is what step_size and noise_std i
     scalar (S)           E = a network with one output, of bounded slope;            regulariser gamma < E^2 + E(x-)^2 >
 """
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor, nn
 
@@ -24,12 +26,9 @@ from hepad.detectors.energy_based.energies import Reconstruction, Scalar
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import ManifoldProjectionDiffusion, NegativeSampler, Recovery
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.loop import in_blocks
-from hepad.detectors.training.settings import Schedule
+from hepad.detectors.training.loop import Fitting, in_blocks
+from hepad.detectors.training.settings import History, Schedule
 from hepad.errors import InputError, check_choice
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space
 
 ENERGIES = ("reconstruction", "scalar")
@@ -52,57 +51,51 @@ class MPDR(EnergyDetector, Reconstructing):
     n_components: as for Detector
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        kind: str = "reconstruction",
-        autoencoder: dict | None = None,
-        manifolds: tuple[int, ...] | None = None,
-        pretraining: dict,
-        training: dict,
-        latent_chain: dict,
-        visible_chain: dict,
-        recovery: dict | None = None,
-        objective: dict | None = None,
-        n_components: int = 0,
-    ):
-        super().__init__(space, training, objective, n_components)
-        scalar = check_choice("kind", kind, ENERGIES) == "scalar"
-        about = settings(AutoencoderSettings, autoencoder or {}, "autoencoder")
-        if not about.sphere:
-            raise InputError("autoencoder: sphere: MPDR's codes are unit vectors; leave it out.")
-        latents = [about.latent_dim] if manifolds is None else list(manifolds)
-        if not latents or len(set(latents)) < len(latents):
-            raise InputError(f"manifolds: {latents} must be different latent sizes, at least one.")
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(EnergyDetector.Settings):
+        kind: str = "reconstruction"
+        autoencoder: AutoencoderSettings = AutoencoderSettings()
+        manifolds: tuple[int, ...] | None = None
+        pretraining: Schedule
+        latent_chain: Chain
+        recovery: Recovery = Recovery()
+
+        def __post_init__(self):
+            check_choice("kind", self.kind, ENERGIES)
+            sizes = self.latent_dims
+            if not self.autoencoder.sphere:
+                raise InputError("autoencoder: sphere: MPDR's codes are unit vectors; leave it out.")
+            if not sizes or len(set(sizes)) < len(sizes):
+                raise InputError(f"manifolds: {sizes} must be different latent sizes, at least one.")
+            if self.latent_chain.metropolis:
+                raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'.")
+            ManifoldProjectionDiffusion.check(self.training.batch, len(sizes))
+            if self.objective.events < len(sizes):
+                raise InputError(
+                    f"objective: events: {self.objective.events} cannot be divided among {len(sizes)} manifolds."
+                )
+
+        @property
+        def latent_dims(self) -> list[int]:
+            """Latent sizes of the manifolds."""
+            return [self.autoencoder.latent_dim] if self.manifolds is None else list(self.manifolds)
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        about, scalar = self.settings.autoencoder, self.settings.kind == "scalar"
         self.models = nn.ModuleList(
-            Autoencoder(self.inner, settings(AutoencoderSettings, {**vars(about), "latent_dim": d}, "manifolds"))
-            for d in latents
+            Autoencoder(self.inner, replace(about, latent_dim=size)) for size in self.settings.latent_dims
         )
         self.energy = (
             Scalar(self.inner, about.network, about.hidden_dims) if scalar else Reconstruction(self.inner, about)
         )
         self.squares_of_background = scalar
-        self.pretraining = settings(Schedule, pretraining, "pretraining")
-        self.latent_chain = settings(Chain, latent_chain, "latent_chain")
-        self.visible_chain = self.visible(visible_chain)
-        self.recovery = settings(Recovery, recovery or {}, "recovery")
-        if self.latent_chain.metropolis:
-            raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'.")
-        ManifoldProjectionDiffusion.check(self.training_schedule.batch, len(latents))
-        if self.objective.events < len(latents):
-            raise InputError(
-                f"objective: events: {self.objective.events} cannot be divided among {len(latents)} manifolds."
-            )
 
-    def prepare(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
+    def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
         history, facts = [], {}
-        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
         for model in self.models:
             phase = "autoencoder" if len(self.models) == 1 else f"autoencoder, {model.latent_dim} latents"
-            curve, error = fit_autoencoder(model, train, valid, self.pretraining, phase=phase, **how)
+            curve, error = fit_autoencoder(model, train, valid, self.settings.pretraining, fitting, phase=phase)
             history += curve
             facts |= {f"r2_of_manifold_{model.latent_dim}": self._check_reconstruction(valid, error)}
             model.requires_grad_(False)
@@ -113,14 +106,16 @@ class MPDR(EnergyDetector, Reconstructing):
                 own.load_state_dict(same[0].state_dict())
                 error = in_blocks(own.error, valid).mean().item()
             else:
-                curve, error = fit_autoencoder(own, train, valid, self.pretraining, phase="autoencoder", **how)
+                curve, error = fit_autoencoder(own, train, valid, self.settings.pretraining, fitting)
                 history += curve
             self.energy.scale.fill_(error)
             facts |= {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}
         return history, facts
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
-        return ManifoldProjectionDiffusion(tuple(self.models), self.recovery, self.latent_chain, self.visible_chain)
+        settings = self.settings
+        chains = settings.latent_chain, settings.visible_chain
+        return ManifoldProjectionDiffusion(tuple(self.models), settings.recovery, *chains)
 
     def manifolds(self) -> list[Autoencoder]:
         return list(self.models)

@@ -8,6 +8,8 @@ of the manifold (``start`` on_manifold, NAE-OMI), from the data (NAE-CD) or from
 see hepad.detectors.energy_based.negative_sampling.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -26,11 +28,9 @@ from hepad.detectors.energy_based.negative_sampling import (
     sphere_start,
 )
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
-from hepad.detectors.training.checkpoint import Checkpoint
-from hepad.detectors.training.settings import Schedule
+from hepad.detectors.training.loop import Fitting
+from hepad.detectors.training.settings import History, Schedule
 from hepad.errors import InputError, check_choice
-from hepad.progress import Progress
-from hepad.registry import settings
 from hepad.representations import Space
 
 STARTS = ("on_manifold", "data", "persistent")
@@ -41,25 +41,18 @@ class ReconstructionDetector(EnergyDetector, Reconstructing):
 
     energy: Reconstruction
 
-    def __init__(
-        self,
-        space: Space,
-        autoencoder: dict | None,
-        pretraining: dict,
-        training: dict,
-        objective: dict | None,
-        n_components: int,
-    ):
-        super().__init__(space, training, objective, n_components)
-        self.energy = Reconstruction(self.inner, settings(AutoencoderSettings, autoencoder or {}, "autoencoder"))
-        self.pretraining = settings(Schedule, pretraining, "pretraining")
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(EnergyDetector.Settings):
+        autoencoder: AutoencoderSettings = AutoencoderSettings()
+        pretraining: Schedule
+
+    def __init__(self, space: Space, **arguments):
+        super().__init__(space, **arguments)
+        self.energy = Reconstruction(self.inner, self.settings.autoencoder)
         self.check_criterion()
 
-    def prepare(
-        self, train: Tensor, valid: Tensor, generator: torch.Generator, progress: Progress, checkpoint: Checkpoint
-    ):
-        how = {"generator": generator, "progress": progress, "checkpoint": checkpoint}
-        history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.pretraining, **how)
+    def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
+        history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.settings.pretraining, fitting)
         self.energy.scale.fill_(error)
         return history, {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}
 
@@ -88,37 +81,30 @@ class NAE(ReconstructionDetector):
     n_components: as for Detector
     """
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        autoencoder: dict | None = None,
-        pretraining: dict,
-        training: dict,
-        latent_chain: dict | None = None,
-        visible_chain: dict,
-        start: str = "on_manifold",
-        objective: dict | None = None,
-        replay: float | None = None,
-        buffer: int | None = None,
-        n_components: int = 0,
-    ):
-        super().__init__(space, autoencoder, pretraining, training, objective, n_components)
-        self.start = check_choice("start", start, STARTS)
-        self.replay, self.buffer = buffer_settings(start, replay, buffer)
-        self.visible_chain = self.visible(visible_chain)
-        if (latent_chain is not None) != (start == "on_manifold"):
-            raise InputError(f"latent_chain: it is needed with start 'on_manifold' and only there, not with '{start}'.")
-        if start == "on_manifold":
-            self.latent_chain = settings(Chain, latent_chain, "latent_chain")
-            if not self.energy.autoencoder.sphere or self.latent_chain.metropolis:
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(ReconstructionDetector.Settings):
+        latent_chain: Chain | None = None
+        start: str = "on_manifold"
+        replay: float | None = None
+        buffer: int | None = None
+
+        def __post_init__(self):
+            check_choice("start", self.start, STARTS)
+            buffer_settings(self.start, self.replay, self.buffer)
+            if (self.latent_chain is not None) != (self.start == "on_manifold"):
+                raise InputError(
+                    f"latent_chain: it is needed with start 'on_manifold' and only there, not with '{self.start}'."
+                )
+            if self.latent_chain and (not self.autoencoder.sphere or self.latent_chain.metropolis):
                 raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'; set 'sphere: true'.")
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
-        if self.start == "data":
-            return ContrastiveDivergence(self.visible_chain)
-        if self.start == "persistent":
+        settings = self.settings
+        if settings.start == "data":
+            return ContrastiveDivergence(settings.visible_chain)
+        replay, size = buffer_settings(settings.start, settings.replay, settings.buffer)
+        if settings.start == "persistent":
             fresh = noise_start(self.inner.shape, support, generator)
-            return PersistentCD(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))
+            return PersistentCD(settings.visible_chain, ReplayBuffer(size, replay, fresh))
         fresh = sphere_start(self.energy.autoencoder.latent_dim, generator)
-        return OnManifold(self.latent_chain, self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh))
+        return OnManifold(settings.latent_chain, settings.visible_chain, ReplayBuffer(size, replay, fresh))

@@ -8,15 +8,17 @@ there is no E+ - E-, and the loss itself measures how well the model samples bac
 background differ by.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from hepad.detectors.distances import wasserstein
+from hepad.detectors.energy_based.base import StateChoice
 from hepad.detectors.energy_based.langevin import ReplayBuffer, Support
 from hepad.detectors.energy_based.nae import ReconstructionDetector
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, PersistentCD, noise_start
 from hepad.errors import InputError
-from hepad.representations import Space
 
 
 class WNAE(ReconstructionDetector):
@@ -28,38 +30,28 @@ class WNAE(ReconstructionDetector):
     autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, sphere, l2)
     pretraining, training: Schedules of the autoencoder phase and of the energy phase
     visible_chain: a Chain; memory grows with its steps
-    objective: an Objective (criterion, events; there is no gamma in this loss)
+    objective: a StateChoice (criterion, events); there is no gamma in this loss
     replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size
     n_components: as for Detector
     """
 
     remedy = "Lower 'training: learning_rate' or 'visible_chain: step_size'"
 
-    def __init__(
-        self,
-        space: Space,
-        *,
-        autoencoder: dict | None = None,
-        pretraining: dict,
-        training: dict,
-        visible_chain: dict,
-        objective: dict | None = None,
-        replay: float = 0.95,
-        buffer: int = 10_000,
-        n_components: int = 0,
-    ):
-        if "gamma" in (objective or {}):
-            raise InputError("objective: the Wasserstein loss has no gamma; leave it out.")
-        super().__init__(space, autoencoder, pretraining, training, objective, n_components)
-        self.visible_chain = self.visible(visible_chain)
-        if self.visible_chain.metropolis:
-            raise InputError("visible_chain: the Wasserstein loss needs a chain without 'metropolis'.")
-        ReplayBuffer.check(buffer, replay)
-        self.replay, self.buffer = replay, buffer
+    @dataclass(frozen=True, kw_only=True)
+    class Settings(ReconstructionDetector.Settings):
+        objective: StateChoice = StateChoice()
+        replay: float = 0.95
+        buffer: int = 10_000
+
+        def __post_init__(self):
+            ReplayBuffer.check(self.buffer, self.replay)
+            if self.visible_chain.metropolis:
+                raise InputError("visible_chain: the Wasserstein loss needs a chain without 'metropolis'.")
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         fresh = noise_start(self.inner.shape, support, generator)
-        return PersistentCD(self.visible_chain, ReplayBuffer(self.buffer, self.replay, fresh), differentiable=True)
+        buffer = ReplayBuffer(self.settings.buffer, self.settings.replay, fresh)
+        return PersistentCD(self.settings.visible_chain, buffer, differentiable=True)
 
     def loss(self, positive: Tensor, negative: Tensor, x: Tensor, sample: Tensor) -> Tensor:
         return wasserstein(x, sample)
