@@ -104,12 +104,13 @@ def _move_lists(path, text: str) -> tuple[str, list[str]]:
     root, expected, edits, moved = yaml.compose(text, Loader=Loader), _data(path, text), {}, []
     entries = expected.get("detectors")
     for label, entry in list(entries.items()) if isinstance(entries, Mapping) else ():
-        swept = {}
-        for name, cls in sweeps.arguments(entry).items() if "sweep" not in entry else ():
-            keys = name.split(".")
-            if _made_a_sweep(cls, keys[-1], values := _at(entry, keys)):
+        if not isinstance(entry, Mapping) or "sweep" in entry:
+            continue
+        swept, known = {}, sweeps.arguments(entry)
+        for name, values in _leaves(entry):
+            if name in known and _made_a_sweep(known[name], name.split(".")[-1], values):
                 swept[name] = values
-                entry = sweeps.replaced(entry, keys, values[0])
+                entry = sweeps.replaced(entry, name.split("."), values[0])
         if not swept:
             continue
         entries[label] = {**entry, "sweep": swept}
@@ -146,10 +147,13 @@ def _made_a_sweep(cls: type | None, key: str, values) -> bool:
     return cls is None or (not fits(cls, key, values) and all(fits(cls, key, value) for value in values))
 
 
-def _at(entry, keys: list[str]):
-    for key in keys:
-        entry = entry.get(key) if isinstance(entry, Mapping) else None
-    return entry
+def _leaves(entry: Mapping) -> Iterator[tuple[str, object]]:
+    """(path, value) of what is no mapping, in the order of an entry."""
+    for key, value in entry.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{path}", leaf) for path, leaf in _leaves(value))
+        else:
+            yield str(key), value
 
 
 def _span(text: str, key: yaml.Node, value: yaml.Node) -> tuple[int, int]:

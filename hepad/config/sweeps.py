@@ -30,12 +30,12 @@ def arguments(entry: Mapping, cls: type | None = None) -> dict[str, type]:
 
     Of a mapping that no class reads by itself there are the keys that it has, with None.
     """
-    cls, found = cls or detectors.DETECTORS.get(entry.get("type")), {}
+    cls, found = cls or detectors.DETECTORS.get(str(entry.get("type"))), {}
     for name, hint in hints_of(cls).items() if cls else ():
         if name == "space":  # which no entry has
             continue
         inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
-        reader = TYPED[name].get(inner.get("type")) if name in TYPED else dataclass_in(hint)
+        reader = TYPED[name].get(str(inner.get("type"))) if name in TYPED else dataclass_in(hint)
         nested = arguments(inner, reader) if reader else dict.fromkeys(inner)
         found |= {f"{name}.{path}": taking for path, taking in nested.items()}
         found |= {} if reader else {name: cls}
@@ -56,7 +56,7 @@ def expand(config: dict) -> dict:
     """
     swept = {name: entry for name, entry in config["detectors"].items() if "sweep" in entry}
     # an unknown type is left to the check that names it
-    grids = {name: _grid(name, entry) for name, entry in swept.items() if entry["type"] in detectors.DETECTORS}
+    grids = {name: _grid(name, entry) for name, entry in swept.items() if str(entry.get("type")) in detectors.DETECTORS}
     if not grids:
         return config
     expanded, origin = {}, {}
@@ -136,18 +136,17 @@ def _short(path: str, known: Iterable[str]) -> str:
 
 def _word(value, short: str) -> str:
     """A value as part of a name: 0.01 -> 0p01, 1e-4 -> 1em4, [128, 64] -> 128_64, a range -> 0p05_to_0p3."""
-    if isinstance(value, list):
-        return ("_to_" if short in RANGES else "_").join(_word(item, "") for item in _shown(value, short)) or "none"
-    if isinstance(value, int | float):
-        return _text(value, "").replace("-", "m").replace(".", "p")
-    return re.sub(r"[^A-Za-z0-9]+", "_", _text(value, "")).strip("_")
+    text = _text(value, short)
+    if not isinstance(value, str):
+        text = re.sub(r"(?<=\d)\.(?=\d)", "p", re.sub(r"-(?=\d)", "m", text))
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_") or "none"
 
 
 def _text(value, short: str) -> str:
-    """A value as part of a label: 0.01, 1e-4, [128, 64], a range 0.05 to 0.3."""
+    """A value as part of a label: 0.01, 1e-4, [128, 64], a range 0.05 to 0.3, one of a single point as that point."""
     if isinstance(value, list):
-        items = [_text(item, "") for item in _shown(value, short)]
-        return " to ".join(items) if short in RANGES else f"[{', '.join(items)}]"
+        items = [_text(item, "") for item in value]
+        return " to ".join(dict.fromkeys(items)) if short in RANGES else f"[{', '.join(items)}]"
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -155,8 +154,3 @@ def _text(value, short: str) -> str:
         write = np.format_float_positional if plain else np.format_float_scientific
         return write(value, trim="-") if plain else write(value, trim="-", exp_digits=1).replace("+", "")
     return str(value)
-
-
-def _shown(value: list, short: str) -> list:
-    """A range of one point is shown as that point."""
-    return value[:1] if short in RANGES and len(value) == 2 and value[0] == value[1] else value

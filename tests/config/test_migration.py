@@ -208,6 +208,17 @@ def test_lists_for_one_value_become_sweeps_with_comments_and_layout_kept(tmp_pat
     assert rewritten(tmp_path, "detectors: {a: {type: AE, noise: [0, 1]}}") == (
         "detectors: {a: {type: AE, noise: 0, sweep: {noise: [0, 1]}}}"
     )
+    ordered = "detectors: {a: {type: AE, training: {steps: [1, 2]}, autoencoder: {latent_dim: [3, 4]}, noise: [0, 1]}}"
+    assert rewritten(tmp_path, ordered).endswith(
+        "sweep: {training.steps: [1, 2], autoencoder.latent_dim: [3, 4], noise: [0, 1]}}}"
+    ), "the last argument of the entry runs fastest, as before"
+    for broken in (
+        "{a: 3, b: [1]}",
+        "{a: {type: [AE], noise: [0, 1]}}",
+        "{a: {noise: [0, 1]}}",
+        "{a: {type: Ae, noise: [0, 1]}}",
+    ):
+        assert rewritten(tmp_path, f"detectors: {broken}") == f"detectors: {broken}"
     no_end = "detectors:\n  a:\n    type: AE\n    noise: [0, 1]"
     assert rewritten(tmp_path, no_end) == no_end.replace("[0, 1]", "0\n    sweep: {noise: [0, 1]}")
 

@@ -230,8 +230,9 @@ def test_the_other_shipped_configurations_do_not_sweep(path):
 
 
 def test_an_unknown_type_is_left_for_the_check_that_names_it():
-    config = config_of({"gamma": [1, 2]}, type="Tyo")
-    assert sweeps.expand(config) is config
+    for kind in ("Tyo", ["Toy"], None):
+        config = config_of({"gamma": [1, 2]}, type=kind)
+        assert sweeps.expand(config) is config
 
 
 @pytest.mark.parametrize(
