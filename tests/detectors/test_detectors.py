@@ -263,7 +263,8 @@ def test_recovery_ties_each_chain_to_its_own_point_only():
     x = torch.rand(5, *IMAGE.shape)
     target = torch.nn.functional.normalize(torch.randn(5, 4), dim=1)
     sigma = torch.linspace(0.05, 0.3, 5)
-    tied = detector.settings.recovery.tie(raw, model, target, sigma, 0.5)(x)
+    recovery = detector.settings.recovery
+    tied = recovery.tie(raw, model, target, sigma, 0.5)(x)
     assert tied.shape == (5,)
     expected = 0.5 * (model.encode(x) - target).square().sum(1) / (2 * sigma**2)
     torch.testing.assert_close(tied - raw(x), expected)

@@ -9,7 +9,7 @@ from scipy.stats import wasserstein_distance
 
 from hepad import detectors
 from hepad.detectors.gan import gradient_penalty, sliced_wasserstein
-from hepad.detectors.training.settings import Criterion
+from hepad.detectors.training.loop import Fitting
 from hepad.errors import CollapseError, InputError
 from hepad.progress import Progress
 from hepad.representations import Space
@@ -119,8 +119,8 @@ def test_the_encoder_is_trained_with_the_others_fixed():
     train, valid = normal(500, 1), normal(100, 2)
     detector.normalise.fit(train, generator())
     before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
-    how = {"generator": generator(), "progress": Progress("WGAN"), "criterion": Criterion("valid_loss")}
-    detector._fit_encoder(detector.normalise(train), detector.normalise(valid), **how)
+    fitting = Fitting(generator(), Progress("WGAN"))
+    detector._fit_encoder(detector.normalise(train), detector.normalise(valid), fitting)
     moved = {name for name, tensor in detector.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved == {name for name in before if name.startswith("model.encoder.")}
     assert all(p.requires_grad for p in detector.parameters())
