@@ -11,21 +11,21 @@ from pathlib import Path
 
 import yaml
 
-from hepad.config.plain_yaml import Loader, check_duplicate_keys
+from hepad.config.plain_yaml import Loader, check_duplicate_keys, replaced
 from hepad.errors import InputError
 from hepad.registry import FORMER, fits, former, former_names
 from hepad.storage.files import atomic_path
 
-ENTRIES = {"detectors": "detector", "students": "student"}  # sections of named entries, and the kind of those
+# sections, and the kind of the entries in them, or of themselves
+KINDS = {"detectors": "detector", "students": "student", "evaluation": "evaluation"}
 Edits = dict[int, tuple[str, str]]  # place in the text -> old and new text
 
 
 def check_keys(config: Mapping) -> None:
     """InputError for the first key of ``config``, before any other check of it, that has another name today."""
     for keys, name in _former(config):
-        raise InputError(
-            f"{'.'.join(keys)}: this key is called '{name}' now; 'hepad config migrate FILE' rewrites the file."
-        )
+        where = ".".join(map(str, keys))
+        raise InputError(f"{where}: this key is called '{name}' now; 'hepad config migrate FILE' rewrites the file.")
 
 
 def migrate(path: str | Path, output: str | Path | None = None) -> dict[str, int]:
@@ -52,8 +52,9 @@ def migrate(path: str | Path, output: str | Path | None = None) -> dict[str, int
 
 
 def _rename_keys(path, text: str) -> tuple[str, list[str]]:
-    root, old, edits = yaml.compose(text, Loader=Loader), _data(path, text), {}
-    for keys, name in _former(old):
+    root, expected, edits = yaml.compose(text, Loader=Loader), _data(path, text), {}
+    renamed = list(_former(expected))
+    for keys, name in renamed:
         for key, _, mapping in _places(root, keys):
             if name in {other.value for other, _ in mapping.value}:
                 raise InputError(
@@ -61,33 +62,31 @@ def _rename_keys(path, text: str) -> tuple[str, list[str]]:
                     "there. Remove one of them."
                 )
             edits[key.start_mark.index] = key.value, name
+    for keys, entry, kind in _entries(expected):
+        expected = replaced(expected, keys, _renamed(entry, kind))
     text = _edited(path, text, edits)
-    if _data(path, text) != {section: _current(value, section) for section, value in old.items()}:
+    if _data(path, text) != expected:
         raise InputError(
             f"{path}: an anchor is used for settings of two kinds, whose keys have different names now. Write the "
-            f"settings out, without it: {', '.join('.'.join(keys) for keys, _ in _former(old))}."
+            f"settings out, without it: {', '.join('.'.join(map(str, keys)) for keys, _ in renamed)}."
         )
     return text, _told(edits)
 
 
-def _former(config: Mapping) -> Iterator[tuple[tuple[str, ...], str]]:
-    """(path, name of today) of every key that has one, none of its outer keys changed."""
-    for section in (*ENTRIES, "evaluation"):
-        entries = config.get(section)
-        if section not in ENTRIES:
-            entries = {None: entries}
-        for label, entry in entries.items() if isinstance(entries, Mapping) else ():
+def _entries(config: Mapping) -> Iterator[tuple[tuple, Mapping, str]]:
+    """(keys that lead to it, entry, its kind) of what can have keys with other names today."""
+    for section, kind in KINDS.items():
+        part = config.get(section)
+        named = {(section, name): entry for name, entry in part.items()} if isinstance(part, Mapping) else {}
+        for keys, entry in ({(section,): part} if section == kind else named).items():
             if isinstance(entry, Mapping):
-                outer = (section,) if label is None else (section, str(label))
-                found = former_names(entry, ENTRIES.get(section, section))
-                yield from (((*outer, *keys), name) for keys, name in found)
+                yield keys, entry, kind
 
 
-def _current(value, section: str):
-    """A section with the names of today."""
-    if section in ENTRIES and isinstance(value, Mapping):
-        return {name: _renamed(entry, ENTRIES[section]) for name, entry in value.items()}
-    return _renamed(value, section) if section == "evaluation" else value
+def _former(config: Mapping) -> Iterator[tuple[tuple, str]]:
+    """(keys that lead to it, name of today) of every key that has another one, the outer keys as they are."""
+    for outer, entry, kind in _entries(config):
+        yield from (((*outer, *keys), name) for keys, name in former_names(entry, kind))
 
 
 def _renamed(value, kind: str):
@@ -110,27 +109,18 @@ def _move_lists(path, text: str) -> tuple[str, list[str]]:
         for name, values in _leaves(entry):
             if name in known and _made_a_sweep(known[name], name.split(".")[-1], values):
                 swept[name] = values
-                entry = sweeps.replaced(entry, name.split("."), values[0])
+                entry = replaced(entry, name.split("."), values[0])
         if not swept:
             continue
         entries[label] = {**entry, "sweep": swept}
         moved += [f"list of {name} -> sweep" for name in swept]
         lists = {}
         for name in swept:
-            for key, value, _ in _places(root, ("detectors", str(label), *name.split("."))):
-                start, end = _span(text, key, value)
-                first = _text(text, value.value[0])
-                if not value.flow_style and text[start] != "*":
-                    start, first = text.index(":", key.end_mark.index) + 1, f" {first}"
-                    if "#" in text[start:end]:
-                        raise InputError(
-                            f"{path}, line {key.start_mark.line + 1}: '{key.value}' has comments between its values, "
-                            "which move under 'sweep'. Write them as a list in brackets."
-                        )
-                edits[start] = text[start:end], first
+            for key, value, _ in _places(root, ("detectors", label, *name.split("."))):
+                edits |= _single(path, text, key, value)
                 lists[name] = _text(text, value)
         sweep = f"sweep: {{{', '.join(f'{name}: {values}' for name, values in lists.items())}}}"
-        for _, node, _ in _places(root, ("detectors", str(label))):
+        for _, node, _ in _places(root, ("detectors", label)):
             edits |= _added(text, node, sweep)
     changed = _edited(path, text, edits)
     if edits and _data(path, changed) != expected:
@@ -145,6 +135,19 @@ def _made_a_sweep(cls: type | None, key: str, values) -> bool:
     if not isinstance(values, list) or not values or any(isinstance(value, Mapping) for value in values):
         return False
     return cls is None or (not fits(cls, key, values) and all(fits(cls, key, value) for value in values))
+
+
+def _single(path, text: str, key: yaml.Node, value: yaml.SequenceNode) -> Edits:
+    """The first value of a list in its place."""
+    (start, end), first = _span(text, key, value), _text(text, value.value[0])
+    if not value.flow_style and text[start] != "*":
+        start, first = text.index(":", key.end_mark.index) + 1, f" {first}"
+        if "#" in text[start:end]:
+            raise InputError(
+                f"{path}, line {key.start_mark.line + 1}: '{key.value}' has comments between its values, which move "
+                "under 'sweep'. Write them as a list in brackets."
+            )
+    return {start: (text[start:end], first)}
 
 
 def _leaves(entry: Mapping) -> Iterator[tuple[str, object]]:
@@ -240,10 +243,10 @@ def _pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.Mapping
             yield key, value, node
 
 
-def _places(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.MappingNode]]:
+def _places(node: yaml.Node, keys: tuple) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.MappingNode]]:
     """What :func:`_pairs` has of a path of keys."""
     for key, value, mapping in _pairs(node):
-        if key.value == keys[0]:
+        if key.value == str(keys[0]):
             if len(keys) > 1:
                 yield from _places(value, keys[1:])
             else:

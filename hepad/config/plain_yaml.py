@@ -1,6 +1,7 @@
 """YAML files that are data and nothing else: what to refuse before one is loaded, and numbers as YAML 1.2 has them."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -22,7 +23,8 @@ Loader.add_implicit_resolver(
 
 
 def load(path: str | Path) -> dict:
-    """A configuration file that :func:`check_duplicate_keys` has passed."""
+    """A configuration file; errors are those of :func:`check_duplicate_keys`."""
+    check_duplicate_keys(path)
     return Loader(Path(path).read_text()).get_single_data()
 
 
@@ -33,6 +35,13 @@ def with_numbers(config, read):
     if isinstance(config, list) and isinstance(read, list) and len(config) == len(read):
         return [with_numbers(*pair) for pair in zip(config, read, strict=True)]
     return read if isinstance(config, str) and isinstance(read, float) else config
+
+
+def replaced(entry: Mapping, keys: Sequence, value) -> dict:
+    """A copy of an entry with another value behind ``keys``; mappings that are not there are made."""
+    key, *rest = keys
+    inner = entry.get(key) if isinstance(entry.get(key), Mapping) else {}
+    return {**entry, key: replaced(inner, rest, value) if rest else value}
 
 
 def check_duplicate_keys(path: str | Path) -> None:

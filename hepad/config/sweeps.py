@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hepad import detectors
+from hepad.config.plain_yaml import replaced
 from hepad.detectors.flows import FLOWS
 from hepad.errors import InputError, check_choice
 from hepad.registry import dataclass_in, hints_of
@@ -118,13 +119,6 @@ def _check(where: str, path: str, values: list, entry: dict, known: Iterable[str
         raise InputError(f"{where}.{path}: {said}. Give values to sweep over; one alone belongs into the entry itself.")
     if any(isinstance(value, Mapping) for value in values):
         raise InputError(f"{where}.{path}: a mapping is no value of a sweep. Sweep over one of its keys, '{path}.KEY'.")
-
-
-def replaced(entry: dict, keys: list[str], value) -> dict:
-    """A copy of an entry with another value behind ``keys``."""
-    key, *rest = keys
-    inner = entry.get(key) if isinstance(entry.get(key), Mapping) else {}
-    return {**entry, key: replaced(inner, rest, value) if rest else value}
 
 
 def _short(path: str, known: Iterable[str]) -> str:

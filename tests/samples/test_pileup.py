@@ -1,5 +1,6 @@
 """Pile-up: Poisson counts, whole and symmetric overlays, what reuse does; first-level objects; determinism."""
 
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from hepad.samples.clustering import CHARGED_HADRON, MUON, PHOTON, Particles
 from hepad.samples.simulation.level1 import D_ETA, D_PHI, ETA, N_PHI, density, level1_objects, towers
 from hepad.samples.simulation.pileup import Pileup, Pool, draw, overlay
 from hepad.samples.simulation.response import Response
+from hepad.samples.simulation.settings import Generation
 
 CARDS = Path(__file__).parents[2] / "config" / "cards"
 MINIMUM_BIAS = CARDS / "minimum_bias.cmnd"
+BOTH = {"mean": 5, "pool": 10}
 RNG = np.random.default_rng
 
 
@@ -163,7 +166,6 @@ def card(tmp_path_factory):
 def zero_bias(card, seed):
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation.pythia import generate
-    from hepad.samples.simulation.settings import Generation
 
     settings = {"selection": "any", "response": True, "level1": True}
     return generate(Generation(card, zero_bias={"mean": [10, 90], "pool": 300}, **settings), 150, seed)
@@ -198,7 +200,6 @@ def test_the_same_seed_gives_the_same_crossings(crossings, card):
 def test_pileup_of_hard_samples(card):
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation.pythia import generate
-    from hepad.samples.simulation.settings import Generation
 
     window = {"pt": [150, 300], "abs_eta": 2.0}
     pileup = {"card": card, "mean": 40, "pool": 100}
@@ -211,16 +212,36 @@ def test_pileup_of_hard_samples(card):
     assert "pileup" not in bare.facts
 
 
-def test_combinations_that_mean_nothing():
-    pytest.importorskip("pythia8mc")
-    from hepad.samples.simulation.pythia import generate
-    from hepad.samples.simulation.settings import Generation
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"zero_bias": BOTH, "pileup": BOTH | {"card": "x"}, "level1": True}, "leave out 'pileup'"),
+        ({"zero_bias": BOTH}, "level1: true"),
+        ({"level1": True, "selection": {"pt": [1, 2]}}, "takes every event"),
+        ({"level1": True, "response": None}, "takes every event"),
+        ({"level1": True, "leading": 2}, "takes every event"),
+        ({"level1": True, "matching": {"particle": 6, "radius": 1}}, "takes every event"),
+        ({"matching": {"particle": 6}}, "matching: .* is not of the form"),
+        ({"leading": 3}, "leading '3' is unknown"),
+        ({"selection": {"pt": [2, 1]}}, "is not .low, high. in GeV"),
+        ({"pileup": {"card": "x", "mean": 5}}, "minimum_bias.cmnd: pileup: pool missing"),
+        ({"zero_bias": {"mean": -5, "pool": 3}, "level1": True}, "minimum_bias.cmnd: zero_bias: mean -5"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused_before_pythia_starts(entry, message):
+    with pytest.raises(InputError, match=message):
+        Generation(MINIMUM_BIAS, **{"selection": "any", "response": True} | entry)
 
-    both = {"mean": 5, "pool": 10}
-    common = {"selection": "any", "response": True}
-    with pytest.raises(InputError, match="leave out 'pileup'"):
-        generate(Generation(MINIMUM_BIAS, zero_bias=both, pileup=both | {"card": "x"}, level1=True, **common), 5, 1)
-    with pytest.raises(InputError, match="level1: true"):
-        generate(Generation(MINIMUM_BIAS, zero_bias=both, **common), 5, 1)
-    with pytest.raises(InputError, match="takes every event"):
-        generate(Generation(CARDS / "qcd.cmnd", level1=True, selection={"pt": [1, 2]}, response=True), 5, 1)
+
+def test_the_same_settings_are_equal_and_know_what_they_stand_for():
+    window = {"pt": [550, 650], "abs_eta": 2.0}
+    settings = Generation("top.cmnd", window, leading=2, response=True, matching={"particle": 6.0, "radius": 1})
+    assert settings == replace(settings)
+    assert settings.detector == Response()
+    assert settings.matched == {"particle": 6, "radius": 1.0}
+    assert settings.others is None
+    assert Generation("top.cmnd", "any").detector is None
+    crossing = Generation("mb.cmnd", "any", response=True, level1=True, zero_bias={"mean": [1, 3], "pool": 9})
+    assert (crossing.others.card, crossing.others.mean, crossing.others.pool) == ("mb.cmnd", (1.0, 3.0), 9)
+    with pytest.raises(FrozenInstanceError):
+        settings.leading = 1
