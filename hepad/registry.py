@@ -182,6 +182,7 @@ def settings(cls: type, values: Mapping, where: str, given: tuple = ()):
 
     Parameters
     ----------
+    values: mappings among them become the dataclasses that ``cls`` is annotated with
     where: the key that the values stand under, dots before it allowed, or what they are
     given: the first arguments, which no configuration has
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hepad.config.plain_yaml import check_duplicate_keys, load
+from hepad.config.plain_yaml import load
 from hepad.errors import InputError
 
 # what a detector's entry says besides the arguments of its class
@@ -13,7 +13,6 @@ def read_configuration(path: str | Path) -> dict:
     """A configuration file, its grids of detectors expanded; InputError if it is none. Defaults are not filled in."""
     from hepad.config import migration, sweeps  # torch and all detectors take seconds, and jobs need none of them
 
-    check_duplicate_keys(path)
     config = load(path)
     missing = [key for key in ("samples", "representations", "detectors", "tasks") if key not in config]
     if missing:

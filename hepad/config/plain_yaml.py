@@ -23,7 +23,8 @@ Loader.add_implicit_resolver(
 
 
 def load(path: str | Path) -> dict:
-    """A configuration file that :func:`check_duplicate_keys` has passed."""
+    """A configuration file; errors are those of :func:`check_duplicate_keys`."""
+    check_duplicate_keys(path)
     return Loader(Path(path).read_text()).get_single_data()
 
 

@@ -22,7 +22,7 @@ from hepad.registry import dataclass_in, hints_of
 LARGEST = 200  # detectors of one grid
 SYMBOLS = {"gamma": "γ", "sigma": "σ", "beta": "β", "l2": "L2", "mmd": "MMD", "weight": "recovery weight"}
 RANGES = ("sigma",)  # their values are [lowest, highest]
-# arguments that are entries themselves, whose 'type' names what reads them
+# mappings that the class reads which their 'type' names
 TYPED = {"flow": FLOWS, "of": detectors.DETECTORS}
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from hepad.detectors.base import Reconstructing, build
 from hepad.detectors.baselines import Gaussians
 from hepad.detectors.training.loop import Fitting
-from hepad.detectors.training.settings import Fit
+from hepad.detectors.training.settings import Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
 from hepad.representations import Space
 
@@ -42,7 +42,9 @@ class LatentMixture(Reconstructing):
 
     score_name = "−log density of the latents"
 
-    def __init__(self, space: Space, *, of: dict, training: dict, n_gaussians: int | Sequence[int] = (1, 2, 5, 10, 20)):
+    def __init__(
+        self, space: Space, *, of: dict, training: Schedule, n_gaussians: int | Sequence[int] = (1, 2, 5, 10, 20)
+    ):
         super().__init__(space)
         arguments = dict(of)
         kind = check_choice("LatentMixture: of: type", arguments.pop("type", None), LATENTS)

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from typing import get_args, get_origin, get_type_hints
+from typing import get_args, get_origin
 
 import pytest
 import yaml
@@ -11,7 +11,11 @@ from snakemake.utils import validate
 
 from hepad import detectors
 from hepad.config import plain_yaml, preflight, sweeps, validation
+from hepad.detectors.energy_based.negative_sampling import Recovery
+from hepad.detectors.networks import AutoencoderSettings
+from hepad.detectors.training.settings import Schedule
 from hepad.errors import InputError
+from hepad.registry import dataclass_in, hints_of
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 SWEEPS = sorted((ROOT / "config" / "sweeps").glob("*.yaml"))
@@ -25,12 +29,12 @@ class Toy:
         space,
         *,
         kind: str = "scalar",
-        autoencoder: dict,
+        autoencoder: AutoencoderSettings,
         manifolds: tuple[int, ...] = (),
         variables: list[str] | None = None,
-        pretraining: dict,
-        training: dict,
-        recovery: dict,
+        pretraining: Schedule,
+        training: Schedule,
+        recovery: Recovery,
         flow: dict | None = None,
         gamma: float = 0.1,
         clip: float | None = None,
@@ -124,9 +128,10 @@ def test_a_range_is_named_by_its_ends_and_one_point_by_itself():
 
 def test_ranges_are_those_of_the_classes():
     """An argument is named as a range if it is one of exactly two numbers, in every class that has it."""
-    readers = {*detectors.DETECTORS.values(), *sweeps.NESTED.values(), *sweeps.FLOWS.values()} - {Toy}
+    readers = {*detectors.DETECTORS.values(), *sweeps.FLOWS.values()} - {Toy}
+    readers |= {dataclass_in(hint) for cls in readers for hint in hints_of(cls).values()} - {None}
     for cls in readers:
-        for name, hint in get_type_hints(cls.__init__).items():
+        for name, hint in hints_of(cls).items():
             pair = get_origin(hint) is tuple and len(get_args(hint)) == 2 and Ellipsis not in get_args(hint)
             assert pair == (name in sweeps.RANGES), (cls, name)
 
@@ -211,11 +216,11 @@ def test_what_does_not_sweep_is_the_same_object_and_nothing_is_changed_in_place(
     assert sweeps.expand(found) is found, "a grid is expanded once"
 
 
-def test_the_dataclass_of_every_mapping_is_known():
-    """An argument that is a mapping is read by a dataclass, or by the class that its 'type' names."""
+def test_the_class_of_every_mapping_is_known():
+    """An argument that is a mapping is annotated with a dataclass, or read by the class that its 'type' names."""
     for cls in detectors.DETECTORS.values():
-        mappings = {name for name, hint in get_type_hints(cls.__init__).items() if dict in (hint, *get_args(hint))}
-        assert mappings <= {*sweeps.NESTED, *sweeps.TYPED}, cls
+        mappings = {name for name, hint in hints_of(cls).items() if dict in (hint, *get_args(hint))}
+        assert mappings <= {*sweeps.TYPED}, cls
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

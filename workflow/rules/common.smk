@@ -18,7 +18,6 @@ with errors.report_errors():
         from hepad.config import migration, preflight, validation  # torch, the readers and all classes take seconds
 
         for path in workflow.configfiles:
-            plain_yaml.check_duplicate_keys(path)
             config.update(plain_yaml.with_numbers(config, plain_yaml.load(path)))
         migration.check_keys(config)
         try:
