@@ -35,7 +35,7 @@ from hepad.trigger.export.closure_test import TOLERANCE
 from hepad.trigger.export.onnx_export import export
 
 HERE = Path(__file__).parent
-CONFIG, CARD = HERE.parent / "config" / "config.yaml", HERE.parent / "config" / "cards" / "qcd.cmnd"
+CONFIG, CARD = HERE.parent / "config" / "full.yaml", HERE.parent / "config" / "cards" / "qcd.cmnd"
 BATCHES, LEVELS = (0, 1, 7), (1, 99)
 COLUMNS = ("detector", "batch", "largest_difference", "status")
 SIZES = {"smoke": {"jets": 250, "steps": 40}, "laptop": {"jets": 700, "steps": 200}}

@@ -3,7 +3,7 @@
     snakemake --cores all --until represent
     python benchmarks/jets_both_ways.py --results results --nae-repo PATH
 
-The jets are the workflow's, in the representations of config/config.yaml, and the detectors are those of that file with
+The jets are the workflow's, in the representations of config/full.yaml, and the detectors are those of that file with
 their settings, so that what is compared here is what a user gets; ``authors_nae`` is the class of
 github.com/swyoon/normalized-autoencoders, trained on the same images with the settings of its MNIST configuration (a
 dense network as wide as ours; images are divided by the mean of their largest pixel and clamped to [0, 1], where that
@@ -29,7 +29,7 @@ from hepad.evaluation.roc import auc, efficiencies
 from hepad.representations.features import Features
 
 NAME = "jets_both_ways"
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())
+CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "full.yaml").read_text())
 SIGNALS = {"qcd": ["top", "semivisible"], "top": ["qcd"], "qcd_low": ["aachen_like"]}
 SCALES = {
     "smoke": {"seeds": [1], "events": 500, "authors": {"pretraining": 20, "training": 2, "visible": 5}},

@@ -31,7 +31,7 @@ from hepad.trigger.export.contracts import INPUT, OUTPUT, read_model, session
 from hepad.trigger.export.inference import scores
 from hepad.trigger.export.onnx_export import export
 
-CONFIG = Path(__file__).parents[1] / "config" / "config.yaml"
+CONFIG = Path(__file__).parents[1] / "config" / "full.yaml"
 TASK, BATCHES, EPS_B = "qcd", (1, 256), 1e-2
 COLUMNS = ("detector", "engine", "batch", "median_us", "ratio_to_eager")
 SMOKE = ("ae_vector", "mass")
@@ -126,9 +126,9 @@ def rows(records: list[dict]) -> list[dict]:
 
 def main(argv: list[str] | None = None) -> None:
     about = __doc__.partition("\n")[0]
-    args = arguments(about, argv, {"results": "of the workflow with config/config.yaml"})
+    args = arguments(about, argv, {"results": "of the workflow with config/full.yaml"})
     if args.results is None:
-        raise InputError("--results: name the folder that `snakemake` filled with config/config.yaml.")
+        raise InputError("--results: name the folder that `snakemake` filled with config/full.yaml.")
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser recommends its preprocessing for every file
     config = yaml.safe_load(CONFIG.read_text())
     jobs = jobs_of(config, args.results)
