@@ -1,11 +1,12 @@
 # Names, paths and checks that the rules share; everything with a formula lives in the package.
 import functools
+import re
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from hepad import errors
-from hepad.config import loading, plain_yaml, plan
+from hepad.config import figure_jobs, loading, plain_yaml, plan
 from hepad.samples.simulation import cards
 from hepad.storage import chunks
 
@@ -263,20 +264,6 @@ def tables():
 
 
 def figures():
-    paths = expand("results/figures/{task}/{figure}", task=TASKS, figure=FIGURES)
-    for task, entry in TASKS.items():
-        paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
-        paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
-        paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
-        if any(PLAN["representations"][r]["needs_constituents"] for r in representations_of(task)):
-            paths.append(f"results/figures/{task}/images.pdf")
-        if trained_detectors_of(task):
-            paths.append(f"results/figures/{task}/training")
-        if image_detectors_of(task):
-            paths.append(f"results/figures/{task}/reconstructions")
-        if energy_detectors_of(task):
-            paths += expand("results/figures/{task}/{name}", task=task, name=["model_selection", *MODEL_SAMPLES])
-        if generating_detectors_of(task):
-            paths.append(f"results/figures/{task}/generated")
-    paths += expand("results/figures/students/{student}.pdf", student=config["students"])
-    return paths
+    """Folders, and the PDFs of those that are in none."""
+    paths = [path.format_map(subject.wildcards | {"detector": ""}) for subject in figure_jobs.subjects(PLAN) for path in subject.kind["draws"]]
+    return [f"results/figures/{path.rstrip('/')}{'' if path.endswith('/') else '.pdf'}" for path in paths]

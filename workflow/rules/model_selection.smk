@@ -44,30 +44,3 @@ rule tabulate_model_selection:
         "../../environment.yml"
     script:
         "../scripts/tabulate_model_selection.py"
-
-
-rule plot_model_selection:
-    input:
-        lambda w: expand("results/model_selection/{task}/{signal}.json", task=w.task, signal=TASKS[w.task]["signals"]),
-    output:
-        report(
-            directory("results/figures/{task}/model_selection"),
-            patterns=["{detector}.png"],
-            caption="../report/model_selection_curves.rst",
-            category="Training",
-            labels={"task": "{task}", "detector": "{detector}"},
-        ),
-    params:
-        code=code_of("plot_model_selection"),
-        style=config["style"],
-        labels=labels(),
-        detectors=lambda w: energy_detectors_of(w.task),
-        seed=lambda w: seed_of(w.task),
-    log:
-        "results/logs/figures/{task}/model_selection.log",
-    benchmark:
-        "results/benchmarks/figures/{task}/model_selection.tsv"
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/plot_model_selection.py"

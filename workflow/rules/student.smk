@@ -48,34 +48,24 @@ rule emulate:
         "../scripts/emulate.py"
 
 
-rule plot_student:
+rule compare_student:
     input:
         scores="results/students/{student}",
         events=lambda w: f"results/events/{task_of(w.student)['background']}.h5",
     output:
         table="results/students/{student}.csv",
-        figure="results/figures/students/{student}.pdf",
-        image=report(
-            "results/figures/students/{student}.png",
-            caption="../report/students.rst",
-            category="Students",
-            labels={"student": "{student}"},
-        ),
+        comparison="results/students/{student}.comparison.json",
     params:
-        code=code_of("plot_student"),
-        style=config["style"],
-        labels=student_labels,
-        detector=lambda w: STUDENTS[w.student]["detector"],
-        background=lambda w: task_of(w.student)["background"],
-        signals=lambda w: task_of(w.student)["signals"],
+        code=code_of("compare_student"),
+        samples=lambda w: samples_of(w.student),
         rate=lambda w: config["samples"][task_of(w.student)["background"]].get("rate"),
         khz=config["evaluation"]["rates_khz"],
         eps_b=config["evaluation"]["eps_b"],
     log:
-        "results/logs/figures/student/{student}.log",
+        "results/logs/compare_student/{student}.log",
     benchmark:
-        "results/benchmarks/figures/student/{student}.tsv"
+        "results/benchmarks/compare_student/{student}.tsv"
     conda:
         "../../environment.yml"
     script:
-        "../scripts/plot_student.py"
+        "../scripts/compare_student.py"

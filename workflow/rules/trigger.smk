@@ -48,73 +48,6 @@ rule tabulate_rates:
         "../scripts/tabulate_rates.py"
 
 
-rule plot_trigger:
-    input:
-        evaluation="results/evaluation/{task}/{signal}.json",
-        rates="results/rates/{task}.json",
-    output:
-        "results/figures/{task}/trigger_{signal}.pdf",
-        report(
-            "results/figures/{task}/trigger_{signal}.png",
-            caption="../report/trigger_curves.rst",
-            category="Trigger",
-            labels={"task": "{task}", "figure": "efficiency and rate, {signal}"},
-        ),
-    log:
-        "results/logs/figures/{task}/trigger/{signal}.log",
-    benchmark:
-        "results/benchmarks/figures/{task}/trigger/{signal}.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        code=code_of("plot_trigger"),
-        style=config["style"],
-        labels=labels(),
-        background=lambda w: TASKS[w.task]["background"],
-    script:
-        "../scripts/plot_trigger.py"
-
-
-rule plot_rates:
-    input:
-        rates="results/rates/{task}.json",
-        scores=lambda w: expand(
-            "results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]
-        ),
-        events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
-    output:
-        rates=report(
-            directory("results/figures/{task}/rates"),
-            patterns=["{detector}.png"],
-            caption="../report/rates.rst",
-            category="Trigger",
-            labels={"task": "{task}", "figure": "rates, {detector}"},
-        ),
-        turn_ons=report(
-            directory("results/figures/{task}/turn_ons"),
-            patterns=["{detector}.png"],
-            caption="../report/turn_ons.rst",
-            category="Trigger",
-            labels={"task": "{task}", "figure": "turn-ons, {detector}"},
-        ),
-    log:
-        "results/logs/figures/{task}/rates.log",
-    benchmark:
-        "results/benchmarks/figures/{task}/rates.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        code=code_of("plot_rates"),
-        style=config["style"],
-        labels=labels(),
-        samples=lambda w: SAMPLES_OF[w.task],
-        detectors=lambda w: TASKS[w.task]["detectors"],
-        seed=lambda w: seed_of(w.task),
-        working_point=config["evaluation"]["working_point"],
-    script:
-        "../scripts/plot_rates.py"
-
-
 rule diagnose:
     input:
         events=lambda w: f"results/events/{TASKS[w.task]['background']}.h5",
@@ -203,33 +136,3 @@ rule contaminate:
         seed=lambda w: seed_of(w.task),
     script:
         "../scripts/contaminate.py"
-
-
-rule plot_diagnostics:
-    input:
-        checks="results/diagnostics/{task}.json",
-        evaluations=lambda w: evaluations_with_swapped(w.task),
-        contamination=lambda w: contaminations_of(w.task),
-    output:
-        "results/figures/{task}/diagnostics.pdf",
-        report(
-            "results/figures/{task}/diagnostics.png",
-            caption="../report/diagnostics.rst",
-            category="Diagnostics",
-            labels={"task": "{task}"},
-        ),
-    log:
-        "results/logs/figures/{task}/diagnostics.log",
-    benchmark:
-        "results/benchmarks/figures/{task}/diagnostics.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        code=code_of("plot_diagnostics"),
-        style=config["style"],
-        labels=labels(),
-        groups=groups(),
-        background=lambda w: TASKS[w.task]["background"],
-        backgrounds={task: entry["background"] for task, entry in TASKS.items()},
-    script:
-        "../scripts/plot_diagnostics.py"

@@ -1,0 +1,12 @@
+"""One job of figures of any kind: from files to PDF and PNG."""
+
+from pathlib import Path
+
+from hepad.config import figure_jobs
+from hepad.errors import report_errors
+from hepad.figures import registry
+
+with report_errors(snakemake.log[0]):
+    params, files = snakemake.params, {name: list(map(str, paths)) for name, paths in snakemake.input.items()}
+    job = figure_jobs.job(params.told, files, params.style)
+    registry.draw(params.kind, job, Path(snakemake.output[0]).parents[1])
