@@ -33,7 +33,6 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/samples.smk"
-include: "workflow/rules/quality.smk"
 include: "workflow/rules/representations.smk"
 include: "workflow/rules/detectors.smk"
 include: "workflow/rules/evaluation.smk"

@@ -13,7 +13,7 @@ that draws, numbers in and a matplotlib Figure out, and one that reads the numbe
         ...
         yield f"{job.task}/efficiency_{job.signal}", efficiency_curves(...)
 
-The words in braces and in ``needs`` and ``labels`` are explained in :mod:`hepad.config.figure_jobs`, which finds their
+The words in braces and in ``needs`` and ``labels`` are explained in :mod:`hepad.config.subjects`, which finds their
 values. The docstring is the caption of all that is drawn, or has a paragraph for each of ``draws``.
 """
 
@@ -66,9 +66,10 @@ class Kind:
     priority: int = 0
 
     def declared(self) -> dict:
-        """All but ``make``, as JSON has it."""
+        """All but ``make``, as JSON has it, and the word of the detectors whose models it ``loads``."""
         plain = {key: value for key, value in vars(self).items() if key != "make"}
-        return plain | {"draws": {path: shown._asdict() for path, shown in self.draws.items()}}
+        loads = ["detectors"] if any(pattern.endswith(".safetensors") for pattern in self.reads.values()) else []
+        return plain | {"draws": {path: shown._asdict() for path, shown in self.draws.items()}, "loads": loads}
 
 
 def figure(draws: Mapping[str, Shown], reads: Mapping[str, str], **more) -> Callable[[Callable], Kind]:

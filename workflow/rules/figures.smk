@@ -1,89 +1,61 @@
-# Figures: PDF for notes, PNG for the report. Each kind declares itself in hepad/figures; this makes a rule of it.
+# Figures: PDF for notes, PNG for the report. Each kind declares itself in hepad/figures; the loop makes a rule of it.
 import tempfile
 
 CAPTIONS = tempfile.TemporaryDirectory(prefix="hepad-captions-") if workflow.is_main_process else None
 
 
-def figure_of(kind, wildcards):
-    return figure_jobs.Subject(PLAN, kind, dict(wildcards.items()))
-
-
 def inputs_of(kind):
-    """What a job of the kind reads. A function of its own, since all rules of a loop share the loop's variable."""
-
-    def of_job(wildcards):
-        found = figure_jobs.inputs(figure_of(kind, wildcards))
-        return {name: [f"results/{path}" for path in paths] for name, paths in found.items()}
-
-    return of_job
+    """What a job of the kind reads; a function of its own, since all rules of a loop share the loop's variable."""
+    reads = {name: files(pattern, kind["detectors"]) for name, pattern in kind["reads"].items()}
+    return lambda w: {name: paths(w) for name, paths in reads.items()}
 
 
 def told_to(kind):
-    return lambda wildcards: figure_jobs.told(figure_of(kind, wildcards))
-
-
-def code_of_figure(kind):
-    """Digests of what draws it, and of the detectors whose models it loads."""
-    if not any(pattern.endswith(".safetensors") for pattern in kind["reads"].values()):
-        return [kind["code"]]
-    return lambda wildcards: sorted(
-        {kind["code"], *(PLAN["detectors"][name]["code"] for name in figure_of(kind, wildcards).detectors)}
-    )
+    return lambda w: subjects.told(kind, subjects.Subject(PLAN, w, kind["detectors"]))
 
 
 def outputs_of(kind):
-    """What the kind draws, with its captions for the report: a PDF and a PNG, or a folder with those of each detector."""
+    """What the kind draws, with captions for the report: a PDF and a PNG, or a folder with those of each detector."""
     for (pattern, shown), caption in zip(kind["draws"].items(), kind["captions"], strict=True):
-        folder, _, detector = pattern.partition("/{detector}")
-        words = figure_jobs.words_of(pattern)
-        how = {
-            "category": shown["category"],
-            "labels": shown["labels"] or {word: f"{{{word}}}" for word in words},
-            "caption": written(caption, pattern, words),
-        }
-        if detector or folder != pattern:
-            yield report(directory(f"results/figures/{folder}"), patterns=["{detector}.png"], **how)
+        path, words = f"results/figures/{pattern}", subjects.words_of(pattern)
+        marks = {"category": shown["category"], "labels": shown["labels"] or {word: f"{{{word}}}" for word in words}}
+        if CAPTIONS:  # the report reads a file; jobs of batch systems make none
+            file = Path(CAPTIONS.name, pattern.split("/")[1]).with_suffix(".rst")
+            file.write_text(caption.format(**{word: f"{{{{ snakemake.wildcards.{word} }}}}" for word in words}))
+            marks["caption"] = str(file)
+        if "detector" in words:
+            yield report(directory(path.removesuffix("/{detector}")), patterns=["{detector}.png"], **marks)
         else:
-            yield f"results/figures/{pattern}.pdf"
-            yield report(f"results/figures/{pattern}.png", **how)
+            yield from (f"{path}.pdf", report(f"{path}.png", **marks))
 
 
-def written(caption, pattern, words):
-    """The file that the report reads a caption from; jobs need none."""
-    if CAPTIONS is None:
-        return None
-    path = Path(CAPTIONS.name, *pattern.split("/")[1:2]).with_suffix(".rst")
-    path.write_text(caption.format(**{word: f"{{{{ snakemake.wildcards.{word} }}}}" for word in words}))
-    return str(path)
+def place_of(kind):
+    """Where its log and benchmark are, and what they are called."""
+    words = [word for word in subjects.words_of(next(iter(kind["draws"]))) if word != "detector"]
+    each = [f"{{{word}}}" for word in words]
+    return "/".join(["figures", *each[: "task" in words], kind["name"], *each["task" in words :]])
 
 
-def named_after(kind):
-    """Where its log and benchmark are."""
-    words = figure_jobs.words_of(next(iter(kind["draws"])))
-    each = [f"{{{word}}}" for word in words if word not in ("task", "detector")]
-    return "/".join(["figures", *(["{task}"] if "task" in words else []), kind["name"], *each])
+def figures():
+    """Folders, and the PDFs of those that are in none."""
+    drawn = ((pattern, subject.wildcards) for kind, subject in subjects.figures(PLAN) for pattern in kind["draws"])
+    paths = (f"results/figures/{pattern}.pdf".replace("/{detector}.pdf", "").format(**words) for pattern, words in drawn)
+    return list(paths)
 
 
 for kind in PLAN["figures"].values():
 
     rule:
-        name:
-            f"plot_{kind['name']}"
-        input:
-            unpack(inputs_of(kind)),
-        output:
-            *outputs_of(kind),
+        name: f"plot_{kind['name']}"
+        input: unpack(inputs_of(kind))
+        output: *outputs_of(kind)
         params:
-            code=code_of_figure(kind),
+            code=with_classes(kind["code"], kind["loads"], kind["detectors"]),
             kind=kind["name"],
             style=config["style"],
             told=told_to(kind),
-        log:
-            f"results/logs/{named_after(kind)}.log",
-        benchmark:
-            f"results/benchmarks/{named_after(kind)}.tsv"
-        conda:
-            "../../environment.yml"
+        log: f"results/logs/{place_of(kind)}.log"
+        benchmark: f"results/benchmarks/{place_of(kind)}.tsv"
+        conda: "../../environment.yml"
         priority: kind["priority"]
-        script:
-            "../scripts/figure.py"
+        script: "../scripts/figure.py"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from hepad.config import figure_jobs
+from hepad.config import subjects
 from hepad.errors import report_errors
 from hepad.figures import registry
 
 with report_errors(snakemake.log[0]):
     params, files = snakemake.params, {name: list(map(str, paths)) for name, paths in snakemake.input.items()}
-    job = figure_jobs.job(params.told, files, params.style)
+    job = subjects.job(params.told, files, params.style)
     registry.draw(params.kind, job, Path(snakemake.output[0]).parents[1])

@@ -1,37 +1,42 @@
-"""The figures of a run: which there are, which files they read and what they are told, from the plan of the run alone.
+"""What each job of a run is about: which files it reads and what it is told, from the plan of the run alone.
 
-The words of a kind's declaration (:mod:`hepad.figures.registry`) are the wildcards of its path and the attributes of a
-:class:`Subject`. Nothing here needs torch or matplotlib.
+Rules, and the declarations of figures (:mod:`hepad.figures.registry`), name files with words in braces, such as
+``scores/{task}/{samples}.h5``. The words are the wildcards of the job and the attributes of its :class:`Subject`.
+Nothing here needs torch or matplotlib.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import product
 from types import SimpleNamespace
+
+from hepad.config.loading import trainings
 
 # what a figure can be made for each of, in a task
 EACH = {"signal": "signals", "sample": "samples", "representation": "representations"}
 
 
 class Subject:
-    """What one job of figures is about: a task, a signal of it, ..., or a student and its task.
+    """What one job is about: a task, a signal or a detector of it, or a student and its task.
 
     Parameters
     ----------
     plan: of the run, as :func:`hepad.config.preflight.make` gives it
-    kind: a value of its ``figures``
-    wildcards: 'task' and what else there is one figure for each of, or 'student'
+    wildcards: of the job, such as 'task' and 'signal', or 'student'; without either, it has no other words
+    which: of the task's detectors: 'all'; 'trained', step by step; 'energy', whose trainings have candidates to choose
+        from; 'generating', which can draw events from their model; 'images', which can show the reconstruction of one
     """
 
-    def __init__(self, plan: dict, kind: dict, wildcards: dict[str, str]):
-        self.plan, self.kind, self.wildcards = plan, kind, dict(wildcards)
+    def __init__(self, plan: dict, wildcards: dict[str, str], which: str = "all"):
+        self.plan, self.wildcards, self.which = plan, dict(wildcards), which
         self.config = plan["config"]
         if "student" in self.wildcards:
             entry = self.config["students"][self.wildcards["student"]]
-            self.task, self.teacher = entry["task"], entry["detector"]
+            self.task, self.teacher, self.teacher_seed = entry["task"], entry["detector"], entry["seed"]
         else:
-            self.task = self.wildcards["task"]
-        self._task = self.config["tasks"][self.task]
+            self.task = self.wildcards.get("task")
+        self._task = self.config["tasks"].get(self.task)
 
     def value(self, word: str):
         """Of a word of a declaration."""
@@ -46,14 +51,45 @@ class Subject:
         return self._task["signals"]
 
     @property
+    def first_signal(self) -> str:
+        return self.signals[0]
+
+    @property
     def samples(self) -> list[str]:
         """Background and signals."""
         return [self.background, *self.signals]
 
     @property
+    def rate(self) -> dict | None:
+        """What the rate of the background is made of."""
+        return self.config["samples"][self.background].get("rate")
+
+    @property
+    def menu(self) -> dict | None:
+        """The menu of triggers that the background declares."""
+        return self.config["samples"][self.background].get("menu")
+
+    @cached_property
     def detectors(self) -> list[str]:
-        """Those of the task that the kind is about."""
-        return detectors_of(self.plan, self.task, self.kind["detectors"])
+        """Those of the task that the job is about."""
+        return [name for name in self._task["detectors"] if self._has(name, self.which)]
+
+    def _has(self, name: str, which: str) -> bool:
+        found = self.plan["detectors"][name]
+        if which == "images":
+            representation = self.config["detectors"][name]["representation"]
+            return found["reconstructing"] and self.config["representations"][representation]["type"] == "JetImage"
+        return {"all": True, "trained": found["group"] == "detector"}.get(which) or found.get(which, False)
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """(detector, seed) of their trainings."""
+        return trainings(self.config, self.task, self.detectors)
+
+    @property
+    def trainings(self) -> list[str]:
+        """'detector/seed' of their trainings."""
+        return [f"{name}/{seed}" for name, seed in self.runs]
 
     @property
     def seen_as(self) -> dict[str, str]:
@@ -64,6 +100,12 @@ class Subject:
     def representations(self) -> list[str]:
         """Of these detectors, each once."""
         return list(dict.fromkeys(self.seen_as.values()))
+
+    @property
+    def representation(self) -> str:
+        """Of the one detector that the job is about, of a student's its teacher."""
+        name = self.teacher if "student" in self.wildcards else self.wildcards["detector"]
+        return self.config["detectors"][name]["representation"]
 
     @property
     def supervised(self) -> str:
@@ -86,8 +128,9 @@ class Subject:
 
     @property
     def contaminated(self) -> list[str]:
-        """Detectors that are trained with signal in the background."""
-        return contaminated_of(self.plan, self.task)
+        """The fast detectors, if the configuration asks for trainings with signal in the background."""
+        wanted = bool(self.config["evaluation"]["contamination"])
+        return [d for d in self._task["detectors"] if wanted and self._has(d, "trained") and not self._has(d, "energy")]
 
     @property
     def swapped(self) -> list[str]:
@@ -130,19 +173,21 @@ class Subject:
         """Whether a detector sees the constituents of jets."""
         return any(self.plan["representations"][name]["needs_constituents"] for name in self.representations)
 
-    @property
-    def labels(self) -> dict[str, str]:
-        """What is written for the samples and detectors that the kind names."""
+    def labels(self, words: Iterable[str]) -> dict[str, str]:
+        """What is written for the samples and detectors that the words stand for."""
         found = {}
-        for word in self.kind["labels"]:
-            entries = self.config["detectors" if word in ("detectors", "teacher") else "samples"]
-            for name in _several(self.value(word)):
+        for word in words:
+            entries, value = (
+                self.config["detectors" if word in ("detectors", "teacher") else "samples"],
+                self.value(word),
+            )
+            for name in [value] if isinstance(value, str) else value:
                 any_window = " (window: any)" if entries[name].get("selection") == "any" else ""
                 found[name] = entries[name].get("label", name) + any_window
         return found
 
     def files(self, pattern: str) -> dict[tuple, str]:
-        """The paths below results that a pattern of ``reads`` stands for, by the values of its words for several."""
+        """The paths that a pattern of words stands for, by the values of those words that stand for several."""
         words = {word: self.value(word) for word in words_of(pattern)}
         several = [word for word, value in words.items() if isinstance(value, list)]
         keys = product(*(words[word] for word in several))
@@ -154,60 +199,27 @@ def words_of(pattern: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"\{(\w+)\}", pattern)))
 
 
-def _several(value) -> list:
-    return [value] if isinstance(value, str) else value
-
-
-def detectors_of(plan: dict, task: str, which: str = "all") -> list[str]:
-    """Of a task: 'all'; 'trained', step by step; 'energy', whose trainings have candidates to choose from;
-    'generating', which can draw events from their model; 'images', which can show the reconstruction of an image."""
-    config, found = plan["config"], plan["detectors"]
-    types = {name: entry["type"] for name, entry in config["representations"].items()}
-    chosen = {
-        "all": lambda name: True,
-        "trained": lambda name: found[name]["group"] == "detector",
-        "energy": lambda name: found[name]["energy"],
-        "generating": lambda name: found[name]["generating"],
-        "images": lambda name: (
-            found[name]["reconstructing"] and types[config["detectors"][name]["representation"]] == "JetImage"
-        ),
-    }[which]
-    return [name for name in config["tasks"][task]["detectors"] if chosen(name)]
-
-
-def contaminated_of(plan: dict, task: str) -> list[str]:
-    """The fast detectors of a task, if the configuration asks for trainings with signal in the background."""
-    if not plan["config"]["evaluation"]["contamination"]:
-        return []
-    slow = detectors_of(plan, task, "energy")
-    return [name for name in detectors_of(plan, task, "trained") if name not in slow]
-
-
-def subjects(plan: dict) -> Iterator[Subject]:
-    """Of all jobs that a run has."""
+def figures(plan: dict) -> Iterator[tuple[dict, Subject]]:
+    """The kind and the subject of every job of figures that a run has."""
     for kind in plan["figures"].values():
         words = {word for pattern in kind["draws"] for word in words_of(pattern)} - {"detector"}
-        if "student" in words:
-            found = [{"student": name} for name in plan["config"]["students"]]
-        else:
-            found = []
+        found = [{"student": name} for name in plan["config"]["students"]]
+        if "student" not in words:
+            found, each = [], sorted(words - {"task"})
             for task in plan["config"]["tasks"]:
-                of_task, each = Subject(plan, kind, {"task": task}), sorted(words - {"task"})
-                values = product(*(getattr(of_task, EACH[word]) for word in each))
+                of_task = Subject(plan, {"task": task}, kind["detectors"])
+                values = product(*(of_task.value(EACH[word]) for word in each))
                 found += [{"task": task} | dict(zip(each, value, strict=True)) for value in values]
-        yield from (s for s in (Subject(plan, kind, wildcards) for wildcards in found) if s.value(kind["only"]))
+        for subject in (Subject(plan, wildcards, kind["detectors"]) for wildcards in found):
+            if subject.value(kind["only"]):
+                yield kind, subject
 
 
-def inputs(subject: Subject) -> dict[str, list[str]]:
-    """The files that a job reads, by the names of ``reads``."""
-    return {name: list(subject.files(pattern).values()) for name, pattern in subject.kind["reads"].items()}
-
-
-def told(subject: Subject) -> dict:
-    """What a job is told besides its files: wildcards, labels, what the kind needs, and the keys of the files."""
-    told = {word: subject.value(word) for word in subject.kind["needs"]}
-    keys = {name: list(subject.files(pattern)) for name, pattern in subject.kind["reads"].items()}
-    return subject.wildcards | told | {"labels": subject.labels, "keys": keys}
+def told(kind: dict, subject: Subject) -> dict:
+    """What a job of figures is told besides its files: wildcards, labels, what it needs, and the keys of the files."""
+    keys = {name: list(subject.files(pattern)) for name, pattern in kind["reads"].items()}
+    needs = {word: subject.value(word) for word in kind["needs"]}
+    return subject.wildcards | needs | {"labels": subject.labels(kind["labels"]), "keys": keys}
 
 
 def job(told: dict, paths: dict[str, list[str]], style: dict) -> SimpleNamespace:
