@@ -51,4 +51,4 @@ rule all:
     default_target: True
     input:
         tables(),
-        figures(),
+        [f"results/figures/{path}" for path in subjects.figure_files(PLAN)],

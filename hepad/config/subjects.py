@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import product
 from types import SimpleNamespace
+from typing import NamedTuple
 
 from hepad.config.loading import trainings
 
@@ -106,6 +107,13 @@ class Subject:
         """Of the one detector that the job is about, of a student's its teacher."""
         name = self.teacher if "student" in self.wildcards else self.wildcards["detector"]
         return self.config["detectors"][name]["representation"]
+
+    @property
+    def seen(self) -> dict:
+        """What a detector sees, for the file of its model: the representation, and the window of the background."""
+        selection = self.config["samples"][self.background]["selection"]
+        window = None if selection == "any" else selection
+        return {"representation": self.config["representations"][self.representation], "window": window}
 
     @property
     def supervised(self) -> str:
@@ -213,6 +221,41 @@ def figures(plan: dict) -> Iterator[tuple[dict, Subject]]:
         for subject in (Subject(plan, wildcards, kind["detectors"]) for wildcards in found):
             if subject.value(kind["only"]):
                 yield kind, subject
+
+
+def figure_files(plan: dict) -> list[str]:
+    """What a run draws, below results/figures: folders, and the PDFs of those that are in none."""
+    drawn = ((found, subject.wildcards) for kind, subject in figures(plan) for found in drawn_by(kind))
+    return [(found.path if found.folder else f"{found.path}.pdf").format(**wildcards) for found, wildcards in drawn]
+
+
+class Drawn(NamedTuple):
+    """One of the things that a kind of figures draws: its ``path`` below results/figures, with words in braces, that of
+    a ``folder`` or of files without their endings; and how the report of Snakemake shows it."""
+
+    path: str
+    folder: bool
+    category: str
+    labels: dict[str, str]
+    caption: str
+
+
+def drawn_by(kind: dict) -> list[Drawn]:
+    """All that a kind draws."""
+    found = []
+    for (pattern, shown), caption in zip(kind["draws"].items(), kind["captions"], strict=True):
+        words, path = words_of(pattern), pattern.removesuffix("/{detector}")
+        labels = shown["labels"] or {word: f"{{{word}}}" for word in words}
+        caption = caption.format(**{word: f"{{{{ snakemake.wildcards.{word} }}}}" for word in words})
+        found.append(Drawn(path, path != pattern, shown["category"], labels, caption))
+    return found
+
+
+def place(kind: dict) -> str:
+    """Where the log of a job of a kind is, below those of figures, without its ending."""
+    words = [f"{{{word}}}" for word in words_of(next(iter(kind["draws"]))) if word != "detector"]
+    task = words[:1] if words[0] == "{task}" else []
+    return "/".join([*task, kind["name"], *words[len(task) :]])
 
 
 def told(kind: dict, subject: Subject) -> dict:

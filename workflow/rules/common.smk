@@ -102,12 +102,17 @@ def admit_user_files():
         plan.write(PLAN, PLANNED_FOR)
 
 
-def files(pattern, which="all"):
-    """An input of a rule: the files below results that a pattern of words stands for (hepad.config.subjects).
+def files(*patterns, which="all"):
+    """An input of a rule: the files below results that patterns of words stand for (hepad.config.subjects).
 
     ``which``: of the task's detectors
     """
-    return lambda w: [f"results/{path}" for path in subjects.Subject(PLAN, w, which).files(pattern).values()]
+
+    def of_job(w):
+        subject = subjects.Subject(PLAN, w, which)
+        return [f"results/{path}" for pattern in patterns for path in subject.files(pattern).values()]
+
+    return of_job
 
 
 def files_of_tasks(pattern, tasks=TASKS):
@@ -116,7 +121,7 @@ def files_of_tasks(pattern, tasks=TASKS):
     return [f"results/{path}" for paths in of_tasks for path in paths]
 
 
-def value(word, which="all"):
+def value(word, *, which="all"):
     """A param of a rule: what a word stands for."""
     return lambda w: subjects.Subject(PLAN, w, which).value(word)
 

@@ -10,6 +10,7 @@ rule train_detector:
     params:
         code=code_of("train", "detector"),
         spec=lambda w: loading.detector_spec(config["detectors"][w.detector]),
+        seen=value("seen"),
         # no output: those of a job that is stopped are deleted
         checkpoint="results/checkpoints/{task}/{detector}/{seed}.safetensors",
     log: "results/logs/train/{task}/{detector}/{seed}.log"

@@ -32,7 +32,7 @@ rule supervised_trees:
     input:
         background=files("features/{supervised}/{background}.train.h5"),
         signal=files("features/{supervised}/{signal}.train.h5"),
-        tests=[files("features/{supervised}/{background}.test.h5"), files("features/{supervised}/{signal}.test.h5")],
+        tests=files("features/{supervised}/{background}.test.h5", "features/{supervised}/{signal}.test.h5"),
     output:
         background="results/supervised/{task}/{signal}_background.h5",
         signal="results/supervised/{task}/{signal}_signal.h5",

@@ -1,17 +1,17 @@
 # How a state was chosen without the signal, and what that cost. Computed from finished trainings; nothing reads it back.
 rule follow_candidates:
     input:
-        models=files("models/{task}/{trainings}.safetensors", "energy"),
-        histories=files("models/{task}/{trainings}.json", "energy"),
-        candidates=files("models/{task}/{trainings}.candidates.safetensors", "energy"),
-        background=files("features/{representations}/{background}.test.h5", "energy"),
-        signal=files("features/{representations}/{signal}.test.h5", "energy"),
+        models=files("models/{task}/{trainings}.safetensors", which="energy"),
+        histories=files("models/{task}/{trainings}.json", which="energy"),
+        candidates=files("models/{task}/{trainings}.candidates.safetensors", which="energy"),
+        background=files("features/{representations}/{background}.test.h5", which="energy"),
+        signal=files("features/{representations}/{signal}.test.h5", which="energy"),
     output: "results/model_selection/{task}/{signal}.json"
     params:
         code=code_of("follow", "detectors", which="energy"),
-        representations=value("representations", "energy"),
-        detectors=value("seen_as", "energy"),
-        runs=value("runs", "energy"),
+        representations=value("representations", which="energy"),
+        detectors=value("seen_as", which="energy"),
+        runs=value("runs", which="energy"),
         events=2000,
     log: "results/logs/model_selection/{task}/{signal}.log"
     benchmark: "results/benchmarks/model_selection/{task}/{signal}.tsv"

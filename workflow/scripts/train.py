@@ -19,6 +19,6 @@ with report_errors(log), distributed.processes(config["device"], snakemake.resou
     detector, fit = detectors.train(spec, *background, seed, device, progress=progress, checkpoint=state)
     if distributed.rank() == 0:
         model_selection.save_candidates(fit.candidates, snakemake.output.candidates)
-        detectors.save(detector, snakemake.output.model, spec)
+        detectors.save(detector, snakemake.output.model, spec, seed=seed, **params.seen)
         write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})
         state.delete()
