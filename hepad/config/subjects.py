@@ -265,7 +265,7 @@ def told(kind: dict, subject: Subject) -> dict:
     return subject.wildcards | needs | {"labels": subject.labels(kind["labels"]), "keys": keys}
 
 
-def job(told: dict, paths: dict[str, list[str]], style: dict) -> SimpleNamespace:
+def job(told: dict, paths: dict[str, str | list[str]], style: dict) -> SimpleNamespace:
     """The job of :func:`hepad.figures.registry.draw`: what it is told, and the files under their keys.
 
     Under a name of ``reads`` stands a path; where the pattern has one word for several, a dict of paths by its values,
@@ -274,5 +274,5 @@ def job(told: dict, paths: dict[str, list[str]], style: dict) -> SimpleNamespace
     files = {}
     for name, keys in told["keys"].items():
         short = [key[0] if len(key) == 1 else key for key in keys]
-        files[name] = paths[name][0] if short == [()] else dict(zip(short, paths[name], strict=True))
+        files[name] = paths[name] if short == [()] else dict(zip(short, paths[name], strict=True))
     return SimpleNamespace(**{key: value for key, value in told.items() if key != "keys"}, files=files, style=style)

@@ -10,19 +10,22 @@ Signals are looked at here, after all trainings.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hepad.detectors import EnergyDetector, Generating
+from hepad.detectors import Detector, EnergyDetector, Generating, load
 from hepad.detectors.energy_based.energies import Reconstruction
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, PersistentCD, chains_of
 from hepad.detectors.networks import Autoencoder
 from hepad.detectors.training.loop import in_blocks
 from hepad.representations import Space
+from hepad.representations.features import Features
 
 STAGES = ("start", "after the latent chain", "after the visible chain")
 MODEL = "samples of the model"
@@ -35,6 +38,11 @@ class Sample(NamedTuple):
 
     x: np.ndarray
     energy: np.ndarray
+
+
+def loaded(model: str | Path, features: Iterable[str | Path], count: int) -> tuple[Detector, Tensor]:
+    """The detector in the file of a ``model``, and the first ``count`` of the events in each of files of features."""
+    return load(model), torch.cat([Features.read(path, slice(count)).x for path in features])
 
 
 class ModelSamples(NamedTuple):

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 
 from matplotlib.figure import Figure
 
-from hepad.events import Events
 from hepad.figures.histograms import input_histograms
 from hepad.figures.registry import Shown, figure
-from hepad.samples.data_quality import check_comparable, shared_quantities
+from hepad.samples.data_quality import check_comparable, first_events, shared_quantities
 
 EVENTS = 100_000  # of a sample, at most
 
@@ -24,7 +23,7 @@ def data_quality(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Raw quantities of background and signals after the selection, each of unit sum, of up to 100,000 jets: the jet,
     the event, weights and pile-up.
     """
-    events = {name: Events.read(path, slice(EVENTS)) for name, path in job.files["events"].items()}
+    events = first_events(job.files["events"], EVENTS)
     if not job.any_window:
         check_comparable(events)
     columns, values = shared_quantities({job.labels[name]: of_sample for name, of_sample in events.items()})

@@ -5,12 +5,10 @@ from types import SimpleNamespace
 
 from matplotlib.figure import Figure
 
-from hepad import detectors
 from hepad.evaluation import model_samples
 from hepad.figures.model_samples import EVENTS, beside_data
 from hepad.figures.registry import Shown, figure
 from hepad.representations.event_vector import with_units
-from hepad.representations.features import Features
 
 
 @figure(
@@ -32,7 +30,7 @@ def generated(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     something else than the background, whatever its AUC.
     """
     for name, path in job.files["models"].items():
-        detector, x = detectors.load(path), Features.read(job.files["features"][job.seen_as[name]], slice(EVENTS)).x
+        detector, x = model_samples.loaded(path, [job.files["features"][job.seen_as[name]]], EVENTS)
         samples = model_samples.generated(detector, job.labels[job.background], x)
         look = {"half_widths": job.half_widths.get(name), "title": job.labels[name], "score": detector.score_name}
         columns = with_units(detector.space.columns)

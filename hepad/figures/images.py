@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
-from hepad.events import Events
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import inside, label, panels
 from hepad.representations import JetImage
+from hepad.samples.data_quality import first_events
 
 HALF_WIDTHS = (0.58, 0.70)  # Δη, Δφ
 DECADES = 4  # of the logarithmic colour scale
@@ -37,7 +37,7 @@ def images(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     average over many jets without filter. The window, pixels and power are those of the first image that the task's
     detectors see.
     """
-    events = {job.labels[name]: Events.read(path, slice(EVENTS)) for name, path in job.files["events"].items()}
+    events = {job.labels[name]: found for name, found in first_events(job.files["events"], EVENTS).items()}
     filters = {text: JetImage(sigma=sigma, **job.image) for text, sigma in FILTERS.items()}
     plain = filters["no filter"]
     look = {"config": job.style, "half_widths": (plain.eta_range, plain.phi_range)}

@@ -6,14 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 from matplotlib.figure import Figure
 
-from hepad import detectors
-from hepad.evaluation.model_samples import look_into
+from hepad.evaluation.model_samples import loaded, look_into
 from hepad.figures.histograms import input_histograms
 from hepad.figures.images import FRACTION, HALF_WIDTHS, log_norm
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label
 from hepad.representations.event_vector import with_units
-from hepad.representations.features import Features
 
 COLUMNS = 8  # images in a row
 GAP = 1.06  # between their centres, in units of their width
@@ -47,11 +45,11 @@ def model_samples(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     there is one) and after the visible chain, with the energy E of each. Chains start anew, without the replay of
     earlier ends. Detectors on vectors: distributions of the first seven variables and of the energy.
     """
-    events = {name: Features.read(path, slice(EVENTS)).x for name, path in job.files["features"].items()}
     for name, path in job.files["models"].items():
-        detector, look = detectors.load(path), {"half_widths": job.half_widths.get(name), "title": job.labels[name]}
+        detector, x = loaded(path, [job.files["features"][job.seen_as[name]]], EVENTS)
         columns = with_units(detector.space.columns)
-        drawn = look_into(detector, job.labels[job.background], events[job.seen_as[name]])
+        look = {"half_widths": job.half_widths.get(name), "title": job.labels[name]}
+        drawn = look_into(detector, job.labels[job.background], x)
         for folder, samples in drawn._asdict().items():
             yield f"{job.task}/{folder}/{name}", beside_data(samples, columns, job.style, **look)
 

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 from matplotlib.figure import Figure
 
-from hepad import detectors
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import LEVEL
-from hepad.evaluation.model_samples import energies_to
+from hepad.evaluation.model_samples import energies_to, loaded
 from hepad.figures.model_samples import EVENTS
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, palette, panels
@@ -26,7 +25,7 @@ from hepad.representations.features import Features
         "models": "models/{task}/{detectors}/{seed}.safetensors",
         "features": "features/{representations}/{samples}.test.h5",
     },
-    needs=("background", "signals", "seen_as"),
+    needs=("background", "samples", "seen_as"),
     labels=("samples", "detectors"),
     detectors="energy",
 )
@@ -36,12 +35,12 @@ def paths(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     autoencoder, decoded, whose ends are the two reconstructions. A mixture of a background and a signal jet that is
     cheaper than both ends is a place where the energy is too low. Signals are looked at here after all trainings.
     """
-    events = {key: Features.read(path, slice(EVENTS)).x for key, path in job.files["features"].items()}
     look = {"config": job.style, "background_name": job.labels[job.background]}
     for name, path in job.files["models"].items():
-        seen_as = job.seen_as[name]
-        signals = {job.labels[signal]: events[seen_as, signal] for signal in job.signals}
-        energies = energies_to(detectors.load(path), events[seen_as, job.background], signals)
+        features = {sample: job.files["features"][job.seen_as[name], sample] for sample in job.samples}
+        detector, x = loaded(path, [features.pop(job.background)], EVENTS)
+        signals = {job.labels[of]: Features.read(signal, slice(EVENTS)).x for of, signal in features.items()}
+        energies = energies_to(detector, x, signals)
         yield f"{job.task}/paths/{name}", energy_paths(energies, title=job.labels[name], **look)
 
 

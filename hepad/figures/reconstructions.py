@@ -4,16 +4,14 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
-import torch
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
-from hepad import detectors
 from hepad.errors import InputError
+from hepad.evaluation.model_samples import loaded
 from hepad.figures.images import FRACTION, HALF_WIDTHS, frame, log_norm, show
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, panels
-from hepad.representations.features import Features
 
 
 @figure(
@@ -28,10 +26,10 @@ from hepad.representations.features import Features
 )
 def reconstructions(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """A test jet of every sample, its reconstruction and the difference. The score of each jet is written beside it."""
-    first = {key: Features.read(path, slice(1)).x for key, path in job.files["features"].items()}
     names = [job.labels[sample] for sample in job.samples]
     for name, path in job.files["models"].items():
-        detector, x = detectors.load(path), torch.cat([first[job.seen_as[name], sample] for sample in job.samples])
+        features = [job.files["features"][job.seen_as[name], sample] for sample in job.samples]
+        detector, x = loaded(path, features, 1)
         images = (x[:, 0].numpy(), detector.reconstruct(x)[:, 0].numpy(), detector.score(x).numpy())
         drawn = reconstructed_images(*images, job.style, names=names, half_widths=job.half_widths[name])
         yield f"{job.task}/reconstructions/{name}", drawn

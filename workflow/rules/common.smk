@@ -105,12 +105,13 @@ def admit_user_files():
 def files(*patterns, which="all"):
     """An input of a rule: the files below results that patterns of words stand for (hepad.config.subjects).
 
-    ``which``: of the task's detectors
+    One file is no list. ``which``: of the task's detectors
     """
 
     def of_job(w):
-        subject = subjects.Subject(PLAN, w, which)
-        return [f"results/{path}" for pattern in patterns for path in subject.files(pattern).values()]
+        found = [subjects.Subject(PLAN, w, which).files(pattern) for pattern in patterns]
+        paths = [f"results/{path}" for of_pattern in found for path in of_pattern.values()]
+        return paths[0] if list(map(list, found)) == [[()]] else paths
 
     return of_job
 

@@ -7,6 +7,6 @@ from hepad.errors import report_errors
 from hepad.figures import registry
 
 with report_errors(snakemake.log[0]):
-    params, files = snakemake.params, {name: list(map(str, paths)) for name, paths in snakemake.input.items()}
-    job = subjects.job(params.told, files, params.style)
+    params = snakemake.params
+    job = subjects.job(params.told, dict(snakemake.input.items()), params.style)
     registry.draw(params.kind, job, Path(snakemake.output[0]).parents[1])
