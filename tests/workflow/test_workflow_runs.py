@@ -62,7 +62,7 @@ def configuration(data):
             },
             "vae": {
                 "type": "ConvVAE", "representation": "image", "network": "dense", "hidden_dims": [64], "latent_dim": 4,
-                "training": {"steps": 300},
+                "beta": 0.001, "training": {"steps": 600, "learning_rate": 0.003, "batch": 64},
             },
             "mass": {"type": "Variable", "representation": "vector", "variable": "mass"},
         },
