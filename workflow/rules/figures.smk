@@ -42,5 +42,4 @@ for kind in PLAN["figures"].values():
         benchmark: f"results/benchmarks/figures/{subjects.place(kind)}.tsv"
         conda: "../../environment.yml"
         priority: kind["priority"]
-        group: "figures"
         script: "../scripts/figure.py"
