@@ -33,7 +33,6 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/samples.smk"
-include: "workflow/rules/quality.smk"
 include: "workflow/rules/representations.smk"
 include: "workflow/rules/detectors.smk"
 include: "workflow/rules/evaluation.smk"
@@ -52,4 +51,4 @@ rule all:
     default_target: True
     input:
         tables(),
-        figures(),
+        [f"results/figures/{path}" for path in subjects.figure_files(PLAN)],

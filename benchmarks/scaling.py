@@ -192,7 +192,9 @@ def figures(folder: Path, number: int, events: int) -> list[Path]:
     from hepad.evaluation import diagnostics
     from hepad.evaluation.scored_sample import ScoredSample
     from hepad.evaluation.streaming import threshold_of
-    from hepad.figures import efficiency_against_variable, score_histograms, style
+    from hepad.figures import style
+    from hepad.figures.binned_efficiency import efficiency_against_variable
+    from hepad.figures.scores import score_histograms
 
     sample = ScoredSample("toys", folder / "scores.h5", folder / "events.h5")
     cut = threshold_of(sample.scores.weighted("ae/1"), 1e-2)

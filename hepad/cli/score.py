@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepad import detectors, representations
+from hepad import load, representations
 from hepad.config.loading import read_configuration, trainings
 from hepad.errors import InputError, check_choice
 from hepad.evaluation.efficiency import Efficiency
@@ -64,7 +64,7 @@ def score_files(
     config = read_configuration(config)
     entry = config["tasks"][check_choice("task", task, config["tasks"])]
     runs = trainings(config, task)
-    models = {f"{n}/{s}": detectors.load(Path(results) / "models" / task / n / f"{s}.safetensors") for n, s in runs}
+    models = {f"{n}/{s}": load(Path(results) / "models" / task / n / f"{s}.safetensors") for n, s in runs}
     seen_as = {f"{n}/{s}": config["detectors"][n]["representation"] for n, s in runs}
     built = {name: representations.build(config["representations"][name]) for name in dict.fromkeys(seen_as.values())}
     background, _ = read_scores(Path(results) / "scores" / task / f"{entry['background']}.h5")
@@ -84,7 +84,7 @@ def score_files(
                     lacking[name] = str(error)
                     continue
                 for key in (key for key in models if seen_as[key] == name):
-                    parts[key].append(models[key].score(x).numpy())
+                    parts[key].append(models[key].score(x))
         scores = {key: np.concatenate(part) for key, part in parts.items() if part and seen_as[key] not in lacking}
         passing = {
             key: efficiencies(backgrounds[key], distribution("signal", values, cluster=np.concatenate(ids)), [eps_b])[

@@ -2,8 +2,8 @@
 
 From all statements of a script the names are followed that they use: to the functions, classes and constants of the
 package that define them, and on from there. What is in the same files and not needed does not count, and neither do
-comments, docstrings and layout. Of the packages ``CHOSEN`` a configuration names the classes that a job uses: those are
-given as further files, and the package's own list of them is not followed.
+comments, docstrings and layout. Of the packages ``CHOSEN`` a job uses one class or kind of many: those are given as
+further files, and the package's own list of them is not followed.
 """
 
 import ast
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
-CHOSEN = tuple(PACKAGE / name / "__init__.py" for name in ("detectors", "representations"))
+CHOSEN = tuple(PACKAGE / name / "__init__.py" for name in ("detectors", "representations", "figures"))
 Unit = tuple[Path, int]  # a file and the number of one of its statements
 
 

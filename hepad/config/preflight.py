@@ -19,6 +19,7 @@ from hepad.config.validation import check, check_split, parts_needed
 from hepad.detectors.training import device
 from hepad.errors import InputError, at
 from hepad.events import SPLITS
+from hepad.figures import KINDS, registry
 from hepad.samples import sources
 from hepad.samples.formats.paths import find_files
 from hepad.samples.simulation import cards
@@ -44,6 +45,7 @@ def make(config: dict, root: str | Path) -> dict:
     entries: sample -> {path: entries} of those with files
     device: where trainings run
     scripts: name -> digest of the code that it runs, the classes that the configuration names apart
+    figures: kind -> its declaration, with a digest of the code that draws it
     detectors, representations: name -> what the workflow asks of its class, with a digest of the code
 
     Raises
@@ -62,9 +64,16 @@ def make(config: dict, root: str | Path) -> dict:
         "entries": check_inputs(config, root, known),
         "device": device.resolve(config["device"]),
         "scripts": {path.stem: code_digest.digest(path) for path in Path(root).glob("workflow/scripts/*.py")},
+        "figures": {name: _figure(name, root) for name in KINDS},
         "detectors": {name: _detector(entry) for name, entry in config["detectors"].items()},
         "representations": {name: _representation(entry) for name, entry in config["representations"].items()},
     }
+
+
+def _figure(name: str, root: str | Path) -> dict:
+    declared = registry.kind(name)
+    files = Path(root) / "workflow/scripts/figure.py", inspect.getsourcefile(declared.make)
+    return declared.declared() | {"code": code_digest.digest(*files)}
 
 
 def _detector(entry: dict) -> dict:

@@ -170,8 +170,8 @@ class Estimator:
 def load(path: str | Path) -> Estimator:
     """A fitted detector from a file of ``save``, or from one of the workflow's ``results/models/``.
 
-    Nothing in the file is executed. A model of the workflow does not know its representation: set it with
-    ``set_params(representation=...)``, or take the model from ``hepad.open("results").model(task, detector)``.
+    Nothing in the file is executed. A model of an early run of the workflow does not know its representation: set it
+    with ``set_params(representation=...)``, or take the model from ``hepad.open("results").model(task, detector)``.
 
     Raises
     ------

@@ -10,19 +10,22 @@ Signals are looked at here, after all trainings.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hepad.detectors import EnergyDetector, Generating
+from hepad.detectors import Detector, EnergyDetector, Generating, load
 from hepad.detectors.energy_based.energies import Reconstruction
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, PersistentCD, chains_of
 from hepad.detectors.networks import Autoencoder
 from hepad.detectors.training.loop import in_blocks
 from hepad.representations import Space
+from hepad.representations.features import Features
 
 STAGES = ("start", "after the latent chain", "after the visible chain")
 MODEL = "samples of the model"
@@ -37,35 +40,48 @@ class Sample(NamedTuple):
     energy: np.ndarray
 
 
+def loaded(model: str | Path, features: Iterable[str | Path], count: int) -> tuple[Detector, Tensor]:
+    """The detector in the file of a ``model``, and the first ``count`` of the events in each of files of features."""
+    return load(model), torch.cat([Features.read(path, slice(count)).x for path in features])
+
+
 class ModelSamples(NamedTuple):
-    """samples, negatives: by name, data first; paths: signal -> way -> energies (steps, N)."""
+    """Ends of long chains, and the stages of one training step's negatives: by name, data first."""
 
-    samples: dict[str, Sample]
+    model_samples: dict[str, Sample]
     negatives: dict[str, Sample]
-    paths: dict[str, dict[str, np.ndarray]]
 
 
-def look_into(detector: EnergyDetector, events: dict[str, Tensor], pairs: int = 100, seed: int = 1) -> ModelSamples:
-    """All that is drawn of a detector.
+def look_into(detector: EnergyDetector, name: str, x: Tensor, seed: int = 1) -> ModelSamples:
+    """Samples of a detector's model beside data.
 
     Parameters
     ----------
     detector: a finished one
-    events: by the sample's name, test events (N, *space.shape), background first
-    pairs: of a background and a signal event, at most
+    name: of the background
+    x: its test events (N, *space.shape)
     seed: of the chains
     """
-    (name, x), *signals = events.items()
     generator = torch.Generator(x.device).manual_seed(seed)
     few, many = (8, 24) if detector.space.pixels else (len(x), len(x))  # images are looked at one by one
     data = {name: Sample(seen(detector.space, x[:many]), detector.score(x[:many]).numpy())}
     stages = negatives(detector, x[:many], generator, LONGER)
-    paths = {}
-    for signal, y in signals:
-        n = min(pairs, len(x), len(y))
-        paths[signal] = {way: energy.numpy() for way, energy in energies_between(detector, x[:n], y[:n]).items()}
     start = {name: Sample(data[name].x[:few], data[name].energy[:few])}
-    return ModelSamples(data | {MODEL: stages[STAGES[2]]}, start | negatives(detector, x[:few], generator), paths)
+    return ModelSamples(data | {MODEL: stages[STAGES[2]]}, start | negatives(detector, x[:few], generator))
+
+
+def energies_to(
+    detector: EnergyDetector, x: Tensor, signals: dict[str, Tensor], pairs: int = 100
+) -> dict[str, dict[str, np.ndarray]]:
+    """Signal -> way -> energies (steps, pairs), from background x (N, *space.shape) to test events of the signals.
+
+    ``pairs``: of a background and a signal event, at most.
+    """
+    found = {}
+    for signal, y in signals.items():
+        n = min(pairs, len(x), len(y))
+        found[signal] = {way: energy.numpy() for way, energy in energies_between(detector, x[:n], y[:n]).items()}
+    return found
 
 
 def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, longer: int = 1) -> dict[str, Sample]:

@@ -21,6 +21,8 @@ GROUPS = {
     "supervised": "Supervised, not blind",
 }
 
+SUPERVISED = {"supervised": "gradient-boosted trees"}  # its label in figures
+
 KEYS = ("task", "detector", "signal", "seed")
 
 COLUMNS = {

@@ -1,6 +1,8 @@
 """The diagnostics of a task on one page: what moves a score that should not."""
 
 import textwrap
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,11 +10,48 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
+from hepad.evaluation.checks import joined
+from hepad.evaluation.tables import read_records
+from hepad.figures.registry import Shown, figure
 from hepad.figures.style import CYCLE, UNRESOLVED, label, palette
+from hepad.storage.files import read_json
 
 LEGEND_WIDTH = 24  # characters
 VARIABLE_MARKERS = "os^Dv<"
 FLOOR = 1e-4  # of |Δ score| / spread that is drawn
+
+
+@figure(
+    {"{task}/diagnostics": Shown("Diagnostics")},
+    reads={
+        "checks": "diagnostics/{task}.json",
+        "evaluations": "evaluation/{task}/{signals}.json",
+        "swapped": "evaluation/{swapped}/{background}.json",
+        "contamination": "contamination/{task}/{contaminated}.json",
+    },
+    needs=("background", "backgrounds", "groups"),
+    labels=("background", "signals", "detectors"),
+)
+def diagnostics(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """What moves a score that should not, from up to 200,000 jets of the background. Above, detectors alone: background
+    efficiency at the working point's threshold against pile-up, relative to its mean; Jensen-Shannon divergence of the
+    jet mass before and after the cut, grey where random draws of as many events end; the mass after the cut. Below, per
+    detector and baseline: relative change of the rate per collision of pile-up; change of the score when the event is
+    turned in φ or mirrored in η, from the median to the 95 % quantile, in units of the spread of the score (the left
+    edge is this or less); divergence of the mass, grey as above; Spearman correlations; AUC in this task, and open
+    where background and signal change places; AUC of trainings with signal in the background. Numbers: diagnostics.csv.
+    """
+    files, labels, records, groups = job.files, job.labels, {}, {}
+    evaluations = read_records([*files["evaluations"].values(), *files["swapped"].values()])
+    contamination = [read_json(path) for path in files["contamination"].values()]
+    for record in joined(read_json(files["checks"]), evaluations, contamination, job.backgrounds):
+        name = record["detector"]
+        shown = {kind: {labels[s]: auc for s, auc in record[kind].items()} for kind in ("auc", "swapped")}
+        if dirty := record["contamination"]:
+            shown["contamination"] = dirty | {"signal": labels[dirty["signal"]]}
+        records[labels[name]], groups[labels[name]] = record | shown, job.groups[name]
+    page = diagnostics_page(records, groups, job.style, title=f"background {labels[job.background]}")
+    yield f"{job.task}/diagnostics", page
 
 
 def diagnostics_page(records: dict[str, dict], groups: dict[str, str], config: dict, *, title: str = "") -> Figure:

@@ -1,4 +1,4 @@
-"""Histograms of scores and of input variables, background against signals."""
+"""Histograms of input variables, and what all histograms share: common bins, background filled, signals as lines."""
 
 import hist
 import mplhep
@@ -15,50 +15,6 @@ from hepad.figures.style import label, palette, panels
 BINS = 40
 QUANTILES = (0.001, 0.999)
 WIDE = 30  # a positive variable that spans more than this factor may get a logarithmic axis
-
-
-def score_histograms(
-    background: np.ndarray,
-    signals: dict[str, np.ndarray],
-    config: dict,
-    *,
-    background_name: str = "background",
-    score_name: str = "anomaly score",
-    thresholds: dict[float, float] | None = None,
-    title: str = "",
-) -> Figure:
-    """Distributions of the score (an energy, for energy-based detectors), each of unit sum, on a logarithmic axis.
-
-    Parameters
-    ----------
-    background: (n,) scores
-    signals: by name, (m,) scores
-    config: style config
-    score_name: of the horizontal axis
-    thresholds: ε_B -> threshold, drawn as lines
-    title: e.g. the detector's name
-
-    Bins are common to all samples and span the quantiles 0.001 to 0.999 of every sample; what lies outside is counted
-    in the first and the last bin. Errors are Poisson.
-    """
-    samples = {background_name: background, **signals}
-    figure, axes = panels(1, 1, 6.0, 4.4)
-    ax, edges = axes[0, 0], _edges(score_name, samples)
-    _draw(ax, samples, edges, background_name, palette(signals, config))
-    for eps_b, threshold in (thresholds or {}).items():
-        if edges[0] < threshold < edges[-1]:
-            ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", gid="threshold")
-            text = rf"$\epsilon_B$ = {eps_b:g}"
-            ax.text(threshold, 0.9, text, rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform(),
-                    fontsize=8)  # fmt: skip
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    ax.set_ylim(max(low, 0.3 / max(map(len, samples.values()))), high * 12)
-    ax.set_xlabel(f"{score_name} (first and last bin hold what lies outside)")
-    ax.set_ylabel("fraction of jets per bin")
-    ax.legend(loc="upper left", ncols=3)
-    label(ax, config, title=title)
-    return figure
 
 
 def input_histograms(
@@ -88,7 +44,7 @@ def input_histograms(
     colors = palette(signals, config)
     for ax, column, i in zip(axes.flat, columns, range(len(columns)), strict=False):
         of_column = {name: values[:, i] for name, values in samples.items()}
-        _draw(ax, of_column, _edges(column, of_column), background_name, colors)
+        draw_histograms(ax, of_column, common_edges(column, of_column), background_name, colors)
         ax.set_xlabel(column)
         ax.set_ylim(0, None)
     for ax in axes.flat[len(columns) :]:
@@ -101,7 +57,7 @@ def input_histograms(
     return figure
 
 
-def _edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
+def common_edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
     """Common edges from quantiles: whole numbers in whole bins, the logarithm where that is less skewed."""
     for sample, values in samples.items():
         if len(values) == 0 or not np.isfinite(values).all():
@@ -119,7 +75,7 @@ def _edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
     return np.linspace(low - margin, high + margin, BINS + 1)
 
 
-def _draw(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray, background: str, colors: dict) -> None:
+def draw_histograms(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray, background: str, colors: dict) -> None:
     middle = (edges[1:] + edges[:-1]) / 2
     for name, values in samples.items():
         counts = hist.Hist(hist.axis.Variable(edges), storage=hist.storage.Double())

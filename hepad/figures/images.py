@@ -1,20 +1,50 @@
-"""Jet images: single ones, averages, and reconstructions beside their originals.
+"""Jet images, single ones and averages, in the window of a task's detectors.
 
 Images are (H, W): the first axis is vertical, φ before the rotation; the second is horizontal, η.
 """
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize, SymLogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
+from hepad.figures.registry import Shown, figure
 from hepad.figures.style import inside, label, panels
+from hepad.representations import JetImage
+from hepad.samples.data_quality import first_events
 
 HALF_WIDTHS = (0.58, 0.70)  # Δη, Δφ
 DECADES = 4  # of the logarithmic colour scale
 FRACTION = r"fraction of jet $p_T$ per pixel"
+EVENTS = 5000  # of a sample, at most, in an average
+FILTERS = {"no filter": 0, r"$\sigma_G$ = 1": 1, r"$\sigma_G$ = 2": 2}
+
+
+@figure(
+    {name: Shown("Jet images") for name in ("{task}/images", "{task}/average_images")},
+    reads={"events": "events/{samples}.h5"},
+    needs=("image",),
+    labels=("samples",),
+    only="constituents",
+)
+def images(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Jet images: one jet of each sample without filter and with Gaussian filters of σ_G = 1 and 2 pixels, and the
+    average over many jets without filter. The window, pixels and power are those of the first image that the task's
+    detectors see.
+    """
+    events = {job.labels[name]: found for name, found in first_events(job.files["events"], EVENTS).items()}
+    filters = {text: JetImage(sigma=sigma, **job.image) for text, sigma in FILTERS.items()}
+    plain = filters["no filter"]
+    look = {"config": job.style, "half_widths": (plain.eta_range, plain.phi_range)}
+    single = {n: {text: of(e[:1])[0, 0].numpy() for text, of in filters.items()} for n, e in events.items()}
+    yield f"{job.task}/images", jet_images(single, **look)
+    average = {f"{n}, {len(e)} jets": plain(e).mean(0)[0].numpy() for n, e in events.items()}
+    yield f"{job.task}/average_images", average_images(average, **look)
 
 
 def jet_images(
@@ -34,9 +64,9 @@ def jet_images(
     figure, axes = panels(len(images), len(columns), 2.3, 2.45, "compressed", sharex=True, sharey=True)
     for line, (sample, row) in zip(axes, images.items(), strict=True):
         for ax, (version, image) in zip(line, row.items(), strict=True):
-            shown = _show(ax, image, norm, half_widths)
+            shown = show(ax, image, norm, half_widths)
             inside(ax, f"{sample}\n{version}", "white")
-    _frame(figure, axes)
+    frame(figure, axes)
     figure.colorbar(shown, ax=axes, label=FRACTION, extend="min")
     label(axes[0, 0], config, axes[0, -1])
     return figure
@@ -49,55 +79,10 @@ def average_images(
     figure, axes = panels(1, len(images), 2.6, 3.2, "compressed", sharex=True, sharey=True)
     norm = log_norm(np.stack(list(images.values())))
     for ax, (sample, image) in zip(axes[0], images.items(), strict=True):
-        shown = _show(ax, image, norm, half_widths)
+        shown = show(ax, image, norm, half_widths)
         inside(ax, sample, "white")
-    _frame(figure, axes)
+    frame(figure, axes)
     figure.colorbar(shown, ax=axes, label=FRACTION, extend="min")
-    label(axes[0, 0], config, axes[0, -1])
-    return figure
-
-
-def reconstructions(
-    originals: np.ndarray,
-    reconstructed: np.ndarray,
-    scores: np.ndarray,
-    config: dict,
-    *,
-    names: list[str] | None = None,
-    half_widths: tuple[float, float] = HALF_WIDTHS,
-) -> Figure:
-    """Originals above their reconstructions above the difference; one column per jet with its score.
-
-    Parameters
-    ----------
-    originals, reconstructed: (n, H, W), a column each
-    scores: (n,)
-    config: style config
-    names: the sample of each jet
-    half_widths: of the image in Δη and Δφ
-    """
-    if originals.shape != reconstructed.shape or originals.ndim != 3 or len(scores) != len(originals):
-        raise InputError(
-            f"figures: originals {originals.shape} and reconstructions {reconstructed.shape} must be (n, H, W) of one "
-            f"shape, with {len(scores)} scores. Pass as many of each."
-        )
-    difference = reconstructed - originals
-    largest = max(float(np.abs(difference).max()), 1e-12)
-    step = 10.0 ** (np.floor(np.log10(largest)) - 1)  # the difference is linear below, logarithmic above
-    norms = [log_norm(originals)] * 2 + [SymLogNorm(step, vmin=-largest, vmax=largest)]
-    figure, axes = panels(3, len(originals), 1.9, 2.2, "compressed", sharex=True, sharey=True)
-    titles = ("original", "reconstruction", "reconstruction − original")
-    for line, stack, norm, text in zip(axes, (originals, reconstructed, difference), norms, titles, strict=True):
-        for ax, image in zip(line, stack, strict=True):
-            shown = _show(ax, image, norm, half_widths, "RdBu_r" if stack is difference else "viridis")
-        # three long labels would run into each other: the unit stands in the middle
-        bar = figure.colorbar(shown, ax=line)
-        bar.set_label(f"{text}\n{FRACTION if stack is reconstructed else ''}", fontsize=7)
-        if stack is difference:
-            bar.set_ticks([-10 * step, -step, 0, step, 10 * step])
-    for ax, score, name in zip(axes[-1], scores, names or [""] * len(scores), strict=True):
-        ax.set_xlabel(f"{name}\nscore {score:.3g}".strip(), fontsize=8, loc="center")
-    _frame(figure, axes)
     label(axes[0, 0], config, axes[0, -1])
     return figure
 
@@ -109,7 +94,7 @@ def log_norm(images: np.ndarray) -> LogNorm:
     return LogNorm(float(images.max()) * 10**-DECADES, float(images.max()), clip=False)
 
 
-def _show(ax: Axes, image: np.ndarray, norm: Normalize, half_widths: tuple[float, float], colors: str = "viridis"):
+def show(ax: Axes, image: np.ndarray, norm: Normalize, half_widths: tuple[float, float], colors: str = "viridis"):
     eta, phi = half_widths
     # what is below the scale, zero included, has the scale's lowest colour
     floor = norm.vmin if isinstance(norm, LogNorm) else -np.inf
@@ -117,7 +102,7 @@ def _show(ax: Axes, image: np.ndarray, norm: Normalize, half_widths: tuple[float
     return ax.imshow(np.maximum(image, floor), norm=norm, cmap=colors, origin="lower", extent=extent, aspect="equal")
 
 
-def _frame(figure: Figure, axes: np.ndarray) -> None:
+def frame(figure: Figure, axes: np.ndarray) -> None:
     figure.supxlabel(r"$\Delta\eta$ after centring and rotation", fontsize=10)
     figure.supylabel(r"$\Delta\phi$ after centring and rotation", fontsize=10)
     for ax in axes.flat:

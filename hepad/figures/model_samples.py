@@ -1,18 +1,57 @@
-"""Samples of a model beside data, and the energy on the way to a signal."""
+"""Samples of a model beside data."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from hepad.errors import InputError
-from hepad.evaluation.efficiency import LEVEL
+from hepad.evaluation.model_samples import loaded, look_into
 from hepad.figures.histograms import input_histograms
 from hepad.figures.images import FRACTION, HALF_WIDTHS, log_norm
-from hepad.figures.style import label, palette, panels
+from hepad.figures.registry import Shown, figure
+from hepad.figures.style import label
+from hepad.representations.event_vector import with_units
 
 COLUMNS = 8  # images in a row
 GAP = 1.06  # between their centres, in units of their width
 VARIABLES = 7  # drawn of a vector
 ENERGY = "energy $E$"
+EVENTS = 2000  # of a sample, at most
+
+
+@figure(
+    {
+        f"{{task}}/{name}/{{detector}}": Shown(
+            "Samples of the model", {"task": "{task}", "detector": "{detector}", "figure": text}
+        )
+        for name, text in (("model_samples", "samples"), ("negatives", "negative samples"))
+    },
+    reads={
+        "models": "models/{task}/{detectors}/{seed}.safetensors",
+        "features": "features/{representations}/{background}.test.h5",
+    },
+    needs=("background", "seen_as", "half_widths"),
+    labels=("background", "detectors"),
+    detectors="energy",
+)
+def model_samples(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Test jets of the background beside samples of the energy model: the ends of chains twenty times as long as in
+    training, drawn by the detector's own sampler of negatives. The energy E of each is written on it. Detectors on
+    vectors: distributions of the first seven variables and of the energy. What has a low energy and does not look like
+    a jet is what the model gets wrong.
+
+    Negative samples of one training step of the finished model: where the chains start, after the latent chain (if
+    there is one) and after the visible chain, with the energy E of each. Chains start anew, without the replay of
+    earlier ends. Detectors on vectors: distributions of the first seven variables and of the energy.
+    """
+    for name, path in job.files["models"].items():
+        detector, x = loaded(path, [job.files["features"][job.seen_as[name]]], EVENTS)
+        columns = with_units(detector.space.columns)
+        look = {"half_widths": job.half_widths.get(name), "title": job.labels[name]}
+        drawn = look_into(detector, job.labels[job.background], x)
+        for folder, samples in drawn._asdict().items():
+            yield f"{job.task}/{folder}/{name}", beside_data(samples, columns, job.style, **look)
 
 
 def beside_data(
@@ -100,41 +139,4 @@ def _histograms(
     names = (*columns[:VARIABLES], score)
     figure = input_histograms(names, values.pop(name), values, config, background_name=name)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
-    return figure
-
-
-def energy_paths(
-    energies: dict[str, dict[str, np.ndarray]], config: dict, *, background_name: str = "background", title: str = ""
-) -> Figure:
-    """Energy on the way from background to signals: median and central 68.3 % of the pairs, a panel per kind of way.
-
-    Parameters
-    ----------
-    energies: signal -> way -> (steps, pairs), at equal steps from the background to the signal
-    config: style config
-    background_name: at the left end
-    title: e.g. the detector's name
-    """
-    if not energies:
-        raise InputError("figures: there is no signal to go to. Give the task signals.")
-    ways, colors = list(next(iter(energies.values()))), palette(energies, config)
-    figure, axes = panels(1, len(ways), 4.2, 3.4, sharey=True)
-    every = np.concatenate([values for of_signal in energies.values() for values in of_signal.values()], axis=1)
-    for ax, way in zip(axes[0], ways, strict=True):
-        for signal, of_signal in energies.items():
-            t, tail = np.linspace(0, 1, len(of_signal[way])), (1 - LEVEL) / 2
-            low, middle, high = np.quantile(of_signal[way], [tail, 0.5, 1 - tail], axis=1)
-            ax.plot(t, middle, color=colors[signal], gid=signal, label=f"to {signal}")
-            ax.fill_between(t, low, high, color=colors[signal], alpha=0.2, linewidth=0)
-        ax.set_xlim(0, 1)
-        ax.set_xlabel(f"{way}: from {background_name} (0) to signal (1)")
-    if every.min() > 0 and np.quantile(every, 0.9) > 5 * np.quantile(every, 0.1):
-        axes[0, 0].set_yscale("log")
-    axes[0, 0].set_ylabel("energy $E$")
-    ax = axes[0, -1]
-    # room for the legend above the bands
-    bottom, top = ax.transScale.transform([(1, limit) for limit in ax.get_ylim()])[:, 1]
-    ax.set_ylim(top=ax.transScale.inverted().transform((1, top + (0.1 + 0.07 * len(energies)) * (top - bottom)))[1])
-    ax.legend(loc="upper left", title=f"median and central {100 * LEVEL:g} % of pairs", alignment="left")
-    label(axes[0, 0], config, axes[0, -1], title)
     return figure

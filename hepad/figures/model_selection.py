@@ -1,14 +1,38 @@
 """How a training's candidates fare: what was measured blindly, and the AUC that an eye on the signal would have."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 from matplotlib.figure import Figure
 
 from hepad.errors import InputError
+from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, palette, panels
+from hepad.storage.files import read_json
 
 NAMES = {
     "wasserstein": r"$W_2^2/D$, background to samples",
     "manifold_auc": "AUC of points on the manifold",
 }
+
+
+@figure(
+    {"{task}/model_selection/{detector}": Shown("Training")},
+    reads={"records": "model_selection/{task}/{signals}.json"},
+    needs=("detectors", "seed"),
+    labels=("signals", "detectors"),
+    detectors="energy",
+)
+def model_selection(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Candidates of a training: what was measured of them on background alone, and their AUC on test events, which was
+    computed afterwards. The dotted line is the state that was chosen, the star the best one by signal.
+    """
+    records = [record for path in job.files["records"].values() for record in read_json(path)]
+    records = [record | {"signal": job.labels[record["signal"]]} for record in records]
+    for name in job.detectors:
+        of_detector = [r for r in records if (r["detector"], r["seed"]) == (name, job.seed)]
+        curves = model_selection_curves(of_detector, job.style, title=job.labels[name])
+        yield f"{job.task}/model_selection/{name}", curves
 
 
 def model_selection_curves(records: list[dict], config: dict, *, title: str = "") -> Figure:

@@ -1,12 +1,34 @@
 """What a student keeps of its teacher: signal efficiencies of the detector, the float and the fixed-point students."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import LEVEL, MIN_COUNT
+from hepad.figures.registry import Shown, figure
 from hepad.figures.style import UNRESOLVED, inside, label, palette, panels
+from hepad.storage.files import read_json
+
+
+@figure(
+    {"students/{student}": Shown("Students")},
+    reads={"comparison": "students/{student}.comparison.json"},
+    needs=("background", "teacher"),
+    labels=("background", "signals", "teacher"),
+)
+def student(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Signal efficiency of a detector, of the small student that repeats its score, and of that student in fixed point,
+    each at its own threshold for the same rate.
+    """
+    rows = [row | {"signal": job.labels[row["signal"]]} for row in read_json(job.files["comparison"])]
+    shown = {"detector/teacher": job.labels[job.teacher]}
+    names = {row["engine"]: shown.get(row["engine"], row["engine"].replace("/", ", ")) for row in rows}
+    title = job.labels[job.background]
+    yield f"students/{job.student}", student_efficiencies(rows, names, job.style, title=title)
 
 
 def student_efficiencies(rows: list[dict], names: dict[str, str], config: dict, *, title: str = "") -> Figure:

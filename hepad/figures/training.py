@@ -1,13 +1,33 @@
 """Training curves: the losses of each phase, and the positive and negative energies."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepad.errors import InputError
+from hepad.figures.registry import Shown, figure
 from hepad.figures.style import CYCLE, label, panels
+from hepad.storage.files import read_json
 
 TRAIN, VALID, POSITIVE, NEGATIVE = CYCLE[0], CYCLE[1], CYCLE[2], CYCLE[4]
+
+
+@figure(
+    {"{task}/training/{detector}": Shown("Training")},
+    reads={"histories": "models/{task}/{detectors}/{seed}.json"},
+    labels=("detectors",),
+    detectors="trained",
+)
+def training(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Training curves. In the energy phase E₊ is the mean energy of background jets and E₋ that of the negative
+    samples.
+    """
+    for name, path in job.files["histories"].items():
+        curves = training_curves(read_json(path)["history"], job.style, title=job.labels[name])
+        yield f"{job.task}/training/{name}", curves
 
 
 def training_curves(history: list[dict], config: dict, *, title: str = "") -> Figure:

@@ -1,17 +1,42 @@
-"""A score as a trigger: efficiency and significance against rate, spreads of trainings, rates, gains."""
+"""A score as a trigger: efficiency and significance against background efficiency and rate, of all trainings."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepad.evaluation.efficiency import MIN_COUNT
-from hepad.evaluation.seed_spread import SeedSpread
-from hepad.figures.roc import HEADING, LINES, LOWEST_EPS_B, draw_spread, line_looks, plan_panels
-from hepad.figures.style import UNRESOLVED, label, palette, panels
+from hepad.evaluation.seed_spread import SeedSpread, spreads
+from hepad.evaluation.tables import SUPERVISED, read_records
+from hepad.figures.efficiency import HEADING, LINES, LOWEST_EPS_B, draw_spread, line_looks, plan_panels
+from hepad.figures.registry import Shown, figure
+from hepad.figures.style import UNRESOLVED, label, panels
+from hepad.storage.files import read_json
 
 # ε_S ε_B^-power
 QUANTITIES = {0.0: r"signal efficiency $\epsilon_S$", 0.5: r"$\epsilon_S / \sqrt{\epsilon_B}$"}
-RATES = {"total": "-", "pure": "--", "overlap": ":"}
+
+
+@figure(
+    {"{task}/trigger_{signal}": Shown("Trigger", {"task": "{task}", "figure": "efficiency and rate, {signal}"})},
+    reads={"evaluation": "evaluation/{task}/{signal}.json", "rates": "rates/{task}.json"},
+    needs=("background",),
+    labels=("background", "signal", "detectors"),
+)
+def trigger(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Signal efficiency of events, which a trigger counts, and ε_S / √ε_B against background efficiency, and against
+    the rate where the background declares one. One line per detector: the median of its trainings, the band where a
+    further training is expected with 68 %, from the scatter of the trainings and from all counts, those that fix the
+    threshold included. Grey: fewer than 10 independent background events pass. Detectors left, baselines right, the
+    best of the other side and the supervised trees in black; the supervised may leave the lower panel.
+    """
+    records = read_records([job.files["evaluation"]], job.labels | SUPERVISED)
+    of_detectors, groups = spreads(records, of="events")
+    khz = next((record["scale_khz"] for record in read_json(job.files["rates"])), None)
+    title = " → ".join(job.labels[name] for name in (job.background, job.signal))
+    curves = trigger_curves(of_detectors, groups, job.style, khz=khz, title=title)
+    yield f"{job.task}/trigger_{job.signal}", curves
 
 
 def trigger_curves(
@@ -75,79 +100,3 @@ def _finish(column: np.ndarray, spreads: dict[str, SeedSpread], blind: list[Seed
     below = -0.16 if khz is None else -0.46
     look = {"loc": "upper left", "bbox_to_anchor": (-0.02, below), "alignment": "left", "fontsize": 7.5}
     bottom.legend(*handles, title=HEADING, **look)
-
-
-def rate_curves(record: dict, signals: dict[str, str], config: dict, *, title: str = "") -> Figure:
-    """Of one training: its rate against the threshold, and what it finds of each signal at the rates asked for.
-
-    Parameters
-    ----------
-    record: one of :func:`hepad.trigger.working_points.rates`; without a scale, background efficiencies stand for rates
-    signals: name -> label
-    config: style config
-    title: the detector
-
-    Points at rates that the sample does not resolve are grey. With a menu, open symbols are the gain, trigger or menu
-    less menu, and short lines the menu alone. What is to be known of the menu's bits is said below.
-    """
-    figure, axes = panels(1, 2, 4.8, 4.2)
-    left, right = axes[0]
-    khz = record["scale_khz"]
-    _rates(left, record, khz or 1.0)
-    quantity = r"background efficiency $\epsilon_B$" if khz is None else "rate [kHz]"
-    left.set_xlabel("threshold on the score")
-    left.set_ylabel(quantity)
-    left.legend(loc="upper right")
-    colors = palette(signals.values(), config)
-    for i, (name, text) in enumerate(signals.items()):
-        shift = 1.05 ** (i - (len(signals) - 1) / 2) * (khz or 1.0)
-        _found(right, record["points"], name, text, colors[text], shift)
-    right.set_xscale("log")
-    right.set_ylim(0, None)
-    whole = "" if khz is None else f"; all events {khz:,.0f} kHz" if khz > 100 else f"; all events {khz:.3g} kHz"
-    right.set_xlabel(f"{record['of']} {quantity}{whole}" if khz or record["of"] == "pure" else quantity)
-    right.set_ylabel("fraction of the signal")
-    right.plot([], [], "o", color=UNRESOLVED, label=f"fewer than {MIN_COUNT} independent background events")
-    right.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.13), fontsize=7.5)
-    if record["remarks"]:
-        figure.supxlabel("\n".join(dict.fromkeys(record["remarks"].values())), fontsize=7.5, wrap=True)
-    label(left, config, right, title)
-    return figure
-
-
-def _rates(ax: Axes, record: dict, khz: float) -> None:
-    thresholds, fractions = np.array(record["curve"]["threshold"]), record["curve"]["fractions"]
-    for of, line in RATES.items():
-        found = [at[of] for at in fractions]
-        if not all(found):
-            continue  # without a menu
-        value, low, high, passed = (
-            np.array([np.nan if r[key] is None else r[key] for r in found], float)
-            for key in ("value", "low", "high", "effective")
-        )
-        good, text = passed >= MIN_COUNT, of if fractions[0]["pure"] else "what passes"
-        ax.plot(thresholds, khz * value, color=UNRESOLVED, linestyle=line, linewidth=0.8, gid="unresolved")
-        ax.plot(thresholds[good], khz * value[good], color="black", linestyle=line, label=text, gid=of)
-        ax.fill_between(thresholds, khz * low, khz * high, color="black", alpha=0.15, linewidth=0)
-    for point in record["points"]:
-        look = {"color": "black" if point["resolved"] else UNRESOLVED, "linewidth": 0.6, "linestyle": ":"}
-        ax.axhline(khz * point["eps_b"], **look)
-        low = thresholds[0] if point["threshold_low"] is None else point["threshold_low"]
-        ax.axvspan(low, min(point["threshold_high"] or np.inf, thresholds[-1]), color="black", alpha=0.08, linewidth=0)
-    ax.set_yscale("log")
-
-
-def _found(ax: Axes, points: list[dict], signal: str, text: str, color: str, scale: float) -> None:
-    for point in points:
-        gains, x = point["signals"][signal], point["eps_b"] * scale
-        look = {"color": color if point["resolved"] else UNRESOLVED, "zorder": 1 + point["resolved"]}
-        for of, face in (("eps_s", None), ("gain", "white")):
-            if (e := gains[of]) and e["value"] is not None:
-                errors = [[e["value"] - e["low"]], [e["high"] - e["value"]]]
-                ax.errorbar([x], [e["value"]], errors, marker="o", markerfacecolor=face, gid=of, **look)
-        if gains["menu"] and gains["menu"]["value"] is not None:
-            ax.plot([x / 1.1, x * 1.1], [gains["menu"]["value"]] * 2, gid="menu", **look)
-    ax.plot([], [], "o", color=color, label=rf"{text}: $\epsilon_S$")
-    if points and points[0]["signals"][signal]["gain"]:
-        ax.plot([], [], "o", color=color, markerfacecolor="white", label=f"{text}: gain over the menu")
-        ax.plot([], [], color=color, label=f"{text}: menu alone")

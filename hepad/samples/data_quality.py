@@ -24,6 +24,11 @@ SHOWN = (
 COLUMNS = ("sample", "file", "what", "count", "fraction")
 
 
+def first_events(files: dict[str, str | Path], count: int) -> dict[str, Events]:
+    """The first ``count`` events in the file of each sample."""
+    return {name: Events.read(path, slice(count)) for name, path in files.items()}
+
+
 def shared_quantities(samples: dict[str, Events]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Labels of the D observables that all samples have, and their values, (N, D) by sample."""
     of = {name: measure(events, SHOWN) for name, events in samples.items()}

@@ -15,7 +15,6 @@ import numpy as np
 from hepad.errors import InputError, check_choice
 from hepad.evaluation.scored_sample import Rows
 from hepad.evaluation.streaming import Sample, StreamingDistribution, per_event
-from hepad.events import Events
 from hepad.storage.files import write_rows
 from hepad.trigger.menu import Acceptance, Menu, acceptance, in_step, read_menu, unprescaled
 from hepad.trigger.rates import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
@@ -137,7 +136,7 @@ def _counted(
     """{'detector/seed': crossings by their highest score} of a sample, and the remark on its menu bits."""
     tops, remark = {}, ""
     for events, scores in blocks:
-        accepted = _accepted(menu, name, events, steps)
+        accepted = _accepted(menu, name, (events.meta, events.triggers), steps)
         remark = accepted.remark if accepted else ""
         first, highest = per_event(events.event_id, list(scores.values()))
         bits = None if accepted is None else accepted.probability[first]
@@ -150,12 +149,15 @@ def _counted(
     return {key: top.sample() for key, top in tops.items()}, remark
 
 
-def _accepted(menu: Menu | None, name: str, events: Events, steps: dict[str, int] | None) -> Acceptance | None:
+def _accepted(
+    menu: Menu | None, name: str, bits: tuple[dict, np.ndarray], steps: dict[str, int] | None
+) -> Acceptance | None:
+    meta, triggers = bits
     try:
-        names, partial = (events.meta.get(key, ()) for key in ("triggers", "partial"))
+        names, partial = (meta.get(key, ()) for key in ("triggers", "partial"))
         # a bit that the background lacks is in step with no other
         groups = menu and np.array([steps.get(bit, -1 - i) for i, bit in enumerate(names)], int)
-        return menu and acceptance(menu, events.triggers, names, partial, groups)
+        return menu and acceptance(menu, triggers, names, partial, groups)
     except InputError as error:
         raise InputError(f"samples.{name}: {error}") from None
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from hepad import detectors, figures
+from hepad import detectors
 from hepad.detectors.energy_based.langevin import Chain, ReplayBuffer, Support, langevin
 from hepad.detectors.energy_based.negative_sampling import ContrastiveDivergence, PersistentCD
 from hepad.errors import InputError
 from hepad.evaluation import model_samples
+from hepad.figures.model_samples import beside_data
+from hepad.figures.paths import energy_paths
 from hepad.figures.style import style
 from hepad.representations import Space
 
@@ -162,22 +164,25 @@ def test_what_is_seen_of_images(space):
 def test_looking_changes_nothing_and_repeats(nae):
     x = {"QCD": events(IMAGE, 40, 3), "top": events(IMAGE, 30, 4, width=0.7)}
     before = {name: tensor.clone() for name, tensor in nae.state_dict().items()}
-    one, two = (model_samples.look_into(nae, x, pairs=50) for _ in range(2))
+    one, two = (model_samples.look_into(nae, "QCD", x["QCD"]) for _ in range(2))
     assert all(torch.equal(tensor, before[name]) for name, tensor in nae.state_dict().items())
-    np.testing.assert_array_equal(one.samples[model_samples.MODEL].x, two.samples[model_samples.MODEL].x)
-    assert list(one.paths) == ["top"]
-    assert one.paths["top"][model_samples.LINE].shape[1] == 30
-    # another signal changes neither the samples nor the other's way
-    more = model_samples.look_into(nae, x | {"more": events(IMAGE, 30, 5)}, pairs=50)
-    np.testing.assert_array_equal(one.samples[model_samples.MODEL].x, more.samples[model_samples.MODEL].x)
-    np.testing.assert_array_equal(one.paths["top"][model_samples.LINE], more.paths["top"][model_samples.LINE])
+    np.testing.assert_array_equal(one.model_samples[model_samples.MODEL].x, two.model_samples[model_samples.MODEL].x)
+
+
+def test_another_signal_leaves_the_way_to_the_first(nae):
+    x, top = events(IMAGE, 40, 3), events(IMAGE, 30, 4, width=0.7)
+    one = model_samples.energies_to(nae, x, {"top": top}, pairs=50)
+    assert list(one) == ["top"]
+    assert one["top"][model_samples.LINE].shape[1] == 30
+    more = model_samples.energies_to(nae, x, {"more": events(IMAGE, 30, 5), "top": top}, pairs=50)
+    np.testing.assert_array_equal(one["top"][model_samples.LINE], more["top"][model_samples.LINE])
 
 
 def test_figure_of_images(nae):
     x = {"QCD": events(IMAGE, 40, 3), "top": events(IMAGE, 30, 4, width=0.7)}
-    found = model_samples.look_into(nae, x)
+    found = model_samples.look_into(nae, "QCD", x["QCD"])
     with style(CONFIG):
-        figure = figures.beside_data(found.negatives, (), CONFIG, title="NAE")
+        figure = beside_data(found.negatives, (), CONFIG, title="NAE")
     *panels, _ = figure.axes
     assert [len(ax.images) for ax in panels] == [8] * 4
     assert panels[0].get_ylabel() == "QCD"
@@ -190,16 +195,16 @@ def test_figure_of_images(nae):
         # each image stands where the axes end or further in, none over another
         assert np.diff([image.get_extent()[0] for image in ax.images]).min() > 2 * 0.58
     with style(CONFIG):
-        figure = figures.beside_data(found.samples, (), CONFIG)
+        figure = beside_data(found.model_samples, (), CONFIG)
     assert [len(ax.images) for ax in figure.axes[:2]] == [24, 24]
 
 
 def test_figure_of_variables():
     x = {"QCD": events(VECTOR, 40, 3), "top": events(VECTOR, 30, 4, width=0.7)}
     x["QCD"][:, 2].round_()
-    found = model_samples.look_into(fitted("MPDR", VECTOR), x)
+    found = model_samples.look_into(fitted("MPDR", VECTOR), "QCD", x["QCD"])
     with style(CONFIG):
-        figure = figures.beside_data(found.negatives, ("a", "b", "c [GeV]"), CONFIG)
+        figure = beside_data(found.negatives, ("a", "b", "c [GeV]"), CONFIG)
     assert [ax.get_xlabel() for ax in figure.axes] == ["a", "b", "c [GeV]", "energy $E$"]
     # data are whole numbers in c: the model's are counted in the same bins, each around one
     edges = figure.axes[2].patches[0].get_data().edges
@@ -213,7 +218,7 @@ def test_figure_of_paths():
     rng = np.random.default_rng(1)
     energies = {"top": {"line": rng.exponential(1, (5, 1000))}, "svj": {"line": 3 + rng.normal(0, 1, (5, 1000))}}
     with style(CONFIG):
-        (ax,) = figures.energy_paths(energies, CONFIG, background_name="QCD").axes
+        (ax,) = energy_paths(energies, CONFIG, background_name="QCD").axes
     lines = {line.get_gid(): line for line in ax.lines}
     np.testing.assert_allclose(lines["top"].get_ydata(), np.median(energies["top"]["line"], axis=1))
     low, high = np.quantile(energies["svj"]["line"][2], [0.1585, 0.8415])
@@ -222,4 +227,4 @@ def test_figure_of_paths():
     assert "from QCD (0)" in ax.get_xlabel()
     assert ax.get_yscale() == "linear"  # some energies are negative
     with pytest.raises(InputError, match="no signal"):
-        figures.energy_paths({}, CONFIG)
+        energy_paths({}, CONFIG)

@@ -9,12 +9,21 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 
-from hepad import figures
 from hepad.errors import InputError
 from hepad.evaluation.binned_efficiency import efficiency_against
 from hepad.evaluation.roc import evaluate, threshold_at
 from hepad.evaluation.seed_spread import spread
+from hepad.figures.binned_efficiency import efficiency_against_variable
+from hepad.figures.efficiency import efficiency_curves
+from hepad.figures.histograms import input_histograms
+from hepad.figures.images import average_images, jet_images
+from hepad.figures.model_samples import beside_data
+from hepad.figures.model_selection import model_selection_curves
+from hepad.figures.reconstructions import reconstructed_images
+from hepad.figures.scores import score_histograms
 from hepad.figures.style import CYCLE, EXPERIMENTS, UNRESOLVED, label, palette, panels, save, settings, style
+from hepad.figures.summary import auc_summary
+from hepad.figures.training import training_curves
 
 CONFIG = {"sqrt_s_tev": 14}
 GROUPS = {"NAE": "detector", "AE": "detector", "mass": "baseline", "width": "baseline", "trees": "supervised"}
@@ -53,7 +62,7 @@ def alone(evaluations):
 
 def test_a_line_and_a_band_for_several_trainings(evaluations):
     three = spread([evaluations["AE"], evaluations["NAE"], evaluations["AE"]])
-    (ax,) = figures.efficiency_curves({"AE": three}, {"AE": "detector"}, CONFIG).axes
+    (ax,) = efficiency_curves({"AE": three}, {"AE": "detector"}, CONFIG).axes
     (line,) = (line for line in ax.lines if line.get_gid() == "detector")
     assert len(ax.collections) == 1
     assert line.get_label() == "AE × 3 ({:.3f} [{:.3f}, {:.3f}])".format(*three.auc)
@@ -63,7 +72,7 @@ def test_a_line_and_a_band_for_several_trainings(evaluations):
 
 
 def test_efficiency_curves(evaluations):
-    figure = figures.efficiency_curves(alone(evaluations), GROUPS, CONFIG, title="QCD → top")
+    figure = efficiency_curves(alone(evaluations), GROUPS, CONFIG, title="QCD → top")
     left, right = figure.axes
     for ax in (left, right):
         assert ax.get_xscale() == "log"
@@ -91,20 +100,20 @@ def test_efficiency_curves(evaluations):
 
 
 def test_efficiency_curves_of_some_or_no_baselines(evaluations):
-    figure = figures.efficiency_curves(alone(evaluations), GROUPS, CONFIG, baselines=["width"])
+    figure = efficiency_curves(alone(evaluations), GROUPS, CONFIG, baselines=["width"])
     assert "mass" not in texts(figure)
-    assert len(figures.efficiency_curves(alone(evaluations), GROUPS, CONFIG, baselines=[]).axes) == 1
-    one = figures.efficiency_curves(alone({"mass": evaluations["mass"]}), GROUPS, CONFIG)
+    assert len(efficiency_curves(alone(evaluations), GROUPS, CONFIG, baselines=[]).axes) == 1
+    one = efficiency_curves(alone({"mass": evaluations["mass"]}), GROUPS, CONFIG)
     assert gids(one.axes[0]).count("baseline") == 1
     with pytest.raises(InputError, match="no curves"):
-        figures.efficiency_curves({}, GROUPS, CONFIG)
+        efficiency_curves({}, GROUPS, CONFIG)
     with pytest.raises(InputError, match="detector"):
-        figures.efficiency_curves(alone(evaluations), GROUPS | {"AE": "detectors"}, CONFIG)
+        efficiency_curves(alone(evaluations), GROUPS | {"AE": "detectors"}, CONFIG)
 
 
 def test_lines_of_many_detectors_differ(evaluations):
     many = {f"d{i}": spread([evaluations["AE"]]) for i in range(14)}
-    (ax,) = figures.efficiency_curves(many, dict.fromkeys(many, "detector"), CONFIG).axes
+    (ax,) = efficiency_curves(many, dict.fromkeys(many, "detector"), CONFIG).axes
     looks = {(line.get_color(), line.get_linestyle()) for line in ax.lines if line.get_gid() == "detector"}
     assert len(looks) == 14
 
@@ -112,7 +121,7 @@ def test_lines_of_many_detectors_differ(evaluations):
 def test_score_histograms(scores):
     background, signals = scores
     thresholds = {eps: threshold_at(background, eps) for eps in (0.1, 0.01)}
-    figure = figures.score_histograms(background, signals, CONFIG, thresholds=thresholds, score_name="energy")
+    figure = score_histograms(background, signals, CONFIG, thresholds=thresholds, score_name="energy")
     (ax,) = figure.axes
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert ax.get_xlabel().startswith("energy")
@@ -125,29 +134,29 @@ def test_score_histograms(scores):
 def test_histograms_are_normalised_with_what_lies_outside(scores):
     background, signals = scores
     outside = {"far": np.r_[signals["top"], np.full(10, 1e9)]}
-    (ax,) = figures.score_histograms(background, outside, CONFIG).axes
+    (ax,) = score_histograms(background, outside, CONFIG).axes
     steps = [patch.get_data().values for patch in ax.patches]
     assert len(steps) == 3  # the background's area and outline, the signal
     assert [values.sum() for values in steps] == pytest.approx([1, 1, 1])
     # signed scores stay on a linear axis; a constant one is still drawn
-    assert figures.score_histograms(background - 5, signals, CONFIG).axes[0].get_xscale() == "linear"
-    assert figures.score_histograms(np.ones(9), {"s": np.ones(7)}, CONFIG).axes
+    assert score_histograms(background - 5, signals, CONFIG).axes[0].get_xscale() == "linear"
+    assert score_histograms(np.ones(9), {"s": np.ones(7)}, CONFIG).axes
     with pytest.raises(InputError, match="'anomaly score' of 'far'"):
-        figures.score_histograms(background, {"far": np.array([1, np.nan])}, CONFIG)
+        score_histograms(background, {"far": np.array([1, np.nan])}, CONFIG)
 
 
 def test_input_histograms(scores):
     rng = np.random.default_rng(2)
     columns = ("multiplicity", "mass [GeV]", "tau21", "C2", "D2")
     x = np.column_stack([rng.poisson(40, 500), *rng.exponential(50, (4, 500))])
-    figure = figures.input_histograms(columns, x, {"top": x + 1}, CONFIG, background_name="QCD")
+    figure = input_histograms(columns, x, {"top": x + 1}, CONFIG, background_name="QCD")
     assert [ax.get_xlabel() for ax in figure.axes[:5]] == list(columns)
     assert [ax.axison for ax in figure.axes] == [True] * 5 + [False] * 3
     # whole numbers are never split over bins
     edges = figure.axes[0].patches[0].get_data().edges
     assert np.all(edges % 1 == 0.5)
     with pytest.raises(InputError, match="5 columns"):
-        figures.input_histograms(columns, x, {"top": x[:, :3]}, CONFIG)
+        input_histograms(columns, x, {"top": x[:, :3]}, CONFIG)
 
 
 def test_efficiency_against_variable():
@@ -156,7 +165,7 @@ def test_efficiency_against_variable():
     score[mass > 250] = 0
     binned = efficiency_against(score, 0.95, mass, np.linspace(0, 400, 9))
     results = {"jet $p_T$ [GeV]": {"QCD": binned, "top": binned}, "jet mass [GeV]": {"QCD": binned, "top": binned}}
-    figure = figures.efficiency_against_variable(results, CONFIG, background_name="QCD", eps_b=0.05)
+    figure = efficiency_against_variable(results, CONFIG, background_name="QCD", eps_b=0.05)
     assert [ax.get_xlabel() for ax in figure.axes] == list(results)
     for ax in figure.axes:
         assert ax.get_yscale() == "log"
@@ -173,7 +182,7 @@ def test_a_variable_over_decades_has_a_logarithmic_axis():
     wide, narrow = ([0, 20, 100, 500, 2500], [0, 200, 500, 2500])
     for edges, scale in ((wide, "log"), (narrow, "linear")):
         binned = efficiency_against(score, 0.5, ht, edges)
-        (ax,) = figures.efficiency_against_variable({"HT": {"QCD": binned}}, CONFIG, background_name="QCD").axes
+        (ax,) = efficiency_against_variable({"HT": {"QCD": binned}}, CONFIG, background_name="QCD").axes
         assert ax.get_xscale() == scale
         x = ax.containers[0].lines[0].get_xdata()
         low, high = np.maximum(edges[:-1], ax.get_xlim()[0]), np.array(edges[1:])
@@ -187,7 +196,7 @@ def test_training_curves():
     first = [{"phase": "autoencoder", "step": i, "loss": 1 / i, "valid_loss": 2 / i, **shared} for i in range(1, 30)]
     plus = {"valid_loss": None, "energy_positive": 1.0, "energy_negative": 1.2}
     second = [{"phase": "energy", "step": i, "loss": -0.2, **plus, **shared} for i in range(1, 9)]
-    figure = figures.training_curves(first + second, CONFIG)
+    figure = training_curves(first + second, CONFIG)
     losses, energy_loss, energies = figure.axes
     assert gids(losses) == ["loss", "valid_loss"]
     assert losses.get_yscale() == "log"
@@ -195,15 +204,15 @@ def test_training_curves():
     assert energy_loss.get_yscale() == "linear"
     assert gids(energies) == ["energy_positive", "energy_negative"]
     assert list(energies.lines[1].get_ydata()) == [1.2] * 8
-    assert len(figures.training_curves(first, CONFIG).axes) == 1
+    assert len(training_curves(first, CONFIG).axes) == 1
     with pytest.raises(InputError, match="history is empty"):
-        figures.training_curves([], CONFIG)
+        training_curves([], CONFIG)
 
 
 def test_jet_images_share_scale_and_axes():
     rng = np.random.default_rng(4)
     images = {row: {version: rng.random((40, 40)) ** 9 for version in "abc"} for row in ("QCD", "top")}
-    figure = figures.jet_images(images, CONFIG)
+    figure = jet_images(images, CONFIG)
     shown = [ax.images[0] for ax in figure.axes[:6]]
     assert len({id(image.norm) for image in shown}) == 1
     assert isinstance(shown[0].norm, LogNorm)
@@ -212,30 +221,30 @@ def test_jet_images_share_scale_and_axes():
     assert "eta" in figure.get_supxlabel()
     assert "phi" in figure.get_supylabel()
     assert "fraction of jet" in figure.axes[6].get_ylabel()
-    assert len(figures.average_images({"QCD": images["QCD"]["a"]}, CONFIG).axes) == 2
+    assert len(average_images({"QCD": images["QCD"]["a"]}, CONFIG).axes) == 2
     with pytest.raises(InputError, match="not all zero"):
-        figures.average_images({"QCD": np.zeros((40, 40))}, CONFIG)
+        average_images({"QCD": np.zeros((40, 40))}, CONFIG)
 
 
 def test_reconstructions():
     rng = np.random.default_rng(5)
     x, y = rng.random((2, 4, 40, 40))
-    figure = figures.reconstructions(x, y, np.arange(4.0), CONFIG, names=["QCD"] * 2 + ["top"] * 2)
+    figure = reconstructed_images(x, y, np.arange(4.0), CONFIG, names=["QCD"] * 2 + ["top"] * 2)
     np.testing.assert_allclose(figure.axes[8].images[0].get_array(), y[0] - x[0])
     norm = figure.axes[8].images[0].norm
     assert norm.vmin == -norm.vmax
     assert "score 3" in figure.axes[11].get_xlabel()
     with pytest.raises(InputError, match="one shape"):
-        figures.reconstructions(x, y[:2], np.arange(4.0), CONFIG)
+        reconstructed_images(x, y[:2], np.arange(4.0), CONFIG)
 
 
 def test_images_have_the_window_that_they_are_given():
     image = np.random.default_rng(1).dirichlet(np.ones(400)).reshape(20, 20)
     look = {"config": CONFIG, "half_widths": (0.3, 0.9)}
     drawn = [
-        figures.jet_images({"QCD": {"no filter": image, "filter": image}}, **look),
-        figures.average_images({"QCD": image, "top": image}, **look),
-        figures.reconstructions(np.stack([image] * 2), np.stack([image[::-1]] * 2), np.ones(2), **look),
+        jet_images({"QCD": {"no filter": image, "filter": image}}, **look),
+        average_images({"QCD": image, "top": image}, **look),
+        reconstructed_images(np.stack([image] * 2), np.stack([image[::-1]] * 2), np.ones(2), **look),
     ]
     for figure in drawn:
         FigureCanvasAgg(figure).draw()
@@ -248,7 +257,7 @@ def test_images_have_the_window_that_they_are_given():
                 assert len(inside) == 3
                 assert all(left.x1 < right.x0 for left, right in pairwise(inside))
     samples = {"QCD": (np.stack([image] * 3), np.ones(3))}
-    figure = figures.beside_data(samples, (), **look)
+    figure = beside_data(samples, (), **look)
     extents = [tuple(shown.get_extent()) for shown in figure.axes[0].images]
     assert [(right - left, top - bottom) for left, right, bottom, top in extents] == [pytest.approx((0.6, 1.8))] * 3
     assert "< 0.3 across" in figure.axes[0].get_xlabel()
@@ -262,7 +271,7 @@ def test_auc_summary(evaluations):
         for name, evaluation in evaluations.items()
         for signal in ("top", "svj")
     ]
-    figure = figures.auc_summary(records, "qcd", CONFIG)
+    figure = auc_summary(records, "qcd", CONFIG)
     (ax,) = figure.axes
     assert [text.get_text() for text in ax.get_yticklabels()] == ["NAE", "AE", "mass", "width", "trees"]
     assert len(ax.containers) == len(records)
@@ -272,12 +281,12 @@ def test_auc_summary(evaluations):
     colors = {line.get_label(): line.get_color() for line in ax.lines if line.get_label() in ("top", "svj")}
     assert colors == palette(["top", "svj"], CONFIG), "a signal has one colour in all figures"
     with pytest.raises(InputError, match="no result of the task 'tops'"):
-        figures.auc_summary(records, "tops", CONFIG)
+        auc_summary(records, "tops", CONFIG)
 
 
 def test_saved_files_are_identical(evaluations, tmp_path):
     for name in ("one", "two"):
-        figure = figures.efficiency_curves(alone({"AE": evaluations["AE"]}), GROUPS, CONFIG)
+        figure = efficiency_curves(alone({"AE": evaluations["AE"]}), GROUPS, CONFIG)
         save(figure, tmp_path / name)
     for suffix in ("pdf", "png"):
         content = (tmp_path / f"one.{suffix}").read_bytes()
@@ -338,7 +347,7 @@ def test_the_chosen_and_the_best_candidate_are_marked():
         return {"signal": signal, "criterion": "wasserstein", "chosen_step": 30, "candidates": rows}
 
     records = [record("top", [0.7, 0.9, 0.8]), record("dark", [0.9, 0.6, 0.7])]
-    figure = figures.model_selection_curves(records, CONFIG)
+    figure = model_selection_curves(records, CONFIG)
     measured, areas = figure.axes
     assert [line.get_gid() for line in measured.lines] == ["wasserstein", "chosen"]
     stars = [
@@ -347,12 +356,12 @@ def test_the_chosen_and_the_best_candidate_are_marked():
     assert stars == [[20, 0.9], [10, 0.9]]
     assert [line.get_xdata()[0] for ax in figure.axes for line in ax.lines if line.get_gid() == "chosen"] == [30, 30]
     with pytest.raises(InputError, match="no candidates"):
-        figures.model_selection_curves([], CONFIG)
+        model_selection_curves([], CONFIG)
 
 
 def test_without_an_energy_of_collisions_none_is_written():
     with style({"sqrt_s_tev": None}):
-        figure = figures.training_curves([{"phase": "a", "step": 1, "loss": 1.0}], {"sqrt_s_tev": None}, title="AE")
+        figure = training_curves([{"phase": "a", "step": 1, "loss": 1.0}], {"sqrt_s_tev": None}, title="AE")
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert "AE" in texts
     assert not [text for text in texts if "TeV" in text]

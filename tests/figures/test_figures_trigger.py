@@ -8,13 +8,15 @@ import pytest
 import torch
 from crossings import SCALE, N, scores_of
 
-from hepad import figures
 from hepad.errors import InputError
 from hepad.evaluation import checks, seed_spread
 from hepad.evaluation.contamination import auc_against_contamination, contaminated
 from hepad.evaluation.diagnostics import copies, diagnose, scored_variables
 from hepad.evaluation.roc import evaluate
+from hepad.figures.diagnostics import diagnostics_page
+from hepad.figures.rates import rate_curves
 from hepad.figures.style import UNRESOLVED, style
+from hepad.figures.trigger import trigger_curves
 from hepad.representations import Space
 from hepad.representations.features import Features
 from hepad.trigger import working_points
@@ -100,7 +102,7 @@ def test_without_a_declared_rate_budgets_are_fractions(samples):
     assert "known to be below" in other["remark"]
     assert "of the sample" in other["remark"]
     assert "Hz" not in other["remark"]
-    left, right = figures.rate_curves(record, {"top": "top pairs"}, CONFIG).axes
+    left, right = rate_curves(record, {"top": "top pairs"}, CONFIG).axes
     assert "background efficiency" in left.get_ylabel()
     assert "background efficiency" in right.get_xlabel()
     assert "Hz" not in left.get_ylabel() + right.get_xlabel()
@@ -114,7 +116,7 @@ def test_seeds_without_a_bit_are_said_in_the_table_and_in_the_figure(samples, ev
     record = working_points.rates(samples, SCALE, (1000,), menu, of)[0]
     (row,) = working_points.rows("level1", [record])
     assert row["remark"].count("1 of 2 seeds of the menu have no bit in the events (L1_Mu)") == 1
-    assert "L1_Mu" in figures.rate_curves(record, {"top": "top pairs"}, CONFIG).get_supxlabel()
+    assert "L1_Mu" in rate_curves(record, {"top": "top pairs"}, CONFIG).get_supxlabel()
     blind = dataclasses.replace(events["top"], triggers=None, meta=events["top"].meta | {"triggers": []})
     with pytest.raises(InputError, match=r"samples\.top: .*none of the 2 seeds"):
         working_points.rates(samples | {"top": [(blind, scores_of(blind))]}, SCALE, (1000,), menu, of)
@@ -167,7 +169,7 @@ def test_trigger_curves(events):
         "trees": seed_spread.spread([of(99)]),
     }
     groups = {"AE": "detector", "mass": "baseline", "trees": "supervised"}
-    figure = figures.trigger_curves(bands_of, groups, CONFIG, khz=28608.8, title="zero bias → top")
+    figure = trigger_curves(bands_of, groups, CONFIG, khz=28608.8, title="zero bias → top")
     assert len(figure.axes) == 4
     top, bottom = figure.axes[0], figure.axes[2]
     line = next(x for x in top.lines if x.get_gid() == "detector")
@@ -177,14 +179,14 @@ def test_trigger_curves(events):
     axis = bottom.child_axes[0]
     assert "kHz" in axis.get_xlabel()
     assert axis.get_xlim()[1] == pytest.approx(28608.8 * bottom.get_xlim()[1])
-    without = figures.trigger_curves(bands_of, groups, CONFIG)
+    without = trigger_curves(bands_of, groups, CONFIG)
     assert not any(ax.child_axes for ax in without.axes)
     with pytest.raises(InputError, match="no curves"):
-        figures.trigger_curves({}, groups, CONFIG)
+        trigger_curves({}, groups, CONFIG)
 
 
 def test_rate_curves_say_what_is_not_resolved(records):
-    left, right = figures.rate_curves(records[0], {"top": "top pairs"}, CONFIG, title="AE").axes
+    left, right = rate_curves(records[0], {"top": "top pairs"}, CONFIG, title="AE").axes
     assert {"total", "pure", "overlap", "unresolved"} <= set(gids(left))
     total = next(line for line in left.lines if line.get_gid() == "total")
     assert (np.diff(total.get_ydata()) <= 0).all()
@@ -202,15 +204,15 @@ def test_the_page_of_diagnostics(events):
     area = {"auc": {"top": (0.9, 0.89, 0.91)}, "swapped": {"top": (0.3, 0.29, 0.31)}, "contamination": None}
     dirty = {"signal": "top", "trainings": [{"fraction": 0.01, "value": 0.8, "low": 0.79, "high": 0.81}]}
     records = {"AE": record | area | {"contamination": dirty}, "HT": record | area}
-    figure = figures.diagnostics_page(records, {"AE": "detector", "HT": "baseline"}, CONFIG, title="zero bias")
+    figure = diagnostics_page(records, {"AE": "detector", "HT": "baseline"}, CONFIG, title="zero bias")
     labels = " ".join(ax.get_xlabel() for ax in figure.axes)
     for text in ("pile-up", "JSD", "jet mass", "per collision", "spread", "Spearman", "AUC"):
         assert text in labels
     bare = {"AE": record | area | {"pileup": None}}
-    fewer = figures.diagnostics_page(bare, {"AE": "detector"}, CONFIG)
+    fewer = diagnostics_page(bare, {"AE": "detector"}, CONFIG)
     assert "per collision" not in " ".join(ax.get_xlabel() for ax in fewer.axes)
     with pytest.raises(InputError, match="no diagnostics"):
-        figures.diagnostics_page({}, {}, CONFIG)
+        diagnostics_page({}, {}, CONFIG)
 
 
 def test_areas_of_swapped_tasks():

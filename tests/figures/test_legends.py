@@ -6,11 +6,15 @@ from crossings import scores_of
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 
-from hepad import figures
 from hepad.evaluation import seed_spread
 from hepad.evaluation.diagnostics import copies, diagnose, scored_variables
 from hepad.evaluation.roc import evaluate
+from hepad.figures.diagnostics import diagnostics_page
+from hepad.figures.efficiency import efficiency_curves
+from hepad.figures.rates import rate_curves
 from hepad.figures.style import style
+from hepad.figures.training import training_curves
+from hepad.figures.trigger import trigger_curves
 
 CONFIG = {"sqrt_s_tev": 14}
 MANY = 12  # more than there are colours
@@ -73,11 +77,11 @@ HISTORY = [
     for i in range(1, 4)
 ]
 FIGURES = {
-    "efficiency": lambda *_: figures.efficiency_curves(*curves(), CONFIG),
-    "trigger": lambda *_: figures.trigger_curves(*curves(), CONFIG, khz=100.0),
-    "diagnostics": lambda page, _: figures.diagnostics_page(page, dict.fromkeys(page, "detector"), CONFIG),
-    "training": lambda *_: figures.training_curves(HISTORY, CONFIG),
-    "rates": lambda _, counted: figures.rate_curves(counted[0], {"top": "top pairs"}, CONFIG),
+    "efficiency": lambda *_: efficiency_curves(*curves(), CONFIG),
+    "trigger": lambda *_: trigger_curves(*curves(), CONFIG, khz=100.0),
+    "diagnostics": lambda page, _: diagnostics_page(page, dict.fromkeys(page, "detector"), CONFIG),
+    "training": lambda *_: training_curves(HISTORY, CONFIG),
+    "rates": lambda _, counted: rate_curves(counted[0], {"top": "top pairs"}, CONFIG),
 }
 
 

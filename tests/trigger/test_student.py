@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from hepad.detectors.training.settings import Schedule
 from hepad.errors import CollapseError, InputError
 from hepad.evaluation.scores import read_scores, write_scores
+from hepad.figures import registry
 from hepad.figures.student import student_efficiencies
 from hepad.figures.style import style
 from hepad.representations import Space
@@ -289,16 +290,19 @@ def test_the_table_of_a_student_counts_events_at_the_configured_rates(tmp_path, 
         scored(tmp_path / f"{name}.h5", *written[name])
     make_events(20, 1).write(tmp_path / "events.h5")
     khz, eps_b = (400.0, 2500.0), (0.05, 0.003)
-    params = SimpleNamespace(
-        style={}, labels={"one": "one", "two": "two", "ae": "AE"}, detector="ae", background="one", signals=["two"],
-        rate=rate, khz=khz, eps_b=eps_b,
-    )  # fmt: skip
+    params = SimpleNamespace(samples=["one", "two"], rate=rate, khz=khz, eps_b=eps_b)
     table = tmp_path / "s.csv"
-    output = SimpleNamespace(table=table, figure=tmp_path / "s.pdf")
+    output = SimpleNamespace(table=table, comparison=tmp_path / "s.json")
     given = SimpleNamespace(scores=tmp_path, events=tmp_path / "events.h5")
     job = SimpleNamespace(params=params, input=given, output=output, log=[tmp_path / "log"])
-    runpy.run_path(ROOT / "workflow" / "scripts" / "plot_student.py", {"snakemake": job})
+    runpy.run_path(ROOT / "workflow" / "scripts" / "compare_student.py", {"snakemake": job})
     rows = list(csv.DictReader(table.open()))
+    labels = {"one": "background", "two": "signal", "ae": "AE"}
+    words = {"student": "s", "background": "one", "teacher": "ae", "labels": labels}
+    given = {"files": {"comparison": output.comparison}, "style": {}}
+    (drawn,) = registry.draw("student", SimpleNamespace(**words, **given), tmp_path / "figures")
+    assert drawn == tmp_path / "figures/students/s"
+    assert drawn.with_suffix(".png").stat().st_size > 3000
     budgets = eps_b if rate is None else khz
     assert [float(row["khz"] or row["eps_b"]) for row in rows[:2]] == list(budgets)
     total = 1 if rate is None else zero_bias().hz / 1e3

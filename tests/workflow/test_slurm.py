@@ -18,6 +18,8 @@ from command_line import COMMAND, ENVIRONMENT, ROOT, snakemake
 from safetensors.torch import load_file
 from toy_run import toy_run, written
 
+from hepad.figures import KINDS
+
 NODE = ROOT / "tests" / "one_node_slurm.sh"
 PROFILES = sorted((ROOT / "profiles").glob("*/config.yaml"))
 MODEL = "results/models/jets/{}/1.safetensors"
@@ -29,7 +31,7 @@ def test_profiles_name_rules_and_groups_that_exist(path):
     profile = yaml.safe_load(path.read_text())
     files = (ROOT / "workflow" / "rules").glob("*.smk")
     named = re.compile(r"^(?:rule|use rule \w+ as) (\w+)(?: with)?:", re.MULTILINE)
-    rules = {name for file in files for name in named.findall(file.read_text())}
+    rules = {name for file in files for name in named.findall(file.read_text())} | {f"plot_{kind}" for kind in KINDS}
     assert set(profile.get("groups", {})) | set(profile.get("set-resources", {})) <= rules
     assert set(profile.get("group-components", {})) == set(profile.get("groups", {}).values())
     local = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1].split(",")

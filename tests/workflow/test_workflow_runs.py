@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -9,19 +10,26 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from command_line import COMMAND, ENVIRONMENT, planned, snakemake
 
+import hepad
+from hepad.config import subjects
 from hepad.evaluation.scores import read_scores
+from hepad.figures import KINDS, registry
 from hepad.samples.root_output import write_root
 from hepad.samples.sources import read
+from hepad.storage.files import read_json
 
 WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
 CHAIN = {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05}
 MODEL = "results/models/jets/{}/1.safetensors"
+DETECTORS = ("ae", "nae", "vae", "mass")
+SIGNAL_FREE = {"plot_training", "plot_generated", "plot_model_samples"}
 COLUMNS = {
     "auc": "task,detector,signal,seed,n_background,n_signal,auc,auc_low,auc_high,remark",
     "efficiency": "task,detector,signal,seed,eps_b,n_background_passed,independent,eps_s,eps_s_low,eps_s_high,remark",
@@ -34,12 +42,13 @@ def sample(path):
 
 
 def configuration(data):
-    """One-prong background, two-prong signal, two detectors and a baseline."""
+    """One-prong background, two-prong signal, three detectors, one of images, and a baseline: every kind of figure."""
     return {
         "device": "cpu",
         "samples": {"one": sample(data / "one.root"), "two": sample(data / "two.root")},
         "representations": {
-            "vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth", "pt_dispersion"]}
+            "vector": {"type": "EventVector", "variables": ["mass", "multiplicity", "girth", "pt_dispersion"]},
+            "image": {"type": "JetImage", "size": 12, "sigma": 1},
         },
         "detectors": {
             "ae": {
@@ -51,9 +60,13 @@ def configuration(data):
                 "pretraining": {"steps": 500},
                 "training": {"steps": 40, "ema_decay": 0.9}, "latent_chain": CHAIN, "visible_chain": CHAIN,
             },
+            "vae": {
+                "type": "ConvVAE", "representation": "image", "network": "dense", "hidden_dims": [64], "latent_dim": 4,
+                "beta": 0.001, "training": {"steps": 600, "learning_rate": 0.003, "batch": 64},
+            },
             "mass": {"type": "Variable", "representation": "vector", "variable": "mass"},
         },
-        "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["ae", "nae", "mass"]}},
+        "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": list(DETECTORS)}},
         "evaluation": {"supervised": "vector"},
     }  # fmt: skip
 
@@ -105,7 +118,7 @@ def rows(directory, table):
 def test_tables_have_the_published_columns(finished, table):
     found = rows(finished[0], table)
     assert ",".join(found[0]) == COLUMNS[table]
-    assert {row["detector"] for row in found} == {"ae", "nae", "mass"}
+    assert {row["detector"] for row in found} == set(DETECTORS)
     assert {(row["task"], row["signal"], row["seed"]) for row in found} == {("jets", "two", "1")}
 
 
@@ -118,10 +131,11 @@ def test_the_signal_is_found_and_the_supervised_trees_stay_apart(finished):
 
 def test_every_figure_is_there_as_pdf_and_png(finished):
     figures = finished[0] / "results" / "figures" / "jets"
-    names = ["auc", "images", "average_images", "inputs", "efficiency_two", "training/ae", "training/nae"]
+    names = ["auc", "images", "average_images", "inputs", "efficiency_two"]
+    names += ["training/ae", "training/nae", "training/vae", "reconstructions/vae", "generated/vae"]
     names += ["data_quality", "diagnostics", "trigger_two"]
     kinds = ("scores", "efficiency_against", "rates", "turn_ons")
-    names += [f"{kind}/{detector}" for kind in kinds for detector in ("ae", "nae", "mass")]
+    names += [f"{kind}/{detector}" for kind in kinds for detector in DETECTORS]
     names += [f"{kind}/nae" for kind in ("model_selection", "model_samples", "negatives", "paths")]
     for name in names:
         assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF"), name
@@ -147,7 +161,7 @@ def test_same_seed_same_scores_bit_for_bit(finished, tmp_path):
     assert result.returncode == 0, result.stdout
     for name in names:
         (first, _), (second, _) = read_scores(finished[0] / name), read_scores(tmp_path / "again" / name)
-        assert sorted(first) == ["ae/1", "mass/1", "nae/1"]
+        assert sorted(first) == ["ae/1", "mass/1", "nae/1", "vae/1"]
         for key, scores in first.items():
             np.testing.assert_array_equal(second[key], scores)
 
@@ -184,10 +198,9 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
         "results/evaluation/jets/three.json",
         "results/events/three.h5",
         "results/events/three/0.h5",
-        "results/features/vector/three.test.h5",
-        "results/features/vector/three.train.h5",
-        "results/features/vector/three/0.test.h5",
-        "results/features/vector/three/0.train.h5",
+        *(f"results/features/vector/three{chunk}.{part}.h5" for chunk in ("", "/0") for part in ("test", "train")),
+        *(f"results/features/image/three{chunk}.test.h5" for chunk in ("", "/0")),
+        "results/features/image/three/0.train.h5",
         "results/rates/jets.json",
         "results/scores/jets/three.h5",
         "results/scores/jets/three/0.h5",
@@ -195,8 +208,84 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
     ])  # fmt: skip
     drawn = {job.rule for job in jobs} - {job.rule for job in own}
     assert drawn >= {"tabulate", "all", "plot_efficiency", "plot_summary", "plot_scores", "plot_images", "plot_inputs"}
+    assert not drawn & SIGNAL_FREE
     efficiency = [job.outputs for job in jobs if job.rule == "plot_efficiency"]
     assert efficiency == [tuple(f"results/figures/jets/efficiency_three.{kind}" for kind in ("pdf", "png"))]
+
+
+def test_a_swapped_signal_leaves_the_figures_that_show_none(finished, data, tmp_path):
+    config = yaml.safe_load(finished[1].read_text())
+    config["samples"]["three"] = sample(data / "three.root")
+    config["tasks"]["jets"]["signals"] = ["three"]
+    rules = {job.rule for job in planned(finished[0], written(tmp_path / "config.yaml", config))}
+    assert not rules & SIGNAL_FREE
+    assert {f"plot_{kind}" for kind in KINDS} - rules == SIGNAL_FREE | {"plot_student"}
+
+
+def test_what_no_task_names_costs_nothing(finished, tmp_path):
+    config = yaml.safe_load(finished[1].read_text())
+    config["detectors"]["unused"] = config["detectors"]["ae"] | {"label": "unused"}
+    assert planned(finished[0], written(tmp_path / "config.yaml", config)) == []
+
+
+def test_a_label_costs_the_figures_that_show_it(finished, tmp_path):
+    config = yaml.safe_load(finished[1].read_text())
+    config["detectors"]["nae"]["label"] = "NAE"
+    rules = {job.rule for job in planned(finished[0], written(tmp_path / "config.yaml", config))}
+    assert rules >= {"plot_training", "plot_paths", "plot_efficiency"}
+    assert not rules & {"plot_inputs", "plot_images", "plot_data_quality", "plot_generated", "plot_reconstructions"}
+    assert all(rule.startswith("plot_") or rule == "all" for rule in rules)
+
+
+def test_a_folder_of_figures_is_there_when_there_is_nothing_to_draw(copy, finished, tmp_path):
+    config = yaml.safe_load(finished[1].read_text())
+    config["tasks"]["jets"]["detectors"] = ["mass"]
+    kinds = ("training", "reconstructions", "generated", "model_selection", "paths")
+    targets = [f"results/figures/jets/{kind}" for kind in kinds]
+    result = snakemake(copy, written(tmp_path / "config.yaml", config), *targets)
+    assert result.returncode == 0, result.stdout
+    assert [list((copy / target).iterdir()) for target in targets] == [[]] * len(kinds)
+
+
+def figure_jobs(finished):
+    plan = read_json(finished[0] / "results/admitted/plan.json")["plan"]
+    return {(kind["name"], *subject.wildcards.values()): (kind, subject) for kind, subject in subjects.figures(plan)}
+
+
+def test_every_kind_of_figure_is_drawn(finished):
+    assert {name for name, *_ in figure_jobs(finished)} == set(KINDS) - {"student"}
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "student"])
+def test_a_figure_is_drawn_again_from_its_files(finished, name, tmp_path, monkeypatch):
+    """Every kind that is registered: without Snakemake it draws the same from the same files, small and soon."""
+    monkeypatch.chdir(finished[0])
+    for (of, *_), (kind, subject) in figure_jobs(finished).items():
+        if of != name:
+            continue
+        reads = {key: [f"results/{path}" for path in subject.files(p).values()] for key, p in kind["reads"].items()}
+        assert reads
+        assert all(Path(path).is_file() for paths in reads.values() for path in paths)
+        start = time.perf_counter()
+        paths = registry.draw(name, subjects.job(subjects.told(kind, subject), reads, {}), tmp_path)
+        assert time.perf_counter() - start < 60
+        assert paths
+        for path in paths:
+            for suffix in ("pdf", "png"):
+                file = path.with_name(f"{path.name}.{suffix}")
+                assert file.read_bytes() == Path("results/figures", file.relative_to(tmp_path)).read_bytes()
+                assert 3000 < file.stat().st_size < 1_500_000
+
+
+def test_a_model_of_a_run_scores_events_by_itself(finished):
+    for name in DETECTORS:
+        model = hepad.load(finished[0] / MODEL.format(name))
+        assert (model.window, model.get_params()["seed"]) == (WINDOW, 1)
+        for of in ("one", "two"):
+            scores, columns = read_scores(finished[0] / f"results/scores/jets/{of}.h5")
+            events = hepad.open(finished[0] / "results").events(of)
+            np.testing.assert_array_equal(columns["event_id"], events.event_id)
+            np.testing.assert_array_equal(model.score(events), scores[f"{name}/1"])
 
 
 def test_the_report_is_one_page(finished, tmp_path):
@@ -206,6 +295,13 @@ def test_the_report_is_one_page(finished, tmp_path):
     text = page.read_text()
     for part in ("auc.csv", "efficiency_two.png", "Signal efficiency", "Training"):
         assert part in text
+    unwrapped = " ".join(text.split())
+    for kind, subject in figure_jobs(finished).values():
+        for caption in kind["captions"]:
+            first = caption.format(**subject.wildcards).split(".")[0]
+            assert json.dumps(first, ensure_ascii=False)[1:-1] in unwrapped or json.dumps(first)[1:-1] in unwrapped, (
+                first
+            )
 
 
 def bad_inputs(data, folder):

@@ -81,7 +81,7 @@ def test_students_are_judged_at_the_configured_rates(finished, tmp_path):
     config["samples"]["one"]["rate"] = {"kind": "zero_bias"}
     config["evaluation"]["rates_khz"] = [700, 2000]
     shutil.copytree(results.parent, tmp_path / "run")
-    table, how = "results/students/of_vectors.csv", ["--rerun-triggers", "mtime", "--forcerun", "plot_student"]
+    table, how = "results/students/of_vectors.csv", ["--rerun-triggers", "mtime", "--forcerun", "compare_student"]
     result = snakemake(tmp_path / "run", written(config, tmp_path), table, *how)
     assert result.returncode == 0, result.stdout
     with open(tmp_path / "run" / table, newline="") as file:

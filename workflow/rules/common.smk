@@ -5,7 +5,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from hepad import errors
-from hepad.config import loading, plain_yaml, plan
+from hepad.config import loading, plain_yaml, plan, subjects
 from hepad.samples.simulation import cards
 from hepad.storage import chunks
 
@@ -29,20 +29,18 @@ with errors.report_errors():
 
 DEVICE = PLAN["device"]
 TASKS = config["tasks"]
-SAMPLES_OF = {task: [entry["background"], *entry["signals"]] for task, entry in TASKS.items()}
-MODEL_SAMPLES = ("model_samples", "negatives", "paths")
-CHECKS = ("data_quality", "diagnostics")
-FIGURES = ("auc.pdf", "scores", "efficiency_against", "inputs.pdf", "data_quality.pdf", "diagnostics.pdf")
+ENERGY_TASKS = [task for task in TASKS if subjects.Subject(PLAN, {"task": task}, "energy").detectors]
 
 
 wildcard_constraints:
     sample=r"[A-Za-z]\w*",
     signal=r"[A-Za-z]\w*",
-    task=r"[A-Za-z]\w*",
+    task="|".join(TASKS),
     detector=r"[A-Za-z]\w*",
     representation=r"[A-Za-z]\w*",
     seed=r"\d+",
     chunk=r"\d+",
+    student=r"[A-Za-z]\w*",
 
 
 def source_of(sample):
@@ -103,179 +101,59 @@ def admit_user_files():
         plan.write(PLAN, PLANNED_FOR)
 
 
-def features_of(sample, part, representations):
-    return expand(
-        "results/features/{r}/{sample}.{part}.h5", r=representations, sample=sample, part=part
-    )
+def files(*patterns, which="all"):
+    """An input of a rule: the files below results that patterns of words stand for (hepad.config.subjects).
 
-
-def representation_of(detector):
-    return config["detectors"][detector]["representation"]
-
-
-def representations_of(task):
-    """Of a task's detectors, each once, in the order of the configuration."""
-    return list(dict.fromkeys(representation_of(d) for d in TASKS[task]["detectors"]))
-
-
-def runs_of(task, names=None):
-    """(detector, seed) of the trainings of a task, of all its detectors unless some are named."""
-    return loading.trainings(config, task, names)
-
-
-def models_of(task, names=None, suffix="safetensors"):
-    """Files of a task's trainings, of all its detectors unless some are named."""
-    return [f"results/models/{task}/{name}/{seed}.{suffix}" for name, seed in runs_of(task, names)]
-
-
-def first_models_of(task, names=None, suffix="safetensors"):
-    """Files of the first training of each detector: what figures of single models show."""
-    names = TASKS[task]["detectors"] if names is None else names
-    return expand("results/models/{task}/{d}/{seed}.{suffix}", task=task, d=names, seed=seed_of(task), suffix=suffix)
-
-
-def seed_of(task):
-    """The seed of the trainings that figures of single models show."""
-    return TASKS[task]["seeds"][0]
-
-
-def trained_detectors_of(task):
-    """Detectors of a task that are trained step by step."""
-    return [name for name in TASKS[task]["detectors"] if groups()[name] == "detector"]
-
-
-def image_detectors_of(task):
-    """Detectors of a task that can show the reconstruction of an image."""
-    images = {name for name, entry in config["representations"].items() if entry["type"] == "JetImage"}
-    return [
-        name
-        for name in TASKS[task]["detectors"]
-        if PLAN["detectors"][name]["reconstructing"] and representation_of(name) in images
-    ]
-
-
-def energy_detectors_of(task):
-    """Detectors of a task whose trainings have candidates to choose from."""
-    return [name for name in TASKS[task]["detectors"] if PLAN["detectors"][name]["energy"]]
-
-
-def generating_detectors_of(task):
-    """Detectors of a task that can draw events from their model."""
-    return [name for name in TASKS[task]["detectors"] if PLAN["detectors"][name]["generating"]]
-
-
-def energy_representations_of(task):
-    return list(dict.fromkeys(representation_of(d) for d in energy_detectors_of(task)))
-
-
-def image_representations_of(task):
-    return list(dict.fromkeys(representation_of(d) for d in image_detectors_of(task)))
-
-
-def image_of(task):
-    """The image that a task's detectors see, the first of several; none if they see no image."""
-    found = (PLAN["representations"][name]["image"] for name in representations_of(task))
-    return next(filter(None, found), {})
-
-
-def half_widths_of(detectors):
-    """Detector -> Δη and Δφ of the image that it sees, half its width and height; none where it sees no image."""
-    images = {name: PLAN["representations"][representation_of(name)]["image"] for name in detectors}
-    return {name: (image["eta_range"], image["phi_range"]) for name, image in images.items() if image}
-
-
-def image_models_of_task(wildcards):
-    return first_models_of(wildcards.task, image_detectors_of(wildcards.task))
-
-
-def code_of(script, detectors=(), representations=()):
-    """Digests of what a job runs: its script, and the classes of detectors and representations that it makes.
-
-    An edit there makes what the job made anew, wherever the files are and whenever they were written.
+    One file is no list. ``which``: of the task's detectors
     """
-    named = [PLAN["detectors"][name] for name in detectors] + [PLAN["representations"][name] for name in representations]
-    return sorted({PLAN["scripts"][script], *(found["code"] for found in named)})
 
-
-def groups():
-    """Where each detector stands in tables and curves."""
-    return {name: found["group"] for name, found in PLAN["detectors"].items()}
-
-
-def one_of(names):
-    """A constraint of a wildcard: one of these names and nothing else."""
-    return "|".join(names) or "(?!)"
-
-
-def score_names():
-    """What the score of each detector is called in figures."""
-    return {name: found["score_name"] for name, found in PLAN["detectors"].items()}
-
-
-def labels():
-    """What a job's detectors and samples are called in figures; a new signal changes those of its own task only."""
-
-    def of_job(wildcards):
-        task = TASKS[wildcards.task]
-        signals = [wildcards.signal] if "signal" in wildcards.keys() else task["signals"]
-        shown = [(name, config["samples"][name]) for name in (task["background"], *signals)]
-        shown += [(name, config["detectors"][name]) for name in task["detectors"]]
-        found = {name: entry.get("label", name) for name, entry in shown}
-        any_window = {name: " (window: any)" for name, entry in shown if entry.get("selection") == "any"}
-        return {name: label + any_window.get(name, "") for name, label in found.items()}
+    def of_job(w):
+        found = [subjects.Subject(PLAN, w, which).files(pattern) for pattern in patterns]
+        paths = [f"results/{path}" for of_pattern in found for path in of_pattern.values()]
+        return paths[0] if list(map(list, found)) == [[()]] else paths
 
     return of_job
 
 
-def declares_rate(task):
-    """Whether the background says what its rate is made of."""
-    background = config["samples"][TASKS[task]["background"]]
-    return bool(background["rate"] or background["source"].get("zero_bias"))
+def files_of_tasks(pattern, tasks=TASKS):
+    """Those of all tasks, for tables."""
+    of_tasks = (subjects.Subject(PLAN, {"task": task}).files(pattern).values() for task in tasks)
+    return [f"results/{path}" for paths in of_tasks for path in paths]
 
 
-def evaluations_with_swapped(task):
-    """Evaluations of a task, and of those in which its background is a signal and one of its signals the background."""
-    own = TASKS[task]
-    swapped = [
-        name
-        for name, entry in TASKS.items()
-        if own["background"] in entry["signals"] and entry["background"] in own["signals"]
-    ]
-    return expand("results/evaluation/{task}/{signal}.json", task=task, signal=own["signals"]) + expand(
-        "results/evaluation/{task}/{signal}.json", task=swapped, signal=own["background"]
-    )
+def value(word, *, which="all"):
+    """A param of a rule: what a word stands for."""
+    return lambda w: subjects.Subject(PLAN, w, which).value(word)
 
 
-def contaminations_of(task):
-    """Of the fast detectors of a task, if the configuration asks for it."""
-    fast = [name for name in trained_detectors_of(task) if name not in energy_detectors_of(task)]
-    wanted = fast if config["evaluation"]["contamination"] else []
-    return expand("results/contamination/{task}/{detector}.json", task=task, detector=wanted)
+def code_of(script, *words, which="all"):
+    """Digests of what a job runs: its script, and the classes of the detectors or representations in ``words``.
+
+    An edit there makes what the job made anew, wherever the files are and whenever they were written.
+    """
+    return with_classes(PLAN["scripts"][script], words, which)
+
+
+def with_classes(code, words, which):
+    """The digest ``code`` and those of the classes of the detectors or representations that the words stand for."""
+
+    def of_job(w):
+        found, subject = {code}, subjects.Subject(PLAN, w, which)
+        for word in words:
+            classes, names = PLAN["representations" if "representation" in word else "detectors"], subject.value(word)
+            found.update(classes[name]["code"] for name in ([names] if isinstance(names, str) else names))
+        return sorted(found)
+
+    return of_job if words else [code]
+
+
+def detectors_in(*groups):
+    """A constraint of a wildcard: a detector of one of these groups and nothing else."""
+    return "|".join(name for name, found in PLAN["detectors"].items() if found["group"] in groups) or "(?!)"
 
 
 def tables():
-    names = ("auc", "seed_spread", "efficiency", "rejection", "dark_machines", "supervised", "rates", *CHECKS)
+    names = ("auc", "seed_spread", "efficiency", "rejection", "dark_machines", "supervised", "rates")
+    names += ("data_quality", "diagnostics", *(["model_selection"] if ENERGY_TASKS else []))
     paths = expand("results/{name}.csv", name=names)
-    if any(energy_detectors_of(task) for task in TASKS):
-        paths.append("results/model_selection.csv")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))
-
-
-def figures():
-    paths = expand("results/figures/{task}/{figure}", task=TASKS, figure=FIGURES)
-    for task, entry in TASKS.items():
-        paths += expand("results/figures/{task}/efficiency_{signal}.pdf", task=task, signal=entry["signals"])
-        paths += expand("results/figures/{task}/trigger_{signal}.pdf", task=task, signal=entry["signals"])
-        paths += expand("results/figures/{task}/{name}", task=task, name=("rates", "turn_ons"))
-        if any(PLAN["representations"][r]["needs_constituents"] for r in representations_of(task)):
-            paths.append(f"results/figures/{task}/images.pdf")
-        if trained_detectors_of(task):
-            paths.append(f"results/figures/{task}/training")
-        if image_detectors_of(task):
-            paths.append(f"results/figures/{task}/reconstructions")
-        if energy_detectors_of(task):
-            paths += expand("results/figures/{task}/{name}", task=task, name=["model_selection", *MODEL_SAMPLES])
-        if generating_detectors_of(task):
-            paths.append(f"results/figures/{task}/generated")
-    paths += expand("results/figures/students/{student}.pdf", student=config["students"])
-    return paths

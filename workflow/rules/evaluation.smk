@@ -1,104 +1,68 @@
 # Scores of the test part, and the numbers made from them.
 rule score:
     input:
-        models=lambda w: models_of(w.task),
-        features=lambda w: expand(
-            "results/features/{r}/{sample}/{chunk}.test.h5",
-            r=representations_of(w.task),
-            sample=w.sample,
-            chunk=w.chunk,
-        ),
-    output:
-        "results/scores/{task}/{sample}/{chunk}.h5",
+        models=files("models/{task}/{trainings}.safetensors"),
+        features=files("features/{representations}/{sample}/{chunk}.test.h5"),
+    output: "results/scores/{task}/{sample}/{chunk}.h5"
     params:
-        code=lambda w: code_of("score", TASKS[w.task]["detectors"]),
-        representations=lambda w: representations_of(w.task),
-        detectors=lambda w: {d: representation_of(d) for d in TASKS[w.task]["detectors"]},
-        runs=lambda w: runs_of(w.task),
-    log:
-        "results/logs/score/{task}/{sample}/{chunk}.log",
-    benchmark:
-        "results/benchmarks/score/{task}/{sample}/{chunk}.tsv"
-    conda:
-        "../../environment.yml"
+        code=code_of("score", "detectors"),
+        representations=value("representations"),
+        detectors=value("seen_as"),
+        runs=value("runs"),
+    log: "results/logs/score/{task}/{sample}/{chunk}.log"
+    benchmark: "results/benchmarks/score/{task}/{sample}/{chunk}.tsv"
+    conda: "../../environment.yml"
     resources:
         gpu=1 if DEVICE == "cuda" else 0,
-    script:
-        "../scripts/score.py"
+    script: "../scripts/score.py"
 
 
 rule gather_scores:
-    input:
-        lambda w: of_chunks("results/scores/{task}/{sample}/{chunk}.h5", w.sample, task=w.task),
-    output:
-        "results/scores/{task}/{sample}.h5",
+    input: lambda w: of_chunks("results/scores/{task}/{sample}/{chunk}.h5", w.sample, task=w.task)
+    output: "results/scores/{task}/{sample}.h5"
     params:
         code=code_of("gather"),
-    log:
-        "results/logs/gather/scores/{task}/{sample}.log",
-    benchmark:
-        "results/benchmarks/gather/scores/{task}/{sample}.tsv"
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/gather.py"
+    log: "results/logs/gather/scores/{task}/{sample}.log"
+    benchmark: "results/benchmarks/gather/scores/{task}/{sample}.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/gather.py"
 
 
 rule supervised_trees:
     input:
-        background=lambda w: features_of(TASKS[w.task]["background"], "train", config["evaluation"]["supervised"]),
-        signal=lambda w: features_of(w.signal, "train", config["evaluation"]["supervised"]),
-        tests=lambda w: [
-            *features_of(TASKS[w.task]["background"], "test", config["evaluation"]["supervised"]),
-            *features_of(w.signal, "test", config["evaluation"]["supervised"]),
-        ],
+        background=files("features/{supervised}/{background}.train.h5"),
+        signal=files("features/{supervised}/{signal}.train.h5"),
+        tests=files("features/{supervised}/{background}.test.h5", "features/{supervised}/{signal}.test.h5"),
     output:
         background="results/supervised/{task}/{signal}_background.h5",
         signal="results/supervised/{task}/{signal}_signal.h5",
     params:
         code=code_of("supervised"),
-    log:
-        "results/logs/supervised/{task}/{signal}.log",
-    benchmark:
-        "results/benchmarks/supervised/{task}/{signal}.tsv"
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/supervised.py"
+    log: "results/logs/supervised/{task}/{signal}.log"
+    benchmark: "results/benchmarks/supervised/{task}/{signal}.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/supervised.py"
 
 
 rule evaluate:
     input:
-        background=lambda w: f"results/scores/{w.task}/{TASKS[w.task]['background']}.h5",
+        background=files("scores/{task}/{background}.h5"),
         signal="results/scores/{task}/{signal}.h5",
-        supervised=[
-            "results/supervised/{task}/{signal}_background.h5",
-            "results/supervised/{task}/{signal}_signal.h5",
-        ],
-    output:
-        "results/evaluation/{task}/{signal}.json",
+        supervised=expand("results/supervised/{{task}}/{{signal}}_{of}.h5", of=["background", "signal"]),
+    output: "results/evaluation/{task}/{signal}.json"
     params:
         code=code_of("evaluate"),
         eps_b=config["evaluation"]["eps_b"],
         eps_s=config["evaluation"]["eps_s"],
-        groups=groups(),
-    log:
-        "results/logs/evaluate/{task}/{signal}.log",
-    benchmark:
-        "results/benchmarks/evaluate/{task}/{signal}.tsv"
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/evaluate.py"
+        groups=value("groups"),
+    log: "results/logs/evaluate/{task}/{signal}.log"
+    benchmark: "results/benchmarks/evaluate/{task}/{signal}.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/evaluate.py"
 
 
 rule tabulate:
-    input:
-        [
-            f"results/evaluation/{task}/{signal}.json"
-            for task, entry in TASKS.items()
-            for signal in entry["signals"]
-        ],
+    input: files_of_tasks("evaluation/{task}/{signals}.json")
     output:
         auc=report("results/auc.csv", caption="../report/auc.rst", category="Tables"),
         efficiency=report("results/efficiency.csv", caption="../report/efficiency.rst", category="Tables"),
@@ -111,11 +75,7 @@ rule tabulate:
     params:
         code=code_of("tabulate"),
         tasks=list(TASKS),
-    log:
-        "results/logs/tabulate.log",
-    benchmark:
-        "results/benchmarks/tabulate.tsv"
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/tabulate.py"
+    log: "results/logs/tabulate.log"
+    benchmark: "results/benchmarks/tabulate.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/tabulate.py"

@@ -7,34 +7,23 @@ rule represent:
         train="results/features/{representation}/{sample}/{chunk}.train.h5",
         test="results/features/{representation}/{sample}/{chunk}.test.h5",
     params:
-        code=lambda w: code_of("represent", representations=[w.representation]),
+        code=code_of("represent", "representation"),
         spec=lambda w: config["representations"][w.representation],
-    log:
-        "results/logs/represent/{representation}/{sample}/{chunk}.log",
-    benchmark:
-        "results/benchmarks/represent/{representation}/{sample}/{chunk}.tsv"
-    conda:
-        "../../environment.yml"
+    log: "results/logs/represent/{representation}/{sample}/{chunk}.log"
+    benchmark: "results/benchmarks/represent/{representation}/{sample}/{chunk}.tsv"
+    conda: "../../environment.yml"
     priority: 50
-    script:
-        "../scripts/represent.py"
+    script: "../scripts/represent.py"
 
 
 rule gather_features:
     input:
-        lambda w: of_chunks(
-            "results/features/{r}/{sample}/{chunk}.{split}.h5", w.sample, r=w.representation, split=w.split
-        ),
-    output:
-        "results/features/{representation}/{sample}.{split}.h5",
+        lambda w: of_chunks("results/features/{r}/{sample}/{chunk}.{split}.h5", w.sample, r=w.representation, split=w.split),
+    output: "results/features/{representation}/{sample}.{split}.h5"
     params:
         code=code_of("gather"),
-    log:
-        "results/logs/gather/features/{representation}/{sample}/{split}.log",
-    benchmark:
-        "results/benchmarks/gather/features/{representation}/{sample}/{split}.tsv"
-    conda:
-        "../../environment.yml"
+    log: "results/logs/gather/features/{representation}/{sample}/{split}.log"
+    benchmark: "results/benchmarks/gather/features/{representation}/{sample}/{split}.tsv"
+    conda: "../../environment.yml"
     priority: 50
-    script:
-        "../scripts/gather.py"
+    script: "../scripts/gather.py"

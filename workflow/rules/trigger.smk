@@ -1,235 +1,86 @@
-# From scores to a trigger: rates, gains, turn-ons, and the checks of a score. Nothing here feeds a training of the task.
-
-
+# From scores to a trigger: rates, and the checks of a score. Nothing here feeds a training of the task.
 rule rates:
     input:
-        scores=lambda w: expand(
-            "results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]
-        ),
-        events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
-        models=lambda w: models_of(w.task),
-        menu=lambda w: (config["samples"][TASKS[w.task]["background"]].get("menu") or {}).get("table", []),
-    output:
-        "results/rates/{task}.json",
-    log:
-        "results/logs/rates/{task}.log",
-    benchmark:
-        "results/benchmarks/rates/{task}.tsv"
-    conda:
-        "../../environment.yml"
+        scores=files("scores/{task}/{samples}.h5"),
+        events=files("events/{samples}.h5"),
+        models=files("models/{task}/{trainings}.safetensors"),
+        menu=lambda w: (subjects.Subject(PLAN, w).menu or {}).get("table", []),
+    output: "results/rates/{task}.json"
     params:
         code=code_of("rates"),
-        samples=lambda w: SAMPLES_OF[w.task],
-        rate=lambda w: config["samples"][TASKS[w.task]["background"]].get("rate"),
-        menu=lambda w: config["samples"][TASKS[w.task]["background"]].get("menu"),
+        samples=value("samples"),
+        rate=value("rate"),
+        menu=value("menu"),
         khz=config["evaluation"]["rates_khz"],
         eps_b=config["evaluation"]["eps_b"],
-    script:
-        "../scripts/rates.py"
+    log: "results/logs/rates/{task}.log"
+    benchmark: "results/benchmarks/rates/{task}.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/rates.py"
 
 
 rule tabulate_rates:
-    input:
-        expand("results/rates/{task}.json", task=TASKS),
-    output:
-        report(
-            "results/rates.csv", caption="../report/rates_table.rst", category="Tables"
-        ),
-    log:
-        "results/logs/tabulate_rates.log",
-    benchmark:
-        "results/benchmarks/tabulate_rates.tsv"
-    conda:
-        "../../environment.yml"
+    input: files_of_tasks("rates/{task}.json")
+    output: report("results/rates.csv", caption="../report/rates_table.rst", category="Tables")
     params:
         code=code_of("tabulate_rates"),
         tasks=list(TASKS),
-    script:
-        "../scripts/tabulate_rates.py"
-
-
-rule plot_trigger:
-    input:
-        evaluation="results/evaluation/{task}/{signal}.json",
-        rates="results/rates/{task}.json",
-    output:
-        "results/figures/{task}/trigger_{signal}.pdf",
-        report(
-            "results/figures/{task}/trigger_{signal}.png",
-            caption="../report/trigger_curves.rst",
-            category="Trigger",
-            labels={"task": "{task}", "figure": "efficiency and rate, {signal}"},
-        ),
-    log:
-        "results/logs/figures/{task}/trigger/{signal}.log",
-    benchmark:
-        "results/benchmarks/figures/{task}/trigger/{signal}.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        code=code_of("plot_trigger"),
-        style=config["style"],
-        labels=labels(),
-        background=lambda w: TASKS[w.task]["background"],
-    script:
-        "../scripts/plot_trigger.py"
-
-
-rule plot_rates:
-    input:
-        rates="results/rates/{task}.json",
-        scores=lambda w: expand(
-            "results/scores/{task}/{sample}.h5", task=w.task, sample=SAMPLES_OF[w.task]
-        ),
-        events=lambda w: expand("results/events/{sample}.h5", sample=SAMPLES_OF[w.task]),
-    output:
-        rates=report(
-            directory("results/figures/{task}/rates"),
-            patterns=["{detector}.png"],
-            caption="../report/rates.rst",
-            category="Trigger",
-            labels={"task": "{task}", "figure": "rates, {detector}"},
-        ),
-        turn_ons=report(
-            directory("results/figures/{task}/turn_ons"),
-            patterns=["{detector}.png"],
-            caption="../report/turn_ons.rst",
-            category="Trigger",
-            labels={"task": "{task}", "figure": "turn-ons, {detector}"},
-        ),
-    log:
-        "results/logs/figures/{task}/rates.log",
-    benchmark:
-        "results/benchmarks/figures/{task}/rates.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        code=code_of("plot_rates"),
-        style=config["style"],
-        labels=labels(),
-        samples=lambda w: SAMPLES_OF[w.task],
-        detectors=lambda w: TASKS[w.task]["detectors"],
-        seed=lambda w: seed_of(w.task),
-        working_point=config["evaluation"]["working_point"],
-    script:
-        "../scripts/plot_rates.py"
+    log: "results/logs/tabulate_rates.log"
+    benchmark: "results/benchmarks/tabulate_rates.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/tabulate_rates.py"
 
 
 rule diagnose:
     input:
-        events=lambda w: f"results/events/{TASKS[w.task]['background']}.h5",
-        scores=lambda w: f"results/scores/{w.task}/{TASKS[w.task]['background']}.h5",
-        models=lambda w: first_models_of(w.task),
-    output:
-        "results/diagnostics/{task}.json",
-    log:
-        "results/logs/diagnose/{task}.log",
-    benchmark:
-        "results/benchmarks/diagnose/{task}.tsv"
-    conda:
-        "../../environment.yml"
+        events=files("events/{background}.h5"),
+        scores=files("scores/{task}/{background}.h5"),
+        models=files("models/{task}/{detectors}/{seed}.safetensors"),
+    output: "results/diagnostics/{task}.json"
     params:
-        code=lambda w: code_of("diagnose", TASKS[w.task]["detectors"], representations_of(w.task)),
-        sample=lambda w: TASKS[w.task]["background"],
-        representations=lambda w: {
-            r: config["representations"][r] for r in representations_of(w.task)
-        },
-        detectors=lambda w: {
-            d: representation_of(d) for d in TASKS[w.task]["detectors"]
-        },
-        seed=lambda w: seed_of(w.task),
+        code=code_of("diagnose", "detectors", "representations"),
+        sample=value("background"),
+        representations=lambda w: {r: config["representations"][r] for r in value("representations")(w)},
+        detectors=value("seen_as"),
+        seed=value("seed"),
         eps_b=config["evaluation"]["eps_b"],
         working_point=config["evaluation"]["working_point"],
-    script:
-        "../scripts/diagnose.py"
+    log: "results/logs/diagnose/{task}.log"
+    benchmark: "results/benchmarks/diagnose/{task}.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/diagnose.py"
 
 
 rule tabulate_diagnostics:
     input:
-        checks=expand("results/diagnostics/{task}.json", task=TASKS),
-        evaluations=[
-            f"results/evaluation/{task}/{signal}.json"
-            for task, entry in TASKS.items()
-            for signal in entry["signals"]
-        ],
-        contamination=[path for task in TASKS for path in contaminations_of(task)],
-    output:
-        report(
-            "results/diagnostics.csv",
-            caption="../report/diagnostics_table.rst",
-            category="Diagnostics",
-        ),
-    log:
-        "results/logs/tabulate_diagnostics.log",
-    benchmark:
-        "results/benchmarks/tabulate_diagnostics.tsv"
-    conda:
-        "../../environment.yml"
+        checks=files_of_tasks("diagnostics/{task}.json"),
+        evaluations=files_of_tasks("evaluation/{task}/{signals}.json"),
+        contamination=files_of_tasks("contamination/{task}/{contaminated}.json"),
+    output: report("results/diagnostics.csv", caption="../report/diagnostics_table.rst", category="Diagnostics")
     params:
         code=code_of("tabulate_diagnostics"),
         backgrounds={task: entry["background"] for task, entry in TASKS.items()},
-    script:
-        "../scripts/tabulate_diagnostics.py"
+    log: "results/logs/tabulate_diagnostics.log"
+    benchmark: "results/benchmarks/tabulate_diagnostics.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/tabulate_diagnostics.py"
 
 
 # A training of its own on background with some signal in it, for the report alone: its model is not kept.
 rule contaminate:
     input:
-        background=lambda w: features_of(
-            TASKS[w.task]["background"], "train", representation_of(w.detector)
-        ),
-        signal=lambda w: features_of(
-            TASKS[w.task]["signals"][0], "train", representation_of(w.detector)
-        ),
-        background_test=lambda w: features_of(
-            TASKS[w.task]["background"], "test", representation_of(w.detector)
-        ),
-        signal_test=lambda w: features_of(
-            TASKS[w.task]["signals"][0], "test", representation_of(w.detector)
-        ),
-    output:
-        "results/contamination/{task}/{detector}.json",
-    log:
-        "results/logs/contaminate/{task}/{detector}.log",
-    benchmark:
-        "results/benchmarks/contaminate/{task}/{detector}.tsv"
-    conda:
-        "../../environment.yml"
+        background=files("features/{representation}/{background}.train.h5"),
+        signal=files("features/{representation}/{first_signal}.train.h5"),
+        background_test=files("features/{representation}/{background}.test.h5"),
+        signal_test=files("features/{representation}/{first_signal}.test.h5"),
+    output: "results/contamination/{task}/{detector}.json"
     params:
-        code=lambda w: code_of("contaminate", [w.detector]),
+        code=code_of("contaminate", "detector"),
         spec=lambda w: loading.detector_spec(config["detectors"][w.detector]),
         fractions=config["evaluation"]["contamination"],
-        signal=lambda w: TASKS[w.task]["signals"][0],
-        seed=lambda w: seed_of(w.task),
-    script:
-        "../scripts/contaminate.py"
-
-
-rule plot_diagnostics:
-    input:
-        checks="results/diagnostics/{task}.json",
-        evaluations=lambda w: evaluations_with_swapped(w.task),
-        contamination=lambda w: contaminations_of(w.task),
-    output:
-        "results/figures/{task}/diagnostics.pdf",
-        report(
-            "results/figures/{task}/diagnostics.png",
-            caption="../report/diagnostics.rst",
-            category="Diagnostics",
-            labels={"task": "{task}"},
-        ),
-    log:
-        "results/logs/figures/{task}/diagnostics.log",
-    benchmark:
-        "results/benchmarks/figures/{task}/diagnostics.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        code=code_of("plot_diagnostics"),
-        style=config["style"],
-        labels=labels(),
-        groups=groups(),
-        background=lambda w: TASKS[w.task]["background"],
-        backgrounds={task: entry["background"] for task, entry in TASKS.items()},
-    script:
-        "../scripts/plot_diagnostics.py"
+        signal=value("first_signal"),
+        seed=value("seed"),
+    log: "results/logs/contaminate/{task}/{detector}.log"
+    benchmark: "results/benchmarks/contaminate/{task}/{detector}.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/contaminate.py"

@@ -14,7 +14,7 @@ from hepad.trigger import student
 with report_errors(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, name = snakemake.params, snakemake.wildcards.student
-    train, valid = (Features.read_split(snakemake.input.background[0], part) for part in ("train", "valid"))
+    train, valid = (Features.read_split(snakemake.input.background, part) for part in ("train", "valid"))
     teacher = detectors.load(snakemake.input.teacher)
     pupil = student.build(params.network, train.space, params.seed)
     schedule = settings(Schedule, params.training, f"students.{name}.training")

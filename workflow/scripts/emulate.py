@@ -15,7 +15,7 @@ with report_errors(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, folder = snakemake.params, Path(snakemake.output[0])
     pupil = student.load(snakemake.input.student)
-    ranges = Features.read_split(snakemake.input.background[0], "train").x[:10_000]
+    ranges = Features.read_split(snakemake.input.background, "train").x[:10_000]
     engines = {"detector/teacher": detectors.load(snakemake.input.teacher), "student/float": pupil}
     for form in map(Format.of, params.formats):
         project = folder / f"{form.width}_{'by_layer' if form.integer is None else form.integer}"

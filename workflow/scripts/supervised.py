@@ -6,7 +6,7 @@ from hepad.evaluation.supervised import supervised_scores
 from hepad.representations.features import Features
 
 with report_errors(snakemake.log[0]):
-    fitted = [Features.read_split(path[0], "train") for path in (snakemake.input.background, snakemake.input.signal)]
+    fitted = [Features.read_split(path, "train") for path in (snakemake.input.background, snakemake.input.signal)]
     tests = [Features.read(path) for path in snakemake.input.tests]
     scores = supervised_scores(*fitted, tests)
     for path, score, test in zip(snakemake.output, scores, tests, strict=True):

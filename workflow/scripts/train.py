@@ -12,13 +12,13 @@ from hepad.storage.files import write_json
 config, params, log = snakemake.config, snakemake.params, snakemake.log[0]
 with report_errors(log), distributed.processes(config["device"], snakemake.resources.gpu) as device:
     torch.set_num_threads(snakemake.threads)
-    background = [Features.read_split(snakemake.input.background[0], name) for name in ("train", "valid")]
+    background = [Features.read_split(snakemake.input.background, name) for name in ("train", "valid")]
     seed, spec = int(snakemake.wildcards.seed), params.spec
     progress = Progress(f"{snakemake.wildcards.task} {snakemake.wildcards.detector}", log)
     state = checkpoint.Checkpoint(params.checkpoint, {"spec": spec, "seed": seed}, config["checkpoint_seconds"])
     detector, fit = detectors.train(spec, *background, seed, device, progress=progress, checkpoint=state)
     if distributed.rank() == 0:
         model_selection.save_candidates(fit.candidates, snakemake.output.candidates)
-        detectors.save(detector, snakemake.output.model, spec)
+        detectors.save(detector, snakemake.output.model, spec, seed=seed, **params.seen)
         write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})
         state.delete()

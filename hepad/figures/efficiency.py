@@ -1,12 +1,17 @@
 """Signal efficiency against background efficiency."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepad.errors import InputError, check_choice
 from hepad.evaluation.efficiency import MIN_COUNT
-from hepad.evaluation.seed_spread import SeedSpread
+from hepad.evaluation.seed_spread import SeedSpread, spreads
+from hepad.evaluation.tables import SUPERVISED, read_records
+from hepad.figures.registry import Shown, figure
 from hepad.figures.style import UNRESOLVED, label, palette, panels
 
 # a colour that comes again gets the second dash pattern
@@ -14,6 +19,24 @@ LINES = {"detector": ("-", "-."), "baseline": ("--", (0, (6, 1, 1, 1, 1, 1))), "
 WIDTHS = {"detector": 1.5, "baseline": 1.0, "supervised": 1.8}
 LOWEST_EPS_B = 1e-4
 HEADING = "name × trainings (AUC and its 68 % range)\nbands: 68 %, from trainings and from all counts"
+
+
+@figure(
+    {"{task}/efficiency_{signal}": Shown("Signal efficiency")},
+    reads={"evaluation": "evaluation/{task}/{signal}.json"},
+    needs=("background",),
+    labels=("background", "signal", "detectors"),
+)
+def efficiency(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Signal efficiency against background efficiency for {signal} (task {task}). One line per detector: the median of
+    its trainings, the band where a further training is expected with 68 %, from the scatter of the trainings and from
+    all counts, those that fix the threshold included. The legend has the median AUC with its 68 % range. Left the
+    detectors, right the trivial baselines, in both the best of the other side and the supervised trees. Curves are grey
+    where fewer than 10 independent background jets pass.
+    """
+    of_detectors, groups = spreads(read_records([job.files["evaluation"]], job.labels | SUPERVISED))
+    title = " → ".join(job.labels[name] for name in (job.background, job.signal))
+    yield f"{job.task}/efficiency_{job.signal}", efficiency_curves(of_detectors, groups, job.style, title=title)
 
 
 def efficiency_curves(

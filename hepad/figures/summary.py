@@ -1,12 +1,30 @@
 """AUC of everything in one task at a glance."""
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 from matplotlib.figure import Figure
 
 from hepad.errors import InputError
-from hepad.evaluation.tables import GROUPS, ordered
+from hepad.evaluation.tables import GROUPS, SUPERVISED, ordered, read_records
+from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, palette, panels
 
 MARKERS = {"detector": "o", "baseline": "s", "supervised": "*"}
+
+
+@figure(
+    {"{task}/auc": Shown("Summary")},
+    reads={"evaluations": "evaluation/{task}/{signals}.json"},
+    labels=("signals", "detectors"),
+)
+def summary(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """All areas under the efficiency curve of task {task}: blind detectors, trivial baselines and the supervised trees,
+    with 68.3 % intervals.
+    """
+    records = read_records(job.files["evaluations"].values(), job.labels | SUPERVISED)
+    records = [{**r, "detector": r["label"], "signal": job.labels[r["signal"]]} for r in records]
+    yield f"{job.task}/auc", auc_summary(records, job.task, job.style)
 
 
 def auc_summary(records: list[dict], task: str, config: dict) -> Figure:

@@ -1,0 +1,32 @@
+"""Distributions of the vector's variables, or of the features of all objects: do the samples look as they should?"""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+from matplotlib.figure import Figure
+
+from hepad.figures.histograms import input_histograms
+from hepad.figures.registry import Shown, figure
+from hepad.representations import occupied
+from hepad.representations.event_vector import with_units
+from hepad.representations.features import Features
+
+EVENTS = 100_000  # of a sample, at most
+
+
+@figure(
+    {"{task}/inputs": Shown("Inputs")},
+    reads={"features": "features/{supervised}/{samples}.test.h5"},
+    labels=("samples",),
+)
+def inputs(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """Input variables of background and signals on the test split. Units are GeV where a variable has a dimension."""
+    features = {job.labels[name]: Features.read(path, slice(EVENTS)) for name, path in job.files["features"].items()}
+    background, space = next(iter(features)), next(iter(features.values())).space
+    columns, values = with_units(space.columns), {n: f.x.flatten(1)[:, space.pixels :] for n, f in features.items()}
+    if space.objects:  # those that are there, of all kinds together
+        columns = with_units(tuple(name.rpartition("_")[2] for name in space.columns[: space.shape[-1]]))
+        values = {name: f.x[occupied(f.x).squeeze(-1)] for name, f in features.items()}
+    signals = {name: x.numpy() for name, x in values.items()}
+    drawn = input_histograms(columns, signals.pop(background), signals, job.style, background_name=background)
+    yield f"{job.task}/inputs", drawn
