@@ -45,6 +45,7 @@ include: "workflow/rules/student.smk"
 onstart:
     if workflow.is_main_process:  # each of its jobs starts Snakemake, too
         admit_user_files()
+        spare_timers()
 
 
 rule all:

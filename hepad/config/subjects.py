@@ -25,7 +25,7 @@ class Subject:
     ----------
     plan: of the run, as :func:`hepad.config.preflight.make` gives it
     wildcards: of the job, such as 'task' and 'signal', or 'student'; without either, it has no other words
-    which: of the task's detectors: 'all'; 'trained', step by step; 'energy', whose trainings have candidates to choose
+    which: of the task's detectors: 'all'; 'trained', step by step, and 'baseline', the others; 'energy', whose trainings have candidates to choose
         from; 'generating', which can draw events from their model; 'images', which can show the reconstruction of one
     """
 
@@ -80,7 +80,8 @@ class Subject:
         if which == "images":
             representation = self.config["detectors"][name]["representation"]
             return found["reconstructing"] and self.config["representations"][representation]["type"] == "JetImage"
-        return {"all": True, "trained": found["group"] == "detector"}.get(which) or found.get(which, False)
+        groups = {"all": True, "trained": found["group"] == "detector", "baseline": found["group"] == "baseline"}
+        return groups.get(which) or found.get(which, False)
 
     @property
     def runs(self) -> list[tuple[str, int]]:

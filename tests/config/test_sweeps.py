@@ -356,7 +356,7 @@ def test_a_run_trains_each_point_of_the_grid_once_per_seed(small, tmp_path):
         f"{name}/{seed}" for name in ("ae_learning_rate_0p001", "ae_learning_rate_1em4", "mass") for seed in (1, 2)
     ]
     assert sorted(models) == [f"results/models/qcd/{training}.safetensors" for training in trainings]
-    assert [sum(job.rule == rule for job in jobs) for rule in ("train_detector", "train_baseline")] == [4, 2]
+    assert [sum(job.rule == rule for job in jobs) for rule in ("train_detector", "train_baselines_qcd")] == [4, 1]
     (score,) = [job for job in jobs if "results/scores/qcd/qcd/0.h5" in job.outputs]
     assert set(models) < set(score.inputs)
 

@@ -101,6 +101,15 @@ def admit_user_files():
         plan.write(PLAN, PLANNED_FOR)
 
 
+def spare_timers():
+    """Lift Snakemake's limit of jobs per second for jobs on this machine.
+
+    Its timers wake the scheduler, which starts the next ones: a quarter of a run's CPU time (docs/upstream.md).
+    """
+    if not workflow.non_local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def files(*patterns, which="all"):
     """An input of a rule: the files below results that patterns of words stand for (hepad.config.subjects).
 
@@ -115,9 +124,9 @@ def files(*patterns, which="all"):
     return of_job
 
 
-def files_of_tasks(pattern, tasks=TASKS):
+def files_of_tasks(pattern, tasks=TASKS, which="all"):
     """Those of all tasks, for tables."""
-    of_tasks = (subjects.Subject(PLAN, {"task": task}).files(pattern).values() for task in tasks)
+    of_tasks = (subjects.Subject(PLAN, {"task": task}, which).files(pattern).values() for task in tasks)
     return [f"results/{path}" for paths in of_tasks for path in paths]
 
 

@@ -25,10 +25,26 @@ rule train_detector:
     script: "../scripts/train.py"
 
 
-# Seconds on a CPU, without steps: no GPU is kept waiting, and a batch system does several in one job.
-use rule train_detector as train_baseline with:
-    priority: 0
-    wildcard_constraints:
-        detector=detectors_in("baseline"),
-    resources:
-        gpu=0,
+# Seconds on a CPU, without steps: those of a task in one job, which is loading torch for the most part.
+for task in TASKS:
+    baselines = subjects.Subject(PLAN, {"task": task}, "baseline")
+    if not baselines.detectors:
+        continue
+
+    rule:
+        name: f"train_baselines_{task}"
+        input:
+            files_of_tasks("features/{representations}/{background}.train.h5", [task], "baseline"),
+        output:
+            models=expand(f"results/models/{task}/{{training}}.safetensors", training=baselines.trainings),
+            histories=expand(f"results/models/{task}/{{training}}.json", training=baselines.trainings),
+        params:
+            code=code_of("train_baselines", "detectors", which="baseline")({"task": task}),
+            representations=baselines.representations,
+            seen_as=baselines.seen_as,
+            runs=[(name, seed, loading.detector_spec(config["detectors"][name])) for name, seed in baselines.runs],
+            seen=[subjects.Subject(PLAN, {"task": task, "detector": name}).seen for name, _ in baselines.runs],
+        log: f"results/logs/train/{task}/baselines.log"
+        benchmark: f"results/benchmarks/train/{task}/baselines.tsv"
+        conda: "../../environment.yml"
+        script: "../scripts/train_baselines.py"

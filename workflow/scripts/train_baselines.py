@@ -1,0 +1,26 @@
+"""Fit the baselines of one task on background events, one after the other."""
+
+import torch
+
+from hepad import detectors
+from hepad.errors import InputError, report_errors
+from hepad.progress import Progress
+from hepad.representations.features import Features
+from hepad.storage.files import write_json
+
+with report_errors(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params, output, background = snakemake.params, snakemake.output, {}
+    for name, path in zip(params.representations, snakemake.input, strict=True):
+        background[name] = [Features.read_split(path, split) for split in ("train", "valid")]
+    paths = zip(output.models, output.histories, strict=True)
+    for (name, seed, spec), seen, (model, history) in zip(params.runs, params.seen, paths, strict=True):
+        progress = Progress(name, snakemake.log[0])
+        try:
+            detector, fit = detectors.train(spec, *background[params.seen_as[name]], seed, progress=progress)
+        except InputError as error:
+            raise type(error)(f"detectors.{name}: {error}") from None
+        finally:
+            progress.close()
+        detectors.save(detector, model, spec, seed=seed, **seen)
+        write_json(history, {"history": fit.history, "facts": fit.facts})
