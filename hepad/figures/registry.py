@@ -67,7 +67,7 @@ class Kind:
 
     def declared(self) -> dict:
         """All but ``make``, as JSON has it, and the word of the detectors whose models it ``loads``."""
-        plain = {key: value for key, value in vars(self).items() if key != "make"}
+        plain = {key: list(x) if isinstance(x, tuple) else x for key, x in vars(self).items() if key != "make"}
         loads = ["detectors"] if any(pattern.endswith(".safetensors") for pattern in self.reads.values()) else []
         return plain | {"draws": {path: shown._asdict() for path, shown in self.draws.items()}, "loads": loads}
 

@@ -113,21 +113,15 @@ def spare_timers():
 def files(*patterns, which="all"):
     """An input of a rule: the files below results that patterns of words stand for (hepad.config.subjects).
 
-    One file is no list. ``which``: of the task's detectors
+    ``which``: of the task's detectors
     """
-
-    def of_job(w):
-        found = [subjects.Subject(PLAN, w, which).files(pattern) for pattern in patterns]
-        paths = [f"results/{path}" for of_pattern in found for path in of_pattern.values()]
-        return paths[0] if list(map(list, found)) == [[()]] else paths
-
-    return of_job
+    return lambda w: subjects.Subject(PLAN, w, which).paths(*patterns)
 
 
 def files_of_tasks(pattern, tasks=TASKS, which="all"):
     """Those of all tasks, for tables."""
-    of_tasks = (subjects.Subject(PLAN, {"task": task}, which).files(pattern).values() for task in tasks)
-    return [f"results/{path}" for paths in of_tasks for path in paths]
+    of_tasks = (subjects.Subject(PLAN, {"task": task}, which).paths(pattern) for task in tasks)
+    return [path for paths in of_tasks for path in ([paths] if isinstance(paths, str) else paths)]
 
 
 def value(word, *, which="all"):
