@@ -197,10 +197,24 @@ def test_load_gives_the_same_scores(case, tmp_path):
     assert torch.equal(loaded.score(x), detector.score(x))
 
 
-def test_same_seed_gives_the_same_bits(case):
-    name, space, arguments, detector, *_ = case
-    x = events(space, 50, True, 7)
-    assert torch.equal(fitted(name, space, arguments)[0].score(x), detector.score(x))
+def shortened(value):
+    """The same arguments with a tenth of the steps."""
+    if not isinstance(value, dict):
+        return value
+    return {key: max(of // 10, 10) if key == "steps" else shortened(of) for key, of in value.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "arguments"), CASES, ids=[f"{name}-{i}" for i, (name, *_) in enumerate(CASES)]
+)
+def test_same_seed_gives_the_same_bits(name, space, arguments):
+    def outcome():
+        try:
+            return fitted(name, space, shortened(arguments))[0].score(events(space, 50, True, 7)).tolist()
+        except CollapseError as error:  # so early; it says numbers, too
+            return str(error)
+
+    assert outcome() == outcome()
 
 
 def test_reconstruction_is_in_the_units_of_the_input(case):
