@@ -25,8 +25,9 @@ class Subject:
     ----------
     plan: of the run, as :func:`hepad.config.preflight.make` gives it
     wildcards: of the job, such as 'task' and 'signal', or 'student'; without either, it has no other words
-    which: of the task's detectors: 'all'; 'trained', step by step, and 'baseline', the others; 'energy', whose trainings have candidates to choose
-        from; 'generating', which can draw events from their model; 'images', which can show the reconstruction of one
+    which: of the task's detectors: 'all'; 'trained', step by step; 'baseline', the others; 'energy', whose trainings
+        have candidates to choose from; 'generating', which can draw events from their model; 'images', which can show
+        the reconstruction of one
     """
 
     def __init__(self, plan: dict, wildcards: dict[str, str], which: str = "all"):

@@ -1,36 +1,30 @@
 """Supervised: gradient-boosted trees that are shown the signal.
 
-Not a detector, never in a trigger, kept apart from everything blind: it tells how much there is to be found.
+Not a detector, never in a trigger, kept apart from everything blind: it tells how much there is to be found. A signal
+with few training events has none.
 """
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from hepad.errors import InputError
 from hepad.representations.features import Features
 
 
 def supervised_scores(
     background: Features, signal: Features, tests: list[Features], *, n_components: int = 32, seed: int = 1
-) -> list[np.ndarray]:
+) -> list[np.ndarray] | None:
     """Train on the training splits of background and signal, score each of ``tests``.
 
     Pixels are replaced by their first ``n_components`` principal components (of background and signal together).
 
     Returns
     -------
-    log odds of being signal, (N,) for each of ``tests``
-
-    Raises
-    ------
-    InputError: too few training events of background or signal
+    log odds of being signal, (N,) for each of ``tests``; None if there are not more than ``n_components`` training
+    events of each
     """
     if min(len(background.x), len(signal.x)) <= n_components:
-        raise InputError(
-            f"supervised trees: {len(background.x)} background and {len(signal.x)} signal training events are too "
-            f"few; more than {n_components} of each are needed. Raise the first fraction of 'split'."
-        )
+        return None
     pixels = background.space.pixels
     x = np.concatenate([f.x.flatten(1).numpy() for f in (background, signal)])
     y = np.repeat([0, 1], [len(background.x), len(signal.x)])

@@ -96,6 +96,18 @@ def write_csv(path: str | Path, kind: str, records: Iterable[dict]) -> None:
     write_rows(path, COLUMNS[check_choice("table", kind, COLUMNS)], rows(kind, records))
 
 
+def write_supervised(path: str | Path, records: Iterable[dict]) -> None:
+    """Write the AUC of the supervised trees as CSV, atomically; a signal without them has a remark and no number."""
+    records = list(records)
+    found = rows("auc", (record for record in records if record["group"] == "supervised"))
+    known = {(row["task"], row["signal"]) for row in found}
+    for task, signal in dict.fromkeys((record["task"], record["signal"]) for record in records):
+        if (task, signal) not in known:
+            names = {"task": task, "detector": "supervised", "signal": signal, "seed": 1}
+            found.append(dict.fromkeys(COLUMNS["auc"]) | names | {"remark": "none: too few training events"})
+    write_rows(path, COLUMNS["auc"], found)
+
+
 def write_dark_machines(path: str | Path, records: Iterable[dict]) -> None:
     """Write ε_S at three ε_B in the layout of the Dark Machines challenge (arXiv:2105.14027), atomically.
 

@@ -3,11 +3,14 @@
 from hepad.errors import report_errors
 from hepad.evaluation.scores import write_scores
 from hepad.evaluation.supervised import supervised_scores
+from hepad.progress import Progress
 from hepad.representations.features import Features
 
 with report_errors(snakemake.log[0]):
     fitted = [Features.read_split(path, "train") for path in (snakemake.input.background, snakemake.input.signal)]
     tests = [Features.read(path) for path in snakemake.input.tests]
     scores = supervised_scores(*fitted, tests)
-    for path, score, test in zip(snakemake.output, scores, tests, strict=True):
-        write_scores(path, [({"supervised/1": score}, test)])
+    if scores is None:
+        Progress("supervised trees", snakemake.log[0]).say("there are none: too few training events")
+    for number, (path, test) in enumerate(zip(snakemake.output, tests, strict=True)):
+        write_scores(path, [({"supervised/1": scores[number]} if scores else {}, test)])

@@ -2,7 +2,7 @@
 
 from hepad.errors import report_errors
 from hepad.evaluation.seed_spread import write_seed_spread
-from hepad.evaluation.tables import read_records, write_csv, write_dark_machines, write_latex
+from hepad.evaluation.tables import read_records, write_csv, write_dark_machines, write_latex, write_supervised
 
 with report_errors(snakemake.log[0]):
     records = read_records(snakemake.input)
@@ -11,7 +11,7 @@ with report_errors(snakemake.log[0]):
         write_csv(snakemake.output[kind], kind, blind)
     write_seed_spread(snakemake.output.seed_spread, blind)
     write_dark_machines(snakemake.output.dark_machines, blind)
-    write_csv(snakemake.output.supervised, "auc", [r for r in records if r["group"] == "supervised"])
+    write_supervised(snakemake.output.supervised, records)
     for task, efficiency, rejection in zip(
         snakemake.params.tasks, snakemake.output.efficiency_tex, snakemake.output.rejection_tex, strict=True
     ):
