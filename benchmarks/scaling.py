@@ -114,9 +114,9 @@ def represent_vectors(folder: Path, number: int, events: int) -> list[Path]:
 
 def gather_features(folder: Path, number: int, events: int) -> list[Path]:
     """The index of the features."""
-    from hepad.storage.table import merge
+    from hepad.storage.table import write_index
 
-    merge(parts(folder / "images", ".test"), folder / "images.test.h5")
+    write_index(parts(folder / "images", ".test"), folder / "images.test.h5")
     return [folder / "images.test.h5"]
 
 
@@ -157,9 +157,9 @@ def score(folder: Path, number: int, events: int) -> list[Path]:
 
 def gather_scores(folder: Path, number: int, events: int) -> list[Path]:
     """The index of the scores."""
-    from hepad.storage.table import merge
+    from hepad.storage.table import write_index
 
-    merge(parts(folder / "scores"), folder / "scores.h5")
+    write_index(parts(folder / "scores"), folder / "scores.h5")
     return [folder / "scores.h5"]
 
 

@@ -68,7 +68,7 @@ def check_types(cls: Callable, values: Mapping[str, Any], where: str = "") -> No
     for name, value in values.items():
         if name in hints and not _fits(value, hints[name]):
             here = f"{where}: {name}" if where else name
-            remedy = hint(value) or _sweep(value, hints[name])
+            remedy = yaml_advice(value) or _sweep(value, hints[name])
             raise InputError(f"{here}: {value!r} is not what it takes: {_named(hints[name])}.{remedy}")
 
 
@@ -108,14 +108,13 @@ def _named(hint) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join("nothing" if part is types.NoneType else _named(part) for part in inner)
     if origin in (list, tuple, Sequence):
-        of = NAMES.get(inner[0], "value")
-        fixed = origin is tuple and Ellipsis not in inner
-        return f"a list of {len(inner) if fixed else ''} {of}s".replace("  ", " ")
+        count = f"{len(inner)} " if origin is tuple and Ellipsis not in inner else ""
+        return f"a list of {count}{NAMES.get(inner[0], 'value')}s"
     name = "mapping" if is_dataclass(origin) else NAMES.get(origin, "value")
     return name if origin is bool or origin is str else f"a {name}"
 
 
-def hint(value) -> str:
+def yaml_advice(value) -> str:
     """What may have happened, in YAML."""
     if isinstance(value, float) and value.is_integer():
         return f" Write {value:.0f}."
@@ -184,7 +183,7 @@ def settings(cls: type, values: Mapping, where: str, given: tuple = ()):
     ----------
     values: mappings among them become the dataclasses that ``cls`` is annotated with
     where: the key that the values stand under, dots before it allowed, or what they are
-    given: the first arguments, which no configuration has
+    given: the first arguments, which the code supplies, for example the Space; no configuration has them
 
     Raises
     ------

@@ -41,7 +41,7 @@ class Subject:
         self._task = self.config["tasks"].get(self.task)
 
     def value(self, word: str):
-        """Of a word of a declaration."""
+        """What a word in braces stands for: a wildcard of the job, or the attribute of this name."""
         return self.wildcards[word] if word in self.wildcards else getattr(self, word)
 
     @property
@@ -82,7 +82,7 @@ class Subject:
             representation = self.config["detectors"][name]["representation"]
             return found["reconstructing"] and self.config["representations"][representation]["type"] == "JetImage"
         groups = {"all": True, "trained": found["group"] == "detector", "baseline": found["group"] == "baseline"}
-        return groups.get(which) or found.get(which, False)
+        return groups[which] if which in groups else found[which]
 
     @property
     def runs(self) -> list[tuple[str, int]]:

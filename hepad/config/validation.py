@@ -13,7 +13,7 @@ from hepad.config.loading import detector_spec, used_samples
 from hepad.errors import InputError, at, check_choice
 from hepad.events import SPLITS
 from hepad.events.cuts import window
-from hepad.registry import hint
+from hepad.registry import yaml_advice
 from hepad.samples.readers import READERS
 from hepad.storage.files import check_address
 
@@ -40,7 +40,7 @@ def raise_schema_error(error) -> NoReturn:
         raise InputError(
             f"{where}: exactly one alternative must be given{meaning}; it has: {', '.join(error.instance)}."
         )
-    raise InputError(f"{where}: {error.message[:200]}{meaning}.{hint(error.instance)}")
+    raise InputError(f"{where}: {error.message[:200]}{meaning}.{yaml_advice(error.instance)}")
 
 
 def check(config: dict) -> None:

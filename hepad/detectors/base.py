@@ -29,7 +29,7 @@ LEAST_R2 = 0.02  # a reconstruction that explains no more of the background has 
 
 
 class Detector(nn.Module, ABC):
-    """Base of all detectors; subclasses are final and implement ``_fit`` and ``anomaly`` in normalised units.
+    """Base of all detectors; subclasses implement ``_fit`` and ``anomaly`` in normalised units.
 
     ``space`` is where events live, ``inner`` where normalised events live: the same, unless ``n_components`` > 0
     replaces the pixels by so many principal components and the log of the squared distance to their plane.
@@ -44,7 +44,7 @@ class Detector(nn.Module, ABC):
     class Settings:
         """The arguments of a detector, a field each."""
 
-        n_components: ClassVar[int] = 0  # a field where pixels can be replaced
+        n_components: ClassVar[int] = 0  # detectors that can replace pixels declare it as a field
 
     group = "detector"
     score_name = "anomaly score"
@@ -119,16 +119,18 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
-        """Fit on normalised events."""
+        """Fit on normalised events (N, *inner.shape); what was logged, and candidates if it has any."""
 
     @abstractmethod
     def anomaly(self, x: Tensor) -> Tensor:
-        """Score (B,) of normalised events (B, *space.shape)."""
+        """Score (B,) of normalised events (B, *inner.shape)."""
 
     def _check_reconstruction(self, valid: Tensor, error: float, baseline: float | None = None) -> float:
-        """R^2 of the reconstruction of normalised background against its mean event; refuse what is no better.
+        """R^2 of the reconstruction of normalised background; CollapseError if it is no better than the mean event.
 
-        ``error`` and ``baseline``, that of the mean event, are mean squared errors unless a baseline is given."""
+        error: of the reconstruction of ``valid``; baseline: the same measure for the mean event. Without a baseline the
+        error is a mean squared one, and that of the mean event is computed.
+        """
         r2 = r_squared(valid, error) if baseline is None else 1 - error / baseline
         if not r2 > LEAST_R2:
             raise CollapseError(

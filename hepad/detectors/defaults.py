@@ -81,8 +81,8 @@ IMAGES = VECTORS | {
 
 COMPONENTS = {"n_components": 8}  # what stands for the pixels where no network of images does
 IMAGES |= {name: VECTORS[name] | COMPONENTS for name in ("IGEBM", "DRL", "FlowDensity")}
-N_COMPONENTSIBLE = ("AE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL", "FlowDensity", "WGAN")
-JOINED = VECTORS | {name: VECTORS[name] | COMPONENTS for name in N_COMPONENTSIBLE}
+COMPRESSIBLE = ("AE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL", "FlowDensity", "WGAN")
+JOINED = VECTORS | {name: VECTORS[name] | COMPONENTS for name in COMPRESSIBLE}
 OBJECTS = VECTORS | {
     name: {key: {**of, "network": "objects"} if key == "autoencoder" else of for key, of in VECTORS[name].items()}
     for name in ("AE", "NAE", "WNAE", "MPDR")

@@ -157,11 +157,13 @@ class ScoreDistribution(NamedTuple):
     def at_most(self, eps) -> np.ndarray:
         """The threshold, for each eps > 0, that passes as much as fits into ``eps``, and so do all above it.
 
+        All thresholds of hepad are this: ``hepad.evaluation.roc.threshold_at`` of arrays, ``streaming.threshold_of`` of
+        a file of scores, ``hepad.trigger.rates.at_budget`` of a budget in kHz.
+
         Any number from the highest score that fails to below the lowest that passes is one: it is the middle, which
         rounding does not reach, as a float32 if there is one in between. If nothing passes it is the highest score.
         """
-        first = self._budget(eps)
-        fails = np.where(first == 0, np.nextafter(self.lowest[0], -np.inf), self.scores[first - 1])
+        first, fails = self._budget(eps), self.exceeding(eps)
         passes = np.where(first == len(self.scores), fails, self.lowest[np.minimum(first, len(self.scores) - 1)])
         middle = np.where(first == 0, fails, fails + (passes - fails) / 2)
         with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ from hepad.events import Events
 from hepad.events.cuts import nothing_passes
 from hepad.samples.metadata import merge_chunks
 from hepad.storage.chunks import repeated
-from hepad.storage.table import merge
+from hepad.storage.table import write_index
 
 
 def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> dict:
@@ -33,7 +33,7 @@ def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> 
     meta = merge_chunks([table.meta for table in tables])
     if not any(size for table in tables for size in table.sizes):
         raise nothing_passes(meta["name"], meta["counts"], np.zeros(0), selection)
-    merge(paths, path, meta, left_out)
+    write_index(paths, path, meta, left_out)
     return meta
 
 

@@ -26,7 +26,7 @@ from hepad.storage.chunks import beginnings
 from hepad.storage.files import provenance
 
 INDEX = "hepad chunks"
-COUNTED = "event_id"  # every table has it: its rows are those of the table
+ROW_ID = "event_id"  # a column of every table, whose length is its number of rows
 ROWS = 10_000  # of a block
 
 
@@ -54,8 +54,8 @@ class Chunk(NamedTuple):
     left_out: np.ndarray  # rising
 
     def stored(self, low: int, high: int) -> slice:
-        """The rows of the file that ``low`` to ``high`` of those of the table are among, beside left out ones alone."""
-        before = self.left_out - np.arange(len(self.left_out))  # rows of the table before each
+        """Slice of the file with the kept rows ``low`` to ``high`` of this chunk; left out ones may be among them."""
+        before = self.left_out - np.arange(len(self.left_out))  # kept rows before each
         start, stop = (row + int(np.searchsorted(before, row, side="right")) for row in (low, high))
         return slice(start if low else 0, stop)
 
@@ -84,19 +84,19 @@ class Table(Mapping):
     path: the file, or the index of the chunks
     chunks: its files, in the order of its rows
     meta: facts of the whole
-    group: the columns are those of this group alone, with their names in it, '' for those in none; None for all.
-        Others can still be read, as '/event_id'
+    group: None: all columns; 'g': those of the group g alone, named without 'g/'; '': those that are in no group. A
+        name with '/' before it is read from outside of the group, as '/event_id'
 
     All methods raise an InputError if a file is missing, damaged, of another kind, or was changed since it was indexed.
 
     Examples
     --------
-    >>> from hepad.storage.table import Layout, Table, merge, new_table
+    >>> from hepad.storage.table import Layout, Table, write_index, new_table
     >>> layout = Layout("toys", "file of toys", ("event_id", "x"))
     >>> for number in (0, 1):
     ...     with new_table(layout, f"toys/{number}.h5") as append:
     ...         append({"event_id": np.arange(3) + 10 * number, "x": np.ones((3, 2))})
-    >>> merge(["toys/0.h5", "toys/1.h5"], "toys.h5")
+    >>> write_index(["toys/0.h5", "toys/1.h5"], "toys.h5")
     >>> table = Table.open(layout, "toys.h5")
     >>> table["x"].shape, table.read(["event_id"], slice(1, 4))["event_id"].tolist()
     ((6, 2), [1, 2, 10])
@@ -114,7 +114,7 @@ class Table(Mapping):
         path = Path(path)
         with _opened(layout, path) as file:
             if hdf5.described(file, "kind") != INDEX:
-                chunk = Chunk(path, hdf5.rows_of(file, COUNTED), np.zeros(0, np.int64))
+                chunk = Chunk(path, hdf5.rows_of(file, ROW_ID), np.zeros(0, np.int64))
                 return cls(layout, path, (chunk,), _meta(layout, file), group)
             index = json.loads(hdf5.read_array(file, "index").tobytes())
             chunks = [(path.parent / c["file"], int(c["rows"]), np.array(c["left_out"], int)) for c in index["chunks"]]
@@ -165,18 +165,21 @@ class Table(Mapping):
         chosen, first = [], 0
         for chunk, n in zip(self.chunks, self.sizes, strict=True):
             low, high = max(start - first, 0), min(stop - first, n)
-            chosen += [(chunk, low, high)] if low < high or low == high == n == 0 else []
+            if low < high or low == high == n == 0:
+                chosen.append((chunk, low, high))
             first += n
         for chunk, low, high in chosen or [(self.chunks[0], 0, 0)]:
             with _opened(self.layout, chunk.path) as file:
-                wanted = [name for name in (self._names(file) if names is None else names) if name not in without]
-                wanted = {name: join(self.group or "", name).removeprefix("/") for name in wanted}
-                self._check_rows(chunk, file, wanted.values())
+                asked = [name for name in (self._names(file) if names is None else names) if name not in without]
+                datasets = {name: join(self.group or "", name).removeprefix("/") for name in asked}
+                self._check_rows(chunk, file, datasets.values())
                 meta = self.meta if chunk.path == self.path else _meta(self.layout, file)
                 stored = chunk.stored(low, high)
                 for begin in range(stored.start, max(stored.stop, stored.start + 1), size or chunk.rows + 1):
                     block = slice(begin, min(begin + (size or chunk.rows), stored.stop))
-                    yield Block({name: chunk.kept(file, of, block) for name, of in wanted.items()}, meta, chunk.path)
+                    yield Block(
+                        {name: chunk.kept(file, path, block) for name, path in datasets.items()}, meta, chunk.path
+                    )
 
     def read(self, names=None, rows: slice | np.ndarray = slice(None)) -> dict[str, np.ndarray]:
         """{name: (n, ...)} of consecutive rows, or of those of a mask (N,) of all; ``names`` as of :meth:`blocks`."""
@@ -225,12 +228,12 @@ class Table(Mapping):
         return [*self.layout.columns, *in_groups]
 
     def _check_rows(self, chunk: Chunk, file: h5py.File, names: Iterable[str]) -> None:
-        rows = hdf5.rows_of(file, COUNTED)
+        rows = hdf5.rows_of(file, ROW_ID)
         if rows != chunk.rows:
             said = f"{self.path}: {chunk.path.name} has {rows} rows, not {chunk.rows}: it was changed since."
             raise InputError(f"{said} Delete both, run again.")
         if other := [name for name in names if hdf5.rows_of(file, name) != rows]:
-            said = f"{chunk.path}: '{other[0]}' and '{COUNTED}' have different numbers of rows."
+            said = f"{chunk.path}: '{other[0]}' and '{ROW_ID}' have different numbers of rows."
             raise InputError(f"{said} Delete it and run again.")
 
 
@@ -254,7 +257,7 @@ def new_table(layout: Layout, path: str | Path, meta: dict | None = None) -> Ite
             hdf5.append_array(file, layout.meta, np.frombuffer(json.dumps(meta).encode(), np.uint8))
 
 
-def merge(paths: Iterable[str | Path], path: str | Path, meta: dict | None = None, left_out=()) -> None:
+def write_index(paths: Iterable[str | Path], path: str | Path, meta: dict | None = None, left_out=()) -> None:
     """Write the index of the files ``paths`` of one table, atomically; their order is that of its rows.
 
     Parameters
@@ -269,7 +272,7 @@ def merge(paths: Iterable[str | Path], path: str | Path, meta: dict | None = Non
         with hdf5.own_hdf5(chunk, "chunk") as file:
             out = [int(row) for row in left_out[number]] if len(left_out) else []
             relative = os.path.relpath(chunk, Path(path).parent)
-            chunks.append({"file": relative, "rows": len(hdf5.read_array(file, COUNTED)), "left_out": out})
+            chunks.append({"file": relative, "rows": len(hdf5.read_array(file, ROW_ID)), "left_out": out})
             kinds.append(hdf5.described(file, "kind"))
         if kinds[-1] != kinds[0]:
             raise InputError(f"{chunk}: it is '{kinds[-1]}', others are '{kinds[0]}'. Delete them and run again.")
@@ -295,5 +298,5 @@ def _opened(layout: Layout, path: Path) -> Iterator[h5py.File]:
 def _meta(layout: Layout, file: h5py.File) -> dict:
     if not layout.meta:
         return {}
-    stored = layout.meta in file  # the space of features was an attribute
+    stored = layout.meta in file  # files of features of before have it as an attribute
     return json.loads(hdf5.read_array(file, layout.meta).tobytes() if stored else hdf5.described(file, layout.meta))

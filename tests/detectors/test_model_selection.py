@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from hepad import detectors
 from hepad.detectors.distances import separation, transport_plan, wasserstein
-from hepad.detectors.training.model_selection import load_candidates, save_candidates
+from hepad.detectors.training.candidates import load_candidates, save_candidates
 from hepad.errors import InputError
 from hepad.evaluation import model_selection_cost
 from hepad.representations import Space

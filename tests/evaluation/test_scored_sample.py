@@ -18,7 +18,7 @@ from hepad.events import Events, concatenate
 from hepad.representations import EventVector
 from hepad.representations.features import Features
 from hepad.storage.chunks import beginnings
-from hepad.storage.table import merge
+from hepad.storage.table import write_index
 from hepad.trigger import working_points
 
 JETS = 3  # of a crossing
@@ -47,8 +47,8 @@ def files(tmp_path_factory):
         of_scores.append(folder / f"scores/{number}.h5")
         write_scores(of_scores[-1], [(scores_of(tested), Features.of(EventVector(("met",)), tested))])
     kinds = {"truth": {"hardest_pileup": "<f4"}, "facts": {"pileup": "<f4"}}
-    merge(listed, folder / "events.h5", events[0].meta | {"columns": kinds})
-    merge(of_scores, folder / "scores.h5")
+    write_index(listed, folder / "events.h5", events[0].meta | {"columns": kinds})
+    write_index(of_scores, folder / "scores.h5")
     return folder / "scores.h5", folder / "events.h5", concatenate(events).of_split("test")
 
 

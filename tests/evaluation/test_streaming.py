@@ -10,7 +10,7 @@ from hepad.evaluation import roc
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import collected, distribution, threshold_of
 from hepad.storage.hdf5 import append_array, describe, new_hdf5
-from hepad.storage.table import merge
+from hepad.storage.table import write_index
 
 GROUPS, N = 400, 20_000
 WEIGHTS = {
@@ -136,7 +136,7 @@ def test_files_in_pieces_have_all_rows_and_their_weights(tmp_path):
             for name in ("event_id", "cluster"):  # three rows are of one event
                 append_array(file, name, (1000 * number + np.arange(n)) // 3)
             append_array(file, "jet", np.ones((n, 4)))
-    merge(paths, tmp_path / "all.h5")
+    write_index(paths, tmp_path / "all.h5")
     for path in (tmp_path / "all.h5", paths[0]):
         scores, about = read_scores(path)
         for size in (1, 64, 10_000):

@@ -19,7 +19,7 @@ from machine import stop_training
 from place import Place
 
 from hepad import detectors
-from hepad.detectors.training.model_selection import load_candidates, save_candidates
+from hepad.detectors.training.candidates import load_candidates, save_candidates
 from hepad.errors import InputError, lacking, report_errors
 from hepad.evaluation.scores import read_scores, write_scores
 from hepad.events import Events, write_blocks
@@ -30,7 +30,7 @@ from hepad.samples.gather import gather as gather_events
 from hepad.samples.root_output import write_root
 from hepad.samples.sources import stream_of
 from hepad.storage.hdf5 import append_array, new_hdf5
-from hepad.storage.table import merge
+from hepad.storage.table import write_index
 
 SPEC = {"type": "AE", "arguments": {"autoencoder": {"hidden_dims": [16], "latent_dim": 2}, "training": {"steps": 20}}}
 
@@ -75,7 +75,7 @@ def results(make_events, tmp_path_factory):
     vector = build({"type": "EventVector", "variables": ["mass", "girth"]})
     features = folder / "features" / "0.h5"
     represent(vector, Events.blocks(parts[0]), {features: ("train", "valid", "test")})
-    merge([features], folder / "features.h5")
+    write_index([features], folder / "features.h5")
     found = Features.read(features)
     detector = detectors.build(SPEC, found.space, seed=1)
     detectors.save(detector, folder / "model.safetensors", SPEC)

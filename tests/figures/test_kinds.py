@@ -55,3 +55,10 @@ def test_what_it_draws_has_a_place_and_a_caption(kind):
 def test_no_two_kinds_draw_the_same():
     patterns = [pattern for name in KINDS for pattern in registry.kind(name).draws]
     assert len(set(patterns)) == len(patterns)
+
+
+def test_every_blind_criterion_that_is_measured_has_a_curve():
+    from hepad.detectors.energy_based.criteria import CRITERIA
+    from hepad.figures.model_selection import NAMES
+
+    assert set(NAMES) == {criterion.value for criterion in CRITERIA.values()} - {"step"}

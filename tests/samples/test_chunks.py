@@ -20,7 +20,7 @@ from hepad.samples.root_output import write_root
 from hepad.samples.sources import stream_of
 from hepad.storage import table
 from hepad.storage.hdf5 import open_hdf5
-from hepad.storage.table import merge
+from hepad.storage.table import write_index
 
 SPLIT = (0.6, 0.1, 0.3)
 
@@ -124,8 +124,8 @@ def test_features_and_scores_of_parts_are_those_of_the_whole(files, tmp_path):
         write_scores(tmp_path / f"scores/{part}.h5", score({"mass/1": ("v", detector)}, {"v": Features.blocks(path)}))
         of_features.append(path)
         of_scores.append(tmp_path / f"scores/{part}.h5")
-    merge(of_features, tmp_path / "features.test.h5")
-    merge(of_scores, tmp_path / "scores.h5")
+    write_index(of_features, tmp_path / "features.test.h5")
+    write_index(of_scores, tmp_path / "scores.h5")
     expected = whole.of_split("test")
     n = len(expected.event_id)
     for rows in (slice(None), slice(3), slice(n - 4, None), slice(n, n)):

@@ -9,7 +9,7 @@ import uproot
 from dialects import DIALECTS
 
 from hepad import detectors
-from hepad.detectors.training import model_selection
+from hepad.detectors.training import candidates
 from hepad.errors import report_errors
 from hepad.evaluation.scores import read_scores, write_scores
 from hepad.events import Events
@@ -17,7 +17,7 @@ from hepad.representations import EventVector
 from hepad.representations.features import Features
 from hepad.samples import sources
 from hepad.samples.readers import dark_machines
-from hepad.storage.table import merge
+from hepad.storage.table import write_index
 
 
 def exhausted(kind: type[Exception] = MemoryError):
@@ -67,7 +67,7 @@ def test_of_files_of_hepad(make_events, tmp_path, monkeypatch):
     features = Features.of(representation, events)
     features.write(tmp_path / "features.h5")
     write_scores(tmp_path / "scores.h5", [({"ae/1": events.weight}, features)])
-    merge([tmp_path / "features.h5"], tmp_path / "index.h5")
+    write_index([tmp_path / "features.h5"], tmp_path / "index.h5")
     monkeypatch.setattr(*LIBRARIES[".h5"])
     reads = {"events": Events.read, "features": Features.read, "index": Features.read}
     reads["scores"] = lambda path: read_scores(path)[0]["ae/1"]
@@ -81,8 +81,8 @@ def test_of_models(make_events, tmp_path, monkeypatch):
     detector = detectors.build(spec, features.space, seed=0)
     detector.fit(features.x, features.x, generator=torch.Generator())
     detectors.save(detector, tmp_path / "model.safetensors", spec)
-    model_selection.save_candidates({1: detector.state_dict()}, tmp_path / "candidates.safetensors")
+    candidates.save_candidates({1: detector.state_dict()}, tmp_path / "candidates.safetensors")
     monkeypatch.setattr(*LIBRARIES[".safetensors"])
-    monkeypatch.setattr(model_selection, "digest", exhausted())
-    for name, load in {"model": detectors.load, "candidates": model_selection.load_candidates}.items():
+    monkeypatch.setattr(candidates, "digest", exhausted())
+    for name, load in {"model": detectors.load, "candidates": candidates.load_candidates}.items():
         assert told(load, tmp_path / f"{name}.safetensors").startswith("ERROR: not enough memory ("), name

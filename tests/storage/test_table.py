@@ -11,7 +11,7 @@ from hepad.errors import InputError
 from hepad.storage import chunks
 from hepad.storage.chunks import grouped, repeated
 from hepad.storage.hdf5 import open_hdf5
-from hepad.storage.table import Layout, Table, merge, new_table
+from hepad.storage.table import Layout, Table, new_table, write_index
 
 LAYOUT = Layout("toys", "file of toys of schema 3", ("event_id", "x"), ("more",), "facts", 3)
 PARTS = ((7, ()), (0, ()), (5, (0, 1, 4)), (3, (0, 1, 2)), (6, (2,)))  # rows of each file, and those left out
@@ -47,7 +47,7 @@ def tables(tmp_path):
     with new_table(LAYOUT, tmp_path / "one.h5", {"of": "all"}) as append:
         append(whole)
     paths = [tmp_path / f"parts/{number}.h5" for number in range(len(PARTS))]
-    merge(paths, tmp_path / "index.h5", {"of": "all"}, [out for _, out in PARTS])
+    write_index(paths, tmp_path / "index.h5", {"of": "all"}, [out for _, out in PARTS])
     return [Table.open(LAYOUT, tmp_path / name) for name in ("one.h5", "index.h5")], whole
 
 
@@ -119,7 +119,7 @@ def test_the_example_of_the_class_runs(tmp_path, monkeypatch):
 
 
 def test_an_index_without_a_meta_has_that_of_the_first_chunk(tables, tmp_path):
-    merge([tmp_path / "parts/4.h5", tmp_path / "parts/0.h5"], tmp_path / "parts.h5")
+    write_index([tmp_path / "parts/4.h5", tmp_path / "parts/0.h5"], tmp_path / "parts.h5")
     table = Table.open(LAYOUT, tmp_path / "parts.h5")
     assert (table.meta, table.sizes) == ({"of": 4}, [6, 7])
 
@@ -210,8 +210,8 @@ def test_what_does_not_belong_together_is_no_table(tables, tmp_path):
     with new_table(other, tmp_path / "tops.h5") as append:
         append({"event_id": np.arange(3)})
     with pytest.raises(InputError, match=r"tops\.h5: it is 'tops', others are 'toys'"):
-        merge([tmp_path / "one.h5", tmp_path / "tops.h5"], tmp_path / "both.h5")
-    merge([tmp_path / "tops.h5"], tmp_path / "both.h5")
+        write_index([tmp_path / "one.h5", tmp_path / "tops.h5"], tmp_path / "both.h5")
+    write_index([tmp_path / "tops.h5"], tmp_path / "both.h5")
     with pytest.raises(InputError, match=r"tops\.h5: not a file of toys"):
         Table.open(LAYOUT, tmp_path / "both.h5")
     changes = (
@@ -223,7 +223,7 @@ def test_what_does_not_belong_together_is_no_table(tables, tmp_path):
     for change in changes:
         with new_table(LAYOUT, tmp_path / "other.h5", {}) as append:
             append(change(columns(4)))
-        merge([tmp_path / "one.h5", tmp_path / "other.h5"], tmp_path / "parts.h5")
+        write_index([tmp_path / "one.h5", tmp_path / "other.h5"], tmp_path / "parts.h5")
         with pytest.raises(InputError, match=r"parts\.h5: the columns of its chunks are not alike"):
             Table.open(LAYOUT, tmp_path / "parts.h5").read()
 

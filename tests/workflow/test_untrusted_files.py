@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import hepad
 from hepad import detectors
-from hepad.detectors.training import model_selection
+from hepad.detectors.training import candidates
 from hepad.errors import InputError
 from hepad.evaluation.scores import read_scores
 from hepad.events import Events
@@ -145,7 +145,7 @@ BYTES = {
     "pickle": b"\x80\x04cos\nsystem\n(S'touch PWNED'\ntR.",
     "more data": header({"a": tensor([1], 0, 4)}, data=bytes(400)),
 }
-LOADS = (detectors.load, hepad.load, student.load, model_selection.load_candidates)
+LOADS = (detectors.load, hepad.load, student.load, candidates.load_candidates)
 
 
 @pytest.mark.parametrize("content", BYTES.values(), ids=BYTES)
@@ -186,7 +186,7 @@ def test_a_model_that_fits_is_loaded_as_it_was(parts, tmp_path):
 )
 def test_candidates_of_another_form_are_refused(tensors, tmp_path):
     save_file({name: torch.zeros(size) for name, size in tensors.items()}, tmp_path / "t.safetensors")
-    refused_quickly(model_selection.load_candidates, tmp_path / "t.safetensors", "not the candidates")
+    refused_quickly(candidates.load_candidates, tmp_path / "t.safetensors", "not the candidates")
 
 
 # HDF5 -----------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import torch
 
 from hepad import detectors
-from hepad.detectors.training.model_selection import load_candidates
+from hepad.detectors.training.candidates import load_candidates
 from hepad.errors import report_errors
 from hepad.evaluation import model_selection_cost
 from hepad.representations.features import Features

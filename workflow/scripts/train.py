@@ -3,7 +3,7 @@
 import torch
 
 from hepad import detectors
-from hepad.detectors.training import checkpoint, distributed, model_selection
+from hepad.detectors.training import candidates, checkpoint, distributed
 from hepad.errors import report_errors
 from hepad.progress import Progress
 from hepad.representations.features import Features
@@ -18,7 +18,7 @@ with report_errors(log), distributed.processes(config["device"], snakemake.resou
     state = checkpoint.Checkpoint(params.checkpoint, {"spec": spec, "seed": seed}, config["checkpoint_seconds"])
     detector, fit = detectors.train(spec, *background, seed, device, progress=progress, checkpoint=state)
     if distributed.rank() == 0:
-        model_selection.save_candidates(fit.candidates, snakemake.output.candidates)
+        candidates.save_candidates(fit.candidates, snakemake.output.candidates)
         detectors.save(detector, snakemake.output.model, spec, seed=seed, **params.seen)
         write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})
         state.delete()

@@ -101,10 +101,11 @@ class EnergyDetector(Detector):
 
     def check_criterion(self) -> None:
         """InputError if the criterion is about manifolds and there are none; for the end of a constructor."""
-        if self.settings.objective.criterion == "manifold_auc" and not self.manifolds():
+        name, others = self.settings.objective.criterion, [k for k, c in CRITERIA.items() if not c.of_manifolds]
+        if CRITERIA[name].of_manifolds and not self.manifolds():
             raise InputError(
-                f"objective: criterion 'manifold_auc' needs an autoencoder with codes on the sphere, which "
-                f"{type(self).__name__} does not have here; use 'last' or 'wasserstein'."
+                f"objective: criterion '{name}' needs an autoencoder with codes on the sphere, which "
+                f"{type(self).__name__} does not have here; use {' or '.join(map(repr, others))}."
             )
 
     def loss(self, positive: Tensor, negative: Tensor, x: Tensor, sample: Tensor) -> Tensor:
@@ -167,11 +168,11 @@ class EnergyDetector(Detector):
     def _measures(
         self, train: Tensor, valid: Tensor, sampler: NegativeSampler, support: Support, generator: torch.Generator
     ):
-        """The function that the training calls at each record: the values of hepad.detectors.training.model_selection,
-        on background alone.
+        """The function that the training calls at each record: the values that hepad.detectors.energy_based.criteria
+        names, on background alone.
 
-        Chains that start from events start from training events: from those that they are compared with, W^2 would
-        be the smaller the less they move."""
+        Chains that start from events start from training events. They must not start from the validation events that
+        they are compared with: a chain that never moved would have W^2 = 0."""
         probe = valid[: self.settings.objective.events]
         starts = train[: len(probe)]
         models = self.manifolds()

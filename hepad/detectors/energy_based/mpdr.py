@@ -45,7 +45,7 @@ class MPDR(EnergyDetector, Reconstructing):
         scalar energy is its encoder with one output
     manifolds: latent sizes of the manifolds' autoencoders (manifold ensemble); None for the one of ``autoencoder``
     pretraining, training: Schedules of the autoencoder phases and of the energy phase
-    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis)
+    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16)
     recovery: a Recovery (sigma, weight, visible_weight, geodesic)
     objective: an Objective (gamma, criterion, events)
     n_components: as for Detector

@@ -72,8 +72,8 @@ class NAE(ReconstructionDetector):
     space: what the representation yields
     autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, sphere, l2)
     pretraining, training: Schedules of the autoencoder phase and of the energy phase
-    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis);
-        ``start`` on_manifold alone has a latent chain
+    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16);
+        the latent one is required for ``start`` 'on_manifold', and refused for others
     start: where the chains start: 'on_manifold', 'data' (CD) or 'persistent' (PCD)
     objective: an Objective (gamma, criterion, events)
     replay, buffer: of a ``start`` that is not the data: probability of a start from the buffer of earlier ends, by

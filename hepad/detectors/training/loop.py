@@ -30,7 +30,7 @@ class Fitting:
     generator: its only source of randomness, on the device of the events
     progress: where it is shown
     checkpoint: where it is kept, and goes on from; by default nowhere
-    records: how many times a loop writes its values to the history and keeps a candidate
+    records: how many times, at least, a loop of more steps writes its values to the history and keeps a candidate
     """
 
     generator: torch.Generator
@@ -87,7 +87,7 @@ class Fitting:
                 while not loop.finished:
                     rate = loop.update(loss, phase)
                     if loop.step % every == 0 or loop.step == schedule.steps:
-                        count = (loop.step - 1) % every + 1 if loop.step % every else every
+                        count = (loop.step - 1) % every + 1
                         values = loop.record(measure, count)
                         epoch = loop.step * min(schedule.batch, len(train)) / len(train)
                         loop.history.append(

@@ -23,10 +23,14 @@ class Fit(NamedTuple):
 
 
 class Criterion(NamedTuple):
-    """Which value of the records chooses the state: the candidate where it is smallest, or ``largest``."""
+    """Which value of the records chooses the state: the candidate where it is smallest, or ``largest``.
+
+    of_manifolds: it needs autoencoders with codes on the sphere
+    """
 
     value: str
     largest: bool = False
+    of_manifolds: bool = False
 
     def best(self, history: History) -> int:
         """The step of the chosen record among the candidates whose value is finite; DivergenceError if none is."""

@@ -3,28 +3,24 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from hepad.detectors.training import distributed
 from hepad.detectors.training.checkpoint import Stateful
+from hepad.detectors.training.settings import Candidates, History, Schedule
 from hepad.errors import DivergenceError, InputError
-
-if TYPE_CHECKING:
-    from hepad.detectors.training.settings import Schedule
-from hepad.detectors.training.settings import Candidates, History
 
 
 class Loop:
-    """Where an optimisation has come to."""
+    """The state of one optimisation: module, optimiser, running average, random numbers, history and candidates."""
 
     def __init__(
         self,
         module: nn.Module,
         train: Tensor,
-        schedule: "Schedule",
+        schedule: Schedule,
         generator: torch.Generator,
         carried: Mapping[str, Stateful],
     ):
