@@ -12,15 +12,14 @@ import torch
 
 from hepad.detectors.energy_based.base import EnergyDetector
 from hepad.detectors.energy_based.energies import Scalar
-from hepad.detectors.energy_based.langevin import ReplayBuffer, Support
+from hepad.detectors.energy_based.langevin import Support
 from hepad.detectors.energy_based.negative_sampling import (
-    ContrastiveDivergence,
     NegativeSampler,
-    PersistentCD,
     Recovery,
     RecoveryLikelihood,
     buffer_settings,
     noise_start,
+    visible_chains,
 )
 from hepad.errors import InputError, check_choice
 from hepad.representations import Space
@@ -69,12 +68,7 @@ class IGEBM(ScalarDetector):
             buffer_settings(self.start, self.replay, self.buffer)
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
-        settings = self.settings
-        if settings.start == "data":
-            return ContrastiveDivergence(settings.visible_chain)
-        replay, size = buffer_settings(settings.start, settings.replay, settings.buffer)
-        fresh = noise_start(self.inner.shape, support, generator)
-        return PersistentCD(settings.visible_chain, ReplayBuffer(size, replay, fresh))
+        return visible_chains(self.settings, noise_start(self.inner.shape, support, generator))
 
 
 class DRL(ScalarDetector):

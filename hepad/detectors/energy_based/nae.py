@@ -11,57 +11,20 @@ see hepad.detectors.energy_based.negative_sampling.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from hepad.detectors.autoencoder import fit_autoencoder
-from hepad.detectors.base import Reconstructing
-from hepad.detectors.energy_based.base import EnergyDetector
-from hepad.detectors.energy_based.energies import Reconstruction
 from hepad.detectors.energy_based.langevin import Chain, ReplayBuffer, Support
 from hepad.detectors.energy_based.negative_sampling import (
-    ContrastiveDivergence,
     NegativeSampler,
     OnManifold,
-    PersistentCD,
     buffer_settings,
     noise_start,
     sphere_start,
+    visible_chains,
 )
-from hepad.detectors.networks import Autoencoder, AutoencoderSettings
-from hepad.detectors.training.loop import Fitting
-from hepad.detectors.training.settings import History, Schedule
+from hepad.detectors.energy_based.reconstruction import ReconstructionDetector
 from hepad.errors import InputError, check_choice
-from hepad.representations import Space
 
 STARTS = ("on_manifold", "data", "persistent")
-
-
-class ReconstructionDetector(EnergyDetector, Reconstructing):
-    """An energy-based detector whose energy is the error of an autoencoder, which is trained as such first."""
-
-    energy: Reconstruction
-
-    @dataclass(frozen=True, kw_only=True)
-    class Settings(EnergyDetector.Settings):
-        autoencoder: AutoencoderSettings = AutoencoderSettings()
-        pretraining: Schedule
-
-    def __init__(self, space: Space, **arguments):
-        super().__init__(space, **arguments)
-        self.energy = Reconstruction(self.inner, self.settings.autoencoder)
-        self.check_criterion()
-
-    def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
-        history, error = fit_autoencoder(self.energy.autoencoder, train, valid, self.settings.pretraining, fitting)
-        self.energy.scale.fill_(error)
-        return history, {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}
-
-    def manifolds(self) -> list[Autoencoder]:
-        return [self.energy.autoencoder] if self.energy.autoencoder.sphere else []
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.normalise.invert(self.energy.autoencoder(self.normalise(x)))
 
 
 class NAE(ReconstructionDetector):
@@ -100,11 +63,8 @@ class NAE(ReconstructionDetector):
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         settings = self.settings
-        if settings.start == "data":
-            return ContrastiveDivergence(settings.visible_chain)
+        if settings.start != "on_manifold":
+            return visible_chains(settings, noise_start(self.inner.shape, support, generator))
         replay, size = buffer_settings(settings.start, settings.replay, settings.buffer)
-        if settings.start == "persistent":
-            fresh = noise_start(self.inner.shape, support, generator)
-            return PersistentCD(settings.visible_chain, ReplayBuffer(size, replay, fresh))
         fresh = sphere_start(self.energy.autoencoder.latent_dim, generator)
         return OnManifold(settings.latent_chain, settings.visible_chain, ReplayBuffer(size, replay, fresh))

@@ -113,6 +113,17 @@ class PersistentCD:
         return Negatives(start, start, end)
 
 
+def visible_chains(settings, fresh: Callable[[int], Tensor]) -> ContrastiveDivergence | PersistentCD:
+    """Chains in the space of events, of settings with ``start``, ``visible_chain``, ``replay`` and ``buffer``.
+
+    fresh: count -> (count, ...), where chains begin that do not begin at the data or in the buffer
+    """
+    replay, size = buffer_settings(settings.start, settings.replay, settings.buffer)
+    if settings.start == "data":
+        return ContrastiveDivergence(settings.visible_chain)
+    return PersistentCD(settings.visible_chain, ReplayBuffer(size, replay, fresh))
+
+
 @dataclass(frozen=True)
 class OnManifold:
     """On-manifold initialisation of the NAE; ``buffer`` holds codes."""

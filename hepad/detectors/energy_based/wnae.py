@@ -16,8 +16,8 @@ from torch import Tensor
 from hepad.detectors.distances import wasserstein
 from hepad.detectors.energy_based.base import StateChoice
 from hepad.detectors.energy_based.langevin import ReplayBuffer, Support
-from hepad.detectors.energy_based.nae import ReconstructionDetector
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, PersistentCD, noise_start
+from hepad.detectors.energy_based.reconstruction import ReconstructionDetector
 from hepad.errors import InputError
 
 
