@@ -106,10 +106,8 @@ class Stage:
         """Write the present state to the log."""
         self.shown = time.monotonic()
         rate = self._rate()
-        left = max(self.total - self.done, 0) / max(rate, 1e-9)
-        self.progress.say(
-            f"{self.title} {self.done}/{self.total} {self._values()} {rate:.1f} {self.unit}/s, {left:.0f} s left"
-        )
+        left = f", {max(self.total - self.done, 0) / rate:.0f} s left" if rate > 0 else ""
+        self.progress.say(f"{self.title} {self.done}/{self.total} {self._values()} {rate:.1f} {self.unit}/s{left}")
 
     def _rate(self) -> float:
         return (self.done - self.earlier) / max(time.monotonic() - self.start, 1e-9)
