@@ -89,19 +89,20 @@ def shortages(records: Iterable[dict]) -> list[Shortage]:
 
     With the same share of independent jets, N times the jets are N times those that pass.
     """
-    points: dict[tuple[str, float], list[tuple[float, float, int]]] = {}
+    points: dict[tuple[str, float], dict[tuple[str, int], tuple[float, float, int]]] = {}
     for record in records:
-        evaluation = record["evaluation"]
+        evaluation, training = record["evaluation"], (record["detector"], record["seed"])
         if record["group"] == "supervised" or not evaluation.working_points:
             continue
         loosest = max(evaluation.working_points, key=lambda p: p.eps_b)
         known = loosest.independent / loosest.eps_b or evaluation.n_background
         for p in evaluation.working_points:
             expected = min(p.independent or known * p.eps_b, known * p.eps_b)
-            points.setdefault((record["task"], p.eps_b), []).append((p.independent, expected, evaluation.n_background))
+            of_training = points.setdefault((record["task"], p.eps_b), {})  # the same for all signals
+            of_training[training] = p.independent, expected, evaluation.n_background
     found = []
     for (task, eps_b), of_trainings in points.items():
-        short = [x for x in of_trainings if x[0] < MIN_COUNT]
+        short = [x for x in of_trainings.values() if x[0] < MIN_COUNT]
         if short:
             worst = min(short, key=lambda x: x[:2])
             factor = _rounded_up(MIN_COUNT / min(x[1] for x in short))
