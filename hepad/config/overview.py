@@ -56,8 +56,8 @@ def read(folder: Path) -> page.Run:
 
 def _window(sample: dict) -> str:
     (low, high), abs_eta = window(sample["selection"])
-    pt = f"{low:g} < pT < {high:g} GeV" if math.isfinite(high) else f"pT > {low:g} GeV" if low else ""
-    cuts = [text for text in (pt, f"|η| < {abs_eta:g}" if math.isfinite(abs_eta) else "") if text]
+    pt = f"{low:g} < $p_T$ < {high:g} GeV" if math.isfinite(high) else f"$p_T$ > {low:g} GeV" if low else ""
+    cuts = [text for text in (pt, rf"$|\eta|$ < {abs_eta:g}" if math.isfinite(abs_eta) else "") if text]
     return f" ({', '.join(cuts)})" if cuts else ""
 
 

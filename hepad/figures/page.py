@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from hepad.errors import InputError
 from hepad.evaluation import standings
@@ -23,8 +23,10 @@ from hepad.figures.style import palette_png
 
 HEADLINE = "efficiency"  # the kind of figures that is shown in full
 LARGEST = 3_000_000  # bytes of the page
-# width of thumbnails and of headline figures in pixels, and colours, from which the first is taken that is small enough
-SIZES = ((240, None, 64), (160, 1000, 32), (100, 700, 16), (0, 500, 8), (0, 0, 0))
+# widths of thumbnails and of headline figures in pixels, and colours of the latter; the first that is not too large
+SIZES = ((240, None, 256), (240, None, 64), (160, 1000, 64), (80, 700, 64), (0, 500, 64), (0, 0, 64))
+FEW = 64  # colours of a thumbnail
+STROKES = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
 
 
 class Picture(NamedTuple):
@@ -76,7 +78,7 @@ class Run:
 
 
 def render(run: Run, folder: Path) -> tuple[str, str]:
-    """The page, of at most ``LARGEST`` bytes, and its summary alone: sentences, tables and warnings.
+    """The page, of at most ``LARGEST`` bytes, and its summary alone: sentences and tables.
 
     ``folder``: of the page, in which its figures are; one that is damaged is an InputError
     """
@@ -87,18 +89,19 @@ def render(run: Run, folder: Path) -> tuple[str, str]:
     environment.filters |= {"label": label, "interval": interval, "percent": percent}
     environment.globals |= {"best": standings.best, "losing": standings.losing, "largest": largest}
     environment.globals |= {"level": LEVEL, "enough": MIN_COUNT}
+    template = environment.get_template("page.html")
     headlines = [group for group in run.groups if group.kind == HEADLINE]
     gallery = {}
     for group in (group for group in run.groups if group.kind != HEADLINE):
         gallery.setdefault(group.task, {}).setdefault(group.category, []).append(group)
+    small = [p.path for of_task in gallery.values() for of in of_task.values() for g in of for p in g.pictures]
     for thumbnail, width, colors in SIZES:
         shown = {p.path: picture(folder / p.path, width, colors) for group in headlines for p in group.pictures}
-        small = [p.path for of_task in gallery.values() for of in of_task.values() for g in of for p in g.pictures]
-        shown |= {path: picture(folder / path, thumbnail, colors) for path in small}
-        page = environment.get_template("page.html").render(run=run, headlines=headlines, gallery=gallery, shown=shown)
+        shown |= {path: picture(folder / path, thumbnail, FEW) for path in small}
+        page = template.render(run=run, headlines=headlines, gallery=gallery, shown=shown)
         if len(page.encode()) <= LARGEST:
             break
-    return page, environment.get_template("summary.html").render(run=run)
+    return page, "".join(template.blocks["summary"](template.new_context({"run": run})))
 
 
 def largest(lines: list[Standing], key: tuple[str, str, float | None]) -> float | None:
@@ -114,7 +117,7 @@ def picture(path: Path, width: int | None, colors: int) -> dict | None:
         return None
     try:
         image = Image.open(path).convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: not a picture ({error}). Delete it and run again.") from None
     if width and image.width > width:
         image.thumbnail((width, image.height), Image.Resampling.LANCZOS)
@@ -123,29 +126,31 @@ def picture(path: Path, width: int | None, colors: int) -> dict | None:
 
 
 def label(text: str) -> Markup:
-    """A label of the configuration as HTML; one with mathematics between '$' is drawn as in figures."""
-    if not re.search(r"(?<!\\)\$", text):
-        return escape(text.replace(r"\$", "$"))
-    outline = TextPath((0, 0), text, size=16)
-    box, names = outline.get_extents(), {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q",
-                                         Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}  # fmt: skip
-    lines = []
+    """A label of the configuration as HTML; mathematics between '$' is drawn, as in figures."""
+    parts = re.split(r"(?<!\\)\$", text)
+    if len(parts) % 2 == 0:  # a '$' that is not closed
+        return escape(text)
+    return Markup().join(_math(part) if i % 2 else escape(part.replace(r"\$", "$")) for i, part in enumerate(parts))
+
+
+def _math(text: str) -> Markup:
+    outline = TextPath((0, 0), f"${text}$", size=16)
+    box, lines = outline.get_extents(), []
     for vertices, code in outline.iter_segments(simplify=False):
-        values = "" if code == Outline.CLOSEPOLY else " ".join(f"{x:.2f}" for x in vertices)
-        lines.append(f"{names[code]}{values}")
+        lines.append(STROKES[code] + " ".join(f"{x:.2f}" for x in vertices if code != Outline.CLOSEPOLY))
     look = f"height:{box.height / 16:.3f}em;vertical-align:{box.y0 / 16:.3f}em"
     view = f"{box.x0:.2f} {-box.y1:.2f} {box.width:.2f} {box.height:.2f}"
-    head = Markup('<svg class="math" role="img" aria-label="{}" viewBox="{}" style="{}">')
-    drawn = Markup('<path transform="scale(1,-1)" d="{}"/></svg>').format("".join(lines))
-    return head.format(text.replace("$", ""), view, look) + drawn
+    head = Markup('<svg class="math" role="img" aria-label="{}" viewBox="{}" style="{}">').format(text, view, look)
+    return head + Markup('<path transform="scale(1,-1)" d="{}"/></svg>').format("".join(lines))
 
 
 def interval(value: tuple[float, float, float]) -> Markup:
     """A value with its interval, as the tables for notes have it."""
     middle, up, down = standings.rounded(*value)
     if up == down:
-        return Markup("{} ± {}").format(middle, up)
-    return Markup('{} <span class="ends"><span>+{}</span> <span>−{}</span></span>').format(middle, up, down)
+        return Markup('<span class="value">{} ± {}</span>').format(middle, up)
+    ends = Markup('<span class="ends"><span>+{}</span> <span>−{}</span></span>').format(up, down)
+    return Markup('<span class="value">{} {}</span>').format(middle, ends)
 
 
 def percent(x: float) -> str:
