@@ -26,6 +26,7 @@ localrules:
     tabulate_quality,
     tabulate_rates,
     tabulate_model_selection,
+    page,
 
 
 report: "workflow/report/workflow.rst"
@@ -40,6 +41,7 @@ include: "workflow/rules/model_selection.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/trigger.smk"
 include: "workflow/rules/student.smk"
+include: "workflow/rules/page.smk"
 
 
 onstart:
@@ -51,5 +53,6 @@ onstart:
 rule all:
     default_target: True
     input:
+        "results/index.html",
         tables(),
         [f"results/figures/{path}" for path in subjects.figure_files(PLAN)],

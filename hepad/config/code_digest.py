@@ -3,7 +3,8 @@
 From all statements of a script the names are followed that they use: to the functions, classes and constants of the
 package that define them, and on from there. What is in the same files and not needed does not count, and neither do
 comments, docstrings and layout. Of the packages ``CHOSEN`` a job uses one class or kind of many: those are given as
-further files, and the package's own list of them is not followed.
+further files, and the package's own list of them is not followed. A template of HTML, which has the name of the file
+that fills it, counts as a whole.
 """
 
 import ast
@@ -30,9 +31,12 @@ class Source(NamedTuple):
 
 def digest(*files: str | Path) -> str:
     """Of the code of ``files`` and of what they need of the package: 16 hexadecimal digits."""
-    found = hashlib.sha256()
-    for path, number in sorted(needed(*files), key=lambda unit: (_place(unit[0]), unit[1])):
+    found, units = hashlib.sha256(), needed(*files)
+    for path, number in sorted(units, key=lambda unit: (_place(unit[0]), unit[1])):
         found.update(_written(path, number).encode())
+    for template in sorted({path.with_suffix(".html") for path, _ in units}, key=_place):
+        if template.is_file():
+            found.update(template.read_bytes())
     return found.hexdigest()[:16]
 
 

@@ -7,6 +7,7 @@ plan to ``results/admitted/plan.json``, and jobs read it. It holds for one confi
 
 import copy
 import hashlib
+import json
 from pathlib import Path
 
 from hepad.errors import InputError
@@ -22,6 +23,11 @@ def of(config: dict) -> dict:
         content = path.read_bytes()
         code.update(f"{path.relative_to(package)} {len(content)}\n".encode() + content)
     return {"config": copy.deepcopy(config), "package": code.hexdigest()}
+
+
+def digest(config: dict) -> str:
+    """SHA-256 of a configuration as JSON with sorted keys and without spaces."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read(about: dict) -> dict | None:

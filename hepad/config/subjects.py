@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import product
+from math import log
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -132,6 +133,11 @@ class Subject:
         return self.config["evaluation"]["working_point"]
 
     @property
+    def compared_at(self) -> float:
+        """The ε_B of the tables at which detectors are compared: the nearest to the working point."""
+        return min(self.config["evaluation"]["eps_b"], key=lambda eps_b: abs(log(eps_b / self.working_point)))
+
+    @property
     def any_window(self) -> bool:
         """Whether samples of different phase space may be compared."""
         return self._task["any_window"]
@@ -182,6 +188,12 @@ class Subject:
     def constituents(self) -> bool:
         """Whether a detector sees the constituents of jets."""
         return any(self.plan["representations"][name]["needs_constituents"] for name in self.representations)
+
+    @property
+    def searches(self) -> dict[str, str]:
+        """Signal -> what is searched in what, in words."""
+        labels = self.labels(("samples",))
+        return {signal: f"{labels[signal]} in {labels[self.background]}" for signal in self.signals}
 
     def labels(self, words: Iterable[str]) -> dict[str, str]:
         """What is written for the samples and detectors that the words stand for."""

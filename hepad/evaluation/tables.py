@@ -1,4 +1,4 @@
-"""Tables of many evaluations: CSV for programs, LaTeX for notes.
+"""Tables of many evaluations: CSV for programs; :mod:`hepad.evaluation.latex` has those for notes.
 
 A record is a dict with the keys ``task``, ``detector``, ``signal``, ``seed``, ``group`` and ``evaluation`` (an
 :class:`hepad.evaluation.roc.Evaluation`). Groups are kept apart wherever results are shown: blind detectors, trivial
@@ -7,13 +7,11 @@ baselines, and the supervised trees, which have seen the signal.
 
 from collections import Counter
 from collections.abc import Iterable
-from math import floor, isfinite, log10
 from pathlib import Path
 
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.efficiency import LEVEL
 from hepad.evaluation.roc import Evaluation, Rejection, WorkingPoint, from_json
-from hepad.storage.files import atomic_path, read_json, write_rows
+from hepad.storage.files import read_json, write_rows
 
 GROUPS = {
     "detector": "Detectors, fitted on background alone",
@@ -32,12 +30,6 @@ COLUMNS = {
 }
 
 DARK_MACHINES = ("Signal", "Model", "Chan", "AUC", "1e-2", "1e-3", "1e-4")
-
-ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
-
-ESCAPES |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-
-ESCAPES |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 
 
 def read_records(paths: Iterable[str | Path], labels: dict[str, str] | None = None) -> list[dict]:
@@ -123,59 +115,6 @@ def write_dark_machines(path: str | Path, records: Iterable[dict]) -> None:
     write_rows(path, DARK_MACHINES, found)
 
 
-def latex(kind: str, records: Iterable[dict], task: str) -> str:
-    """A LaTeX ``tabular`` of one task with detectors as rows; the columns are repeated for every signal.
-
-    kind 'efficiency': AUC and ε_S at each ε_B; kind 'rejection': 1/ε_B at each ε_S. It needs no packages; put it into
-    a ``table`` of your own with ``\\input``. Values have the intervals of the evaluations; what the sample cannot
-    resolve says so, with the effective number k of independent background events that pass.
-    """
-    cells_of = {"efficiency": _efficiency_cells, "rejection": _rejection_cells}
-    check_choice("table", kind, cells_of)
-    cells = {}
-    for r in ordered(records):
-        if r["task"] == task:
-            cells[r["group"], r["detector"], r["seed"], r["signal"]] = cells_of[kind](r["evaluation"])
-    if not cells:
-        raise InputError(f"tables: there is no result of the task '{task}'. Check its name in the config.")
-    signals = sorted({key[3] for key in cells})
-    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
-    width = len(columns)
-    lines = [
-        f"% task {escape(task)}, {kind}: {100 * LEVEL:g} % intervals",
-        f"\\begin{{tabular}}{{l{'c' * width * len(signals)}}}",
-        "\\hline",
-        _line(["", *(f"\\multicolumn{{{width}}}{{c}}{{{escape(signal)}}}" for signal in signals)]),
-        _line(["", *columns * len(signals)]),
-    ]
-    for group, title in GROUPS.items():
-        block = {key[1:]: row for key, row in cells.items() if key[0] == group}
-        if block:
-            lines += ["\\hline", f"\\multicolumn{{{1 + width * len(signals)}}}{{l}}{{\\textit{{{title}}}}} \\\\"]
-        lines += _block(block, signals, columns)
-    return "\n".join([*lines, "\\hline", "\\end{tabular}", ""])
-
-
-def write_latex(path: str | Path, kind: str, records: Iterable[dict], task: str) -> None:
-    """Write :func:`latex`, atomically."""
-    text = latex(kind, records, task)
-    with atomic_path(path) as partial:
-        partial.write_text(text)
-
-
-def escape(text: str) -> str:
-    """``text`` with LaTeX's special characters made harmless, on one line: the end of a line would end a comment."""
-    return "".join(ESCAPES.get(x, x if x.isprintable() else " ") for x in text)
-
-
-def with_interval(value: float, low: float, high: float) -> str:
-    """A value with its asymmetric interval as LaTeX math, two digits of the larger error: $0.912^{+0.011}_{-0.010}$."""
-    up, down = high - value, value - low
-    size = max(up, down)
-    digits = min(max(1 - floor(log10(size)), 0), 6) if size > 0 and isfinite(size) else 4
-    return f"${value:.{digits}f}^{{+{up:.{digits}f}}}_{{-{down:.{digits}f}}}$"
-
-
 def _auc(evaluation: Evaluation) -> list[tuple]:
     return [(evaluation.n_background, evaluation.n_signal, *evaluation.auc, evaluation.remark)]
 
@@ -194,41 +133,3 @@ def _rejection(evaluation: Evaluation) -> list[tuple]:
         return (r.eps_s, r.n_background_passed, r.independent, *known, r.remark)
 
     return [row(r) for r in evaluation.rejections]
-
-
-def _block(cells: dict[tuple, dict[str, str]], signals: list[str], columns: list[str]) -> list[str]:
-    """One line per detector; the seed is named where a detector has several."""
-    runs = sorted({(detector, seed) for detector, seed, _ in cells})
-    count = Counter(detector for detector, _ in runs)
-    lines = []
-    for detector, seed in runs:
-        name = escape(detector) + (f" (seed {seed})" if count[detector] > 1 else "")
-        of_signals = [cells.get((detector, seed, signal), {}) for signal in signals]
-        lines.append(_line([name, *(row.get(column, "--") for row in of_signals for column in columns)]))
-    return lines
-
-
-def _line(parts: list[str]) -> str:
-    return " & ".join(parts) + r" \\"
-
-
-def _efficiency_cells(evaluation: Evaluation) -> dict[str, str]:
-    cells = {"AUC": with_interval(*evaluation.auc)}
-    for p in sorted(evaluation.working_points, key=lambda p: -p.eps_b):
-        known = with_interval(*p.eps_s[:3]) if p.resolved else f"unresolved ($k={p.independent:.3g}$)"
-        cells[rf"$\epsilon_S({_power(p.eps_b)})$"] = known
-    return cells
-
-
-def _rejection_cells(evaluation: Evaluation) -> dict[str, str]:
-    cells = {}
-    for r in sorted(evaluation.rejections, key=lambda r: r.eps_s):
-        unknown = f"unresolved ($k={r.independent:.3g}$, $>{r.low:.0f}$)"
-        known = with_interval(r.inverse_eps_b, r.low, r.high) if r.resolved else unknown
-        cells[rf"$1/\epsilon_B({r.eps_s:g})$"] = known
-    return cells
-
-
-def _power(eps: float) -> str:
-    exponent = log10(eps)
-    return f"10^{{{exponent:.0f}}}" if abs(exponent - round(exponent)) < 1e-9 else f"{eps:g}"

@@ -85,36 +85,6 @@ def test_order_of_the_input_does_not_matter(records, tmp_path):
         tables.write_csv(tmp_path / "one.csv", kind, records)
         tables.write_csv(tmp_path / "two.csv", kind, records[::-1])
         assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
-    assert tables.latex("efficiency", records, "qcd") == tables.latex("efficiency", records[::-1], "qcd")
-
-
-def test_latex_blocks_and_cells(records, tmp_path):
-    tables.write_latex(tmp_path / "qcd.tex", "efficiency", records, "qcd")
-    text = (tmp_path / "qcd.tex").read_text()
-    places = [text.index(word) for word in ("Detectors", "nae", "Trivial", "mass", "Supervised, not blind", "trees")]
-    assert places == sorted(places)
-    assert "unresolved ($k=3$)" in text
-    assert "unresolved ($k=0$)" in text
-    assert r"svj\_10\%" in text
-    assert r"ae\_x" in text
-    body = [line for line in text.splitlines() if line.startswith(("nae", "ae", "mass", "trees"))]
-    assert len(body) == 4
-    assert {line.count(" & ") for line in body} == {10}
-    assert text.count("{") == text.count("}")
-    # a detector that lacks one signal has dashes there, not another signal's numbers
-    part = [r for r in records if (r["detector"], r["signal"]) != ("nae", "top")]
-    line = next(x for x in tables.latex("efficiency", part, "qcd").splitlines() if x.startswith("nae"))
-    assert line.count("--") == 5
-
-
-def test_latex_of_rejections(records):
-    far = evaluate(np.linspace(0, 1, 500), np.linspace(2, 3, 500))
-    text = tables.latex("rejection", [*records[1:], records[0] | {"evaluation": far}], "qcd")
-    line = next(x for x in text.splitlines() if x.startswith("nae"))
-    assert line.count("unresolved ($k=0$, $>") == 3
-    assert r"$1/\epsilon_B(0.3)$" in text
-    r = records[1]["evaluation"].rejections[2]
-    assert tables.with_interval(r.inverse_eps_b, r.low, r.high) in text
 
 
 def test_records_are_read_back(records, tmp_path):
@@ -122,7 +92,7 @@ def test_records_are_read_back(records, tmp_path):
         write_json(tmp_path / f"{i}.json", [r | {"evaluation": to_json(r["evaluation"])} for r in part])
     paths = [tmp_path / "0.json", tmp_path / "1.json"]
     found = tables.read_records(paths, {"nae": "NAE image"})
-    assert tables.latex("rejection", found, "qcd") == tables.latex("rejection", records, "qcd")
+    assert tables.rows("rejection", found) == tables.rows("rejection", records)
     assert [r["label"] for r in found[:2]] == [r["name"] for r in found[:2]] == ["NAE image", "ae_x"]
     write_json(paths[1], [r | {"evaluation": to_json(r["evaluation"]), "seed": 2} for r in records[:1]])
     again = tables.read_records(paths)
@@ -130,31 +100,6 @@ def test_records_are_read_back(records, tmp_path):
     write_json(paths[1], {"auc": 1})
     with pytest.raises(InputError, match=r"1\.json"):
         tables.read_records(paths)
-
-
-def test_seeds_are_told_apart(records):
-    both = [r | {"seed": seed} for r in records for seed in (1, 2)]
-    text = tables.latex("efficiency", both, "top")
-    assert "nae (seed 1)" in text
-    assert "nae (seed 2)" in text
-    assert "seed" not in tables.latex("efficiency", records, "top")
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"),
-    [
-        ((0.9123, 0.9023, 0.9234), "$0.912^{+0.011}_{-0.010}$"),
-        ((0.5, 0.2, 0.9), "$0.50^{+0.40}_{-0.30}$"),
-        ((1234.0, 1100.0, 1400.0), "$1234^{+166}_{-134}$"),
-        ((1.0, 1.0, 1.0), "$1.0000^{+0.0000}_{-0.0000}$"),
-    ],
-)
-def test_rounding(numbers, text):
-    assert tables.with_interval(*numbers) == text
-
-
-def test_escape():
-    assert tables.escape(r"a_b^c\~{%}") == r"a\_b\textasciicircum{}c\textbackslash{}\textasciitilde{}\{\%\}"
 
 
 def test_evaluations_of_an_earlier_version_are_refused(records, tmp_path):
@@ -169,8 +114,6 @@ def test_bad_records_are_refused(records, tmp_path):
         tables.rows("auc", [*records, records[0]])
     with pytest.raises(InputError, match="baseline"):
         tables.rows("auc", [records[0] | {"group": "baselines"}])
-    with pytest.raises(InputError, match="no result of the task 'tops'"):
-        tables.latex("efficiency", records, "tops")
     with pytest.raises(InputError, match="efficiency"):
         tables.write_csv(tmp_path / "x.csv", "efficencies", records)
     assert list(tmp_path.iterdir()) == []

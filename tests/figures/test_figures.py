@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
+from PIL import Image
 
 from hepad.errors import InputError
 from hepad.evaluation.binned_efficiency import efficiency_against
@@ -21,7 +22,18 @@ from hepad.figures.model_samples import beside_data
 from hepad.figures.model_selection import model_selection_curves
 from hepad.figures.reconstructions import reconstructed_images
 from hepad.figures.scores import score_histograms
-from hepad.figures.style import CYCLE, EXPERIMENTS, UNRESOLVED, label, palette, panels, save, settings, style
+from hepad.figures.style import (
+    CYCLE,
+    EXPERIMENTS,
+    UNRESOLVED,
+    label,
+    palette,
+    palette_png,
+    panels,
+    save,
+    settings,
+    style,
+)
 from hepad.figures.summary import auc_summary
 from hepad.figures.training import training_curves
 
@@ -295,6 +307,27 @@ def test_saved_files_are_identical(evaluations, tmp_path):
     save(figure, tmp_path / "three.v1")  # a dot in the name is not a suffix
     assert sorted(p.name for p in tmp_path.glob("three*")) == ["three.v1.pdf", "three.v1.png"]
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_a_png_is_small_and_looks_like_what_was_drawn(tmp_path):
+    """Bands, thin lines in rare colours, and a colour map: no pixel is off by more than what an eye takes for equal."""
+    figure, axes = panels(1, 2, 3, 3)
+    x = np.linspace(0, 1, 50)
+    for i, color in enumerate(CYCLE):
+        axes[0, 0].plot(x, x + i, color=color, linewidth=0.6)
+        axes[0, 0].fill_between(x, x + i - 0.3, x + i + 0.3, color=color, alpha=0.2)
+    axes[0, 1].imshow(np.hypot(*np.mgrid[-1:1:40j, -1:1:40j]), cmap="viridis")
+    full = io.BytesIO()
+    figure.savefig(full, format="png")
+    drawn, few = Image.open(full), Image.open(io.BytesIO(palette_png(Image.open(full), 256)))
+    assert (few.mode, few.size) == ("P", drawn.size)
+    assert few.info["dpi"] == pytest.approx(drawn.info["dpi"])
+    off = np.abs(np.asarray(few.convert("RGB"), int) - np.asarray(drawn.convert("RGB"), int))
+    assert off.max() <= 20
+    assert off.mean() < 2
+    save(figure, tmp_path / "few")
+    assert Image.open(tmp_path / "few.png").mode == "P"
+    assert (tmp_path / "few.png").stat().st_size < 0.4 * len(full.getvalue())
 
 
 @pytest.mark.parametrize("experiment", [None, *EXPERIMENTS])

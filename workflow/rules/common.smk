@@ -29,6 +29,7 @@ with errors.report_errors():
 
 DEVICE = PLAN["device"]
 TASKS = config["tasks"]
+OF_TASKS = {task: subjects.Subject(PLAN, {"task": task}) for task in TASKS}
 ENERGY_TASKS = [task for task in TASKS if subjects.Subject(PLAN, {"task": task}, "energy").detectors]
 
 

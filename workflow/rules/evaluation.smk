@@ -74,7 +74,9 @@ rule tabulate:
         rejection_tex=expand("results/{task}_rejection.tex", task=TASKS),
     params:
         code=code_of("tabulate"),
-        tasks=list(TASKS),
+        labels={name: label for of in OF_TASKS.values() for name, label in of.labels(["detectors"]).items()},
+        searches={task: of.searches for task, of in OF_TASKS.items()},
+        compared_at=subjects.Subject(PLAN, {}).compared_at,
     log: "results/logs/tabulate.log"
     benchmark: "results/benchmarks/tabulate.tsv"
     conda: "../../environment.yml"
