@@ -159,17 +159,15 @@ def configuration(samples: list[Sample]) -> tuple[list[str], list[str]]:
         lines += [f"      {line}" for line in sample.source]
         lines += [f"    selection: {selection}  # {remark}"]
         split = "[0.6, 0.1, 0.3]" if sample is background else "[0.5, 0.0, 0.5]"
-        what = (
-            "training, validation, test" if sample is background else "training of the supervised line alone, -, test"
-        )
+        what = "training, validation, test" if sample is background else "training of the supervised line, none, test"
         lines += [f"    split: {split}  # {what}"]
     listed = ", ".join(sample.name for sample in signals) or UNKNOWN
-    lines += ["", *blocks, "", "tasks:", "  search:", f"    background: {background.name}", f"    signals: [{listed}]",
-              f"    detectors: [{', '.join(names)}]", "    seeds: [1]  # more, and their spread is in every table"]  # fmt: skip
+    seen = "matrix" if "vae_matrix" in names else "vector"
+    lines += ["", *blocks, "", "tasks:", "  search:", f"    background: {background.name}"]
+    lines += [f"    signals: [{listed}]", f"    detectors: [{', '.join(names)}]"]
+    lines += ["    seeds: [1]  # of the trainings; of more than one, tables show the spread"]
     lines += ["", "evaluation:", "  working_point: 0.01  # background efficiency of the tables"]
-    lines += [
-        f"  supervised: {'matrix' if 'matrix' in ' '.join(blocks) else 'vector'}  # what the supervised line sees"
-    ]
+    lines += [f"  supervised: {seen}  # what the supervised line sees"]
     lines += ["", "style:", "  experiment: null  # CMS, ATLAS, LHCb or ALICE", "  sqrt_s_tev: null  # 13.6"]
     return lines, notes
 

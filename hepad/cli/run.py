@@ -100,8 +100,10 @@ def _follow(command: list[str], log: Path, watch: Watch) -> int:
         except KeyboardInterrupt:
             print("interrupted; waiting for the jobs to end (again: kill them)", file=sys.stderr, flush=True)
             _end_group(process)
-    print(f"Stopped after {watch.done} of {watch.total} jobs; what is finished is kept: the same command goes on there.",
-          file=sys.stderr)  # fmt: skip
+    kept = (
+        f"Stopped after {watch.done} of {watch.total} jobs; what is finished is kept: the same command goes on there."
+    )
+    print(kept, file=sys.stderr)
     raise SystemExit(130)
 
 

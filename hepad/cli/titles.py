@@ -20,6 +20,7 @@ TITLES = {
     "distil": "distilling {student}",
     "emulate": "emulating {student} in fixed point",
     "compare_student": "comparing {student} with its teacher",
+    "all": "finishing",
 }
 FIGURES, TABLES = "plot_", "tabulate"
 

@@ -61,8 +61,8 @@ class Watch:
         if not self.total:
             return BEGINNING
         others = f" and {len(self.running) - 1} more" if len(self.running) > 1 else ""
-        first = next(iter(self.running.values()), "between two jobs")
-        return f"{first}{others} ({min(self.done + 1, self.total)} of {self.total})"
+        last = next(reversed(self.running.values()), "between two jobs")
+        return f"{last}{others} ({min(self.done + 1, self.total)} of {self.total})"
 
     def take(self, event: dict) -> None:
         """One event."""
