@@ -87,7 +87,7 @@ def _hdf5(path: Path, thresholds: Columns, meta: dict) -> Iterator[Callable[[Col
         yield append
         for name, values in thresholds.items():
             file.create_dataset(f"thresholds/{name}", data=values)
-        file.attrs["meta"] = json.dumps(meta)
+        file["meta"] = json.dumps(meta)
 
 
 KINDS = {".root": _root, ".parquet": _parquet, ".h5": _hdf5}

@@ -127,13 +127,10 @@ def score_files(files: list[str], models: Models, eps_b: float = 1e-2, **options
                 parts.setdefault(name, []).append(values)
         columns = {name: np.concatenate(of_blocks) for name, of_blocks in parts.items()}
         cluster = columns.pop("cluster")
-        passing = {
-            key: efficiencies(models.backgrounds[key], distribution("signal", scores, cluster=cluster), [eps_b])[
-                0
-            ].eps_s
-            for key in models.of
-            if models.seen_as[key] not in lacking and len(scores := columns[column(key)])
-        }
+        passing = {}
+        for key in (key for key in models.of if models.seen_as[key] not in lacking):
+            signal = distribution("signal", columns[column(key)], cluster=cluster)
+            passing[key] = efficiencies(models.backgrounds[key], signal, [eps_b])[0].eps_s
         jet = np.stack([columns[f"jet_{x}"] for x in FOUR_VECTOR], axis=1)
         seconds = time.perf_counter() - start
         yield Scored(
