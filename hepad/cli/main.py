@@ -32,9 +32,8 @@ def main(argv: list[str] | None = None) -> None:
         with report_errors():
             args.run(args)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    except (NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+        raise SystemExit(f"ERROR: {error.filename}: {error.strerror}. Give another path, or remove it.") from None
     except BrokenPipeError:  # of `hepad results | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -3,15 +3,17 @@
 import argparse
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from hepad.cli import shipped
-from hepad.config.results import Results
+from hepad.config.results import PLAN, Results
 from hepad.errors import InputError
+from hepad.storage.files import read_json, write_json
 
 EXAMPLES = """examples:
   hepad report                         report.html, of the run in ./results
-  hepad report --config test --to test.html
+  hepad report --to test.html
 """
 
 
@@ -21,7 +23,6 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         "report", help="one HTML file with figures, tables and how they were made", epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--config", metavar="NAME|FILE", help="that of the run, as for 'hepad run'")
     parser.add_argument("--directory", type=Path, default=Path(), metavar="DIR", help="where results/ lies (.)")
     parser.add_argument("--to", type=Path, default=Path("report.html"), metavar="FILE", help="(%(default)s)")
     parser.set_defaults(run=_run)
@@ -30,20 +31,14 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 def _run(args: argparse.Namespace) -> None:
     if args.to.suffix not in (".html", ".zip"):
         raise InputError(f"--to {args.to}: the ending '{args.to.suffix}' stands for no format. Allowed: .html, .zip.")
-    Results(args.directory / "results")
-    folder = shipped.folder()
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(folder / "Snakefile"),
-        "--workflow-profile",
-        "none",
-    ]
-    command += ["--configfile", str(shipped.configuration(args.config).resolve())]
-    command += ["--directory", str(args.directory.resolve()), "--report", str(args.to.resolve())]
-    done = subprocess.run(command, capture_output=True, text=True)
+    results, folder = Results(args.directory / "results"), shipped.folder()
+    with tempfile.TemporaryDirectory() as scratch:
+        config = Path(scratch) / "config.json"  # that of the run, as it was given
+        write_json(config, read_json(results.folder / PLAN)["of"]["config"])
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile")]
+        command += ["--workflow-profile", "none", "--configfile", str(config)]
+        command += ["--directory", str(args.directory.resolve()), "--report", str(args.to.resolve())]
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         errors = [line for line in lines if line.startswith("ERROR: ")] or lines[-5:]
