@@ -4,6 +4,7 @@ import difflib
 import errno
 import os
 import re
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -92,7 +93,8 @@ def _place(error: BaseException) -> str:
 class report_errors:
     """Turn an InputError, or what the machine lacks, into one line on standard error and in ``log``, and exit status 1.
 
-    Any other exception passes, its traceback copied to the log; a block that ends well leaves its time there.
+    So is an interrupt, with exit status 130. Any other exception passes, its traceback copied to the log; a block that
+    ends well leaves its time there.
     """
 
     def __init__(self, log: str | Path | None = None):
@@ -102,6 +104,10 @@ class report_errors:
         self.start = time.perf_counter()
 
     def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._write("interrupted")
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(130) from None
         if isinstance(error, Exception):
             said = str(error) if isinstance(error, InputError) else lacking(error)
             if said:

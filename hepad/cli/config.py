@@ -6,7 +6,11 @@ from pathlib import Path
 
 def add_command(commands: argparse._SubParsersAction) -> None:
     """Add it to the subcommands of ``hepad``."""
-    config = commands.add_parser("config", help="rewrite configuration files of earlier versions")
+    config = commands.add_parser(
+        "config", help="rewrite configuration files of earlier versions",
+        epilog="example:\n  hepad config migrate old.yaml --output new.yaml\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     actions = config.add_subparsers(required=True, metavar="ACTION")
     migrate = actions.add_parser(
         "migrate", help="give keys their names of today and move lists under 'sweep'; comments and order stay"

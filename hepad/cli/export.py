@@ -7,11 +7,21 @@ from hepad.errors import InputError
 from hepad.trigger.export import athena
 
 MAX_EVENTS = 100_000  # of a file that are looked at
+EXPORT = """examples:
+  hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx
+  hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx --target cmssw --rates results/rates/qcd.json
+"""
+VERIFY = """example:
+  hepad verify ae.onnx --digest SHA256
+"""
 
 
 def add_command(subparsers) -> None:
     """Add ``export`` and ``verify`` to the subcommands of a parser."""
-    parser = subparsers.add_parser("export", help="write a trained detector as one ONNX file and check it")
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = subparsers.add_parser(
+        "export", help="write a trained detector as one ONNX file and check it", epilog=EXPORT, formatter_class=plain
+    )
     parser.add_argument("model", metavar="MODEL", type=Path, help="results/models/<task>/<detector>/<seed>.safetensors")
     parser.add_argument("--to", required=True, metavar="FILE.onnx", type=Path, help="the file to write")
     parser.add_argument("--target", default="generic", help="generic, cmssw or athena")
@@ -31,7 +41,10 @@ def add_command(subparsers) -> None:
     parser.add_argument("--config", type=Path, help="its hash is stored")
     parser.add_argument("--training-data", type=Path, nargs="+", default=[], metavar="FILE", help="hashed and stored")
     parser.set_defaults(run=_export)
-    parser = subparsers.add_parser("verify", help="check that an exported file is as it was written, and what it asks")
+    parser = subparsers.add_parser(
+        "verify", help="check that an exported file is as it was written, and what it asks", epilog=VERIFY,
+        formatter_class=plain,
+    )  # fmt: skip
     parser.add_argument("file", metavar="FILE.onnx", type=Path)
     parser.add_argument("--target", help="generic, cmssw or athena (default: what it was exported for)")
     parser.add_argument("--digest", metavar="SHA256", help="what the export printed, from where you noted it")
@@ -43,6 +56,8 @@ def _export(args: argparse.Namespace) -> None:
     from hepad.trigger.export.onnx_export import export, sha256  # likewise
     from hepad.trigger.export.thresholds import thresholds_of  # likewise
 
+    if args.to.suffix != ".onnx":
+        raise InputError(f"--to {args.to}: an ONNX file is written. Give it the ending .onnx.")
     hashes = {"config": sha256(args.config)} if args.config else {}
     if args.training_data:
         hashes["training_data"] = sha256(*args.training_data)

@@ -1,7 +1,11 @@
 """The command ``hepad inspect``: what a file is to hepad, and what it can feed."""
 
+import argparse
 from dataclasses import dataclass, fields
 
+from hepad.errors import InputError, UnknownFile
+from hepad.samples.drafting.draft import draft
+from hepad.samples.formats.paths import find_files
 from hepad.samples.readers.base import Found, Reader
 from hepad.samples.sources import reader_of
 
@@ -57,3 +61,53 @@ def inspect(path: str, **options) -> Inspection:
     """What a file is, which reader takes it, how many events it has, what it can feed and what is missing."""
     reader = reader_of({"files": path, **options}, path)
     return Inspection(str(path), reader, reader.look(str(path)))
+
+
+EXAMPLES = """examples:
+  hepad inspect qcd.root
+  hepad inspect 'data/*.root' root://eospublic.cern.ch//eos/opendata/file.root
+"""
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    """Add it to the subcommands of ``hepad``."""
+    parser = commands.add_parser(
+        "inspect", help="say what files are, which reader takes them and what they can feed", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("files", nargs="+", metavar="FILE", help="path, pattern or address (root://, https://)")
+    parser.add_argument("--reader", help="the dialect, if it is not found by looking")
+    parser.set_defaults(run=_inspect)
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    """A block of lines for each file; InputError, at the end, if any cannot be read as it is."""
+    options = {"reader": args.reader} if args.reader else {}
+    wanted = dict(pair for pattern in args.files for pair in _found(pattern))
+    bad = {}
+    for path, why in wanted.items():
+        try:
+            if why:
+                raise why
+            lines = inspect(path, **options).lines()
+        except InputError as error:
+            bad[path] = error
+            drafted = draft(path) if isinstance(error, UnknownFile) else []
+            lines = [path, *drafted]
+            if len(wanted) > 1:
+                lines.insert(1, f"  ERROR         {str(error).removeprefix(f'{path}: ')}")
+            elif not drafted:
+                break
+        print("\n".join(lines), flush=True)
+    if bad and len(wanted) > 1:
+        raise InputError(f"{len(bad)} of {len(wanted)} files cannot be read as they are: {', '.join(bad)}.")
+    if bad:
+        raise bad.popitem()[1]
+
+
+def _found(pattern: str) -> list[tuple[str, InputError | None]]:
+    """The files that match a pattern, or the pattern and why there are none."""
+    try:
+        return [(path, None) for path in find_files(pattern)]
+    except InputError as error:
+        return [(pattern, error)]

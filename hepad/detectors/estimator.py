@@ -21,7 +21,7 @@ from hepad.detectors import DETECTORS, Detector, build, defaults, inputs, saving
 from hepad.detectors.training.device import resolve
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
-from hepad.events.cuts import select, window
+from hepad.events.cuts import outside, window
 from hepad.registry import check_names, check_types
 from hepad.representations import Representation, Space
 
@@ -145,14 +145,8 @@ class Estimator:
     def _warn_outside(self, events: Events) -> None:
         if not self.window or not len(events):
             return
-        cuts = select(events, self.window)
-        outside = int((~(cuts["pt"] & cuts["abs_eta"])).sum())
-        if outside:
-            warnings.warn(
-                f"{type(self).__name__}: {outside} of {len(events)} events lie outside the window that it was fitted "
-                f"in, {self.window}; their scores differ by phase space alone. Read them with this selection.",
-                stacklevel=3,
-            )
+        if said := outside(events.jet, self.window):
+            warnings.warn(f"{type(self).__name__}: {said}. Read them with {self.window}.", stacklevel=3)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector, its arguments and its representation to one safetensors file, atomically."""

@@ -71,6 +71,8 @@ def load(path: str | Path) -> Detector:
 
 def load_as(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
     """The module that ``make`` makes of the metadata of a file written by :func:`save`, in its state; or InputError."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: there is no such file. Check the path, or train the detector.")
     try:
         return read_module(path, make)
     except FormerName as error:

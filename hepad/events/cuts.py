@@ -42,6 +42,20 @@ def select(events: Events, selection) -> dict[str, np.ndarray]:
     return cuts
 
 
+def outside(jet: np.ndarray, selection) -> str:
+    """In words which of the probe jets (N, 4) lie outside of a selection, and where they lie; '' if none does."""
+    (low, high), abs_eta = window(selection)
+    pt, eta = jet[:, 0], np.abs(jet[:, 1])
+    n = int((~((pt > low) & (pt < high) & (eta < abs_eta))).sum())
+    if not n:
+        return ""
+    return (
+        f"{n} of {len(jet)} events lie outside the window of the training, pt {low:g} to {high:g} GeV, |eta| < "
+        f"{abs_eta:g}: theirs have pt {pt.min():.4g} to {pt.max():.4g} GeV, |eta| up to {eta.max():.2f}. Their scores "
+        "differ by phase space alone"
+    )
+
+
 def check_units(path, pt: np.ndarray, units: str | None) -> None:
     """InputError unless the median pt (N,), read in ``units`` and converted to GeV, is one of reconstructed jets."""
     median = float(np.median(pt)) if len(pt) else PT_RANGE[0]

@@ -77,6 +77,8 @@ def read_json(path: str | Path):
     """Read a JSON file; a missing or damaged one is an InputError."""
     try:
         return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file. Run again: what is finished is kept.") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}). Delete it and run again.") from None
 

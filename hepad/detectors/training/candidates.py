@@ -23,7 +23,7 @@ def load_candidates(path: str | Path) -> Candidates:
     candidates: Candidates = {}
     try:
         if not Path(path).is_file():
-            raise FileNotFoundError("there is no such file")
+            raise InputError(f"{path}: there is no such file. Train the detector.")
         with safe_open(path, framework="pt") as file:
             tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         if metadata.get("digest", found := digest("", tensors)) != found:  # files of early versions have none

@@ -1,0 +1,139 @@
+"""``hepad results``: the table of a finished run."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hepad.config.results import Results
+from hepad.errors import InputError, check_choice
+from hepad.evaluation import seed_spread
+from hepad.evaluation.efficiency import MIN_COUNT
+from hepad.evaluation.tables import SUPERVISED, read_records
+
+MARKS = {"detector": "", "baseline": "simple opponent", "supervised": "supervised, has seen the signal"}
+COLUMNS = ("task", "background", "signal", "detector", "label", "group", "trainings", "eps_b", "eps_s", "eps_s_low",
+           "eps_s_high", "independent", "auc", "auc_low", "auc_high")  # fmt: skip
+EXAMPLES = """examples:
+  hepad results                     of ./results, to read
+  hepad results --task qcd --csv    to a spreadsheet; --json to a program
+  hepad results --latex             the tables of the run, for \\input
+"""
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    """Add it to the subcommands of ``hepad``."""
+    parser = commands.add_parser(
+        "results", help="the table of a finished run", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Signal efficiency at the working point of the configuration, and AUC, of all detectors, the best "
+        "first: the median of the trainings and where one more is expected with 68 %%.",
+    )  # fmt: skip
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="of the run (%(default)s)")
+    parser.add_argument("--task", help="one task alone")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--csv", action="store_true", help="as CSV")
+    how.add_argument("--json", action="store_true", help="as JSON")
+    how.add_argument("--latex", action="store_true", help="the run's tables of efficiencies, in LaTeX")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> None:
+    results = Results(args.results)
+    if args.task is not None:
+        check_choice("--task", args.task, results.tasks)
+    tasks = results.tasks if args.task is None else [args.task]
+    if args.latex:
+        print("\n".join(_latex(results, task) for task in tasks), end="")
+        return
+    rows = [row for row in found(results) if row["task"] in tasks]
+    if args.csv:
+        writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    elif args.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(text(rows)))
+
+
+def found(results: Results) -> list[dict]:
+    """Rows with the keys ``COLUMNS``, for every task and signal the best detector first.
+
+    eps_s at the working point, auc: medians of the trainings with their ranges, as in the table seed_spread.csv;
+    None where the background sample does not fix the threshold. independent: the smallest number of independent
+    background events that pass. InputError if the run has not come so far.
+    """
+    return [row for task in results.tasks for signal in results.config["tasks"][task]["signals"]
+            for row in sorted(_rows(results, task, signal), key=_rank)]  # fmt: skip
+
+
+def _rank(row: dict) -> tuple:
+    return row["eps_s"] is None, -(row["eps_s"] or 0), -row["auc"]
+
+
+def _rows(results: Results, task: str, signal: str) -> Iterator[dict]:
+    path = results.folder / "evaluation" / task / f"{signal}.json"
+    if not path.is_file():
+        raise InputError(f"{path} is missing: the run is not finished. Start it again: what is finished is kept.")
+    at, labels = results.config["evaluation"]["working_point"], _labels(results)
+    records = read_records([path], labels)
+    points = {}
+    for row in seed_spread.rows(records):
+        if row["quantity"] == "auc" or (row["quantity"] == "eps_s" and row["at"] == at):
+            points[row["detector"], row["quantity"]] = row
+    for detector, group in {r["detector"]: r["group"] for r in records}.items():
+        eps_s, auc = points.get((detector, "eps_s"), {}), points[detector, "auc"]
+        passing = [p.independent for r in records if r["detector"] == detector
+                   for p in r["evaluation"].working_points if p.eps_b == at]  # fmt: skip
+        limits = ("median", "low", "high")
+        values = (
+            task, results.config["tasks"][task]["background"], signal, detector, labels.get(detector, detector), group,
+            auc["trainings"], at, *(eps_s.get(key) for key in limits), min(passing, default=None),
+            *(auc[key] for key in limits),
+        )  # fmt: skip
+        yield dict(zip(COLUMNS, values, strict=True))
+
+
+def _labels(results: Results) -> dict[str, str]:
+    entries = results.config["detectors"]
+    return {name: entries[name].get("label", name) for name in results.detectors} | SUPERVISED
+
+
+def text(rows: list[dict]) -> list[str]:
+    """The rows for people: a block for every task and signal."""
+    lines: list[str] = []
+    for task, signal in dict.fromkeys((row["task"], row["signal"]) for row in rows):
+        block = [row for row in rows if (row["task"], row["signal"]) == (task, signal)]
+        first = block[0]
+        lines += [f"{signal} in {first['background']} (task {task}): signal efficiency where {first['eps_b']:.3g} of "
+                  "the background passes"]  # fmt: skip
+        cells = [("detector", "efficiency", "68 % range", "AUC", "trainings", "")]
+        cells += [_cells(row) for row in block]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        for label, value, limits, auc, trainings, mark in cells:
+            line = f"  {label:<{widths[0]}}  {value:>{widths[1]}}  {limits:<{widths[2]}}  {auc:<{widths[3]}}"
+            lines.append(f"{line}  {trainings:>{widths[4]}}  {mark}".rstrip())
+        if any(row["eps_s"] is None for row in block):
+            least = min(row["independent"] or 0 for row in block)
+            lines.append(
+                f"  unresolved: {least:.3g} independent background events pass, {MIN_COUNT} are needed: take more test "
+                "events, or another evaluation.working_point"
+            )
+        lines.append("")
+    return lines
+
+
+def _cells(row: dict) -> tuple[str, ...]:
+    limits = "" if row["eps_s"] is None else f"{row['eps_s_low']:.3f} to {row['eps_s_high']:.3f}"
+    value = "unresolved" if row["eps_s"] is None else f"{row['eps_s']:.3f}"
+    return row["label"], value, limits, f"{row['auc']:.3f}", str(row["trainings"]), MARKS[row["group"]]
+
+
+def _latex(results: Results, task: str) -> str:
+    path = results.folder / f"{task}_efficiency.tex"
+    if not path.is_file():
+        raise InputError(f"{path} is missing: the run is not finished. Start it again: what is finished is kept.")
+    return path.read_text()

@@ -1,0 +1,120 @@
+"""``hepad results`` and ``hepad figure``: the numbers of a finished run, and figures of it."""
+
+import csv
+import io
+import json
+import shutil
+
+import pytest
+
+from hepad.cli.main import main
+from hepad.config.results import Results
+from hepad.figures import registry
+from hepad.storage.files import read_json, write_json
+
+
+def said(capsys, *arguments) -> str:
+    main([str(x) for x in arguments])
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([str(x) for x in arguments])
+    message = str(ended.value)
+    assert message.startswith("ERROR: ")
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def test_numbers_are_those_of_the_tables(finished, capsys):
+    rows = list(csv.DictReader(io.StringIO(said(capsys, "results", "--results", finished, "--csv"))))
+    efficiencies = [float(row["eps_s"]) for row in rows]
+    assert efficiencies == sorted(efficiencies, reverse=True)
+    with open(finished / "seed_spread.csv") as file:
+        spreads = list(csv.DictReader(file))
+    compared = 0
+    for row in rows:
+        for quantity, key in (("eps_s", "eps_s"), ("auc", "auc")):
+            for known in spreads:
+                at = known["at"] in ("", "0.1")
+                if (known["detector"], known["quantity"]) == (row["detector"], quantity) and at:
+                    found = [float(f"{float(row[key + end]):.6g}") for end in ("", "_low", "_high")]
+                    assert found == [float(known[end]) for end in ("median", "low", "high")]
+                    compared += 1
+    assert compared == 4
+    assert {row["detector"]: row["trainings"] for row in rows} == {"heavy": "2", "wide": "1", "supervised": "1"}
+    assert json.loads(said(capsys, "results", "--results", finished, "--json"))[0]["detector"] == rows[0]["detector"]
+
+
+def test_the_table_for_people(finished, capsys):
+    lines = said(capsys, "results", "--results", finished, "--task", "search").splitlines()
+    assert lines[0].startswith("top in qcd (task search): signal efficiency where 0.1 of the background passes")
+    (wide,) = (line for line in lines if line.startswith("  +girth"))
+    assert wide.endswith("simple opponent")
+    (trees,) = (line for line in lines if "gradient-boosted" in line)
+    assert trees.endswith("supervised, has seen the signal")
+    assert not any("unresolved" in line for line in lines)
+
+
+def test_latex_is_the_table_of_the_run(finished, capsys):
+    assert said(capsys, "results", "--results", finished, "--latex") == (finished / "search_efficiency.tex").read_text()
+
+
+def test_what_is_not_resolved_says_so(finished, tmp_path, capsys):
+    folder = shutil.copytree(finished, tmp_path / "results")
+    plan = read_json(folder / "admitted/plan.json")
+    plan["plan"]["config"]["evaluation"]["working_point"] = 0.01  # four of 400 pass
+    write_json(folder / "admitted/plan.json", plan)
+    text = said(capsys, "results", "--results", folder)
+    assert text.count("  unresolved  ") == 3
+    assert "unresolved: 4 independent background events pass, 10 are needed" in text
+    rows = json.loads(said(capsys, "results", "--results", folder, "--json"))
+    assert all(row["eps_s"] is None for row in rows)
+    assert [row["auc"] for row in rows] == sorted((row["auc"] for row in rows), reverse=True)
+
+
+def test_wrong_input_gives_one_message(finished, tmp_path, capsys):
+    assert "no results of hepad" in refused(capsys, "results", "--results", tmp_path)
+    assert "Did you mean 'search'" in refused(capsys, "results", "--results", finished, "--task", "serch")
+    folder = shutil.copytree(finished, tmp_path / "results")
+    (folder / "evaluation/search/top.json").unlink()
+    assert "top.json is missing: the run is not finished" in refused(capsys, "results", "--results", folder)
+    assert "top.json is missing" in refused(capsys, "figure", "efficiency", "--results", folder, "--to", tmp_path / "f")
+    assert not (tmp_path / "f").exists()
+    where = ("--results", finished, "--to", tmp_path / "g")
+    assert "figure 'eficiency' is unknown. Did you mean 'efficiency'" in refused(capsys, "figure", "eficiency", *where)
+    assert "--signal 'tip' is unknown" in refused(capsys, "figure", "efficiency", "--signal", "tip", *where)
+    assert "--detectors 'broad' is unknown" in refused(capsys, "figure", "efficiency", "--detectors", "broad", *where)
+    assert "'CNS' is unknown. Did you mean 'CMS'" in refused(capsys, "figure", "efficiency", "--style", "CNS", *where)
+    assert "nothing in this run has one" in refused(capsys, "figure", "training", *where)
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path / 'file'}" in refused(
+        capsys, "figure", "summary", "--results", finished, "--to", tmp_path / "file"
+    )
+
+
+def test_every_kind_of_figure_has_a_line(capsys):
+    from hepad.figures import KINDS
+
+    lines = said(capsys, "figure").splitlines()
+    assert [line.split()[0] for line in lines] == list(KINDS)
+    assert all(len(line) <= 120 and "{" not in line for line in lines)
+
+
+def test_a_figure_of_the_chosen_detectors(finished, tmp_path, capsys, monkeypatch):
+    drawn = []
+    save = registry.save
+    monkeypatch.setattr(registry, "save", lambda figure, path: (drawn.append(figure), save(figure, path)))
+    where = ("--results", finished, "--to", tmp_path)
+    text = said(capsys, "figure", "summary", "--task", "search", *where)
+    assert text == f"{tmp_path / 'search/auc'}.pdf, .png\n"
+    assert (tmp_path / "search/auc.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "search/auc.png").read_bytes().startswith(b"\x89PNG")
+    said(capsys, "figure", "summary", "--detectors", "wide", "--style", "CMS", *where)
+    names = [{tick.get_text() for tick in figure.axes[0].get_yticklabels()} for figure in drawn]
+    assert names == [{"+mass", "+girth", "gradient-boosted trees"}, {"+girth", "gradient-boosted trees"}]
+    texts = [[text.get_text() for text in figure.axes[0].texts] for figure in drawn]
+    assert "CMS" not in "".join(texts[0])
+    assert "CMS" in "".join(texts[1])
+    assert Results(finished).config["tasks"]["search"]["detectors"] == ["heavy", "wide"]
