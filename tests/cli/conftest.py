@@ -6,10 +6,11 @@ import torch
 
 from hepad import detectors, evaluate
 from hepad.config import plan
+from hepad.evaluation.latex import write_latex
 from hepad.evaluation.roc import to_json
 from hepad.evaluation.scores import write_scores
 from hepad.evaluation.seed_spread import write_seed_spread
-from hepad.evaluation.tables import read_records, write_latex
+from hepad.evaluation.tables import read_records
 from hepad.representations import EventVector
 from hepad.representations.features import Features
 from hepad.storage.files import write_json
@@ -67,7 +68,7 @@ def finished(make_events, tmp_path_factory):
     write_json(folder / "evaluation/search/top.json", records)
     read = read_records([folder / "evaluation/search/top.json"])
     write_seed_spread(folder / "seed_spread.csv", [r for r in read if r["group"] != "supervised"])
-    write_latex(folder / "search_efficiency.tex", "efficiency", read, "search")
+    write_latex(folder / "search_efficiency.tex", "efficiency", read, task="search", at=0.1)
     made = {"config": CONFIG, "detectors": dict.fromkeys(VARIABLES, FOUND)}
     write_json(folder / plan.PATH.relative_to("results"), {"of": {}, "plan": made})
     return folder
