@@ -42,8 +42,8 @@ def read(folder: Path) -> page.Run:
         of = subjects.Subject(planned, {"task": task})
         labels = of.labels(["detectors"]) | SUPERVISED
         found = read_records([folder / path for path in of.files("evaluation/{task}/{signals}.json").values()], labels)
-        if not found:
-            raise InputError(f"{folder}/evaluation/{task}: no results. Delete the folder and run again.")
+        for signal in set(of.signals) - {record["signal"] for record in found}:
+            raise InputError(f"{folder}/evaluation/{task}/{signal}.json: no results. Delete it and run again.")
         records += found
         background = f"{of.labels(['background'])[of.background]}{_window(config['samples'][of.background])}"
         tasks.append(page.Task(task, of.searches, background, standings(found, at)[task]))
@@ -64,10 +64,16 @@ def _window(sample: dict) -> str:
 def _diverged(of: subjects.Subject, folder: Path, labels: dict[str, str]) -> Iterator[str]:
     """In words the trainings of a task that left the finite numbers and went back to a good state."""
     for (detector, seed), path in zip(of.runs, of.files("models/{task}/{trainings}.json").values(), strict=True):
-        for record in read_json(folder / path)["history"]:
-            if "diverged" in record:
-                stopped = f"{labels[detector]}, seed {seed}, diverged at step {record['step']} ({record['diverged']})"
-                yield f"Task {of.task}: the training of {stopped}; the last good state is used."
+        try:
+            stops = [r for r in read_json(folder / path)["history"] if "diverged" in r]
+            said = [f"diverged at step {r['step']} ({r['diverged']})" for r in stops]
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{folder / path}: not the history of a training ({error}). Delete it and run again."
+            ) from None
+        for stop in said:
+            training = f"{labels[detector]}, seed {seed}"
+            yield f"Task {of.task}: the training of {training}, {stop}; the last good state is used."
 
 
 def _remarks(records: list[dict], searches: dict[str, str]) -> Iterator[str]:
