@@ -22,6 +22,7 @@ NAMES = {
     needs=("detectors", "seed"),
     labels=("signals", "detectors"),
     detectors="energy",
+    on_request=True,
 )
 def model_selection(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Candidates of a training: what was measured of them on background alone, and their AUC on test events, which was

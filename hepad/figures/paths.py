@@ -11,7 +11,7 @@ from hepad.evaluation.efficiency import LEVEL
 from hepad.evaluation.model_samples import energies_to, loaded
 from hepad.figures.model_samples import EVENTS
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import label, palette, panels
+from hepad.figures.style import headroom, label, palette, panels
 from hepad.representations.features import Features
 
 
@@ -28,6 +28,7 @@ from hepad.representations.features import Features
     needs=("background", "samples", "seen_as"),
     labels=("samples", "detectors"),
     detectors="energy",
+    on_request=True,
 )
 def paths(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Energy on the way from a background jet to a signal jet, median and central 68.3 % of 100 pairs of test jets: on
@@ -73,9 +74,7 @@ def energy_paths(
         axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel("energy $E$")
     ax = axes[0, -1]
-    # room for the legend above the bands
-    bottom, top = ax.transScale.transform([(1, limit) for limit in ax.get_ylim()])[:, 1]
-    ax.set_ylim(top=ax.transScale.inverted().transform((1, top + (0.1 + 0.07 * len(energies)) * (top - bottom)))[1])
+    headroom(ax, 0.1 + 0.07 * len(energies))  # for the legend above the bands
     ax.legend(loc="upper left", title=f"median and central {100 * LEVEL:g} % of pairs", alignment="left")
     label(axes[0, 0], config, axes[0, -1], title)
     return figure

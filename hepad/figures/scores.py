@@ -24,6 +24,7 @@ from hepad.figures.style import label, palette, panels
     reads={"scores": "scores/{task}/{samples}.h5"},
     needs=("score_names", "seed", "working_point"),
     labels=("samples", "detectors"),
+    on_request=True,
 )
 def scores(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Distribution of the score (for energy-based detectors: the energy) of background and signals. The line is the
