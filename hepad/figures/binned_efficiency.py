@@ -34,7 +34,7 @@ def efficiency_against_variable(
     """
     figure, axes = panels(1, len(results), 4.4, 3.8, sharey=True)
     for ax, (variable, samples) in zip(axes[0], results.items(), strict=True):
-        colors = palette([name for name in samples if name != background_name], config) | {background_name: "black"}
+        colors = palette(samples, config)
         for i, (name, binned) in enumerate(samples.items()):
             # samples are set side by side within a bin
             shift = (i - (len(samples) - 1) / 2) * 0.5 / max(len(samples), 2)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 # P. Tol's "muted" scheme: nine colours that people with colour-blindness tell apart
 CYCLE = ("#332288", "#cc6677", "#117733", "#44aaee", "#882255", "#ccaa44", "#44aa99", "#aa4499", "#999933")
 
-SHADES = (0.0, 0.5, -0.45, 0.25, -0.7, 0.7)  # towards white, or black
+SHADES = (0.0, 0.42, -0.45, 0.22, -0.7, 0.62)  # towards white, or black
 
 
 def of_detectors(entries: Mapping[str, dict]) -> dict[str, str]:

@@ -138,6 +138,4 @@ def _histograms(
     }
     name = next(iter(values))
     names = (*columns[:VARIABLES], score)
-    figure = input_histograms(names, values.pop(name), values, config, background_name=name)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
-    return figure
+    return input_histograms(names, values.pop(name), values, config, background_name=name, title=title)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from hepad.evaluation.scored_sample import LOOK
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import threshold_of
-from hepad.figures.histograms import common_edges, draw_histograms
+from hepad.figures.histograms import common_edges, draw_histograms, legend_lines
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import inside, label, palette, panels
 
@@ -70,14 +70,14 @@ def score_panels(
         ax.set_xlabel(score_names[name], fontsize=8)
         if ax.get_xscale() == "linear":
             ax.xaxis.set_major_locator(MaxNLocator(4))
-        inside(ax, name, "black")
+        inside(ax, name, "black", width=26)
     for ax in axes.flat[len(scores) :]:
         ax.set_axis_off()
     for ax in axes[:, 0]:
         ax.set_ylabel("fraction of jets")
     look = {"color": "black", "linewidth": 0.8, "linestyle": "--"}
-    lines = [Line2D([], [], color=colors[name], linewidth=5 if name == background else 1.4) for name in samples]
-    lines, texts = [*lines, Line2D([], [], **look)], [*samples, "threshold at the working point"]
+    lines = [*legend_lines(samples, background, colors), Line2D([], [], **look)]
+    texts = [*samples, "threshold at the working point"]
     figure.legend(lines, texts, loc="outside lower center", ncols=len(texts))
     label(axes[0, 0], config, axes[0, -1])
     return figure

@@ -78,7 +78,7 @@ def score_histograms(
     samples = {background_name: background, **signals}
     figure, axes = panels(1, 1, 6.0, 4.4)
     ax, edges = axes[0, 0], common_edges(score_name, samples)
-    draw_histograms(ax, samples, edges, background_name, palette(signals, config))
+    draw_histograms(ax, samples, edges, background_name, palette(samples, config))
     for eps_b, threshold in (thresholds or {}).items():
         if edges[0] < threshold < edges[-1]:
             ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", gid="threshold")

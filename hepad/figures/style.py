@@ -9,6 +9,7 @@ what all figures of a job say of their sample (:mod:`hepad.figures.phase_space`)
 """
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -182,10 +183,15 @@ def headroom(ax: Axes, share: float) -> None:
     ax.set_ylim(top=ax.transScale.inverted().transform((1, top + share * (top - bottom)))[1])
 
 
-def _annotate(ax: Axes, text: str, corner: tuple, offset: tuple, align: str, **look):
+def _annotate(ax: Axes, text: str, corner: tuple, offset: tuple, align: str, **look) -> Text:
+    """A text at a corner of a panel; one above it takes height from the layout, but no width."""
     # experiments' own math fonts lack the root sign
     look = {"ha": align, "va": "bottom", "fontsize": 9, "math_fontfamily": "dejavusans"} | look
-    return ax.annotate(text, corner, offset, "axes fraction", "offset points", **look)
+    if offset[1] > 0 and text:
+        ax.annotate("\n".join(" " for _ in text.split("\n")), corner, offset, "axes fraction", "offset points", **look)
+    drawn = ax.annotate(text, corner, offset, "axes fraction", "offset points", **look)
+    drawn.set_in_layout(False)
+    return drawn
 
 
 def palette(names: Iterable[str], config: dict) -> dict[str, str]:
@@ -216,6 +222,7 @@ def panels(
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def inside(ax: Axes, text: str, color: str) -> None:
-    """Write ``text`` into the upper left corner of a panel."""
+def inside(ax: Axes, text: str, color: str, width: int = 60) -> None:
+    """Write ``text`` into the upper left corner of a panel, on lines of at most ``width`` characters."""
+    text = "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
     ax.text(0.04, 0.96, text, transform=ax.transAxes, ha="left", va="top", fontsize=8, color=color)

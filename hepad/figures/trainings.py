@@ -11,6 +11,8 @@ from hepad.figures.style import inside, label, panels
 from hepad.figures.training import curves_of, plan_of
 from hepad.storage.files import read_json
 
+ACROSS = 4
+
 
 @figure(
     {"{task}/trainings": Shown("Training")},
@@ -20,7 +22,7 @@ from hepad.storage.files import read_json
     detectors="trained",
 )
 def trainings(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
-    """Training curves of the first training of each detector of task {task}, a line for each detector: the losses of its
+    """Training curves of the first training of each detector of task {task}, a panel for each phase: the losses of its
     phases on training and validation background, and in the energy phase E₊, the mean energy of background jets, and
     E₋, that of the negative samples.
     """
@@ -29,7 +31,7 @@ def trainings(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
 
 
 def training_page(histories: dict[str, list[dict]], config: dict, *, title: str = "") -> Figure:
-    """A row for each detector, a panel for each phase and one for the energies; what it has not is empty.
+    """A panel for each phase of each detector, and one for its energies.
 
     Parameters
     ----------
@@ -39,21 +41,19 @@ def training_page(histories: dict[str, list[dict]], config: dict, *, title: str 
     """
     if not histories:
         raise InputError("figures: there is no training to show. Give the task a detector that is trained.")
-    plans = {name: plan_of(history) for name, history in histories.items()}
-    across = max(map(len, plans.values()))
-    figure, axes = panels(len(plans), across, 2.7, 1.6)
+    plan = [(name, *panel) for name, history in histories.items() for panel in plan_of(history)]
+    across = min(ACROSS, len(plan))
+    figure, axes = panels(-(-len(plan) // across), across, 2.5, 2.0)
+    for ax in axes.flat[len(plan) :]:
+        ax.set_axis_off()
     legends = {}
-    for line, (name, plan) in zip(axes, plans.items(), strict=True):
-        for ax in line[len(plan) :]:
-            ax.set_axis_off()
-        for ax, (phase, draw) in zip(line, plan, strict=False):
-            draw(ax, histories[name], phase)
-            curves_of(ax)
-            inside(ax, f"{name}\n{phase} phase" if ax is line[0] else f"{phase} phase", "black")
-            legends |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-            ax.yaxis.label.set_size(8)
-    for ax in axes[-1]:
-        ax.set_xlabel("step")
-    figure.legend(legends.values(), legends, loc="outside lower center", ncols=2)
+    for ax, (name, phase, draw) in zip(axes.flat, plan, strict=False):
+        draw(ax, histories[name], phase)
+        curves_of(ax)
+        inside(ax, f"{name}\n{phase} phase", "black", width=26)
+        legends |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        ax.yaxis.label.set_size(8)
+        ax.set_xlabel("step", fontsize=8)
+    figure.legend(legends.values(), legends, loc="outside lower center", ncols=4)
     label(axes[0, 0], config, axes[0, -1], title)
     return figure
