@@ -74,7 +74,7 @@ def displays(found: Events, scores: np.ndarray) -> list[Jet]:
     for i, score in enumerate(scores):
         image, *_ = np.histogram2d(phi[i], eta[i], [edges, edges], weights=pt[i])
         of_jet, mass, count = (values[i] for values in measured)
-        text = f"{OBSERVABLES['jet_pt'].symbol.removeprefix('jet ')} = {of_jet:.0f}, $m$ = {mass:.0f}\n"
+        text = f"{OBSERVABLES['jet_pt'].symbol.removeprefix('jet ')} = {of_jet:.0f} GeV, $m$ = {mass:.0f} GeV\n"
         jets.append(Jet(image, f"{text}$n$ = {count:.0f}, score {score:.3g}".replace("-", "−")))
     return jets
 
@@ -90,12 +90,12 @@ def event_displays(jets: dict[str, list[Jet]], config: dict, *, title: str = "")
     """
     rows = {name: -(-len(of) // ACROSS) for name, of in jets.items()}
     look = {"sharex": True, "sharey": True}
-    figure, axes = panels(sum(rows.values()), ACROSS, 1.75, 1.75, "compressed", **look)
+    figure, axes = panels(sum(rows.values()), ACROSS, 2.0, 1.8, "compressed", **look)
     highest = max(jet.image.max() for of in jets.values() for jet in of)
     norm, first, extent = LogNorm(LOWEST, max(highest, 10 * LOWEST)), 0, (-HALF_WIDTH, HALF_WIDTH) * 2
     for name, of in jets.items():
         lines = axes[first : first + rows[name]]
-        for ax in lines.flat[len(of) :]:
+        for ax in lines.flat[max(len(of), 1) :]:
             ax.set_axis_off()
         for ax, jet in zip(lines.flat, of, strict=False):
             shown = ax.imshow(np.maximum(jet.image, LOWEST), norm=norm, cmap="viridis", origin="lower", extent=extent)
@@ -103,11 +103,10 @@ def event_displays(jets: dict[str, list[Jet]], config: dict, *, title: str = "")
             ax.set(xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5])
             ax.minorticks_off()
             ax.tick_params(labelsize=7)
-        for ax in lines[:, 0]:
-            ax.set_ylabel(f"{name}\n$\\Delta\\phi$ [rad]" if ax is lines[0, 0] else "\n$\\Delta\\phi$ [rad]", fontsize=8)
+        lines[0, 0].set_ylabel(name, fontsize=9, loc="center")
         first += rows[name]
-    for ax in axes[-1]:
-        ax.set_xlabel(r"$\Delta\eta$", fontsize=8)
-    figure.colorbar(shown, ax=axes, label="constituents' $p_T$ per pixel [GeV]", extend="min", aspect=40)
+    figure.supxlabel(r"$\Delta\eta$ to the jet", fontsize=10)
+    figure.supylabel(r"$\Delta\phi$ to the jet [rad]", fontsize=10)
+    figure.colorbar(shown, ax=axes, label="$p_T$ of constituents per pixel [GeV]", extend="min", aspect=40)
     label(axes[0, 0], config, axes[0, -1], title)
     return figure

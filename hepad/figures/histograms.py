@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy.stats import skew
 
 from hepad.errors import InputError
@@ -33,6 +33,8 @@ def input_histograms(
 ) -> Figure:
     """Distributions of every input variable, each of unit sum: does a sample look as it should?
 
+    A variable that has one value in all samples is named in a line below.
+
     Parameters
     ----------
     columns: D names
@@ -45,16 +47,24 @@ def input_histograms(
     for name, values in samples.items():
         if values.ndim != 2 or values.shape[1] != len(columns):
             raise InputError(f"figures: '{name}' has shape {values.shape} but there are {len(columns)} columns.")
-    width = min(4, len(columns))
-    rows = -(-len(columns) // width)
+    everything = np.concatenate(list(samples.values()))
+    same = {i: everything[0, i] for i in range(len(columns)) if np.all(everything[:, i] == everything[0, i])}
+    drawn = [i for i in range(len(columns)) if i not in same] or [0]
+    width = min(4, len(drawn))
+    rows = -(-len(drawn) // width)
     figure, axes = panels(rows, width, 2.6, 2.1)
     colors = palette(samples, config)
-    for ax, column, i in zip(axes.flat, columns, range(len(columns)), strict=False):
+    for ax, i in zip(axes.flat, drawn, strict=False):
         of_column = {name: values[:, i] for name, values in samples.items()}
-        draw_histograms(ax, of_column, common_edges(column, of_column), background_name, colors)
-        ax.set_xlabel(column)
+        draw_histograms(ax, of_column, common_edges(columns[i], of_column), background_name, colors)
+        if ax.get_xscale() == "linear":
+            ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        ax.set_xlabel(columns[i])
         ax.set_ylim(0, None)
-    for ax in axes.flat[len(columns) :]:
+    if len(drawn) + len(same) == len(columns) and same:
+        text = ", ".join(f"{columns[i]} = {value:g}" for i, value in same.items())
+        figure.supxlabel(f"without spread in all samples: {text}", fontsize=8, x=0.01, ha="left")
+    for ax in axes.flat[len(drawn) :]:
         ax.set_axis_off()
     for ax in axes[:, 0]:
         ax.set_ylabel("fraction of jets")

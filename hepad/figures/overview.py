@@ -10,19 +10,20 @@ from matplotlib.patches import Rectangle
 from hepad.errors import InputError
 from hepad.evaluation.seed_spread import rows
 from hepad.evaluation.tables import GROUPS, SUPERVISED, read_records
+from hepad.events import Events
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, panels
 
 
 @figure(
     {"overview/signal_efficiency": Shown("Headline", {"figure": "all detectors and signals"})},
-    reads={"evaluations": "evaluation/{evaluated}.json"},
-    needs=("backgrounds", "working_point"),
+    reads={"evaluations": "evaluation/{evaluated}.json", "events": "events/{all_samples}.h5"},
+    needs=("backgrounds", "evaluated", "working_point"),
     labels=("all_samples", "detectors"),
 )
 def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Median signal efficiency of the trainings of every detector at the background efficiency of the working point, for
-    the signals of all tasks. Framed is the best of each column that is not supervised; a cross where one of the
+    the signals of all tasks. Framed is the best of each column that is not supervised, which is below the line; a cross where one of the
     trainings is not resolved, a blank where a task has no such detector.
     """
     records = read_records(job.files["evaluations"].values())
@@ -31,10 +32,12 @@ def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     groups = {r["detector"]: r["group"] for r in records}
     of = [name for group in GROUPS for name in (job.labels | SUPERVISED) if groups.get(name) == group]
     columns = {f"{job.labels[job.backgrounds[task]]} →\n{job.labels[signal]}": (task, signal)
-               for task, signal in dict.fromkeys(key[:2] for key in found)}  # fmt: skip
+               for task, signal in (name.split("/") for name in job.evaluated)}  # fmt: skip
     lines = {(job.labels | SUPERVISED)[name]: [_of(found, key, name) for key in columns.values()] for name in of}
     blind = sum(groups[name] != "supervised" for name in of)
-    yield "overview/signal_efficiency", heat_map(lines, list(columns), job.style, job.working_point, blind)
+    energies = {Events.table(path).meta.get("sqrt_s_tev") for path in job.files["events"].values()}
+    style = job.style if len(energies) > 1 else job.style | {"sqrt_s_tev": energies.pop()}
+    yield "overview/signal_efficiency", heat_map(lines, list(columns), style, job.working_point, blind)
 
 
 def heat_map(
@@ -64,6 +67,7 @@ def heat_map(
         if np.isfinite(column).any():
             best = int(np.argmax(np.where(np.isfinite(column), column, -1)))
             ax.add_patch(Rectangle((j - 0.5, best - 0.5), 1, 1, fill=False, linewidth=1.5, gid="best"))
+    ax.axhline(blind - 0.5, color="black", linewidth=0.6)
     ax.set_xticks(range(len(columns)), columns, fontsize=8)
     ax.set_yticks(range(len(values)), list(values), fontsize=8)
     ax.tick_params(which="both", length=0)

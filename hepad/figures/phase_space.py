@@ -44,12 +44,17 @@ def of_sample(meta: dict, label: str, shown: float | None = None) -> dict:
     InputError: the sample has another energy
     """
     energy = meta.get("sqrt_s_tev")
+    check_energy(shown, energy, label)
+    return {"header": ", ".join([label, *phase_space(meta)]), "sqrt_s_tev": energy if shown is None else shown}
+
+
+def check_energy(shown: float | None, energy: float | None, label: str) -> None:
+    """InputError if figures would show another √s [TeV] than a sample has; None is not known."""
     if None not in (shown, energy) and not math.isclose(shown, energy, rel_tol=SAME_ENERGY):
         raise InputError(
             f"style.sqrt_s_tev: the figures would say {shown:g} TeV, but the collisions of '{label}' have {energy:g} "
             "TeV. Leave the key out: figures take the energy from their samples."
         )
-    return {"header": ", ".join([label, *phase_space(meta)]), "sqrt_s_tev": energy if shown is None else shown}
 
 
 def _is_anti_kt(meta: dict) -> bool:

@@ -33,7 +33,6 @@ from hepad.figures import KINDS
 from hepad.figures.phase_space import of_sample
 from hepad.figures.style import save, style
 
-
 SAMPLE = {"sample": "events/{background}.h5"}
 
 

@@ -56,7 +56,7 @@ SIZES = {
     "legend.handlelength": 2.8, "legend.borderaxespad": 0.5, "lines.linewidth": 1.4, "lines.markersize": 4,
     "lines.markeredgewidth": 0.8, "patch.linewidth": 1.0, "errorbar.capsize": 0,
     "axes.xmargin": 0.05, "axes.ymargin": 0.05, "axes.formatter.min_exponent": 0,
-    "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": None, "pdf.fonttype": 42, "ps.fonttype": 42,
+    "axes.autolimit_mode": "data", "axes.formatter.limits": (-5, 6), "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": None, "pdf.fonttype": 42, "ps.fonttype": 42,
     **{f"{axis}tick.labelsize": 9 for axis in "xy"},
     **{f"{axis}tick.{kind}.{key}": value for axis in "xy" for kind, values in (
         ("major", {"size": 4, "width": 0.8, "pad": 3.5}), ("minor", {"size": 2, "width": 0.6})
@@ -92,7 +92,7 @@ def label(first: Axes, config: dict, last: Axes | None = None, title: str = "", 
     """Write the experiment and its label over the panel ``first``, √s over ``last`` (default: first), and above both
     ``title`` and the header of the sample. Call it when all else is drawn: nothing that is measured here may move.
 
-    ATLAS has its label and √s inside, where ``first`` is a plot of some size. A text ``within`` stands in the upper
+    ATLAS has its label and √s inside, where ``first`` is a plot of some size with a free corner. A text ``within`` stands in the upper
     left corner instead of the line above. Content and legend of ``first`` make room for what is inside.
     """
     filled, figure, last = settings(config), first.figure, last or first
@@ -100,7 +100,8 @@ def label(first: Axes, config: dict, last: Axes | None = None, title: str = "", 
     figure.draw_without_rendering()  # from here on axes have their sizes
     width = last.bbox.x1 - first.bbox.x0
     header = "" if within else wrapped(figure, [part for part in (title, filled["header"]) if part], width)
-    inside = filled["experiment"] == "ATLAS" and not first.images and min(first.bbox.size) > INSIDE * figure.dpi
+    taken = bool(first.images) or any(text.get_gid() == "inside" for text in first.texts)
+    inside = filled["experiment"] == "ATLAS" and not taken and min(first.bbox.size) > INSIDE * figure.dpi
     above, used = 5, 0.0
     if inside:
         used = name_experiment(first, config, (8, -18)) + 8
@@ -225,4 +226,5 @@ def panels(
 def inside(ax: Axes, text: str, color: str, width: int = 60) -> None:
     """Write ``text`` into the upper left corner of a panel, on lines of at most ``width`` characters."""
     text = "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
-    ax.text(0.04, 0.96, text, transform=ax.transAxes, ha="left", va="top", fontsize=8, color=color)
+    look = {"ha": "left", "va": "top", "fontsize": 8, "color": color, "gid": "inside"}
+    ax.text(0.04, 0.96, text, transform=ax.transAxes, **look)
