@@ -38,9 +38,9 @@ class Jet(NamedTuple):
     only="constituents",
 )
 def events(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
-    """The eight jets of each sample of task {task} with the largest score, out of up to 200,000, under the first training
-    of its first detector: transverse momentum of constituents in Δη and Δφ around the jet's axis. The corner has pT and
-    mass of the jet in GeV, the number of its constituents and the score.
+    """The eight jets of each sample of task {task} with the largest score under the first training of its first
+    detector, out of up to 200,000: transverse momentum of constituents in Δη and Δφ around the jet's axis. The corner
+    has pT and mass of the jet in GeV, the number n of its constituents and the score.
     """
     name = job.detectors[0]
     found = {}

@@ -33,7 +33,7 @@ def input_histograms(
 ) -> Figure:
     """Distributions of every input variable, each of unit sum: does a sample look as it should?
 
-    A variable that has one value in all samples is named in a line below.
+    A variable that has one value, between its quantiles 0.001 and 0.999, in all samples is named in a line below.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def input_histograms(
     for name, values in samples.items():
         if values.ndim != 2 or values.shape[1] != len(columns):
             raise InputError(f"figures: '{name}' has shape {values.shape} but there are {len(columns)} columns.")
-    everything = np.concatenate(list(samples.values()))
-    same = {i: everything[0, i] for i in range(len(columns)) if np.all(everything[:, i] == everything[0, i])}
+    ends = np.concatenate([np.quantile(values, QUANTILES, axis=0) for values in samples.values()])
+    same = {i: ends[0, i] for i in range(len(columns)) if np.all(ends[:, i] == ends[0, i])}
     drawn = [i for i in range(len(columns)) if i not in same] or [0]
     width = min(4, len(drawn))
     rows = -(-len(drawn) // width)
@@ -61,9 +61,9 @@ def input_histograms(
             ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
         ax.set_xlabel(columns[i])
         ax.set_ylim(0, None)
-    if len(drawn) + len(same) == len(columns) and same:
+    if same:
         text = ", ".join(f"{columns[i]} = {value:g}" for i, value in same.items())
-        figure.supxlabel(f"without spread in all samples: {text}", fontsize=8, x=0.01, ha="left")
+        figure.supxlabel(f"one value in all samples: {text}", fontsize=8, x=0.01, ha="left")
     for ax in axes.flat[len(drawn) :]:
         ax.set_axis_off()
     for ax in axes[:, 0]:

@@ -22,9 +22,9 @@ from hepad.figures.style import label, panels
     labels=("all_samples", "detectors"),
 )
 def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
-    """Median signal efficiency of the trainings of every detector at the background efficiency of the working point, for
-    the signals of all tasks. Framed is the best of each column that is not supervised, which is below the line; a cross where one of the
-    trainings is not resolved, a blank where a task has no such detector.
+    """Median signal efficiency of the trainings of every detector at the background efficiency of the working point,
+    for the signals of all tasks. Framed is the best of each column that is not supervised; below the line are the
+    supervised trees. A cross: one of the trainings is not resolved; a blank: the task has no such detector.
     """
     records = read_records(job.files["evaluations"].values())
     found = {(r["task"], r["signal"], r["detector"]): r["median"] for r in rows(records)

@@ -82,8 +82,8 @@ def figure(draws: Mapping[str, Shown], reads: Mapping[str, str], **more) -> Call
     """Declare a function of a job as a :class:`Kind`, whose arguments these are.
 
     ``job`` has ``files``, by the names in ``reads``; ``style`` and ``labels``; the wildcards of the path, such as
-    ``task``; and what the kind ``needs``. The function yields (path as in ``draws``, figure) one by one. The background's
-    events are read by every kind that is of a task: its figures say what they are of.
+    ``task``; and what the kind ``needs``. The function yields (path as in ``draws``, figure) one by one. Every
+    kind of a task reads the events of the background, too: its figures say what sample they are of.
     """
 
     def declare(make: Callable) -> Kind:

@@ -11,7 +11,7 @@ from hepad.evaluation.scored_sample import LOOK
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import threshold_of
 from hepad.figures.binned_efficiency import efficiency_against_variable
-from hepad.figures.histograms import common_edges, draw_histograms
+from hepad.figures.histograms import common_edges, draw_histograms, legend_lines
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import headroom, label, palette, panels
 
@@ -78,17 +78,20 @@ def score_histograms(
     samples = {background_name: background, **signals}
     figure, axes = panels(1, 1, 6.0, 4.4)
     ax, edges = axes[0, 0], common_edges(score_name, samples)
-    draw_histograms(ax, samples, edges, background_name, palette(samples, config))
+    colors = palette(samples, config)
+    draw_histograms(ax, samples, edges, background_name, colors)
+    handles, texts = legend_lines(samples, background_name, colors), list(samples)
     for eps_b, threshold in (thresholds or {}).items():
         if edges[0] < threshold < edges[-1]:
             look = {"color": "black", "linewidth": 0.8, "linestyle": "--", "gid": "threshold"}
-            ax.axvline(threshold, ymax=0.8, label=rf"threshold at $\epsilon_B$ = {eps_b:g}", **look)
+            handles.append(ax.axvline(threshold, ymax=0.8, **look))
+            texts.append(rf"threshold at $\epsilon_B$ = {eps_b:g}")
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_ylim(max(low, 0.3 / max(map(len, samples.values()))), high)
     headroom(ax, 0.25)
     ax.set_xlabel(score_name)
     ax.set_ylabel("fraction of jets per bin")
-    ax.legend(loc="upper left", ncols=2)
+    ax.legend(handles, texts, loc="upper left", ncols=2)
     label(ax, config, title=title)
     return figure

@@ -56,7 +56,8 @@ SIZES = {
     "legend.handlelength": 2.8, "legend.borderaxespad": 0.5, "lines.linewidth": 1.4, "lines.markersize": 4,
     "lines.markeredgewidth": 0.8, "patch.linewidth": 1.0, "errorbar.capsize": 0,
     "axes.xmargin": 0.05, "axes.ymargin": 0.05, "axes.formatter.min_exponent": 0,
-    "axes.autolimit_mode": "data", "axes.formatter.limits": (-5, 6), "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": None, "pdf.fonttype": 42, "ps.fonttype": 42,
+    "axes.autolimit_mode": "data", "axes.formatter.limits": (-5, 6), "pdf.fonttype": 42, "ps.fonttype": 42,
+    "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": None,
     **{f"{axis}tick.labelsize": 9 for axis in "xy"},
     **{f"{axis}tick.{kind}.{key}": value for axis in "xy" for kind, values in (
         ("major", {"size": 4, "width": 0.8, "pad": 3.5}), ("minor", {"size": 2, "width": 0.6})
@@ -92,8 +93,8 @@ def label(first: Axes, config: dict, last: Axes | None = None, title: str = "", 
     """Write the experiment and its label over the panel ``first``, √s over ``last`` (default: first), and above both
     ``title`` and the header of the sample. Call it when all else is drawn: nothing that is measured here may move.
 
-    ATLAS has its label and √s inside, where ``first`` is a plot of some size with a free corner. A text ``within`` stands in the upper
-    left corner instead of the line above. Content and legend of ``first`` make room for what is inside.
+    ATLAS has its label and √s inside, where ``first`` is a plot of some size with a free corner. A text ``within``
+    stands in that corner instead of the line above. Content and legend of ``first`` make room for what is inside.
     """
     filled, figure, last = settings(config), first.figure, last or first
     energy = energy_text(config)
@@ -149,7 +150,7 @@ def measure(figure: Figure, text: str, size: float, **look) -> float:
 
 
 def wrapped(figure: Figure, parts: list[str], width: float, size: float = 8) -> str:
-    """Parts of a text on as few lines of at most ``width`` pixels as they need; they break at commas outside of math."""
+    """Parts of a text on few lines of at most ``width`` pixels; they break between, and at commas outside of math."""
     lines: list[str] = []
     for part in parts:
         for i, piece in enumerate(re.split(r", (?=(?:[^$]*\$[^$]*\$)*[^$]*$)", part)):

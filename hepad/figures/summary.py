@@ -62,11 +62,13 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
         y_at = heights[r["detector"]] + offset
         if auc.value < LOWEST:  # far from all others, which would share what is left of the axis
             ax.plot([LOWEST], [y_at], clip_on=False, **look | {"marker": "<"})
-            ax.text(LOWEST + 0.01, y_at, f"{auc.value:.2f}", va="center", fontsize=7, color=look["color"])
+            x, text = LOWEST + 0.01 + 0.05 * signals.index(r["signal"]), f"{auc.value:.2f}"
+            ax.text(x, y_at, text, va="center", fontsize=7, color=look["color"])
             continue
         ax.errorbar([auc.value], [y_at], xerr=errors, **look)
     for height, title in heads:
-        ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic")
+        ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, gid="inside")  # fmt: skip
         ax.axhline(height - 0.5, color="black", linewidth=0.6)
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     for signal in signals:
