@@ -15,6 +15,7 @@ import numpy as np
 from hepad.config.loading import used_samples
 from hepad.errors import InputError, at, check_choice
 from hepad.evaluation.model_samples import MODEL, STAGES
+from hepad.figures.phase_space import SAME_ENERGY, check_energy
 from hepad.figures.style import settings
 from hepad.registry import check_types
 from hepad.samples.metadata import merge_meta
@@ -27,7 +28,6 @@ from hepad.trigger.menu import acceptance
 # stands for what a generation will find, or a file that is not looked at may say
 UNKNOWN = {"cross_section_pb": 1.0, "acceptance": 1.0}
 KINDS = {"zero_bias": rates.zero_bias, "cross_section": rates.cross_section}
-SAME_ENERGY = 1e-3
 USUAL_KHZ = [0.15, 0.3, 1, 3, 10]  # of the schema: nobody asked for them
 
 
@@ -81,17 +81,8 @@ def check_samples(config: dict, root: str | Path, looks: dict[str, list[Found]])
                     f"signal '{signal}' {energies[1]:g} TeV: their scores would differ by that alone. Use samples that "
                     f"agree, or set 'tasks.{where}.any_window: true' to compare them all the same."
                 )
-    _check_shown_energy(config["style"]["sqrt_s_tev"], {name: of["sqrt_s_tev"] for name, of in facts.items() if of})
-
-
-def _check_shown_energy(shown: float | None, of_samples: dict[str, float | None]) -> None:
-    known = {name: value for name, value in of_samples.items() if value}
-    if shown and known and not any(math.isclose(shown, value, rel_tol=SAME_ENERGY) for value in known.values()):
-        name, value = next(iter(known.items()))
-        raise InputError(
-            f"style.sqrt_s_tev: the figures would say {shown:g} TeV (14 if left out), but the collisions of '{name}' "
-            f"have {value:g} TeV. Write 'sqrt_s_tev: {value:g}' under 'style'."
-        )
+    for name, found in facts.items():
+        check_energy(config["style"]["sqrt_s_tev"], (found or {}).get("sqrt_s_tev"), name)
 
 
 def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None) -> dict | None:

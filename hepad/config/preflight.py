@@ -84,7 +84,12 @@ def _detector(entry: dict) -> dict:
         "reconstructing": detectors.Reconstructing,
     }
     found = {kind: issubclass(cls, base) for kind, base in kinds.items()}
-    return {"group": cls.group, "score_name": cls.score_name, **found, "code": _code_of(entry, detectors.DETECTORS)}
+    return {
+        "group": cls.group,
+        "score_name": cls.score_axis(entry),
+        **found,
+        "code": _code_of(entry, detectors.DETECTORS),
+    }
 
 
 def _representation(entry: dict) -> dict:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from hepad.config.loading import trainings
+from hepad.figures import colors
 
 # what a figure can be made for each of, in a task
 EACH = {"signal": "signals", "sample": "samples", "representation": "representations"}
@@ -63,6 +64,22 @@ class Subject:
         return [self.background, *self.signals]
 
     @property
+    def evaluated(self) -> list[str]:
+        """'task/signal' of all tasks."""
+        return [f"{name}/{signal}" for name, task in self.config["tasks"].items() for signal in task["signals"]]
+
+    @property
+    def all_samples(self) -> list[str]:
+        """Of all tasks."""
+        used = {name for task in self.config["tasks"].values() for name in (task["background"], *task["signals"])}
+        return [name for name in self.config["samples"] if name in used]
+
+    @property
+    def families(self) -> dict[str, str]:
+        """Detector -> its class."""
+        return {name: self.config["detectors"][name]["type"] for name in self.detectors}
+
+    @property
     def rate(self) -> dict | None:
         """What the rate of the background is made of."""
         return self.config["samples"][self.background].get("rate")
@@ -74,8 +91,11 @@ class Subject:
 
     @cached_property
     def detectors(self) -> list[str]:
-        """Those of the task that the job is about."""
-        return [name for name in self._task["detectors"] if self._has(name, self.which)]
+        """Those of the task that the job is about, or of all tasks."""
+        tasks = [self._task] if self._task else self.config["tasks"].values()
+        used = {name for task in tasks for name in task["detectors"]}
+        ordered = self._task["detectors"] if self._task else filter(used.__contains__, self.config["detectors"])
+        return [name for name in ordered if self._has(name, self.which)]
 
     def _has(self, name: str, which: str) -> bool:
         found = self.plan["detectors"][name]
@@ -159,8 +179,9 @@ class Subject:
 
     @property
     def backgrounds(self) -> dict[str, str]:
-        """Of this task and of the swapped ones."""
-        return {name: self.config["tasks"][name]["background"] for name in (self.task, *self.swapped)}
+        """Of this task and of the swapped ones, or of all tasks."""
+        tasks = self.config["tasks"]
+        return {name: tasks[name]["background"] for name in ((self.task, *self.swapped) if self._task else tasks)}
 
     @property
     def groups(self) -> dict[str, str]:
@@ -199,14 +220,17 @@ class Subject:
         """What is written for the samples and detectors that the words stand for."""
         found = {}
         for word in words:
-            entries, value = (
-                self.config["detectors" if word in ("detectors", "teacher") else "samples"],
-                self.value(word),
-            )
+            entries, value = self.config[_kind(word)], self.value(word)
             for name in [value] if isinstance(value, str) else value:
                 any_window = " (window: any)" if entries[name].get("selection") == "any" else ""
                 found[name] = entries[name].get("label", name) + any_window
         return found
+
+    def colors(self, words: Iterable[str]) -> dict[str, str]:
+        """Label -> colour of the same."""
+        of = {"detectors": colors.of_detectors, "samples": colors.of_samples}
+        of = {word: of[_kind(word)](self.config[_kind(word)]) for word in words}
+        return {label: of[word][name] for word in words for name, label in self.labels([word]).items()}
 
     def files(self, pattern: str) -> dict[tuple, str]:
         """The paths that a pattern of words stands for, by the values of those words that stand for several."""
@@ -222,19 +246,23 @@ class Subject:
         return paths[0] if list(map(list, found)) == [[()]] else paths
 
 
+def _kind(word: str) -> str:
+    return "detectors" if word in ("detectors", "teacher") else "samples"
+
+
 def words_of(pattern: str) -> list[str]:
     """The words in braces, each once."""
     return list(dict.fromkeys(re.findall(r"\{(\w+)\}", pattern)))
 
 
 def figures(plan: dict) -> Iterator[tuple[dict, Subject]]:
-    """The kind and the subject of every job of figures that a run has."""
+    """The kind and the subject of every job of figures that a run has, and of those that it has on request."""
     for kind in plan["figures"].values():
         words = {word for pattern in kind["draws"] for word in words_of(pattern)} - {"detector"}
         found = [{"student": name} for name in plan["config"]["students"]]
         if "student" not in words:
-            found, each = [], sorted(words - {"task"})
-            for task in plan["config"]["tasks"]:
+            found, each = [] if words else [{}], sorted(words - {"task"})
+            for task in plan["config"]["tasks"] if words else ():
                 of_task = Subject(plan, {"task": task}, kind["detectors"])
                 values = product(*(of_task.value(EACH[word]) for word in each))
                 found += [{"task": task} | dict(zip(each, value, strict=True)) for value in values]
@@ -244,8 +272,9 @@ def figures(plan: dict) -> Iterator[tuple[dict, Subject]]:
 
 
 def figure_files(plan: dict) -> list[str]:
-    """What a run draws, below results/figures: folders, and the PDFs of those that are in none."""
-    drawn = ((found, subject.wildcards) for kind, subject in figures(plan) for found in drawn_by(kind))
+    """What a run draws unasked, below results/figures: folders, and the PDFs of those that are in none."""
+    jobs = ((kind, subject) for kind, subject in figures(plan) if not kind["on_request"])
+    drawn = ((found, subject.wildcards) for kind, subject in jobs for found in drawn_by(kind))
     return [(found.path if found.folder else f"{found.path}.pdf").format(**wildcards) for found, wildcards in drawn]
 
 
@@ -274,7 +303,7 @@ def drawn_by(kind: dict) -> list[Drawn]:
 def place(kind: dict) -> str:
     """Where the log of a job of a kind is, below those of figures, without its ending."""
     words = [f"{{{word}}}" for word in words_of(next(iter(kind["draws"]))) if word != "detector"]
-    task = words[:1] if words[0] == "{task}" else []
+    task = words[:1] if words[:1] == ["{task}"] else []
     return "/".join([*task, kind["name"], *words[len(task) :]])
 
 
@@ -282,7 +311,10 @@ def told(kind: dict, subject: Subject) -> dict:
     """What a job of figures is told besides its files: wildcards, labels, what it needs, and the keys of the files."""
     keys = {name: list(subject.files(pattern)) for name, pattern in kind["reads"].items()}
     needs = {word: subject.value(word) for word in kind["needs"]}
-    return subject.wildcards | needs | {"labels": subject.labels(kind["labels"]), "keys": keys}
+    if "sample" in keys:
+        needs["sample_label"] = subject.labels(["background"])[subject.background]
+    shown = {"labels": subject.labels(kind["labels"]), "colors": subject.colors(kind["labels"])}
+    return subject.wildcards | needs | shown | {"keys": keys}
 
 
 def job(told: dict, paths: dict[str, str | list[str]], style: dict) -> SimpleNamespace:

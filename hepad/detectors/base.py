@@ -56,6 +56,11 @@ class Detector(nn.Module, ABC):
             space = inspect.Parameter("space", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Space)
             cls.__signature__ = inspect.Signature([space, *fields])
 
+    @classmethod
+    def score_axis(cls, entry: dict) -> str:
+        """What the score of a detector with these arguments is called in figures."""
+        return cls.score_name
+
     def __init__(self, space: Space, **arguments):
         super().__init__()
         self.space, self.settings = space, self.Settings(**arguments)

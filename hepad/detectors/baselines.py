@@ -22,6 +22,7 @@ from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import Fit
 from hepad.errors import InputError, check_choice
 from hepad.representations import Space
+from hepad.representations.event_vector import with_units
 
 
 class Variable(Detector):
@@ -35,6 +36,11 @@ class Variable(Detector):
             raise InputError(f"Variable: sign must be 1 or -1, not {sign}.")
         check_choice("Variable: variable", variable, space.columns)
         self.index, self.sign = space.pixels + space.columns.index(variable), sign
+
+    @classmethod
+    def score_axis(cls, entry: dict) -> str:
+        (label,) = with_units((entry["variable"],))
+        return f"−{label}" if entry.get("sign", 1) < 0 else label
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         return Fit([], {})

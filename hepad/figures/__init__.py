@@ -5,20 +5,27 @@ inside ``with style(config)``. A kind of figures is one file and its name here (
 """
 
 KINDS = (
+    "correlation",
     "data_quality",
     "diagnostics",
     "efficiency",
+    "events",
     "generated",
+    "headline",
     "images",
     "inputs",
     "model_samples",
     "model_selection",
+    "overview",
     "paths",
     "rates",
     "reconstructions",
+    "score_grid",
     "scores",
+    "seeds",
     "student",
     "summary",
     "training",
+    "trainings",
     "trigger",
 )

@@ -14,7 +14,6 @@ def efficiency_against_variable(
     results: dict[str, dict[str, BinnedEfficiency]],
     config: dict,
     *,
-    background_name: str = "background",
     eps_b: float | None = None,
     title: str = "",
 ) -> Figure:
@@ -24,7 +23,6 @@ def efficiency_against_variable(
     ----------
     results: name of the variable with its unit, e.g. 'jet $p_T$ [GeV]' -> sample -> efficiencies
     config: style config
-    background_name: the sample drawn in black
     eps_b: background efficiency of the working point over the whole sample, drawn as a line
     title: e.g. the detector's name
 
@@ -32,9 +30,12 @@ def efficiency_against_variable(
     events is left out. Where the bins span decades the axis is logarithmic, and a first bin from 0 begins at half its
     upper edge.
     """
-    figure, axes = panels(1, len(results), 4.4, 3.8, sharey=True)
-    for ax, (variable, samples) in zip(axes[0], results.items(), strict=True):
-        colors = palette([name for name in samples if name != background_name], config) | {background_name: "black"}
+    across = min(2, len(results))
+    figure, axes = panels(-(-len(results) // across), across, 3.6, 2.9, sharey=True)
+    for ax in axes.flat[len(results) :]:
+        ax.set_axis_off()
+    for ax, (variable, samples) in zip(axes.flat, results.items(), strict=False):
+        colors = palette(samples, config)
         for i, (name, binned) in enumerate(samples.items()):
             # samples are set side by side within a bin
             shift = (i - (len(samples) - 1) / 2) * 0.5 / max(len(samples), 2)
@@ -48,8 +49,8 @@ def efficiency_against_variable(
         if _wide(edges):
             ax.set_xscale("log")
         ax.set_xlim(max(edges[0], edges[1] / 2) if _wide(edges) else edges[0], edges[-1])
+    for ax in axes[:, 0]:
         ax.set_ylabel("efficiency")
-        ax.label_outer()
     axes[0, 0].plot([], [], "v", color="black", markerfacecolor="white", label="nothing passes: upper limit")
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set_ylim(low, max(1.0, high) * 1.5)

@@ -31,6 +31,7 @@ FLOOR = 1e-4  # of |Δ score| / spread that is drawn
     },
     needs=("background", "backgrounds", "groups"),
     labels=("background", "signals", "detectors"),
+    on_request=True,
 )
 def diagnostics(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """What moves a score that should not, from up to 200,000 jets of the background. Above, detectors alone: background

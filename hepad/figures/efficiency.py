@@ -26,6 +26,7 @@ HEADING = "name × trainings (AUC and its 68 % range)\nbands: 68 %, from trainin
     reads={"evaluation": "evaluation/{task}/{signal}.json"},
     needs=("background",),
     labels=("background", "signal", "detectors"),
+    on_request=True,
 )
 def efficiency(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Signal efficiency against background efficiency for {signal} (task {task}). One line per detector: the median of

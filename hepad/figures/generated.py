@@ -24,6 +24,7 @@ from hepad.representations.event_vector import with_units
     needs=("background", "seen_as", "half_widths"),
     labels=("background", "detectors"),
     detectors="generating",
+    on_request=True,
 )
 def generated(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Events drawn from the model beside data, with their scores. A model whose events look unlike the data has learned

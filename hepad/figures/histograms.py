@@ -1,18 +1,23 @@
 """Histograms of input variables, and what all histograms share: common bins, background filled, signals as lines."""
 
+from collections.abc import Iterable
+
 import hist
 import mplhep
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from scipy.stats import skew
 
 from hepad.errors import InputError
 from hepad.figures.style import label, palette, panels
 
 BINS = 40
+FILLED = 0.3  # opacity of the background
 QUANTILES = (0.001, 0.999)
 WIDE = 30  # a positive variable that spans more than this factor may get a logarithmic axis
 
@@ -24,8 +29,11 @@ def input_histograms(
     config: dict,
     *,
     background_name: str = "background",
+    title: str = "",
 ) -> Figure:
     """Distributions of every input variable, each of unit sum: does a sample look as it should?
+
+    A variable that has one value, between its quantiles 0.001 and 0.999, in all samples is named in a line below.
 
     Parameters
     ----------
@@ -33,27 +41,35 @@ def input_histograms(
     background: (n, D)
     signals: by name, (m, D)
     config: style config
+    title: e.g. the detector's name
     """
     samples = {background_name: background, **signals}
     for name, values in samples.items():
         if values.ndim != 2 or values.shape[1] != len(columns):
             raise InputError(f"figures: '{name}' has shape {values.shape} but there are {len(columns)} columns.")
-    width = min(4, len(columns))
-    rows = -(-len(columns) // width)
+    ends = np.concatenate([np.quantile(values, QUANTILES, axis=0) for values in samples.values()])
+    same = {i: ends[0, i] for i in range(len(columns)) if np.all(ends[:, i] == ends[0, i])}
+    drawn = [i for i in range(len(columns)) if i not in same] or [0]
+    width = min(4, len(drawn))
+    rows = -(-len(drawn) // width)
     figure, axes = panels(rows, width, 2.6, 2.1)
-    colors = palette(signals, config)
-    for ax, column, i in zip(axes.flat, columns, range(len(columns)), strict=False):
+    colors = palette(samples, config)
+    for ax, i in zip(axes.flat, drawn, strict=False):
         of_column = {name: values[:, i] for name, values in samples.items()}
-        draw_histograms(ax, of_column, common_edges(column, of_column), background_name, colors)
-        ax.set_xlabel(column)
+        draw_histograms(ax, of_column, common_edges(columns[i], of_column), background_name, colors)
+        if ax.get_xscale() == "linear":
+            ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        ax.set_xlabel(columns[i])
         ax.set_ylim(0, None)
-    for ax in axes.flat[len(columns) :]:
+    if same:
+        text = ", ".join(f"{columns[i]} = {value:g}" for i, value in same.items())
+        figure.supxlabel(f"one value in all samples: {text}", fontsize=8, x=0.01, ha="left")
+    for ax in axes.flat[len(drawn) :]:
         ax.set_axis_off()
     for ax in axes[:, 0]:
         ax.set_ylabel("fraction of jets")
-    lines = [Line2D([], [], color="#888888", linewidth=5)] + [Line2D([], [], color=colors[name]) for name in signals]
-    figure.legend(lines, list(samples), loc="outside upper right", ncols=len(samples))
-    label(axes[0, 0], config, axes[0, -1])
+    figure.legend(legend_lines(samples, background_name, colors), list(samples), loc="outside lower center", ncols=4)
+    label(axes[0, 0], config, axes[0, -1], title)
     return figure
 
 
@@ -75,6 +91,12 @@ def common_edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
     return np.linspace(low - margin, high + margin, BINS + 1)
 
 
+def legend_lines(samples: Iterable[str], background: str, colors: dict) -> list[Artist]:
+    """What the legend shows of each sample."""
+    filled = Patch(color=colors[background], alpha=FILLED)
+    return [filled if name == background else Line2D([], [], color=colors[name]) for name in samples]
+
+
 def draw_histograms(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray, background: str, colors: dict) -> None:
     middle = (edges[1:] + edges[:-1]) / 2
     for name, values in samples.items():
@@ -83,9 +105,9 @@ def draw_histograms(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray,
         counts.fill(np.clip(values, middle[0], middle[-1]))
         content, errors = counts.values() / len(values), np.sqrt(counts.values()) / len(values)
         if name == background:
-            look = {"histtype": "fill", "color": "#888888", "alpha": 0.35}
+            look = {"histtype": "fill", "color": colors[name], "alpha": FILLED}
             mplhep.histplot(content, edges, ax=ax, label=name, flow="none", zorder=1, **look)
-            mplhep.histplot(content, edges, ax=ax, yerr=errors, color="#888888", flow="none", zorder=2)
+            mplhep.histplot(content, edges, ax=ax, yerr=errors, color=colors[name], flow="none", zorder=2)
         else:
             mplhep.histplot(content, edges, ax=ax, yerr=errors, color=colors[name], label=name, flow="none", zorder=3)
     ax.set_xlim(edges[0], edges[-1])

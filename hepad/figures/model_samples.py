@@ -34,6 +34,7 @@ EVENTS = 2000  # of a sample, at most
     needs=("background", "seen_as", "half_widths"),
     labels=("background", "detectors"),
     detectors="energy",
+    on_request=True,
 )
 def model_samples(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Test jets of the background beside samples of the energy model: the ends of chains twenty times as long as in
@@ -137,6 +138,4 @@ def _histograms(
     }
     name = next(iter(values))
     names = (*columns[:VARIABLES], score)
-    figure = input_histograms(names, values.pop(name), values, config, background_name=name)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
-    return figure
+    return input_histograms(names, values.pop(name), values, config, background_name=name, title=title)

@@ -22,6 +22,7 @@ NAMES = {
     needs=("detectors", "seed"),
     labels=("signals", "detectors"),
     detectors="energy",
+    on_request=True,
 )
 def model_selection(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Candidates of a training: what was measured of them on background alone, and their AUC on test events, which was
@@ -31,7 +32,7 @@ def model_selection(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     records = [record | {"signal": job.labels[record["signal"]]} for record in records]
     for name in job.detectors:
         of_detector = [r for r in records if (r["detector"], r["seed"]) == (name, job.seed)]
-        curves = model_selection_curves(of_detector, job.style, title=job.labels[name])
+        curves = model_selection_curves(of_detector, job.style, title=f"{job.labels[name]}, seed {job.seed}")
         yield f"{job.task}/model_selection/{name}", curves
 
 

@@ -11,7 +11,7 @@ from hepad.evaluation.efficiency import LEVEL
 from hepad.evaluation.model_samples import energies_to, loaded
 from hepad.figures.model_samples import EVENTS
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import label, palette, panels
+from hepad.figures.style import headroom, label, palette, panels
 from hepad.representations.features import Features
 
 
@@ -28,6 +28,7 @@ from hepad.representations.features import Features
     needs=("background", "samples", "seen_as"),
     labels=("samples", "detectors"),
     detectors="energy",
+    on_request=True,
 )
 def paths(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Energy on the way from a background jet to a signal jet, median and central 68.3 % of 100 pairs of test jets: on
@@ -59,23 +60,21 @@ def energy_paths(
     if not energies:
         raise InputError("figures: there is no signal to go to. Give the task signals.")
     ways, colors = list(next(iter(energies.values()))), palette(energies, config)
-    figure, axes = panels(1, len(ways), 4.2, 3.4, sharey=True)
-    every = np.concatenate([values for of_signal in energies.values() for values in of_signal.values()], axis=1)
+    figure, axes = panels(1, len(ways), 4.2, 3.4)
     for ax, way in zip(axes[0], ways, strict=True):
         for signal, of_signal in energies.items():
             t, tail = np.linspace(0, 1, len(of_signal[way])), (1 - LEVEL) / 2
             low, middle, high = np.quantile(of_signal[way], [tail, 0.5, 1 - tail], axis=1)
             ax.plot(t, middle, color=colors[signal], gid=signal, label=f"to {signal}")
             ax.fill_between(t, low, high, color=colors[signal], alpha=0.2, linewidth=0)
+        every = np.concatenate([of_signal[way] for of_signal in energies.values()], axis=1)
+        if every.min() > 0 and np.quantile(every, 0.9) > 5 * np.quantile(every, 0.1):
+            ax.set_yscale("log")
         ax.set_xlim(0, 1)
         ax.set_xlabel(f"{way}: from {background_name} (0) to signal (1)")
-    if every.min() > 0 and np.quantile(every, 0.9) > 5 * np.quantile(every, 0.1):
-        axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel("energy $E$")
     ax = axes[0, -1]
-    # room for the legend above the bands
-    bottom, top = ax.transScale.transform([(1, limit) for limit in ax.get_ylim()])[:, 1]
-    ax.set_ylim(top=ax.transScale.inverted().transform((1, top + (0.1 + 0.07 * len(energies)) * (top - bottom)))[1])
+    headroom(ax, 0.1 + 0.07 * len(energies))  # for the legend above the bands
     ax.legend(loc="upper left", title=f"median and central {100 * LEVEL:g} % of pairs", alignment="left")
     label(axes[0, 0], config, axes[0, -1], title)
     return figure

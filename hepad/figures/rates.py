@@ -27,6 +27,7 @@ LINES = {"total": "-", "pure": "--", "overlap": ":"}
     reads={"rates": "rates/{task}.json", "scores": "scores/{task}/{samples}.h5", "events": "events/{samples}.h5"},
     needs=("detectors", "seed", "working_point"),
     labels=("samples", "detectors"),
+    only="rate",
 )
 def rates(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Left: rate against the threshold with its 68.3 % interval; dotted lines are the budgets, shaded ranges the
@@ -46,7 +47,7 @@ def rates(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
         yield f"{job.task}/rates/{name}", curves
     samples = {name: ScoredSample(name, scores[name], events[name]) for name in scores}
     seen = {labels[name]: diagnostics.scored_variables(of_sample.beginning()) for name, of_sample in samples.items()}
-    look = {"background_name": labels[background], "eps_b": job.working_point}
+    look = {"eps_b": job.working_point}
     for name in job.detectors:
         key = f"{name}/{job.seed}"
         cut = threshold_of(samples[background].scores.weighted(key), job.working_point)
@@ -81,7 +82,7 @@ def rate_curves(record: dict, signals: dict[str, str], config: dict, *, title: s
         shift = 1.05 ** (i - (len(signals) - 1) / 2) * (khz or 1.0)
         _found(right, record["points"], name, text, colors[text], shift)
     right.set_xscale("log")
-    right.set_ylim(0, None)
+    right.set_ylim(-0.03 * right.get_ylim()[1], None)  # a point at 0 is whole
     whole = "" if khz is None else f"; all events {khz:,.0f} kHz" if khz > 100 else f"; all events {khz:.3g} kHz"
     right.set_xlabel(f"{record['of']} {quantity}{whole}" if khz or record["of"] == "pure" else quantity)
     right.set_ylabel("fraction of the signal")

@@ -23,6 +23,7 @@ from hepad.figures.style import label, panels
     needs=("samples", "seen_as", "half_widths"),
     labels=("samples",),
     detectors="images",
+    on_request=True,
 )
 def reconstructions(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """A test jet of every sample, its reconstruction and the difference. The score of each jet is written beside it."""

@@ -28,8 +28,12 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from hepad.errors import check_choice
+from hepad.events import Events
 from hepad.figures import KINDS
+from hepad.figures.phase_space import of_sample
 from hepad.figures.style import save, style
+
+SAMPLE = {"sample": "events/{background}.h5"}
 
 
 class Shown(NamedTuple):
@@ -45,12 +49,13 @@ class Kind:
 
     draws: path below results/figures without its ending -> where it is shown. It has two parts, and is a PDF and a PNG;
         with a third, ``{detector}``, it is a folder with both for every detector. Its other words, 'task', 'signal',
-        'sample', 'representation' or 'student', say what there is one of for each
+        'sample', 'representation' or 'student', say what there is one of for each; without any it is of all tasks
     reads: name -> path below results; a word that stands for several makes a mapping of the files by their words
     needs: words whose values ``make`` is told
     labels: words of samples and detectors whose labels ``make`` is told
     detectors: those of a task that it is about: 'all', 'trained', 'energy', 'generating' or 'images'
     only: a word; where its value is empty or false there is no such figure
+    on_request: whether a run leaves it out, since it shows single detectors or details
     priority: of the job
     """
 
@@ -63,6 +68,7 @@ class Kind:
     labels: tuple[str, ...] = ()
     detectors: str = "all"
     only: str = "detectors"
+    on_request: bool = False
     priority: int = 0
 
     def declared(self) -> dict:
@@ -76,13 +82,14 @@ def figure(draws: Mapping[str, Shown], reads: Mapping[str, str], **more) -> Call
     """Declare a function of a job as a :class:`Kind`, whose arguments these are.
 
     ``job`` has ``files``, by the names in ``reads``; ``style`` and ``labels``; the wildcards of the path, such as
-    ``task``; and what the kind ``needs``. The function yields (path as in ``draws``, figure) one by one.
+    ``task``; and what the kind ``needs``. The function yields (path as in ``draws``, figure) one by one. Every
+    kind of a task reads the events of the background, too: its figures say what sample they are of.
     """
 
     def declare(make: Callable) -> Kind:
         captions = [" ".join(text.split()) for text in inspect.getdoc(make).split("\n\n")]
         captions = captions * len(draws) if len(captions) == 1 else captions
-        return Kind(make.__name__, make, captions, draws, reads, **more)
+        return Kind(make.__name__, make, captions, draws, reads | (SAMPLE if _of_one_task(draws) else {}), **more)
 
     return declare
 
@@ -92,9 +99,18 @@ def kind(name: str) -> Kind:
     return getattr(import_module(f"hepad.figures.{check_choice('figure', name, KINDS)}"), name)
 
 
+def style_of(job: SimpleNamespace) -> dict:
+    """The style of a job: the configuration's, the colours of what it shows, and what its sample says of itself."""
+    found = job.style | {"colors": getattr(job, "colors", {}) | job.style.get("colors", {})}
+    if path := job.files.get("sample"):
+        found |= of_sample(Events.table(path).meta, job.sample_label, job.style.get("sqrt_s_tev"))
+    return found
+
+
 def draw(name: str, job: SimpleNamespace, folder: str | Path) -> list[Path]:
     """Draw what one job of a kind has, below ``folder``; the paths that were written, without their endings."""
     paths, wanted = [], kind(name)
+    job = SimpleNamespace(**vars(job) | {"style": style_of(job)})
     for pattern in wanted.draws:
         (Path(folder) / pattern.format_map({**vars(job), "detector": "_"})).parent.mkdir(parents=True, exist_ok=True)
     with style(job.style):
@@ -102,3 +118,7 @@ def draw(name: str, job: SimpleNamespace, folder: str | Path) -> list[Path]:
             paths.append(Path(folder) / path)
             save(drawn, paths[-1])
     return paths
+
+
+def _of_one_task(draws: Mapping[str, Shown]) -> bool:
+    return any("{task}" in path or "{student}" in path for path in draws)

@@ -11,9 +11,9 @@ from hepad.evaluation.scored_sample import LOOK
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import threshold_of
 from hepad.figures.binned_efficiency import efficiency_against_variable
-from hepad.figures.histograms import common_edges, draw_histograms
+from hepad.figures.histograms import common_edges, draw_histograms, legend_lines
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import label, palette, panels
+from hepad.figures.style import headroom, label, palette, panels
 
 
 @figure(
@@ -24,11 +24,12 @@ from hepad.figures.style import label, palette, panels
     reads={"scores": "scores/{task}/{samples}.h5"},
     needs=("score_names", "seed", "working_point"),
     labels=("samples", "detectors"),
+    on_request=True,
 )
 def scores(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Distribution of the score (for energy-based detectors: the energy) of background and signals. The line is the
     threshold at the working point; it is set on background alone, on all of it; drawn are up to 200,000 jets of a
-    sample.
+    sample. The first and the last bin hold what lies outside.
 
     Efficiency of background and signals against jet transverse momentum and jet mass at the working point, of up to
     200,000 jets of a sample. A rise of the background with mass means that the cut sculpts the mass.
@@ -42,8 +43,8 @@ def scores(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
         cut = threshold_of(samples[background][0].weighted(key), eps_b)
         jets = {name: (of_sample.beginning(LOOK, [key])[key], jet[name]) for name, (of_sample, _) in samples.items()}
         signals = {name: values for name, (values, _) in jets.items()}
-        look = {"background_name": background, "title": labels[detector]}
-        axis = {"thresholds": {eps_b: cut}, "score_name": score_name}
+        look = {"title": f"{labels[detector]}, seed {job.seed}"}
+        axis = {"thresholds": {eps_b: cut}, "score_name": score_name, "background_name": background}
         histograms = score_histograms(signals.pop(background), signals, job.style, **axis, **look)
         yield f"{job.task}/scores/{detector}", histograms
         curves = efficiency_against_variable(efficiency_against_jet(jets, cut), job.style, eps_b=eps_b, **look)
@@ -77,18 +78,20 @@ def score_histograms(
     samples = {background_name: background, **signals}
     figure, axes = panels(1, 1, 6.0, 4.4)
     ax, edges = axes[0, 0], common_edges(score_name, samples)
-    draw_histograms(ax, samples, edges, background_name, palette(signals, config))
+    colors = palette(samples, config)
+    draw_histograms(ax, samples, edges, background_name, colors)
+    handles, texts = legend_lines(samples, background_name, colors), list(samples)
     for eps_b, threshold in (thresholds or {}).items():
         if edges[0] < threshold < edges[-1]:
-            ax.axvline(threshold, color="black", linewidth=0.8, linestyle="--", gid="threshold")
-            text = rf"$\epsilon_B$ = {eps_b:g}"
-            ax.text(threshold, 0.9, text, rotation=90, ha="right", va="top", transform=ax.get_xaxis_transform(),
-                    fontsize=8)  # fmt: skip
+            look = {"color": "black", "linewidth": 0.8, "linestyle": "--", "gid": "threshold"}
+            handles.append(ax.axvline(threshold, ymax=0.8, **look))
+            texts.append(rf"threshold at $\epsilon_B$ = {eps_b:g}")
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    ax.set_ylim(max(low, 0.3 / max(map(len, samples.values()))), high * 12)
-    ax.set_xlabel(f"{score_name} (first and last bin hold what lies outside)")
+    ax.set_ylim(max(low, 0.3 / max(map(len, samples.values()))), high)
+    headroom(ax, 0.25)
+    ax.set_xlabel(score_name)
     ax.set_ylabel("fraction of jets per bin")
-    ax.legend(loc="upper left", ncols=3)
+    ax.legend(handles, texts, loc="upper left", ncols=2)
     label(ax, config, title=title)
     return figure

@@ -3,11 +3,14 @@
     with style(config):
         save(efficiency_curves(...), "results/top")
 
-The style's config has four optional keys: ``experiment`` (null, CMS, ATLAS, LHCb or ALICE), ``label`` (text beside the
-experiment's name), ``sqrt_s_tev`` (null leaves it out) and ``colors`` (a colour per name).
+The style's config has optional keys: ``experiment`` (null, CMS, ATLAS, LHCb or ALICE), ``label`` (text beside the
+experiment's name), ``colors`` (a colour per name) and ``sqrt_s_tev``, by default that of the samples; and ``header``,
+what all figures of a job say of their sample (:mod:`hepad.figures.phase_space`).
 """
 
 import io
+import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,21 +19,25 @@ import matplotlib as mpl
 import mplhep
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from hepad.errors import InputError, check_choice
+from hepad.figures.colors import CYCLE
 from hepad.storage.files import atomic_path
 
-DEFAULTS = {"experiment": None, "label": "Simulation", "sqrt_s_tev": None, "colors": {}}
+DEFAULTS = {"experiment": None, "label": "Simulation", "sqrt_s_tev": None, "colors": {}, "header": ""}
 
 EXPERIMENTS = {"CMS": "CMS", "ATLAS": "ATLAS", "LHCb": "LHCb2", "ALICE": "ALICE"}
 
-# P. Tol's "muted" scheme: nine colours that people with colour-blindness tell apart
-CYCLE = ("#332288", "#cc6677", "#117733", "#44aaee", "#882255", "#ccaa44", "#44aa99", "#aa4499", "#999933")
-
 UNRESOLVED = "#bbbbbb"
+
+INSIDE = 2.0  # inches; smaller panels have the label of ATLAS above them
+
+GAP = "    "  # between the parts of a header
 
 NEUTRAL = {
     "font.family": "sans-serif",
@@ -51,6 +58,7 @@ SIZES = {
     "legend.handlelength": 2.8, "legend.borderaxespad": 0.5, "lines.linewidth": 1.4, "lines.markersize": 4,
     "lines.markeredgewidth": 0.8, "patch.linewidth": 1.0, "errorbar.capsize": 0,
     "axes.xmargin": 0.05, "axes.ymargin": 0.05, "axes.formatter.min_exponent": 0,
+    "axes.autolimit_mode": "data", "axes.formatter.limits": (-5, 6), "pdf.fonttype": 42, "ps.fonttype": 42,
     "figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": None,
     **{f"{axis}tick.labelsize": 9 for axis in "xy"},
     **{f"{axis}tick.{kind}.{key}": value for axis in "xy" for kind, values in (
@@ -83,18 +91,111 @@ def style(config: dict) -> Iterator[None]:
         yield
 
 
-def label(first: Axes, config: dict, last: Axes | None = None, title: str = "") -> None:
-    """Write experiment and label above the panel ``first``; ``title`` and √s above ``last`` (default: first)."""
+def label(first: Axes, config: dict, last: Axes | None = None, title: str = "", within: str | None = None) -> None:
+    """Write the experiment and its label over the panel ``first``, √s over ``last`` (default: first), and above both
+    ``title`` and the header of the sample. Call it when all else is drawn: nothing that is measured here may move.
+
+    ATLAS has its label and √s inside, where ``first`` is a plot of some size with a free corner. A text ``within``
+    stands in that corner instead of the line above. Content and legend of ``first`` make room for what is inside.
+    """
+    filled, figure, last = settings(config), first.figure, last or first
+    energy = energy_text(config)
+    figure.draw_without_rendering()  # from here on axes have their sizes
+    width = last.bbox.x1 - first.bbox.x0
+    header = "" if within else wrapped(figure, [part for part in (title, filled["header"]) if part], width)
+    taken = bool(first.images) or any(text.get_gid() == "inside" for text in first.texts)
+    inside = filled["experiment"] == "ATLAS" and not taken and min(first.bbox.size) > INSIDE * figure.dpi
+    above, used = 5, 0.0
+    if inside:
+        used = name_experiment(first, config, (8, -18)) + 8
+        within = "\n".join(part for part in (energy, within) if part)
+    else:
+        used = name_experiment(first, config, (0, 3))
+        beside = used + measure(figure, energy, 9) + 8 < width
+        _annotate(last, energy, (1, 1), (0, 3 if beside else 17), "right")
+        above = 5 if not used and not energy else 19 if beside or not energy else 33
+    _annotate(first, header, (0, 1), (0, above), "left", fontsize=8, linespacing=1.3)
+    if inside or within:
+        look = {"va": "top", "fontsize": 8.5, "linespacing": 1.5, "gid": "within"}
+        make_room(first, _annotate(first, within or "", (0, 1), (8, -22 if inside else -7), "left", **look), used)
+
+
+def energy_text(config: dict) -> str:
+    """√s as the experiment writes it; nothing where no sample tells it."""
     filled = settings(config)
-    energy = filled["sqrt_s_tev"]
-    mplhep.label.exp_label(
-        exp=filled["experiment"] or "", llabel=filled["label"] or "", com=None, ax=first, loc=0, fontsize=(11, 9, 9, 9)
-    )
-    ax = last or first
-    text = ", ".join([title] * bool(title) + ([] if energy is None else [rf"$\sqrt{{s}}$ = {energy:g} TeV"]))
+    if filled["sqrt_s_tev"] is None:
+        return ""
+    text = f"{filled['sqrt_s_tev']:g} TeV"
+    return f"({text})" if filled["experiment"] == "CMS" else rf"$\sqrt{{s}}$ = {text}"
+
+
+def name_experiment(ax: Axes, config: dict, offset: tuple[float, float]) -> float:
+    """Write its name and the label beside it, ``offset`` points from the upper left corner; their width, in pixels."""
+    filled, figure, (x, y) = settings(config), ax.figure, offset
+    name, end = filled["experiment"] or "", 0.0
+    looks = {"CMS": ("normal", "italic"), "ATLAS": ("italic", "normal"), "": ("normal", "italic")}
+    of_name, of_label = looks.get(name, ("normal", "normal"))
+    for text, look in ((name, {"fontsize": 11, "fontweight": "bold", "fontstyle": of_name}),
+                       (filled["label"], {"fontsize": 9, "fontstyle": of_label})):  # fmt: skip
+        if text:
+            drawn = _annotate(ax, text, (0, 1), (x + end * 72 / figure.dpi, y), "left", **look)
+            end += drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width + 0.05 * figure.dpi
+    return end
+
+
+def measure(figure: Figure, text: str, size: float, **look) -> float:
+    """The width of a text in pixels."""
+    drawn = figure.text(0, 0, text, fontsize=size, math_fontfamily="dejavusans", **look)
+    width = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
+    drawn.remove()
+    return width
+
+
+def wrapped(figure: Figure, parts: list[str], width: float, size: float = 8) -> str:
+    """Parts of a text on few lines of at most ``width`` pixels; they break between, and at commas outside of math."""
+    lines: list[str] = []
+    for part in parts:
+        for i, piece in enumerate(re.split(r", (?=(?:[^$]*\$[^$]*\$)*[^$]*$)", part)):
+            longer = f"{lines[-1]}{', ' if i else GAP}{piece}" if lines else piece
+            if lines and measure(figure, longer, size) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(piece)
+    return "\n".join(lines)
+
+
+def make_room(ax: Axes, text: Text, above: float) -> None:
+    """Lengthen the vertical axis until all that is drawn is below a text in its upper left corner, and below a legend
+    at its top; the legend moves below where it would meet the text, or what is ``above`` that, so many pixels wide."""
+    renderer, box, legend = FigureCanvasAgg(ax.figure).get_renderer(), ax.bbox, ax.get_legend()
+    lowest = text.get_window_extent(renderer).y0
+    if legend is not None:
+        corner, right = legend.get_window_extent(renderer), text.get_window_extent(renderer).x1
+        if corner.y1 > box.y0 + 0.8 * box.height and corner.x0 < box.x1:
+            if corner.x0 < max(right, box.x0 + above):
+                share = (lowest - box.y0) / box.height
+                legend.set_bbox_to_anchor((0, 0, 1, share), transform=ax.transAxes)
+                corner = legend.get_window_extent(renderer)
+            lowest = min(lowest, corner.y0)
+    free = min((box.y1 - lowest + 4) / box.height, 0.7)
+    headroom(ax, free / (1 - free))
+
+
+def headroom(ax: Axes, share: float) -> None:
+    """Lengthen the vertical axis at its upper end by a share of its length, whatever its scale."""
+    bottom, top = ax.transScale.transform([(1, limit) for limit in ax.get_ylim()])[:, 1]
+    ax.set_ylim(top=ax.transScale.inverted().transform((1, top + share * (top - bottom)))[1])
+
+
+def _annotate(ax: Axes, text: str, corner: tuple, offset: tuple, align: str, **look) -> Text:
+    """A text at a corner of a panel; one above it takes height from the layout, but no width."""
     # experiments' own math fonts lack the root sign
-    look = {"ha": "right", "va": "bottom", "fontsize": 9, "math_fontfamily": "dejavusans"}
-    ax.annotate(text, (1, 1), (0, 2), "axes fraction", "offset points", **look)
+    look = {"ha": align, "va": "bottom", "fontsize": 9, "math_fontfamily": "dejavusans"} | look
+    if offset[1] > 0 and text:
+        ax.annotate("\n".join(" " for _ in text.split("\n")), corner, offset, "axes fraction", "offset points", **look)
+    drawn = ax.annotate(text, corner, offset, "axes fraction", "offset points", **look)
+    drawn.set_in_layout(False)
+    return drawn
 
 
 def palette(names: Iterable[str], config: dict) -> dict[str, str]:
@@ -139,6 +240,8 @@ def panels(
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def inside(ax: Axes, text: str, color: str) -> None:
-    """Write ``text`` into the upper left corner of a panel."""
-    ax.text(0.04, 0.96, text, transform=ax.transAxes, ha="left", va="top", fontsize=8, color=color)
+def inside(ax: Axes, text: str, color: str, width: int = 60) -> None:
+    """Write ``text`` into the upper left corner of a panel, on lines of at most ``width`` characters."""
+    text = "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+    look = {"ha": "left", "va": "top", "fontsize": 8, "color": color, "gid": "inside"}
+    ax.text(0.04, 0.96, text, transform=ax.transAxes, **look)

@@ -10,6 +10,7 @@ from hepad.evaluation.tables import GROUPS, SUPERVISED, ordered, read_records
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, palette, panels
 
+LOWEST = 0.3  # AUC that is drawn in its place
 MARKERS = {"detector": "o", "baseline": "s", "supervised": "*"}
 
 
@@ -20,7 +21,7 @@ MARKERS = {"detector": "o", "baseline": "s", "supervised": "*"}
 )
 def summary(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """All areas under the efficiency curve of task {task}: blind detectors, trivial baselines and the supervised trees,
-    with 68.3 % intervals.
+    with 68.3 % intervals. Below 0.3 a triangle at the edge has its number beside it.
     """
     records = read_records(job.files["evaluations"].values(), job.labels | SUPERVISED)
     records = [{**r, "detector": r["label"], "signal": job.labels[r["signal"]]} for r in records]
@@ -58,9 +59,16 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
         errors = [[auc.value - auc.low], [auc.high - auc.value]]
         look = {"marker": MARKERS[r["group"]], "color": colors[r["signal"]], "gid": r["group"], "linestyle": "none"}
         look["markersize"] = 8 if r["group"] == "supervised" else 4
-        ax.errorbar([auc.value], [heights[r["detector"]] + offset], xerr=errors, **look)
+        y_at = heights[r["detector"]] + offset
+        if auc.value < LOWEST:  # far from all others, which would share what is left of the axis
+            ax.plot([LOWEST], [y_at], clip_on=False, **look | {"marker": "<"})
+            x, text = LOWEST + 0.01 + 0.05 * signals.index(r["signal"]), f"{auc.value:.2f}"
+            ax.text(x, y_at, text, va="center", fontsize=7, color=look["color"])
+            continue
+        ax.errorbar([auc.value], [y_at], xerr=errors, **look)
     for height, title in heads:
-        ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic")
+        ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, gid="inside")  # fmt: skip
         ax.axhline(height - 0.5, color="black", linewidth=0.6)
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     for signal in signals:
@@ -74,7 +82,7 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
     ax.minorticks_off()
     ax.set_ylim(y - 0.5, -0.5)
     lowest = min(record["evaluation"].auc.low for record in records)
-    ax.set_xlim(min(0.45, lowest - 0.03), 1.01)
+    ax.set_xlim(max(min(0.45, lowest - 0.03), LOWEST), 1.01)
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_xlabel(f"AUC, task {task}")

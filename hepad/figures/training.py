@@ -1,6 +1,6 @@
 """Training curves: the losses of each phase, and the positive and negative energies."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from hepad.errors import InputError
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import CYCLE, label, panels
+from hepad.figures.style import CYCLE, headroom, label, panels
 from hepad.storage.files import read_json
 
 TRAIN, VALID, POSITIVE, NEGATIVE = CYCLE[0], CYCLE[1], CYCLE[2], CYCLE[4]
@@ -18,15 +18,17 @@ TRAIN, VALID, POSITIVE, NEGATIVE = CYCLE[0], CYCLE[1], CYCLE[2], CYCLE[4]
 @figure(
     {"{task}/training/{detector}": Shown("Training")},
     reads={"histories": "models/{task}/{detectors}/{seed}.json"},
+    needs=("seed",),
     labels=("detectors",),
     detectors="trained",
+    on_request=True,
 )
 def training(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Training curves. In the energy phase E₊ is the mean energy of background jets and E₋ that of the negative
     samples.
     """
     for name, path in job.files["histories"].items():
-        curves = training_curves(read_json(path)["history"], job.style, title=job.labels[name])
+        curves = training_curves(read_json(path)["history"], job.style, title=f"{job.labels[name]}, seed {job.seed}")
         yield f"{job.task}/training/{name}", curves
 
 
@@ -42,21 +44,31 @@ def training_curves(history: list[dict], config: dict, *, title: str = "") -> Fi
     """
     if not history:
         raise InputError("figures: the history is empty. Train the detector for at least one step.")
+    plan = plan_of(history)
+    figure, axes = panels(1, len(plan), 3.8, 3.3)
+    for ax, (phase, draw) in zip(axes[0], plan, strict=True):
+        draw(ax, history, phase)
+        ax.set_xlabel("step")
+        curves_of(ax)
+        ax.legend(loc="upper right", title=f"{phase} phase", alignment="left")
+    label(axes[0, 0], config, axes[0, -1], title)
+    return figure
+
+
+def plan_of(history: list[dict]) -> list[tuple[str, Callable]]:
+    """(phase, what draws a panel of it): its losses, and its energies where it has some."""
     phases = {record["phase"]: None for record in history}
     plan = [(phase, _losses) for phase in phases]
     for phase in reversed(phases):
         if np.isfinite(_series(history, phase, "energy_positive")[1]).any():
             plan.insert(plan.index((phase, _losses)) + 1, (phase, _energies))
-    figure, axes = panels(1, len(plan), 3.8, 3.3)
-    for ax, (phase, draw) in zip(axes[0], plan, strict=True):
-        draw(ax, history, phase)
-        ax.set_xlabel("step")
-        # room for the legend above the curves
-        bottom, top = ax.transScale.transform([(1, limit) for limit in ax.get_ylim()])[:, 1]
-        ax.set_ylim(top=ax.transScale.inverted().transform((1, top + 0.35 * (top - bottom)))[1])
-        ax.legend(loc="upper right", title=f"{phase} phase", alignment="left")
-    label(axes[0, 0], config, axes[0, -1], title)
-    return figure
+    return plan
+
+
+def curves_of(ax: Axes) -> None:
+    """Begin at the step 0 and leave room for a text above the curves."""
+    ax.set_xlim(0, None)
+    headroom(ax, 0.45)
 
 
 def _series(history: list[dict], phase: str, key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -23,6 +23,7 @@ QUANTITIES = {0.0: r"signal efficiency $\epsilon_S$", 0.5: r"$\epsilon_S / \sqrt
     reads={"evaluation": "evaluation/{task}/{signal}.json", "rates": "rates/{task}.json"},
     needs=("background",),
     labels=("background", "signal", "detectors"),
+    on_request=True,
 )
 def trigger(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Signal efficiency of events, which a trigger counts, and ε_S / √ε_B against background efficiency, and against

@@ -253,8 +253,10 @@ def test_the_energy_of_the_beams_is_that_of_the_figures_and_of_all_samples(gener
     for word in ("tasks.qcd", "'qcd' have 13 TeV", "'top' 14 TeV", "tasks.qcd.any_window: true"):
         assert word in text
     generated["samples"]["top"]["source"]["card"] = card("top", "13000.")
+    admit(generated)
+    generated["style"] = {"sqrt_s_tev": 14}
     text = message(generated)
-    for word in ("style.sqrt_s_tev", "14 TeV", "'qcd' have 13 TeV", "Write 'sqrt_s_tev: 13'"):
+    for word in ("style.sqrt_s_tev", "14 TeV", "'qcd' have 13 TeV", "Leave the key out"):
         assert word in text
     generated["style"] = {"sqrt_s_tev": 13}
     admit(generated)

@@ -140,7 +140,7 @@ def test_score_histograms(scores):
     lines = [line.get_xdata()[0] for line in ax.lines if line.get_gid() == "threshold"]
     assert lines == pytest.approx(list(thresholds.values()))
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["background", "top", "svj"]
+    assert labels == ["background", "top", "svj", *(rf"threshold at $\epsilon_B$ = {eps}" for eps in (0.1, 0.01))]
 
 
 def test_histograms_are_normalised_with_what_lies_outside(scores):
@@ -177,7 +177,7 @@ def test_efficiency_against_variable():
     score[mass > 250] = 0
     binned = efficiency_against(score, 0.95, mass, np.linspace(0, 400, 9))
     results = {"jet $p_T$ [GeV]": {"QCD": binned, "top": binned}, "jet mass [GeV]": {"QCD": binned, "top": binned}}
-    figure = efficiency_against_variable(results, CONFIG, background_name="QCD", eps_b=0.05)
+    figure = efficiency_against_variable(results, CONFIG, eps_b=0.05)
     assert [ax.get_xlabel() for ax in figure.axes] == list(results)
     for ax in figure.axes:
         assert ax.get_yscale() == "log"
@@ -194,7 +194,7 @@ def test_a_variable_over_decades_has_a_logarithmic_axis():
     wide, narrow = ([0, 20, 100, 500, 2500], [0, 200, 500, 2500])
     for edges, scale in ((wide, "log"), (narrow, "linear")):
         binned = efficiency_against(score, 0.5, ht, edges)
-        (ax,) = efficiency_against_variable({"HT": {"QCD": binned}}, CONFIG, background_name="QCD").axes
+        (ax,) = efficiency_against_variable({"HT": {"QCD": binned}}, CONFIG).axes
         assert ax.get_xscale() == scale
         x = ax.containers[0].lines[0].get_xdata()
         low, high = np.maximum(edges[:-1], ax.get_xlim()[0]), np.array(edges[1:])

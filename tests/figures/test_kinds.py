@@ -26,8 +26,8 @@ def test_a_kind_is_one_file_and_its_name():
     declaring = {path.stem for path in FOLDER.glob("*.py") if re.search(r"^@figure\(", path.read_text(), re.M)}
     assert declaring == set(KINDS)
     assert list(KINDS) == sorted(KINDS)
-    with pytest.raises(InputError, match="Did you mean 'training'"):
-        registry.kind("trainings")
+    with pytest.raises(InputError, match="Did you mean 'trainings'"):
+        registry.kind("trainingss")
 
 
 def test_a_kind_has_the_name_of_its_file(kind):
@@ -45,7 +45,7 @@ def test_what_it_draws_has_a_place_and_a_caption(kind):
     assert kind.draws
     first = subjects.words_of(next(iter(kind.draws)))
     for pattern in kind.draws:
-        assert re.fullmatch(r"(\{task\}|students)/[\w{}]+(/\{detector\})?", pattern)
+        assert re.fullmatch(r"(\{task\}|students|overview)/[\w{}]+(/\{detector\})?", pattern)
         assert set(subjects.words_of(pattern)) - {"detector"} == set(first) - {"detector"}
     assert len(kind.captions) == len(kind.draws)
     words = dict.fromkeys(first, "")
