@@ -21,7 +21,7 @@ from hepad.evaluation.efficiency import LEVEL, MIN_COUNT
 from hepad.evaluation.standings import Shortage, Standing
 from hepad.figures.style import palette_png
 
-HEADLINE = "efficiency"  # the kind of figures that is shown in full
+HEADLINE = "headline"  # the kind of figures that is shown in full
 LARGEST = 3_000_000  # bytes of the page
 # widths of thumbnails and of headline figures in pixels, and colours of the latter; the first that is not too large
 SIZES = ((240, None, 256), (240, None, 64), (160, 1000, 64), (80, 700, 64), (0, 500, 64), (0, 0, 64))

@@ -1,4 +1,4 @@
-"""``hepad run``: what it shows, what it says of failures and interrupts, and that an installed package has all of it."""
+"""``hepad run``: what it shows, what it says of failures and interrupts; an installed package has all of it."""
 
 import json
 import os
