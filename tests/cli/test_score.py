@@ -11,7 +11,7 @@ import pytest
 import uproot
 
 from hepad.cli.main import main
-from hepad.cli.scoring import models, report, score_files
+from hepad.config.scoring import models, report, score_files
 from hepad.config.results import Results
 from hepad.errors import InputError
 from hepad.evaluation.scores import read_scores
