@@ -161,7 +161,7 @@ def admit_sample(config: dict, name: str) -> None:
             if there.sum() > ADMITTED:
                 break
         for task in config["tasks"].values():
-            for part in parts_needed(task, name):
+            for part in parts_needed(config, task, name):
                 if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
         _check_present(config, name, events.meta)

@@ -130,14 +130,17 @@ def check_split(config: dict, name: str) -> None:
     """InputError if the fractions leave out a part of the sample that a task needs."""
     split = config["samples"][name]["split"]
     for where, task in config["tasks"].items():
-        for part in parts_needed(task, name):
+        for part in parts_needed(config, task, name):
             if not split[SPLITS.index(part)]:
                 raise InputError(f"tasks.{where}: '{name}' has no {part} events; raise samples.{name}.split, {split}.")
 
 
-def parts_needed(task: dict, name: str) -> tuple[str, ...]:
-    """The parts of a sample that a task needs: the supervised trees train on signals, too."""
-    return SPLITS if name == task["background"] else ("train", "test") if name in task["signals"] else ()
+def parts_needed(config: dict, task: dict, name: str) -> tuple[str, ...]:
+    """The parts of a sample that a task needs; a signal without training events has no supervised line."""
+    if name == task["background"]:
+        return SPLITS
+    contaminates = config["evaluation"]["contamination"] and name == task["signals"][0]
+    return ("train", "test") if contaminates else ("test",) if name in task["signals"] else ()
 
 
 def _check_labels(where: str, names: list[str], entries: dict) -> None:

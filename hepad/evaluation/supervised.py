@@ -10,9 +10,21 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from hepad.errors import InputError
 from hepad.representations.features import Features
 
+COMPONENTS = 32
+
+
+def too_few(background: Features, signal: Features, n_components: int = COMPONENTS) -> str:
+    """Why trees cannot be trained on these training splits, in words; '' if they can."""
+    if min(len(background.x), len(signal.x)) > n_components:
+        return ""
+    return (
+        f"{len(background.x)} background and {len(signal.x)} signal training events are too few, more than "
+        f"{n_components} of each are needed"
+    )
+
 
 def supervised_scores(
-    background: Features, signal: Features, tests: list[Features], *, n_components: int = 32, seed: int = 1
+    background: Features, signal: Features, tests: list[Features], *, n_components: int = COMPONENTS, seed: int = 1
 ) -> list[np.ndarray]:
     """Train on the training splits of background and signal, score each of ``tests``.
 
@@ -26,11 +38,8 @@ def supervised_scores(
     ------
     InputError: too few training events of background or signal
     """
-    if min(len(background.x), len(signal.x)) <= n_components:
-        raise InputError(
-            f"supervised trees: {len(background.x)} background and {len(signal.x)} signal training events are too "
-            f"few; more than {n_components} of each are needed. Raise the first fraction of 'split'."
-        )
+    if why := too_few(background, signal, n_components):
+        raise InputError(f"supervised trees: {why}. Raise the first fraction of 'split'.")
     pixels = background.space.pixels
     x = np.concatenate([f.x.flatten(1).numpy() for f in (background, signal)])
     y = np.repeat([0, 1], [len(background.x), len(signal.x)])

@@ -239,3 +239,20 @@ def test_events_are_lines_of_json(tmp_path):
     command = [sys.executable, "-c", code, str(ROOT / "workflow/logger")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [json.loads(line) for line in done.stdout.splitlines()] == [{"event": "progress", "done": 1, "total": 2}]
+
+
+@pytest.mark.slow
+def test_a_small_signal_has_no_supervised_line(make_events, tmp_path):
+    """Fourteen events, all of them for the test, and observables alone: refused before, or after all trainings."""
+    config = toy_run(make_events, tmp_path, steps=50, events=(900, 14))
+    config["samples"]["two"]["split"] = [0, 0, 1]
+    config["detectors"] = {"heavy": {"type": "Variable", "representation": "vector", "variable": "mass"}}
+    config["tasks"]["jets"]["detectors"] = ["heavy"]
+    written(config, tmp_path)
+    command = [*RUN, "--", "results/evaluation/jets/two.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "no supervised line: too few training events" in done.stdout
+    (record,) = json.loads((tmp_path / "results/evaluation/jets/two.json").read_text())
+    assert (record["detector"], record["evaluation"]["n_signal"]) == ("heavy", 14)
+    assert "no supervised trees: " in (tmp_path / "results/logs/run.log").read_text()
