@@ -15,7 +15,6 @@ from hepad.errors import InputError, UnknownFile
 from hepad.samples.drafting.draft import UNKNOWN, draft
 from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
-from hepad.storage.files import atomic_path
 
 EXAMPLES = """examples:
   hepad init --background 'qcd*.root' --signal 'top*.root' --signal zprime.root
@@ -58,8 +57,7 @@ def _run(args: argparse.Namespace) -> None:
     wanted = _wanted(args)
     samples = [_sample(name, patterns) for name, patterns in wanted.items()]
     lines, notes = configuration(samples)
-    with atomic_path(args.to) as partial:
-        partial.write_text("\n".join(lines) + "\n")
+    args.to.write_text("\n".join(lines) + "\n")
     print(
         f"written: {args.to} (background {samples[0].name}; signals {', '.join(s.name for s in samples[1:]) or 'none'})"
     )

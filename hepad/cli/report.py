@@ -1,15 +1,15 @@
 """``hepad report``: the report of Snakemake on a finished run, one HTML file."""
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from hepad.cli import shipped
-from hepad.config.results import PLAN, Results
+from hepad.config.results import Results
 from hepad.errors import InputError
-from hepad.storage.files import read_json, write_json
 
 EXAMPLES = """examples:
   hepad report                         report.html, of the run in ./results
@@ -34,7 +34,7 @@ def _run(args: argparse.Namespace) -> None:
     results, folder = Results(args.directory / "results"), shipped.folder()
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch) / "config.json"  # that of the run, as it was given
-        write_json(config, read_json(results.folder / PLAN)["of"]["config"])
+        config.write_text(json.dumps(results.given))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile")]
         command += ["--workflow-profile", "none", "--configfile", str(config)]
         command += ["--directory", str(args.directory.resolve()), "--report", str(args.to.resolve())]

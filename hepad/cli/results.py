@@ -122,6 +122,8 @@ def text(rows: list[dict]) -> list[str]:
                 f"  unresolved: {least:.3g} independent background events pass, {MIN_COUNT} are needed: take more test "
                 "events, or another evaluation.working_point"
             )
+        if all(row["group"] != "supervised" for row in block):
+            lines.append("  no supervised line: too few training events of background or signal")
         lines.append("")
     return lines
 

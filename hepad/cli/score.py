@@ -1,16 +1,12 @@
 """``hepad score``: scores of any file, with the models of a finished run."""
 
 import argparse
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from hepad.cli import score_files
 from hepad.config.results import Results
 from hepad.errors import InputError
-from hepad.samples.formats.paths import find_files
-from hepad.storage.files import provenance
+from hepad.evaluation import score_files
 
 EXAMPLES = """examples:
   hepad score my.root --task qcd                      how many events pass at 1 % background
@@ -45,23 +41,24 @@ def _run(args: argparse.Namespace) -> None:
         score_files.kind_of(args.to)
     if not 0 < args.eps_b < 1:
         raise InputError(f"--eps-b {args.eps_b:g}: a fraction of the background is needed, between 0 and 1.")
-    results, files = Results(args.results), find_files(args.files)
-    from hepad.cli import scoring  # torch takes seconds
+    results = Results(args.results)
+    from hepad.config import scoring  # torch takes seconds
 
-    chosen = args.detectors.split(",") if args.detectors else None
-    models = scoring.models(results, args.task, chosen)
-    eps_b = [float(x) for x in results.config["evaluation"]["eps_b"]]
-    thresholds = {scoring.column(key): np.array(values) for key, values in models.thresholds(eps_b).items()}
-    meta = {"task": args.task, "files": files, "window": models.window, "provenance": provenance(), "warnings": {}}
+    models = scoring.models(results, args.task, args.detectors.split(",") if args.detectors else None)
     options = {"reader": args.reader} if args.reader else {}
-    writing = score_files.new_scores(args.to, {"eps_b": np.array(eps_b)} | thresholds, meta) if args.to else None
-    with writing or nullcontext() as append:
-        for number, scored in enumerate(scoring.score_files(files, models, args.eps_b, **options)):
-            print("\n".join(scoring.report(scored, args.eps_b)), flush=True)
-            if scored.warning:
-                meta["warnings"][scored.path] = scored.warning
-            if append:
-                n = len(scored.columns["event_id"])
-                append({"file": np.full(n, number, np.int32), **scored.columns})
+    scored = _told(scoring.score_files(args.files, models, args.eps_b, **options), args.eps_b)
     if args.to:
+        scoring.write_scored(args.to, scored, models, results.config["evaluation"]["eps_b"], task=args.task)
         print(f"written: {args.to}")
+    else:
+        for _ in scored:
+            pass
+
+
+def _told(scored: Iterable, eps_b: float) -> Iterator:
+    """The same, each said when it is there."""
+    from hepad.config.scoring import report  # as above
+
+    for of_file in scored:
+        print("\n".join(report(of_file, eps_b)), flush=True)
+        yield of_file

@@ -28,7 +28,8 @@ class Results:
 
     Attributes
     ----------
-    config: the complete configuration of the run
+    config: the complete configuration of the run; given: as it was before defaults were filled in
+    plan: what the workflow knew before its jobs (:func:`hepad.config.preflight.make`)
     tasks: names of the tasks; samples, detectors: names of those that the tasks use
     tables: names of the tables, as :meth:`table` takes them
     missing: files of models and scores, relative to the folder, that the run has not made yet
@@ -55,7 +56,9 @@ class Results:
                 f"{folder}: no results of hepad: there is no {PLAN}. Give the folder 'results' that snakemake has made."
             )
         try:
-            self.config = read_json(self.folder / PLAN)["plan"]["config"]
+            made = read_json(self.folder / PLAN)
+            self.plan, self.given = made["plan"], made["of"].get("config", {})
+            self.config = self.plan["config"]
             entries = self.config["tasks"].values()
             samples = [(task["background"], *task["signals"]) for task in entries]
             self.tasks = list(self.config["tasks"])

@@ -251,6 +251,8 @@ def save(student: Student, path: str | Path, spec: dict) -> None:
 
 def load(path: str | Path) -> Student:
     """A student from a file written by :func:`save`; InputError if the file is anything else."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: there is no such file. Check the path, or distil the student.")
     try:
         return read_module(path, lambda about: build(about["student"], Space.of(about["space"]), seed=0))
     except FormerName as error:

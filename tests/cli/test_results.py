@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -84,8 +86,8 @@ def test_wrong_input_gives_one_message(finished, tmp_path, capsys):
     assert not (tmp_path / "f").exists()
     where = ("--results", finished, "--to", tmp_path / "g")
     assert "figure 'eficiency' is unknown. Did you mean 'efficiency'" in refused(capsys, "figure", "eficiency", *where)
-    assert "--signal 'tip' is unknown" in refused(capsys, "figure", "efficiency", "--signal", "tip", *where)
-    assert "--detectors 'broad' is unknown" in refused(capsys, "figure", "efficiency", "--detectors", "broad", *where)
+    assert "signal 'tip' is unknown" in refused(capsys, "figure", "efficiency", "--signal", "tip", *where)
+    assert "detector 'broad' is unknown" in refused(capsys, "figure", "efficiency", "--detectors", "broad", *where)
     assert "'CNS' is unknown. Did you mean 'CMS'" in refused(capsys, "figure", "efficiency", "--style", "CNS", *where)
     assert "nothing in this run has one" in refused(capsys, "figure", "training", *where)
     (tmp_path / "file").write_text("")
@@ -118,3 +120,36 @@ def test_a_figure_of_the_chosen_detectors(finished, tmp_path, capsys, monkeypatc
     assert "CMS" not in "".join(texts[0])
     assert "CMS" in "".join(texts[1])
     assert Results(finished).config["tasks"]["search"]["detectors"] == ["heavy", "wide"]
+
+
+def test_a_report_needs_a_run_and_an_ending(finished, tmp_path, capsys):
+    assert "--to r.txt: the ending '.txt' stands for no format" in refused(capsys, "report", "--to", "r.txt")
+    assert "no results of hepad" in refused(capsys, "report", "--directory", tmp_path)
+
+
+def test_an_export_is_an_onnx_file(finished, tmp_path, capsys):
+    model = finished / "models/search/wide/1.safetensors"
+    assert "Give it the ending .onnx" in refused(capsys, "export", model, "--to", tmp_path / "x.txt")
+    assert not (tmp_path / "x.txt").exists()
+
+
+def test_a_missing_file_is_not_to_be_deleted(tmp_path):
+    """'Delete it and train again' was said of files that were not there."""
+    from hepad.detectors.training.model_selection import load_candidates
+
+    from hepad import load
+    from hepad.errors import InputError
+    from hepad.trigger import student
+
+    for read in (load, load_candidates, student.load, read_json):
+        with pytest.raises(InputError, match="there is no such file") as error:
+            read(tmp_path / "absent.safetensors")
+        assert "Delete" not in str(error.value)
+
+
+def test_a_pipe_that_closes_is_no_error(finished):
+    command = [sys.executable, "-m", "hepad.cli.main", "results", "--json", "--results", str(finished)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.wait()

@@ -1,4 +1,4 @@
-"""``hepad run``: what it shows, what it says of failures and interrupts; an installed package has all of it."""
+"""``hepad run``: what it shows, what it says of failures and interrupts, and that an installed package can run."""
 
 import json
 import os
@@ -145,10 +145,6 @@ def test_a_run_says_what_it_does_and_where_all_of_it_is(toy):
     """Options of Snakemake, here a target, stand after '--'."""
     folder, config = toy
     written(config, folder)
-    planned = run(folder, "--dry-run")
-    assert planned.returncode == 0, planned.stderr
-    assert re.search(r"^\d jobs to do:\n(  \w+ +\d+\n)+$", planned.stdout, re.MULTILINE)
-    assert not (folder / MODEL).exists()
     done = run(folder)
     assert done.returncode == 0, done.stderr
     assert (folder / MODEL).is_file()
@@ -158,8 +154,8 @@ def test_a_run_says_what_it_does_and_where_all_of_it_is(toy):
     assert re.search(r"\(\d of 5\)", done.stderr)
     assert "steps" not in done.stdout + done.stderr
     assert "hepad score" in done.stdout
-    again = run(folder)
-    assert "nothing to be done" in again.stdout
+    planned = run(folder, "--dry-run")
+    assert "nothing to be done" in planned.stdout
 
 
 def test_a_job_that_fails_is_told_with_its_own_log(toy):
@@ -178,6 +174,7 @@ def test_a_job_that_fails_is_told_with_its_own_log(toy):
     assert len(lines) - at == 3
 
 
+@pytest.mark.slow
 def test_a_bad_configuration_is_one_message(toy):
     folder, config = toy
     written({**config, "detectors": {"ae": {**config["detectors"]["ae"], "trainin": {}}}}, folder)
@@ -188,6 +185,7 @@ def test_a_bad_configuration_is_one_message(toy):
     assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_all_jobs_and_says_what_to_do(number, toy):
     folder, config = toy
@@ -211,6 +209,7 @@ def test_an_interrupt_ends_all_jobs_and_says_what_to_do(number, toy):
     assert not list((folder / ".snakemake/locks").glob("*"))
 
 
+@pytest.mark.slow
 def test_an_installed_package_carries_the_workflow(tmp_path):
     """From a wheel, in an empty folder, outside of the clone; only the dependencies are those of this environment."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
@@ -240,3 +239,20 @@ def test_events_are_lines_of_json(tmp_path):
     command = [sys.executable, "-c", code, str(ROOT / "workflow/logger")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [json.loads(line) for line in done.stdout.splitlines()] == [{"event": "progress", "done": 1, "total": 2}]
+
+
+@pytest.mark.slow
+def test_a_small_signal_has_no_supervised_line(make_events, tmp_path):
+    """Fourteen events, all of them for the test, and observables alone: refused before, or after all trainings."""
+    config = toy_run(make_events, tmp_path, steps=50, events=(900, 14))
+    config["samples"]["two"]["split"] = [0, 0, 1]
+    config["detectors"] = {"heavy": {"type": "Variable", "representation": "vector", "variable": "mass"}}
+    config["tasks"]["jets"]["detectors"] = ["heavy"]
+    written(config, tmp_path)
+    command = [*RUN, "--", "results/evaluation/jets/two.json"]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "no supervised line: too few training events" in done.stdout
+    (record,) = json.loads((tmp_path / "results/evaluation/jets/two.json").read_text())
+    assert (record["detector"], record["evaluation"]["n_signal"]) == ("heavy", 14)
+    assert "no supervised trees: " in (tmp_path / "results/logs/run.log").read_text()

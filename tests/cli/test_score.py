@@ -11,8 +11,8 @@ import pytest
 import uproot
 
 from hepad.cli.main import main
-from hepad.cli.scoring import models, report, score_files
 from hepad.config.results import Results
+from hepad.config.scoring import models, report, score_files
 from hepad.errors import InputError
 from hepad.evaluation.scores import read_scores
 from hepad.representations import EventVector

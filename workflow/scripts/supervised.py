@@ -1,9 +1,10 @@
 """Supervised trees of one signal: the only place where something is fitted to a signal."""
 
+import sys
+
 from hepad.errors import report_errors
 from hepad.evaluation.scores import write_scores
 from hepad.evaluation.supervised import supervised_scores
-from hepad.progress import Progress
 from hepad.representations.features import Features
 
 with report_errors(snakemake.log[0]):
@@ -11,6 +12,6 @@ with report_errors(snakemake.log[0]):
     tests = [Features.read(path) for path in snakemake.input.tests]
     scores = supervised_scores(*fitted, tests)
     if scores is None:
-        Progress("supervised trees", snakemake.log[0]).say("there are none: too few training events")
+        print(f"no supervised trees: {' and '.join(str(len(x.x)) for x in fitted)} training events", file=sys.stderr)
     for number, (path, test) in enumerate(zip(snakemake.output, tests, strict=True)):
         write_scores(path, [({"supervised/1": scores[number]} if scores else {}, test)])

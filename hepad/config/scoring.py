@@ -1,7 +1,7 @@
 """Files to scores with the models of a finished run: what would its detectors make of them?"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +16,14 @@ from hepad.errors import InputError, check_choice
 from hepad.evaluation.efficiency import Efficiency
 from hepad.evaluation.roc import efficiencies
 from hepad.evaluation.score_distribution import ScoreDistribution
+from hepad.evaluation.score_files import new_scores
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import distribution, rows_and_events
 from hepad.events import FACTS, FOUR_VECTOR, Events
 from hepad.events.cuts import outside
 from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
+from hepad.storage.files import provenance
 
 
 class Scored(NamedTuple):
@@ -144,6 +146,21 @@ def _identified(events: Events) -> dict[str, np.ndarray]:
     numbers = {name: kind for name, kind in FACTS.items() if kind == np.int64}
     known = {name: events.facts.get(name, np.full(len(events), -1, kind)) for name, kind in numbers.items()}
     return {"event_id": events.event_id, **known} | {f"jet_{x}": events.jet[:, i] for i, x in enumerate(FOUR_VECTOR)}
+
+
+def write_scored(path: str | Path, scored: Iterable[Scored], models: Models, eps_b: list[float], **meta) -> None:
+    """Write the columns of files to one of :mod:`hepad.evaluation.score_files`, whose column 'file' says which file.
+
+    ``eps_b``: of the thresholds; ``meta``: further facts. The meta has 'files', 'window', 'warnings', 'provenance'.
+    """
+    thresholds = {column(key): np.array(values) for key, values in models.thresholds(eps_b).items()}
+    meta |= {"files": [], "window": models.window, "warnings": {}, "provenance": provenance()}
+    with new_scores(path, {"eps_b": np.array(eps_b)} | thresholds, meta) as append:
+        for number, of_file in enumerate(scored):
+            meta["files"].append(of_file.path)
+            meta["warnings"] |= {of_file.path: of_file.warning} if of_file.warning else {}
+            n = len(of_file.columns["event_id"])
+            append({"file": np.full(n, number, np.int32), **of_file.columns})
 
 
 def report(scored: Scored, eps_b: float) -> list[str]:
