@@ -30,20 +30,20 @@ class Source(NamedTuple):
 
 def digest(*files: str | Path) -> str:
     """Of the code of ``files`` and of what they need of the package: 16 hexadecimal digits."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path, number in sorted(needed(*files), key=lambda unit: (_place(unit[0]), unit[1])):
-        found.update(_written(path, number).encode())
-    return found.hexdigest()[:16]
+        hasher.update(_written(path, number).encode())
+    return hasher.hexdigest()[:16]
 
 
 def needed(*files: str | Path) -> set[Unit]:
     """All statements of ``files``, and those of the package that they need, directly or not."""
-    found, new = set(), {unit for file in files for unit in _whole(Path(file))}
+    units, new = set(), {unit for file in files for unit in _whole(Path(file))}
     while new:
         unit = new.pop()
-        found.add(unit)
-        new |= _used(*unit) - found
-    return found
+        units.add(unit)
+        new |= _used(*unit) - units
+    return units
 
 
 @functools.cache
@@ -69,8 +69,8 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, tuple[str, str | None]]]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
             yield from ((alias.asname or alias.name, (node.module, alias.name)) for alias in node.names)
         elif isinstance(node, ast.Import):
-            of_package = (alias for alias in node.names if alias.name.split(".")[0] == PACKAGE.name)
-            yield from ((alias.asname or PACKAGE.name, (alias.name, None)) for alias in of_package)
+            aliases = (alias for alias in node.names if alias.name.split(".")[0] == PACKAGE.name)
+            yield from ((alias.asname or PACKAGE.name, (alias.name, None)) for alias in aliases)
 
 
 def _defined(node: ast.stmt) -> list[str]:
@@ -85,16 +85,16 @@ def _defined(node: ast.stmt) -> list[str]:
 
 @functools.cache
 def _used(path: Path, number: int) -> set[Unit]:
-    source, found = _source(path), set()
+    source, units = _source(path), set()
     bare, attributes = _names(source.statements[number])
     for name in bare | set(attributes):
         if name in source.homes:
-            found |= {(path, i) for i in source.homes[name]}
+            units |= {(path, i) for i in source.homes[name]}
         elif name in source.imports:
             module, original = source.imports[name]
             if path not in CHOSEN or not module.startswith(f"{PACKAGE.name}.{path.parent.name}"):
-                found |= _units(module, original, () if name in bare else attributes[name])
-    return found
+                units |= _units(module, original, () if name in bare else attributes[name])
+    return units
 
 
 def _names(node: ast.stmt) -> tuple[set[str], dict[str, set[str]]]:
@@ -121,10 +121,10 @@ def _of(module: str, name: str) -> set[Unit]:
     path = _file(module)
     source = _source(path)
     if name in source.homes:
-        of_name = source.homes[name]
+        homes = source.homes[name]
         if path in CHOSEN:  # not the list of classes
-            of_name = [i for i in of_name if isinstance(source.statements[i], ast.FunctionDef)]
-        return {(path, i) for i in (*of_name, *source.always)}
+            homes = [i for i in homes if isinstance(source.statements[i], ast.FunctionDef)]
+        return {(path, i) for i in (*homes, *source.always)}
     if name in source.imports:
         return _units(*source.imports[name], ())
     inner = _file(f"{module}.{name}")

@@ -34,9 +34,9 @@ USUAL_KHZ = [0.15, 0.3, 1, 3, 10]  # of the schema: nobody asked for them
 def check(config: dict) -> None:
     """InputError unless what is declared makes sense without a look at cards and files."""
     for key in ("samples", "tasks", "students", "evaluation", "style", "chunk_events", "checkpoint_seconds"):
-        for where, value in _numbers(config.get(key), key):
-            if math.isnan(value) or (math.isinf(value) and ".selection." not in where):
-                raise InputError(f"{where}: {value} is no finite number. Give one.")
+        for path, value in _numbers(config.get(key), key):
+            if math.isnan(value) or (math.isinf(value) and ".selection." not in path):
+                raise InputError(f"{path}: {value} is no finite number. Give one.")
     for name, entry in config["samples"].items():
         for key in ("rate", "menu"):
             if entry.get(key) == {}:
@@ -66,28 +66,28 @@ def check_samples(config: dict, root: str | Path, looks: dict[str, list[Found]])
     root: of the repository, in which the cards are
     looks: sample -> what each of its files offers; a sample of files that is not in it was seen before
     """
-    used = used_samples(config)
-    facts = {name: _facts(name, config["samples"][name]["source"], root, looks.get(name)) for name in used}
-    for where, task in config["tasks"].items():
-        background, entry = task["background"], config["samples"][task["background"]]
+    names = used_samples(config)
+    facts = {name: _facts(name, config["samples"][name]["source"], root, looks.get(name)) for name in names}
+    for task, entry in config["tasks"].items():
+        background, declared = entry["background"], config["samples"][entry["background"]]
         if facts[background] is not None:
-            _check_budgets(background, entry, facts[background], config["evaluation"]["rates_khz"])
-            _check_bits(background, entry, {name: facts[name] for name in (background, *task["signals"])})
-        for signal in task["signals"] if not task["any_window"] else ():
+            _check_budgets(background, declared, facts[background], config["evaluation"]["rates_khz"])
+            _check_bits(background, declared, {name: facts[name] for name in (background, *entry["signals"])})
+        for signal in entry["signals"] if not entry["any_window"] else ():
             energies = [(facts[name] or {}).get("sqrt_s_tev") for name in (background, signal)]
             if None not in energies and not math.isclose(*energies, rel_tol=SAME_ENERGY):
                 raise InputError(
-                    f"tasks.{where}: the collisions of background '{background}' have {energies[0]:g} TeV, those of "
+                    f"tasks.{task}: the collisions of background '{background}' have {energies[0]:g} TeV, those of "
                     f"signal '{signal}' {energies[1]:g} TeV: their scores would differ by that alone. Use samples that "
-                    f"agree, or set 'tasks.{where}.any_window: true' to compare them all the same."
+                    f"agree, or set 'tasks.{task}.any_window: true' to compare them all the same."
                 )
-    _check_shown_energy(config["style"]["sqrt_s_tev"], {name: of["sqrt_s_tev"] for name, of in facts.items() if of})
+    _check_shown_energy(config["style"]["sqrt_s_tev"], {name: x["sqrt_s_tev"] for name, x in facts.items() if x})
 
 
-def _check_shown_energy(shown: float | None, of_samples: dict[str, float | None]) -> None:
-    known = {name: value for name, value in of_samples.items() if value}
-    if shown and known and not any(math.isclose(shown, value, rel_tol=SAME_ENERGY) for value in known.values()):
-        name, value = next(iter(known.items()))
+def _check_shown_energy(shown: float | None, samples: dict[str, float | None]) -> None:
+    energies = {name: value for name, value in samples.items() if value}
+    if shown and energies and not any(math.isclose(shown, value, rel_tol=SAME_ENERGY) for value in energies.values()):
+        name, value = next(iter(energies.items()))
         raise InputError(
             f"style.sqrt_s_tev: the figures would say {shown:g} TeV (14 if left out), but the collisions of '{name}' "
             f"have {value:g} TeV. Write 'sqrt_s_tev: {value:g}' under 'style'."
@@ -109,8 +109,8 @@ def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None)
         return {"meta": _generated(source), "generated": True, "triggers": [], "sqrt_s_tev": energy}
     if looks is None:
         return None
-    meta = merge_meta([found.meta for found in looks])
-    bits = sorted({bit for found in looks for bit in found.triggers})
+    meta = merge_meta([look.meta for look in looks])
+    bits = sorted({bit for look in looks for bit in look.triggers})
     return {"meta": meta, "generated": False, "triggers": bits, "sqrt_s_tev": meta.get("sqrt_s_tev")}
 
 
@@ -120,13 +120,13 @@ def _generated(source: dict) -> dict:
 
 
 def _scale(name: str, entry: dict, meta: dict) -> rates.Scale | None:
-    said, given = (meta.get("rate") or {}).get("kind"), entry.get("rate") or {}
-    kind = given.get("kind", said)
-    if said and kind in KINDS and kind != said:
+    expected, given = (meta.get("rate") or {}).get("kind"), entry.get("rate") or {}
+    kind = given.get("kind", expected)
+    if expected and kind in KINDS and kind != expected:
         raise InputError(
             f"samples.{name}.rate: kind '{kind}' does not fit these events, which are "
-            + ("bunch crossings" if said == "zero_bias" else "those of a process, one in each event")
-            + f". Write 'kind: {said}', or leave 'kind' out."
+            + ("bunch crossings" if expected == "zero_bias" else "those of a process, one in each event")
+            + f". Write 'kind: {expected}', or leave 'kind' out."
         )
     if kind in KINDS:
         check_types(KINDS[kind], given, f"samples.{name}.rate")
@@ -142,9 +142,9 @@ def _check_budgets(name: str, entry: dict, facts: dict, budgets_khz: list[float]
     whole = min(scale.hz, scale.crossing_hz) if known and budgets_khz != USUAL_KHZ else scale.crossing_hz
     for budget in budgets_khz:
         if 1000 * budget > whole:
-            what = f"all of '{name}'" if whole < scale.crossing_hz else "all bunch crossings"
+            part = f"all of '{name}'" if whole < scale.crossing_hz else "all bunch crossings"
             raise InputError(
-                f"evaluation.rates_khz: {budget:g} kHz is more than the rate of {what}, {whole / 1000:.6g} kHz. Remove "
+                f"evaluation.rates_khz: {budget:g} kHz is more than the rate of {part}, {whole / 1000:.6g} kHz. Remove "
                 f"it, or correct samples.{name}.rate."
             )
 
@@ -160,27 +160,27 @@ def _check_bits(name: str, entry: dict, facts: dict[str, dict | None]) -> None:
     """The patterns of a background's menu, and its seeds, against the trigger bits of it and of its signals."""
     if not (menu := entry.get("menu")):
         return
-    where, bits = f"samples.{name}.menu", facts[name]["triggers"]
+    place, bits = f"samples.{name}.menu", facts[name]["triggers"]
     for pattern in menu.get("bits", ()):
-        _check_matched(f"{where}.bits", pattern, bits, f"the trigger bits of '{name}'")
+        _check_matched(f"{place}.bits", pattern, bits, f"the trigger bits of '{name}'")
     seeds = _menu(name, {key: value for key, value in menu.items() if key != "without"}, bits).prescales
     for pattern in menu.get("without", ()):
-        _check_matched(f"{where}.without", pattern, list(seeds), "the seeds of the menu")
+        _check_matched(f"{place}.without", pattern, list(seeds), "the seeds of the menu")
     left = _menu(name, menu, bits)
     for sample, of_sample in facts.items():
         if of_sample is not None:
-            with at(f"{where}: sample '{sample}'"):
+            with at(f"{place}: sample '{sample}'"):
                 acceptance(left, np.zeros((0, len(of_sample["triggers"])), bool), of_sample["triggers"])
 
 
-def _check_matched(where: str, pattern: str, names: list[str], what: str) -> None:
+def _check_matched(key: str, pattern: str, names: list[str], group: str) -> None:
     if any(fnmatchcase(name, pattern) for name in names):
         return
     lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(pattern.lower(), lower, n=1)
     hint = f" Did you mean '{lower[close[0]]}'?" if close else ""
-    some = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" or "none; see 'triggers' in docs/readers.md"
-    raise InputError(f"{where}: '{pattern}' matches none of {what}.{hint} There are {len(names)}: {some}.")
+    listed = f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" or "none; see 'triggers' in docs/readers.md"
+    raise InputError(f"{key}: '{pattern}' matches none of {group}.{hint} There are {len(names)}: {listed}.")
 
 
 def _check_generation(name: str, entry: dict) -> None:
@@ -189,18 +189,18 @@ def _check_generation(name: str, entry: dict) -> None:
         Generation(source["card"], entry["selection"], **{key: source[key] for key in keys})
 
 
-def _check_contamination(where: str, task: dict, config: dict) -> None:
+def _check_contamination(task: str, settings: dict, config: dict) -> None:
     """Whether the first signal has training events enough, if both are generated and their numbers are known."""
-    names = (task["background"], task["signals"][0])
+    names = (settings["background"], settings["signals"][0])
     entries = [config["samples"].get(name) for name in names]
     if not all(entry and "card" in entry["source"] for entry in entries):
         return
-    there, signals = (entry["source"]["jets"] * sum(entry["split"][:2]) for entry in entries)
+    events, signals = (entry["source"]["jets"] * sum(entry["split"][:2]) for entry in entries)
     for fraction in config["evaluation"]["contamination"]:
-        if fraction * there > signals:
+        if fraction * events > signals:
             raise InputError(
-                f"evaluation.contamination: {fraction:g} of the {there:.0f} training events of '{names[0]}' are more "
-                f"than the {signals:.0f} of '{names[1]}' (tasks.{where}). Lower it, or raise "
+                f"evaluation.contamination: {fraction:g} of the {events:.0f} training events of '{names[0]}' are more "
+                f"than the {signals:.0f} of '{names[1]}' (tasks.{task}). Lower it, or raise "
                 f"samples.{names[1]}.source.jets."
             )
 
@@ -216,9 +216,9 @@ def _check_style(config: dict) -> None:
             check_choice("style.colors: label", name, labels)
 
 
-def _numbers(value, where: str) -> Iterator[tuple[str, float]]:
+def _numbers(value, path: str) -> Iterator[tuple[str, float]]:
     """(path of the key, number) of all numbers with a point in a part of the configuration."""
     if isinstance(value, float):
-        yield where, value
+        yield path, value
     for key, item in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
-        yield from _numbers(item, f"{where}.{key}")
+        yield from _numbers(item, f"{path}.{key}")

@@ -24,15 +24,15 @@ def of(config: dict) -> dict:
     return {"config": copy.deepcopy(config), "package": code.hexdigest()}
 
 
-def read(about: dict) -> dict | None:
+def read(inputs: dict) -> dict | None:
     """The plan that was written for ``of(config)``; None if there is none, a damaged one, or one for something else."""
     try:
         written = read_json(PATH)
     except InputError:
         return None
-    return written["plan"] if written.get("of") == about else None
+    return written["plan"] if written.get("of") == inputs else None
 
 
-def write(plan: dict, about: dict) -> None:
+def write(plan: dict, inputs: dict) -> None:
     """Leave the plan for the jobs."""
-    write_json(PATH, {"of": about, "plan": plan})
+    write_json(PATH, {"of": inputs, "plan": plan})

@@ -83,8 +83,8 @@ def _detector(entry: dict) -> dict:
         "generating": detectors.Generating,
         "reconstructing": detectors.Reconstructing,
     }
-    found = {kind: issubclass(cls, base) for kind, base in kinds.items()}
-    return {"group": cls.group, "score_name": cls.score_name, **found, "code": _code_of(entry, detectors.DETECTORS)}
+    flags = {kind: issubclass(cls, base) for kind, base in kinds.items()}
+    return {"group": cls.group, "score_name": cls.score_name, **flags, "code": _code_of(entry, detectors.DETECTORS)}
 
 
 def _representation(entry: dict) -> dict:
@@ -122,7 +122,7 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
 
     Samples whose entries are ``known`` are not looked at again. Returns sample -> {path: entries} of those with files.
     """
-    entries, found = dict(known), {}
+    entries, looks_by_sample = dict(known), {}
     for name in used_samples(config):
         source = config["samples"][name]["source"]
         if name in known:
@@ -143,8 +143,8 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
         if not all(look.official_split for look in looks.values()):
             check_split(config, name)
         entries[name] = {path: look.entries for path, look in looks.items()}
-        found[name] = list(looks.values())
-    declarations.check_samples(config, root, found)
+        looks_by_sample[name] = list(looks.values())
+    declarations.check_samples(config, root, looks_by_sample)
     return entries
 
 
@@ -155,14 +155,14 @@ def admit_sample(config: dict, name: str) -> None:
     """
     entry = config["samples"][name]
     with at(f"samples.{name}"):
-        there = np.zeros(len(SPLITS), int)
+        counts = np.zeros(len(SPLITS), int)
         for events in sources.stream_of(entry["source"], name=name, selection=entry["selection"], split=entry["split"]):
-            there += np.bincount(events.split, minlength=len(SPLITS))
-            if there.sum() > ADMITTED:
+            counts += np.bincount(events.split, minlength=len(SPLITS))
+            if counts.sum() > ADMITTED:
                 break
         for task in config["tasks"].values():
             for part in parts_needed(config, task, name):
-                if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
+                if not counts[SPLITS.index(part)] and counts.sum() <= ADMITTED:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
         _check_present(config, name, events.meta)
 
@@ -171,8 +171,8 @@ def _check_present(config: dict, name: str, meta: dict) -> None:
     """InputError if a sample of this ``meta`` lacks what a representation needs in a task that names the sample."""
     for task in config["tasks"].values():
         if name in (task["background"], *task["signals"]):
-            used = {config["detectors"][detector]["representation"] for detector in task["detectors"]}
-            for representation in sorted(used | {config["evaluation"]["supervised"]}):
+            names = {config["detectors"][detector]["representation"] for detector in task["detectors"]}
+            for representation in sorted(names | {config["evaluation"]["supervised"]}):
                 representations.build(config["representations"][representation]).check_present(meta)
 
 
@@ -183,14 +183,14 @@ def facts_of(source: dict) -> dict[str, list[int] | None]:
 
 def known_entries(config: dict) -> dict[str, dict[str, int]]:
     """Sample -> {path: entries} of the samples whose stamp holds."""
-    found = {}
+    entries = {}
     for name in used_samples(config):
         stamp = FOLDER / f"{name}.json"
         if "files" in config["samples"][name]["source"] and stamp.is_file():
-            seen = read_json(stamp)
-            if {**seen, "entries": None} == _stamp(config, name, None):
-                found[name] = seen["entries"]
-    return found
+            stored = read_json(stamp)
+            if {**stored, "entries": None} == _stamp(config, name, None):
+                entries[name] = stored["entries"]
+    return entries
 
 
 def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dict[str, int]]) -> None:
@@ -208,10 +208,10 @@ def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dic
     except OSError as error:
         error.filename = str(FOLDER.parent)
         raise
-    for name, of_files in entries.items():
+    for name, files in entries.items():
         if name not in known:
             admit_sample(config, name)
-            write_json(FOLDER / f"{name}.json", _stamp(config, name, of_files))
+            write_json(FOLDER / f"{name}.json", _stamp(config, name, files))
 
 
 def _stamp(config: dict, name: str, entries: dict[str, int] | None) -> dict:
@@ -222,4 +222,4 @@ def _stamp(config: dict, name: str, entries: dict[str, int] | None) -> dict:
 
 def _stats(paths: Iterable[str]) -> dict[str, list[int] | None]:
     stats = {path: None if "://" in path else Path(path).stat() for path in paths}
-    return {path: found and [found.st_size, found.st_mtime_ns] for path, found in stats.items()}
+    return {path: stat and [stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()}

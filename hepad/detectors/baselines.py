@@ -115,8 +115,8 @@ class Gaussians(nn.Module):
         self.shift.copy_(y.mean(0))
         self.width.copy_(y.std(0).clamp(min=1e-9))
         y = ((y - self.shift) / self.width).cpu().double().numpy()
-        how = {"reg_covar": 1e-3, "max_iter": 200, "random_state": draw_seed(generator)}
-        fits = [GaussianMixture(k, **how).fit(y) for k in self.choices]
+        options = {"reg_covar": 1e-3, "max_iter": 200, "random_state": draw_seed(generator)}
+        fits = [GaussianMixture(k, **options).fit(y) for k in self.choices]
         best = min(fits, key=lambda fit: fit.bic(y)) if len(fits) > 1 else fits[0]
         self.log_weight.fill_(-math.inf)  # of the Gaussians that the best fit does without
         k = best.n_components

@@ -105,7 +105,7 @@ def complete(detector: str, space: Space, given: dict) -> dict:
         table = VECTORS
     else:
         table = IMAGES if len(space.shape) == 3 else JOINED
-    found = table.get(detector, {}) | given
+    arguments = table.get(detector, {}) | given
     if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold" and "latent_chain" not in given:
-        del found["latent_chain"]  # chains from elsewhere have none
-    return found
+        del arguments["latent_chain"]  # chains from elsewhere have none
+    return arguments

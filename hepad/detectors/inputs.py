@@ -59,7 +59,7 @@ def divided(x, seed: int) -> tuple:
     if not isinstance(x, Events) and x.ndim < 2:
         return x, x  # refused by its shape
     clusters = x.cluster if isinstance(x, Events) else np.arange(len(x))
-    names, of_row = np.unique(clusters, return_inverse=True)
+    names, number = np.unique(clusters, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
-    chosen = (order < VALIDATION * len(names))[of_row]
+    chosen = (order < VALIDATION * len(names))[number]
     return x[~chosen], x[chosen]

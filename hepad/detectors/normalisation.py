@@ -30,8 +30,8 @@ class Normaliser(nn.Module):
         flat, pixels = x.flatten(1), self.space.pixels
         mean, scale = flat.mean(0), flat.std(0)
         if self.space.objects:
-            there = x[self._there(x).expand_as(x)].view(-1, x.shape[-1])
-            mean, scale = (c.expand(self.space.shape).flatten() for c in (there.mean(0), there.std(0)))
+            objects = x[self._there(x).expand_as(x)].view(-1, x.shape[-1])
+            mean, scale = (c.expand(self.space.shape).flatten() for c in (objects.mean(0), objects.std(0)))
             mean, scale = mean.clone(), scale.clone()
         if pixels:
             mean[:pixels] = 0
@@ -57,8 +57,8 @@ class Normaliser(nn.Module):
     def of_sample(self, x: Tensor) -> Tensor:
         """The same of a whole sample: block by block, as what is in between would be as large as the sample."""
         z = torch.empty_like(x)
-        for block, of_block in zip(x.split(BLOCK), z.split(BLOCK), strict=True):
-            of_block.copy_(self(block))
+        for block, result in zip(x.split(BLOCK), z.split(BLOCK), strict=True):
+            result.copy_(self(block))
         return z
 
     def invert(self, z: Tensor) -> Tensor:

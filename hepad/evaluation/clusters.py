@@ -49,18 +49,18 @@ class Clusters:
 
     def above(self, x) -> np.ndarray:
         """(n,), of each row Σ x of the rows of its cluster above it."""
-        found = np.zeros(len(x))
+        sums = np.zeros(len(x))
         if len(self.rows):
             before = np.cumsum(x[self.rows]) - x[self.rows]
-            found[self.rows] = before - before[self.first]
-        return found
+            sums[self.rows] = before - before[self.first]
+        return sums
 
     def total(self, x) -> np.ndarray:
         """(n,), of each row Σ x of its cluster."""
-        found = np.array(x, float)
+        sums = np.array(x, float)
         if len(self.rows):
-            found[self.rows] = np.bincount(self.number, x[self.rows])[self.number]
-        return found
+            sums[self.rows] = np.bincount(self.number, x[self.rows])[self.number]
+        return sums
 
     def products(self, x, y) -> np.ndarray:
         """(n,), what each row adds to Σ_c X_c Y_c, the sums of x and y (n,) of its cluster above a threshold."""

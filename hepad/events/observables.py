@@ -112,8 +112,8 @@ def available(events: Events, names: Iterable[str] = OBSERVABLES) -> list[str]:
     >>> available(events, ("jet_pt", "met", "pileup"))
     ['jet_pt', 'met']
     """
-    known = events.facts.keys() - set(events.meta.get("partial", ()))
-    present = set(events.meta.get("present", ("jets", "met"))) - set(FACTS) | known
+    facts = events.facts.keys() - set(events.meta.get("partial", ()))
+    present = set(events.meta.get("present", ("jets", "met"))) - set(FACTS) | facts
     if events.constituents.shape[1]:
         present.add("constituents")
     return [name for name in names if OBSERVABLES[name].needs in (None, *present)]

@@ -72,8 +72,8 @@ class Representation(ABC):
 
     def check_present(self, meta: dict) -> None:
         """InputError if the sample of this ``meta`` lacks something that is needed (it is read as zero)."""
-        needs = self.needs | ({"constituents"} if self.needs_constituents else set())
-        missing = sorted(needs - set(meta.get("present", needs)))
+        inputs = self.needs | ({"constituents"} if self.needs_constituents else set())
+        missing = sorted(inputs - set(meta.get("present", inputs)))
         if missing:
             raise InputError(
                 f"sample '{meta.get('name')}' has no {', '.join(missing)}, which the representation needs. "

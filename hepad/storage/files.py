@@ -83,13 +83,13 @@ def read_json(path: str | Path):
 
 def provenance() -> dict[str, str]:
     """Versions of the packages that shape a result."""
-    found = {}
+    versions = {}
     for package in ("hepad", "torch", "numpy", "scikit-learn", "fastjet", "pythia8mc", "uproot"):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _finite(value):

@@ -103,12 +103,12 @@ class PersistentCD:
 
     def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
         start = support.project(self.buffer.start(len(x), generator))
-        how = {"domain": support, "generator": generator}
+        options = {"domain": support, "generator": generator}
         if self.differentiable:
-            end = langevin(energy.raw, start, self.visible, differentiable=True, **how)
+            end = langevin(energy.raw, start, self.visible, differentiable=True, **options)
         else:
             with frozen(energy):
-                end = langevin(energy.raw, start, self.visible, **how)
+                end = langevin(energy.raw, start, self.visible, **options)
         self.buffer.store(end)
         return Negatives(start, start, end)
 

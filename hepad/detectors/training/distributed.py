@@ -78,18 +78,18 @@ def largest(values: list[float], device: torch.device) -> list[float]:
     """The largest of each value among all processes."""
     if size() == 1:
         return values
-    found = torch.tensor(values, dtype=torch.float64, device=device)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return found.tolist()
+    maxima = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(maxima, dist.ReduceOp.MAX)
+    return maxima.tolist()
 
 
 def mean(values: dict[str, float], device: torch.device) -> dict[str, float]:
     """The mean of each value over all processes."""
     if size() == 1:
         return values
-    found = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
-    dist.all_reduce(found)
-    return dict(zip(values, (found / size()).tolist(), strict=True))
+    sums = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return dict(zip(values, (sums / size()).tolist(), strict=True))
 
 
 def of_first(value):
@@ -103,10 +103,10 @@ def of_first(value):
 
 def of_all(value) -> list:
     """What each process has."""
-    found = [value] * size()
+    values = [value] * size()
     if size() > 1:
-        dist.all_gather_object(found, _on_cpu(value))
-    return found
+        dist.all_gather_object(values, _on_cpu(value))
+    return values
 
 
 def _on_cpu(value):

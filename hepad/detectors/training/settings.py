@@ -35,10 +35,10 @@ class Criterion(NamedTuple):
     def best(self, history: History) -> int:
         """The step of the chosen record among the candidates whose value is finite; DivergenceError if none is."""
         sign = -1 if self.largest else 1
-        found = [r for r in history if "diverged" not in r and math.isfinite(r.get(self.value, math.nan))]
-        if not found:
+        candidates = [r for r in history if "diverged" not in r and math.isfinite(r.get(self.value, math.nan))]
+        if not candidates:
             raise DivergenceError(f"criterion '{self.value}': it is not finite in any record. Lower 'learning_rate'.")
-        return min(found, key=lambda r: sign * r[self.value])["step"]
+        return min(candidates, key=lambda r: sign * r[self.value])["step"]
 
 
 LAST = Criterion("step", largest=True)

@@ -29,10 +29,10 @@ def properties(columns: Sequence[str], pixels: int = 0) -> dict[str, int]:
     filled = [f"{row}_{feature}" for row in rows for feature in FEATURES]
     if pixels or list(columns) != filled:
         wrong = [f"'{name}'" for name, right in zip(columns, filled, strict=False) if name != right]
-        what = f"{pixels} pixels" if pixels else f"{len(columns)} numbers, {wrong[0] if wrong else 'some'} among them"
+        input = f"{pixels} pixels" if pixels else f"{len(columns)} numbers, {wrong[0] if wrong else 'some'} among them"
         raise InputError(
             "athena: TrigADComboHypoTool fills (pt, eta, phi) of jets, electrons, muons, photons and MET, but this "
-            f"detector takes {what}. Train it on 'EventMatrix' with 'b_jets: 0' and 'features: [pt, eta, phi]', in "
+            f"detector takes {input}. Train it on 'EventMatrix' with 'b_jets: 0' and 'features: [pt, eta, phi]', in "
             "this order, or take --target generic and fill its columns with a tool of your own."
         )
     return {f"max_{kind}s": count for kind, count in counts.items()}
