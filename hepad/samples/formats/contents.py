@@ -79,8 +79,8 @@ def kind_of(path: str) -> str:
 def _kind(path: str, head: bytes) -> str:
     if kind := kind_read(head):
         return kind
-    if known := foreign(head):
-        raise InputError(f"{path}: this is {known.what}. {known.remedy.replace('FILE', str(path))}")
+    if signature := foreign(head):
+        raise InputError(f"{path}: this is {signature.what}. {signature.remedy.replace('FILE', str(path))}")
     if not head.isascii() or b"\0" in head:
         raise InputError(
             f"{path}: neither ROOT, HDF5, Parquet nor text: it begins with {head[:8]!r}. "

@@ -122,20 +122,20 @@ def kind_read(head: bytes) -> str | None:
     if head.isascii() and b"\0" not in head:
         return "Parquet" if head.startswith(b"PAR1") else None
     kind = next((kind for signature, kind in READ.items() if head.startswith(signature)), None)
-    return "HDF5" if any(head[at:].startswith(HDF5) for at in USER_BLOCKS) else kind
+    return "HDF5" if any(head[offset:].startswith(HDF5) for offset in USER_BLOCKS) else kind
 
 
 def foreign(head: bytes) -> Foreign | None:
     """What is known not to be read, if these are the first bytes of it; of gzip, what is inside."""
-    found = next((known for known in FOREIGN if known.test(head)), None)
-    if found and head.startswith(b"\x1f\x8b"):
+    signature = next((entry for entry in FOREIGN if entry.test(head)), None)
+    if signature and head.startswith(b"\x1f\x8b"):
         inside = _unzipped(head)
         within = foreign(inside)
-        what = within.what if within else kind_read(inside) or ("text" if inside and inside.isascii() else None)
-        if what:
-            later = f" Then: {within.remedy}" if within and within.remedy else ""
-            return found._replace(what=f"{found.what}; in it is {what}", remedy=found.remedy + later)
-    return found
+        content = within.what if within else kind_read(inside) or ("text" if inside and inside.isascii() else None)
+        if content:
+            advice = f" Then: {within.remedy}" if within and within.remedy else ""
+            return signature._replace(what=f"{signature.what}; in it is {content}", remedy=signature.remedy + advice)
+    return signature
 
 
 def _unzipped(head: bytes) -> bytes:

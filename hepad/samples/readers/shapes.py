@@ -77,16 +77,16 @@ def shaped(path: str, arrays: dict, mapping: dict) -> tuple[dict, dict[str, np.n
         if group_of(x) is None and arrays[x].ndim == 2:
             counts = ak.to_numpy(ak.num(arrays[x], axis=1))
             if len(counts) and counts.max() > 1:
-                alike = (counts == counts[0]).all()
+                equal = (counts == counts[0]).all()
                 raise InputError(
-                    f"{path}: '{mapping[x]}', read as '{x}', has {'' if alike else 'up to '}{counts.max()} numbers per "
-                    f"entry, not one. Take one of them: '{_sliced(mapping[x], 2) if alike else _first(mapping[x])}'."
+                    f"{path}: '{mapping[x]}', read as '{x}', has {'' if equal else 'up to '}{counts.max()} numbers per "
+                    f"entry, not one. Take one of them: '{_sliced(mapping[x], 2) if equal else _first(mapping[x])}'."
                 )
             missing[mapping[x]] = counts == 0
             arrays[x] = ak.fill_none(ak.firsts(arrays[x]), 0)
         if arrays[x].ndim != (2 if group_of(x) else 1):
-            wanted = "a list of numbers" if group_of(x) else "one number"
-            raise InputError(f"{path}: branch '{mapping[x]}', read as '{x}', is not {wanted} per entry.")
+            expected = "a list of numbers" if group_of(x) else "one number"
+            raise InputError(f"{path}: branch '{mapping[x]}', read as '{x}', is not {expected} per entry.")
     return arrays, missing
 
 
@@ -122,10 +122,10 @@ def _sums(path: str, mapping: dict, arrays: dict) -> ak.Array:
 def _check_different(path: str, mapping: dict) -> None:
     """InputError if two components of one object are the same branch."""
     for branch in mapping.values():
-        same = [x for x in mapping if mapping[x] == branch]
-        if len(same) > 1 and _is_name(branch):
+        names = [x for x in mapping if mapping[x] == branch]
+        if len(names) > 1 and _is_name(branch):
             raise InputError(
-                f"{path}: {' and '.join(same)} are the same branch '{branch}'. Correct 'branches'; of an array with "
+                f"{path}: {' and '.join(names)} are the same branch '{branch}'. Correct 'branches'; of an array with "
                 f"several columns take one for each: '{branch}[:, 0]'."
             )
 
@@ -168,25 +168,25 @@ def four_vectors(path: str, arrays: dict, group: str, width: int, scale: float):
     what is there; and which of all places (L,) that are."""
     names = [x for x in (*FOUR_VECTOR, "energy", "px", "py", "pz") if f"{group}_{x}" in arrays]
     chosen = next(x for x in LAYOUTS if set(x) <= set(names))
-    found = {x: parts(arrays[f"{group}_{x}"]) for x in chosen}
-    counts, *others = (count for count, _ in found.values())
+    columns = {x: parts(arrays[f"{group}_{x}"]) for x in chosen}
+    counts, *others = (count for count, _ in columns.values())
     if any((count != counts).any() for count in others):
         raise InputError(f"{path}: the branches of '{group}' ({', '.join(chosen)}) differ in length. Check 'branches'.")
-    row, component = np.repeat(np.arange(len(counts)), counts), {x: values for x, (_, values) in found.items()}
+    row, component = np.repeat(np.arange(len(counts)), counts), {x: values for x, (_, values) in columns.items()}
     if chosen[0] == "px":
         p = from_cartesian(np.stack(list(component.values()), axis=-1))
     else:
         p = np.stack([*(component[x] for x in ("pt", "eta", "phi")), masses(component)], axis=-1)
     p[:, [0, 3]] *= p.dtype.type(scale)
-    there = p[:, 0] > 0  # regular arrays are padded with zeros
-    row, p = (row, p) if there.all() else (row[there], p[there])
-    return pad(row, p, len(counts), width), row, p, there
+    mask = p[:, 0] > 0  # regular arrays are padded with zeros
+    row, p = (row, p) if mask.all() else (row[mask], p[mask])
+    return pad(row, p, len(counts), width), row, p, mask
 
 
-def tags(path: str, arrays: dict, row: np.ndarray, p: np.ndarray, there: np.ndarray) -> np.ndarray:
+def tags(path: str, arrays: dict, row: np.ndarray, p: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(N, K) b tags of the jets of :func:`four_vectors`, in their order."""
-    (counts, values), of_jets = parts(arrays["jets_b_tag"]), parts(arrays["jets_pt"])[0]
-    if (counts != of_jets).any():
+    (counts, values), jet_counts = parts(arrays["jets_b_tag"]), parts(arrays["jets_pt"])[0]
+    if (counts != jet_counts).any():
         raise InputError(f"{path}: 'jets_b_tag' and 'jets_pt' differ in length. Check 'branches'.")
-    values = values[there]
+    values = values[mask]
     return pad(row, np.stack([p[:, 0], values, values, values], axis=-1), len(counts), WIDTHS["jets"])[..., 1]
