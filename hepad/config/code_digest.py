@@ -1,4 +1,4 @@
-"""Which code a job runs, as a digest: an edit of it changes it, wherever its files lie and whenever they were written.
+"""A digest of the code that a job runs: an edit changes it, wherever the files lie and whenever they were written.
 
 From all statements of a script the names are followed that they use: to the functions, classes and constants of the
 package that define them, and on from there. What is in the same files and not needed does not count, and neither do
@@ -29,7 +29,7 @@ class Source(NamedTuple):
 
 
 def digest(*files: str | Path) -> str:
-    """Of the code of ``files`` and of what they need of the package: 16 hexadecimal digits."""
+    """Digest of the code of ``files`` and of the package's code that they need: 16 hexadecimal digits."""
     hasher = hashlib.sha256()
     for path, number in sorted(needed(*files), key=lambda unit: (_place(unit[0]), unit[1])):
         hasher.update(_written(path, number).encode())
@@ -100,7 +100,7 @@ def _used(path: Path, number: int) -> set[Unit]:
 def _names(node: ast.stmt) -> tuple[set[str], dict[str, set[str]]]:
     """The names in a statement that stand alone, and of the others the attributes that are asked for."""
     bare, attributes, inside = set(), {}, set()
-    for part in ast.walk(node):  # what holds a name comes before it
+    for part in ast.walk(node):  # a node comes before the nodes inside it
         if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
             attributes.setdefault(part.value.id, set()).add(part.attr)
             inside.add(part.value)
@@ -110,7 +110,7 @@ def _names(node: ast.stmt) -> tuple[set[str], dict[str, set[str]]]:
 
 
 def _units(module: str, name: str | None, attributes: Iterable[str]) -> set[Unit]:
-    """What defines ``name`` of a module, or, if that is a module itself, its ``attributes``; all of it without any."""
+    """The units that define ``name`` of a module, or the ``attributes`` of a module ``name``, all without any."""
     inner = f"{module}.{name}" if name else module
     if (file := _file(inner)) is None:
         return _of(module, name) if _file(module) else set()
@@ -141,7 +141,7 @@ def _file(module: str) -> Path | None:
 
 
 def _place(path: Path) -> str:
-    """Where a file is in the package, hepad/... ; of a script its name."""
+    """The path of a file in the package, hepad/...; the name of a script."""
     return str(path.relative_to(PACKAGE.parent)) if path.is_relative_to(PACKAGE) else path.name
 
 

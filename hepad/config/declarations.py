@@ -1,4 +1,4 @@
-"""What a configuration declares of rates, menus, budgets, beams and pile-up, against the cards and the files.
+"""Checks a configuration's rates, menus, budgets, beams and pile-up against the cards and the files.
 
 Most of it is used when the trainings are over; here it is refused before the first job. The numbers are checked by what
 will take them: :mod:`hepad.trigger.rates`, :mod:`hepad.trigger.menu`, :mod:`hepad.samples.simulation`.
@@ -28,7 +28,7 @@ from hepad.trigger.menu import acceptance
 UNKNOWN = {"cross_section_pb": 1.0, "acceptance": 1.0}
 KINDS = {"zero_bias": rates.zero_bias, "cross_section": rates.cross_section}
 SAME_ENERGY = 1e-3
-USUAL_KHZ = [0.15, 0.3, 1, 3, 10]  # of the schema: nobody asked for them
+USUAL_KHZ = [0.15, 0.3, 1, 3, 10]  # defaults of the schema: nobody asked for them
 
 
 def check(config: dict) -> None:
@@ -95,7 +95,7 @@ def _check_shown_energy(shown: float | None, samples: dict[str, float | None]) -
 
 
 def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None) -> dict | None:
-    """What a sample says: ``meta`` of its events as far as it is known, ``triggers``, ``sqrt_s_tev``; or None."""
+    """Facts of a sample: ``meta`` of its events as far as it is known, ``triggers``, ``sqrt_s_tev``; or None."""
     if "card" in source:
         card = cards.find(source["card"], root)
         energy = cards.sqrt_s_tev(card)
@@ -115,7 +115,7 @@ def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None)
 
 
 def _generated(source: dict) -> dict:
-    """What the events will say of their rate."""
+    """The facts of rate that generated events will have."""
     return {"rate": {"kind": "zero_bias" if source["zero_bias"] else "cross_section"}}
 
 

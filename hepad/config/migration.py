@@ -160,7 +160,7 @@ def _leaves(entry: Mapping) -> Iterator[tuple[str, object]]:
 
 
 def _span(text: str, key: yaml.Node, value: yaml.Node) -> tuple[int, int]:
-    """Where the value of a key begins and ends; where it is an alias, that of the alias."""
+    """Begin and end of the value of a key in the text; for an alias those of the alias."""
     if alias := re.compile(r"\s*:\s*(\*[^\s,\]}]+)").match(text, key.end_mark.index):
         return alias.span(1)
     start, end = value.start_mark.index, value.end_mark.index
@@ -226,7 +226,7 @@ def _names_of_detectors(root: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
 def _data(path, text: str) -> dict:
     try:
         return Loader(text).get_single_data()
-    except yaml.YAMLError as error:  # of a text that was changed
+    except yaml.YAMLError as error:  # the text was changed
         raise InputError(
             f"{path}: an anchor of a list is used elsewhere, too ({error}). Write the lists out."
         ) from None
@@ -244,7 +244,7 @@ def _pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.Mapping
 
 
 def _places(node: yaml.Node, keys: tuple) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.MappingNode]]:
-    """What :func:`_pairs` has of a path of keys."""
+    """The entries of :func:`_pairs` at a path of keys."""
     for key, value, mapping in _pairs(node):
         if key.value == str(keys[0]):
             if len(keys) > 1:

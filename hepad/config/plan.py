@@ -1,4 +1,4 @@
-"""What the workflow has to know before it has jobs: the checked configuration, its files, and what its classes are.
+"""The plan of a run, made before any job: the checked configuration, its files, and facts of its classes.
 
 Finding out takes seconds, since it needs torch, the readers and every class that the configuration names. Snakemake
 begins each job of a batch system, and each one of a group, by reading the workflow anew; so its main process writes the
@@ -16,7 +16,7 @@ PATH = Path("results/admitted/plan.json")
 
 
 def of(config: dict) -> dict:
-    """What a plan is made from: the configuration as it is given, and the files of the package."""
+    """The inputs of a plan: the configuration as it is given, and the files of the package."""
     package, code = Path(__file__).parents[1], hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         content = path.read_bytes()

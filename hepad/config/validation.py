@@ -1,4 +1,4 @@
-"""What a configuration must satisfy before anything runs: names, classes, arguments and phase space.
+"""Checks of a configuration before anything runs: names, classes, arguments and phase space.
 
 The schema (workflow/schemas/config.schema.yaml) checks keys and types; here are the checks that relate one part of the
 configuration to another. Each failure is an InputError that names the path of the key.
@@ -17,7 +17,7 @@ from hepad.registry import yaml_advice
 from hepad.samples.readers import READERS
 from hepad.storage.files import check_address
 
-# what a class raises on an argument that is missing or of the wrong kind
+# errors of a class whose argument is missing or of the wrong kind
 UNSUITABLE = (TypeError, ValueError, RuntimeError)
 
 # the whole numbers of an entry, or of a part of it

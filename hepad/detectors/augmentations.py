@@ -29,7 +29,7 @@ from torch import Tensor
 from hepad.errors import InputError, check_choice
 from hepad.representations import Space
 
-SOFT = 0.25  # of the hardest object's pt
+SOFT = 0.25  # pt of a soft object over that of the hardest, at most
 FEATURES = ("px", "py", "pz", "eta", "mass")
 OBJECTS = {"rotate": 1.0, "reflect": 0.5, "smear": 0.05, "drop": 0.2}
 IMAGES = {"rotate": 1.0, "reflect": 0.5, "smear": 0.2, "drop": 0.1}
@@ -37,7 +37,7 @@ COLUMNS = {"smear": 0.1}
 
 
 class Layout(NamedTuple):
-    """Where in an object's row the features are, and which objects are of the same class."""
+    """Places of the features in an object's row, and the class of each object."""
 
     features: dict[str, int]
     classes: Tensor  # (R,) of each object
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, space: Space) -> "Layout":
-        """From the columns, row by row: object, number and feature, such as 'jet1_px' or 'met_px'."""
+        """The layout of columns, row by row: object, number and feature, such as 'jet1_px' or 'met_px'."""
         _, rows, width = space.shape
         names = [re.fullmatch(r"(.+?)_?(\d*)[._]([^._]+)", column) for column in space.columns]
         if len(names) != rows * width or not all(names):
@@ -100,7 +100,7 @@ def smear_objects(x: Tensor, layout: Layout, factor: Tensor) -> Tensor:
 
 
 def drop_objects(x: Tensor, layout: Layout, chosen: Tensor) -> Tensor:
-    """Without the soft ones among the ``chosen`` (B, R) objects."""
+    """Events without the soft objects among the ``chosen`` (B, R)."""
     met = layout.met.to(x.device)
     pt = layout.pt(x).masked_fill(met, 0)
     dropped = chosen & ~met & (pt < SOFT * pt.amax(1, keepdim=True))
@@ -125,7 +125,7 @@ def rotate_image(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def reflect_image(x: Tensor, flip: Tensor) -> Tensor:
-    """From left to right where ``flip`` (B,) is true."""
+    """Images (B, 1, H, W), left and right exchanged where ``flip`` (B,) is true."""
     return torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
 
 

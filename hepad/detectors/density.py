@@ -35,7 +35,7 @@ from hepad.representations import Space
 FLOW_KINDS = {"RealNVP": zuko.flows.RealNVP, "MAF": zuko.flows.MAF, "NSF": zuko.flows.NSF}
 ATOM_WIDTH = 0.1
 ATOM_SHARE = 1e-3
-LATTICE_TOLERANCE = 0.05  # of a unit; single precision leaves much less
+LATTICE_TOLERANCE = 0.05  # in units of the lattice; single precision leaves much less
 
 
 def lattice(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ from hepad.representations import Representation, Space
 
 LARGEST = 100  # number that the representation of any file may have
 OWN = {"representation": None, "seed": 1}
-UNSUITABLE = (TypeError, ValueError, RuntimeError)  # what modules raise on arguments that do not fit together
+UNSUITABLE = (TypeError, ValueError, RuntimeError)  # errors of modules whose arguments do not fit
 
 
 class Estimator:
@@ -204,7 +204,7 @@ def load(path: str | Path) -> Estimator:
 
 
 def _representation(entry: dict, space: Space) -> Representation:
-    """That of a file, which is not trusted: no number in it may be larger than events of this space make it."""
+    """The representation of a file, which is not trusted: its numbers are bounded by the events of this space."""
     if max(map(abs, _numbers(entry)), default=0) > max(math.prod(space.shape), LARGEST):
         raise ValueError("its representation is larger than what it was fitted on")
     built = representations.build(entry)

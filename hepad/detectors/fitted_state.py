@@ -1,4 +1,4 @@
-"""What a fit may change of a detector: its state_dict, since nothing else is saved."""
+"""A fit may change nothing of a detector but its state_dict, since nothing else is saved."""
 
 import numpy as np
 import torch

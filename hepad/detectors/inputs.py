@@ -1,4 +1,4 @@
-"""What people hand to a detector, Events or arrays of any library, as the tensors that it is fitted on."""
+"""Tensors that a detector is fitted on, from the Events or arrays of any library that people give it."""
 
 import numpy as np
 import torch

@@ -79,7 +79,7 @@ def load_as(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
         raise InputError(f"{path}: not a usable hepad model ({said(error)}). Delete it and train again.") from None
 
 
-# what reading a module raises on a file that is anything else
+# errors of reading a module from any other file
 UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
 
 UNREADABLE += (ArithmeticError, AssertionError, InputError, TooLargeError)

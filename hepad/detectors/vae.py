@@ -38,7 +38,7 @@ from hepad.representations import Space, occupied
 SCORES = ("reconstruction", "kl", "elbo", "importance")
 LIKELIHOODS = ("gaussian", "chamfer")
 LOG_TWO_PI = math.log(2 * math.pi)
-PATTERNS = 1024  # of occupied places, kept for generation
+PATTERNS = 1024  # patterns of occupied places, kept for generation
 
 
 class ConvVAE(Reconstructing, Generating):

@@ -30,7 +30,7 @@ class Shared(NamedTuple):
 
 
 class Clusters:
-    """Which rows are alike, and the sums over clusters as sums over rows.
+    """Clusters of rows that are not independent, and sums over clusters as sums over rows.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Clusters:
     """
 
     def __init__(self, cluster, scores):
-        self.rows = np.zeros(0, np.int64)  # of clusters of several, cluster by cluster, by falling score
+        self.rows = np.zeros(0, np.int64)  # rows that share a cluster, cluster by cluster, by falling score
         if cluster is not None and len(scores):
             _, number, count = np.unique(cluster, return_inverse=True, return_counts=True)
             several = np.flatnonzero(count[number] > 1)

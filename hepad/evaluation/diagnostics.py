@@ -81,7 +81,7 @@ class Correlation(NamedTuple):
 
 
 class ScoredVariables(NamedTuple):
-    """Of N events what :func:`variables` says of them, their weights (N,), and {'detector/seed': (N,) scores}."""
+    """The :func:`variables` of N events, their weights (N,), and {'detector/seed': (N,) scores}."""
 
     variables: dict[str, np.ndarray]
     weight: np.ndarray
@@ -89,7 +89,7 @@ class ScoredVariables(NamedTuple):
 
 
 def scored_variables(blocks: Iterable[Rows]) -> ScoredVariables:
-    """What is looked at of events and scores in blocks; the events themselves do not stay in memory."""
+    """The variables, weights and scores of events in blocks; the events themselves do not stay in memory."""
     parts = [(variables(events), events.weight, scores) for events, scores in blocks]
     columns, weight, scores = zip(*parts, strict=True)
     return ScoredVariables(joined(columns), np.concatenate(weight), joined(scores))

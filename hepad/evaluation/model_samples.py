@@ -94,7 +94,7 @@ def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, l
     stages = sampler.draw(detector.energy, detector.normalise(x), support, generator)
     samples = {}
     for name, z in zip(STAGES, (stage.detach() for stage in stages), strict=True):
-        # the energy is that of the chain's own point: made an image again, a compressed one lies in the plane
+        # the energy at the chain's own point: a compressed point, made an image again, lies in the plane
         energy = in_blocks(detector.anomaly, z).numpy()
         samples[name] = Sample(seen(detector.space, detector.normalise.invert(z)), energy)
     if "latent" not in chains_of(sampler):
@@ -110,7 +110,7 @@ def generated(detector: Generating, name: str, x: Tensor, seed: int = 1) -> dict
 
 
 def seen(space: Space, x: Tensor) -> np.ndarray:
-    """What can be drawn of events (N, *space.shape): the image (N, H, W); if there is none, the variables (N, D)."""
+    """The part of events (N, *space.shape) that figures draw: images (N, H, W), or without them variables (N, D)."""
     if space.objects:
         return x.flatten(1).numpy()
     if len(space.shape) == 3:

@@ -35,7 +35,7 @@ EPS_B = (1e-1, 1e-2, 1e-3, 1e-4)
 
 EPS_S = (0.2, 0.3, 0.5)
 
-INTERVALS = 40  # of a curve
+INTERVALS = 40  # intervals of a curve
 
 
 class WorkingPoint(NamedTuple):

@@ -38,7 +38,7 @@ from hepad.errors import InputError
 from hepad.evaluation.clusters import Shared
 from hepad.evaluation.efficiency import MIN_COUNT, ROUNDING, Efficiency, interval
 
-EXTREME = 1e70  # of a weight: the sum of its fourth powers would be no number
+EXTREME = 1e70  # largest weight: the sum of fourth powers of larger ones is infinite
 
 FEW = 1.5  # in front of x above
 
@@ -107,7 +107,7 @@ class ScoreDistribution(NamedTuple):
         return self.whole.w == self.whole.w2 == self.whole.n and self.w[0] == self.w2[0] == self.cross[0]
 
     def above(self, threshold, *sums: np.ndarray) -> list[np.ndarray]:
-        """What passes each threshold of ``sums``, which are attributes of this distribution of shape (m+1,)."""
+        """The ``sums``, attributes of this distribution of shape (m+1,), over the events that pass each threshold."""
         whole, half = (np.searchsorted(ends, threshold, side="right") for ends in (self.lowest, self.scores))
         return [(values[whole] + values[half]) / 2 for values in sums]
 
@@ -142,7 +142,7 @@ class ScoreDistribution(NamedTuple):
         return bool(self.independent(threshold) >= MIN_COUNT * (1 - ROUNDING))
 
     def remark(self, threshold: float = -np.inf) -> str:
-        """In words, if what passes counts for much fewer independent events than it has; else ''."""
+        """A warning if the passing events count for much fewer independent ones than they are; else ''."""
         passed, independent = int(self.count(threshold)), float(self.independent(threshold))
         if passed < MIN_COUNT or independent > passed / MANY:
             return ""

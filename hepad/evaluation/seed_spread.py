@@ -1,4 +1,4 @@
-"""What several trainings of one detector say together: the median, and where the next one is expected.
+"""The spread of several trainings of one detector: the median, and the range in which the next one is expected.
 
 n trainings that differ by their seed alone have the values x_i on the same test events. Their scatter is that of the
 trainings; the test events move all of them together and have an uncertainty of their own, the interval
@@ -73,7 +73,7 @@ def together(values, low, high, limit: float = 1.0) -> tuple[np.ndarray, np.ndar
 
 
 def spreads(records: Iterable[dict], kind: str = "curve") -> tuple[dict[str, SeedSpread], dict[str, str]]:
-    """By label spreads and groups of a task's detectors for a signal; records: of :mod:`hepad.evaluation.tables`."""
+    """Spreads, and groups, by label, of a task's detectors for a signal; records: of :mod:`hepad.evaluation.tables`."""
     trainings, groups = {}, {}
     for record in records:
         trainings.setdefault(record["label"], []).append(record["evaluation"])

@@ -63,9 +63,9 @@ class StreamingDistribution:
             raise InputError(f"rate: {groups} groups of scores are too few, take 2 or more.")
         self.name, self.groups = name, groups
         self.n, self.held = 0, 0
-        self.parts: list[Merged] = []  # of single events
+        self.parts: list[Merged] = []  # groups of single events
         self.merged: Merged | None = None  # all events before those
-        self.shared: list[Shared] = []  # of the first events
+        self.shared: list[Shared] = []  # rows of common clusters, events so far
         self.left = 0.0  # Σ w² of rows of clusters of several that are not kept
         self.with_menu: bool | None = None
         self.fractional = False
@@ -185,7 +185,7 @@ class StreamingDistribution:
         self.held = len(self.merged.lowest)
 
     def _groups(self) -> list["Merged"]:
-        """What is held, which is let go."""
+        """All groups that are held; they are held no longer."""
         groups, self.merged = [] if self.merged is None else [self.merged], None
         groups += self.parts
         self.parts = []
@@ -211,7 +211,7 @@ def merge(parts: list[Merged], groups: int) -> Merged:
     del parts  # before the rest needs memory
     order = np.argsort(lowest)
     lowest, highest = lowest[order], highest[order]
-    start = np.flatnonzero(np.append(True, lowest[1:] > np.maximum.accumulate(highest)[:-1]))  # of the inseparable
+    start = np.flatnonzero(np.append(True, lowest[1:] > np.maximum.accumulate(highest)[:-1]))  # of groups that overlap
     rank = np.append(np.cumsum(sums[0, order[::-1]])[::-1][start], 0)  # R at the lower end of each
     single = groups // 2
     low = np.count_nonzero(rank > single)
@@ -219,7 +219,7 @@ def merge(parts: list[Merged], groups: int) -> Merged:
     target = np.ceil((groups - single) // 2 * (np.log(ends / single) / np.log(rank[0] / single)))
     joined = (target[0] == target[1]) & (target[0] == np.roll(target[1], 1)) & (target[0] == np.roll(target[0], 1))
     joined[:1] = False  # has nothing before it
-    rest = np.arange(start[low] if low < len(start) else len(lowest), len(lowest))  # of the highest scores
+    rest = np.arange(start[low] if low < len(start) else len(lowest), len(lowest))  # the highest scores
     first = np.append(start[:low][~joined], rest)
     sums = np.stack([np.add.reduceat(values[order], first) for values in sums])
     return Merged(lowest[first], np.maximum.reduceat(highest, first), sums)

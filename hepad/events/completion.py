@@ -1,4 +1,4 @@
-"""From the columns that a reader has to Events: what is missing is filled in."""
+"""Makes Events from the columns that a reader has, and fills in the missing ones."""
 
 import numpy as np
 

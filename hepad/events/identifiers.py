@@ -4,7 +4,7 @@ import numpy as np
 
 from hepad.events.padding import BLOCK
 
-# the hardest objects, of which the identifier of an event without a number is made
+# the identifier of an event without a number is made of its hardest objects
 IDENTIFYING = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4}
 
 IDENTIFIERS = (*sorted(IDENTIFYING), "met")

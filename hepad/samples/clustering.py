@@ -1,4 +1,4 @@
-"""From the particles of many events to jets, probe jets, isolated leptons and photons, and missing momentum.
+"""Makes jets from the particles of many events: jets, probe jets, isolated leptons and photons, and missing momentum.
 
 Everything is flat or padded and vectorised over events. Isolation of an object with cone ΔR < 0.3:
 

@@ -1,4 +1,4 @@
-"""What was read and what was refused, and whether a background and its signals may be compared.
+"""Tables of the events read and refused, and a check that a background and its signals may be compared.
 
 Two samples are not comparable, whatever a detector makes of them, if their jets were clustered with different radii, if
 their beams had different energies, or if they share events.

@@ -14,7 +14,7 @@ from hepad.storage.table import write_index
 
 
 def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> dict:
-    """Write the index of the event files ``paths`` of one sample; their order is that of its rows.
+    """Write the index of the event files ``paths`` of one sample; the rows have their order.
 
     A row that an earlier chunk has, too, is left out, and counted as a repetition in the file that it came from.
 

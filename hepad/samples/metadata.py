@@ -54,7 +54,7 @@ def merge_chunks(metas: list[dict]) -> dict:
         "counts": {path: count for meta in metas for path, count in meta["counts"].items()},
     }
     merged = merge_meta([{key: value for key, value in meta.items() if key not in shared} for meta in metas])
-    if "sum_weights_tried" in merged:  # of generated samples; the acceptance of each chunk has its selection in it
+    if "sum_weights_tried" in merged:  # generated samples have it; the acceptance of each chunk has its selection in it
         sums = [meta["sum_weights_tried"] for meta in metas]
         merged["acceptance"] = sum(t * meta["acceptance"] for t, meta in zip(sums, metas, strict=True)) / sum(sums)
     return merged | shared
@@ -67,7 +67,7 @@ def columns_of(look: Found) -> dict[str, dict[str, str]]:
 
 
 def common(name: str, chunks: list[dict]) -> dict:
-    """What the files or chunks of a sample have together, whatever their order.
+    """Facts that the files or chunks of a sample share, whatever their order.
 
     ``jet_radius``; ``present``, what all have; ``columns``, ``triggers``, ``readers``, what any has; ``partial``, the
     names of columns and triggers that not all have: a trigger of one era is not set in the events of another. The

@@ -14,7 +14,7 @@ from hepad.samples.readers.base import Found, Reader
 from hepad.samples.stream import stream
 from hepad.samples.unknown_files import raise_unknown
 
-# what a sample's source may say whoever reads it
+# keys of a sample's source that every reader allows
 COMMON = ("tolerance", "unit_weights", "rows")
 
 

@@ -1,4 +1,4 @@
-"""From files to Events, block by block in bounded memory: checks, selection, identifiers, duplicates, splits, counts.
+"""Reads files as Events, block by block in bounded memory: checks, selection, identifiers, duplicates, splits, counts.
 
 Of every row of a file one of these is true, and counted per file in ``meta['counts']``:
 
@@ -109,7 +109,7 @@ def stream(
 
 
 def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found], unit_weights: bool) -> dict:
-    """What the files of a sample have in common; InputError if they do not belong together."""
+    """The ``meta`` that the files of a sample share; InputError if they do not belong together."""
     ignored = {"weight"} if unit_weights else set()
     metas = [
         {"counts": {path: {}}, "jet_radius": look.jet_radius, "present": look.present - ignored,
@@ -152,14 +152,14 @@ class EventFilter:
         self.unit_weights, self.triggers, self.kinds = unit_weights, meta["triggers"], meta["columns"]
         self.seen = IdentifierSet()
         self.weight_read = self.weight_kept = 0.0  # sums
-        self.pt: list[np.ndarray] = []  # of the first jets of each file, for messages
+        self.pt: list[np.ndarray] = []  # pT of the first jets of each file, for messages
 
     def start(self, path: str, reader: Reader) -> dict[str, int]:
         """Begin a file; the dict that is returned will hold its counts."""
         self.path, self.reader, self.looked = path, reader, False
         self.counts: dict[str, int] = {"read": 0, "kept": 0}
-        self.damage: dict[str, tuple[int, int]] = {}  # what is wrong with which branch: rows, first entry
-        self.off: dict[str, list[np.ndarray]] = {"pT": [], "ΔR": []}  # of jets and the sums of their constituents
+        self.damage: dict[str, tuple[int, int]] = {}  # by branch with impossible values: number of rows, first entry
+        self.off: dict[str, list[np.ndarray]] = {"pT": [], "ΔR": []}  # differences of jets and constituents
         return self.counts
 
     def __call__(self, block: Block, meta: dict) -> Events:
@@ -168,7 +168,7 @@ class EventFilter:
         for reason, number in block.refused.items():
             self._count(f"refused: {reason}", number)
         mask = self._sound(block)
-        with np.errstate(all="ignore"):  # of rows that are refused
+        with np.errstate(all="ignore"):  # refused rows may overflow
             columns = dict(block.columns)
             if "jet" not in columns:
                 columns["jet"] = sum_four_vectors(columns["constituents"]).astype(np.float32)

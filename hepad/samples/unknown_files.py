@@ -47,7 +47,7 @@ def raise_unknown(contents: Contents, readers: dict[str, type[Reader]]) -> NoRet
 
 
 def _without_tables(objects: dict[str, str]) -> str:
-    """What is wrong with a ROOT file that has no TTree and no RNTuple that can be read, and what to do."""
+    """The fault of a ROOT file without a TTree or RNTuple that can be read, and the advice."""
     if preview := [name for name, kind in objects.items() if kind.startswith(PREVIEW)]:
         return (
             f"'{preview[0]}' is an RNTuple of the preview format, before version 1.0, which nothing but the ROOT that "

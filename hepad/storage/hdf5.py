@@ -15,7 +15,7 @@ from hepad.errors import InputError
 from hepad.storage.files import atomic_path, check_address
 
 LARGE = 1 << 28  # bytes
-# what h5py raises on damaged bytes
+# errors of h5py on damaged bytes
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
 
 
@@ -114,7 +114,7 @@ def describe(file: h5py.File, **facts: str | int) -> None:
 
 
 def described(file: h5py.File, name: str) -> str | int | None:
-    """What a file says of itself; None if it does not."""
+    """An attribute in which a file describes itself; None if it has none of this name."""
     value = file.attrs.get(name)
     if isinstance(value, bytes):
         return value.decode()
@@ -125,7 +125,7 @@ def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
     """Append rows to a dataset, made at the first call, compressed and with fletcher32: flipped bytes are noticed."""
     array = np.asarray(array)
     if name not in group:
-        # about a megabyte a chunk: what is decompressed together
+        # about a megabyte a chunk, which is decompressed as a whole
         rows = max(1, min(10_000, 1_000_000 // max(array.itemsize * int(np.prod(array.shape[1:])), 1)))
         group.create_dataset(
             name, shape=(0, *array.shape[1:]), maxshape=(None, *(n or None for n in array.shape[1:])),

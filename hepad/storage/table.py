@@ -27,11 +27,11 @@ from hepad.storage.files import provenance
 
 INDEX = "hepad chunks"
 ROW_ID = "event_id"  # a column of every table, whose length is its number of rows
-ROWS = 10_000  # of a block
+ROWS = 10_000  # rows of a block
 
 
 class Layout(NamedTuple):
-    """What all files of one kind of table have.
+    """Properties of all files of one kind of table.
 
     kind: what they say that they are, as 'hepad scores'; what: the same in words; columns: of all, ``event_id`` among
     them; groups: of columns that differ from table to table; meta: the dataset of the ``meta``, '' if they have none;
@@ -258,11 +258,11 @@ def new_table(layout: Layout, path: str | Path, meta: dict | None = None) -> Ite
 
 
 def write_index(paths: Iterable[str | Path], path: str | Path, meta: dict | None = None, left_out=()) -> None:
-    """Write the index of the files ``paths`` of one table, atomically; their order is that of its rows.
+    """Write the index of the files ``paths`` of one table, atomically; the rows have their order.
 
     Parameters
     ----------
-    meta: of the whole; None: that of the first file stands for it
+    meta: of the whole table; None: the ``meta`` of the first file
     left_out: of every file the numbers of the rows that the table does not have; () if it has all
 
     InputError if a file is missing, damaged, or a table of another kind than the first.

@@ -56,7 +56,7 @@ class Format(NamedTuple):
 
     @classmethod
     def of(cls, text: str | int) -> "Format":
-        """From '16,6' or '8'."""
+        """The format that a text such as '16,6' or '8' names."""
         parts = str(text).split(",")
         try:
             format = cls(*map(int, parts))
@@ -187,7 +187,7 @@ def agreement(expected: np.ndarray, scores: np.ndarray) -> dict[str, float]:
 
 
 def of_events(scores: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> Scored:
-    """What :func:`compare` takes of a sample: each event once, with the highest score of its jets, as a trigger has it.
+    """A sample as :func:`compare` takes it: each event once, with the highest score of its jets, as a trigger has it.
 
     Parameters
     ----------

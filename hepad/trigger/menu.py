@@ -56,7 +56,7 @@ class Menu(NamedTuple):
 
 
 class Acceptance(NamedTuple):
-    """What a menu does with events.
+    """The answer of a menu to events.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Acceptance(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """What does not fit, in words; empty if all does."""
+        """A sentence on seeds without a bit in the events; empty if there are none."""
         total = len(self.missing) + len(self.matched)
         return " ".join(
             f"{len(seeds)} of {total} seeds of the menu have no bit in {place} "

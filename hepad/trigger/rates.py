@@ -1,4 +1,4 @@
-r"""From a score to a trigger: the threshold for a rate budget, its total and pure rate, and what it finds of a signal.
+r"""Makes a score a trigger: the threshold for a rate budget, its total and pure rate, and its signal efficiency.
 
 Rate of the events that pass t, F the rate of the whole sample, P the trigger's own prescale, ε and its interval those
 of :mod:`hepad.evaluation.score_distribution`:
@@ -47,7 +47,7 @@ class Scale(NamedTuple):
     crossing_hz: float
 
 
-FRACTION = Scale("fraction", 1.0, 1.0)  # of a sample that declares no rate: what is called Hz are shares of it
+FRACTION = Scale("fraction", 1.0, 1.0)  # for a sample without a rate: 'Hz' are shares of the sample
 
 
 class Rate(NamedTuple):
@@ -91,7 +91,7 @@ class Point(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """What a trigger at a point finds of a signal.
+    """Signal efficiency of a trigger at a point, and its gain over the menu.
 
     Attributes
     ----------
@@ -213,7 +213,7 @@ def at_threshold(background: Sample, scale: Scale, threshold: float, prescale: f
 
 
 def gain(point: Point, background: Sample, signal: Sample) -> Gain:
-    """What the trigger at ``point``, which :func:`at_budget` found on ``background``, finds of a signal."""
+    """The gain on a signal of the trigger at ``point``, which :func:`at_budget` found on ``background``."""
     distribution = getattr(background, point.of)
 
     def at_true_rate(counted: ScoreDistribution) -> Efficiency:
@@ -240,7 +240,7 @@ def _prescaled(efficiency: Efficiency, prescale: float) -> Efficiency:
 
 
 def _remark(distribution: ScoreDistribution, eps_b: float, threshold: float, rate: Rate, scale: Scale) -> str:
-    """What the sample cannot say at this budget."""
+    """A warning where the sample is too small for this budget."""
     whole, unit = distribution.whole, " of the sample" if scale is FRACTION else " Hz"
     if np.isnan(rate.hz):
         return f"the weights of the {rate.passed} events above the threshold sum to less than 0: no rate."

@@ -119,7 +119,7 @@ def rates(
 
 
 def _steps(background: Iterable[Rows]) -> dict[str, int]:
-    """Of each trigger bit of the background the number of the group that it is in step with."""
+    """The group of each trigger bit of the background: bits of one group are in step."""
     names: list[str] = []
 
     def bits():
@@ -171,7 +171,7 @@ def _curve(background: Sample) -> dict:
 
 
 def _fraction(rate: Rate | None, scale: Scale) -> dict | None:
-    """What passes of the background: value, low, high, passed, effective."""
+    """The passing fraction of the background: value, low, high, passed, effective."""
     if rate is None:
         return None
     value, low, high = (x / scale.hz for x in rate[:3])

@@ -1,4 +1,4 @@
-r"""Where negative samples x- come from: the samplers of the energy-based detectors.
+r"""Samplers of the negative samples x- of the energy-based detectors.
 
 With E the energy, (f, g) an autoencoder with codes on the unit sphere and P the projection on the sphere:
 
@@ -48,7 +48,7 @@ def chains_of(sampler: "NegativeSampler") -> dict[str, Chain]:
 
 
 def buffers_of(sampler: "NegativeSampler") -> dict[str, ReplayBuffer]:
-    """What a sampler keeps from one draw to the next."""
+    """The buffers that a sampler keeps from one draw to the next."""
     return {name: part for name, part in vars(sampler).items() if isinstance(part, ReplayBuffer)}
 
 

@@ -31,8 +31,8 @@ from hepad.errors import InputError
 from hepad.progress import Progress
 from hepad.storage.files import atomic_path, provenance
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of batch systems, some time before the end
-SHARE = 0.01  # of a training's time that its checkpoints may take
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # batch systems send them some time before the end
+SHARE = 0.01  # share of a training's time that its checkpoints may take
 
 
 class Stopped(InputError):
@@ -40,7 +40,7 @@ class Stopped(InputError):
 
 
 class Stateful(Protocol):
-    """What changes during a loop and can be put back."""
+    """An object that changes during a loop and can be put back."""
 
     def state_dict(self) -> dict: ...
 
@@ -148,7 +148,7 @@ class Checkpoint:
 
     def _read(self) -> str | None:
         """The digest of the file, if it can be used."""
-        for partial in self.path.parent.glob(f".{self.path.name}.*.partial"):  # of a process that was killed
+        for partial in self.path.parent.glob(f".{self.path.name}.*.partial"):  # a killed process left it
             partial.unlink(missing_ok=True)
         if not self.path.is_file():
             return None
@@ -208,7 +208,7 @@ def _digest_of(data: Sequence[Tensor]) -> str:
 
 
 def _code() -> dict:
-    """Versions of the packages, and a digest of what is in use of this one's source, which may change without them."""
+    """Versions of the packages, and a digest of hepad's source files in use, which may change without a version."""
     hasher = hashlib.blake2b(digest_size=16)
     files = {module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "hepad"}
     for path in sorted(files):

@@ -1,4 +1,4 @@
-"""Where tensors live, and which of a machine's GPUs a process takes."""
+"""The device of tensors, and the choice of a GPU by a process."""
 
 import fcntl
 import os

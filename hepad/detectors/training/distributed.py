@@ -65,7 +65,7 @@ def joined(device: str) -> Iterator[None]:
 
 
 def rank() -> int:
-    """Which process this is, from 0 on."""
+    """The number of this process, from 0 on."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -93,7 +93,7 @@ def mean(values: dict[str, float], device: torch.device) -> dict[str, float]:
 
 
 def of_first(value):
-    """What the first process has."""
+    """The value that the first process has."""
     if size() == 1:
         return value
     box = [value]
@@ -102,7 +102,7 @@ def of_first(value):
 
 
 def of_all(value) -> list:
-    """What each process has."""
+    """The values of all processes, in their order."""
     values = [value] * size()
     if size() > 1:
         dist.all_gather_object(values, _on_cpu(value))

@@ -25,7 +25,7 @@ from hepad.progress import Progress
 
 @dataclass(frozen=True)
 class Fitting:
-    """What one fit works with, handed to all that it consists of.
+    """The tools of one fit, which all its parts share.
 
     generator: its only source of randomness, on the device of the events
     progress: where it is shown

@@ -35,7 +35,7 @@ class Loop:
         self.history: History = []
         self.candidates: Candidates = {}
         self.sums: dict = {}
-        self.stream: Tensor | None = None  # of several processes: the state of this one's own random numbers
+        self.stream: Tensor | None = None  # state of this process's random numbers, if there are several processes
         if distributed.size() > 1:
             self._divide()
 

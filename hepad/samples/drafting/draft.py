@@ -1,4 +1,4 @@
-"""What a file that no reader takes could give: its branches, and a mapping guessed from their names and values.
+"""A draft for a file that no reader takes: its branches, and a mapping guessed from their names and values.
 
 Of all families of names that may be jets or constituents, those are taken whose constituents sum to their jets; the
 mapping is tried with the reader before it is shown.
@@ -22,7 +22,7 @@ from hepad.samples.readers.ntuple import Mapped
 
 LISTED = 150
 AGREEMENT = 0.25
-FEW = 4  # what has fewer objects an entry is not what jets are made of, unless it is called so
+FEW = 4  # fewer objects an entry are no constituents, unless their name says so
 UNKNOWN = "FILL_IN"
 NEEDED = ("constituent_pt", "constituent_eta", "constituent_phi")
 
@@ -175,7 +175,7 @@ def _skeleton(path: str, content: Contents, table: Table) -> list[str]:
 
 
 def _mapping(table: Table, pair: Pair) -> tuple[dict[str, str], dict[str, str]]:
-    """What of 'branches' describes the probe jet, and what else there is."""
+    """The entries of 'branches' that describe the probe jet, and the optional ones."""
     needed: dict[str, str] = {}
     jets, inside, optional = pair.jets, pair.constituents, {}
     if jets:
@@ -219,7 +219,7 @@ def _named(table: Table, group: str, expressions: dict[str, str]) -> dict[str, s
 
 
 def _tried(path: str, source: dict) -> tuple[str, bool]:
-    """What the reader makes of the first entries: a sentence, and whether it could read them."""
+    """Try the reader on the first entries: a sentence about the result, and whether it could read them."""
     options = {key: value for key, value in source.items() if key != "files"}
     try:
         reader = Mapped(**options)

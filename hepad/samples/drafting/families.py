@@ -58,7 +58,7 @@ class Family(NamedTuple):
         return any("{jet}" in expression for _, expression in self.components.values())
 
     def expressions(self, jet: "Family | None" = None) -> dict[str, str]:
-        """By pt, eta, phi and mass or energy, or by px, py, pz and energy; relative ones to that jet."""
+        """Expressions of pt, eta, phi and mass or energy, or of px, py, pz and energy; some relative to ``jet``."""
         texts = {x: text for x, (_, text) in self.components.items()}
         if self.relative:
             jet_texts = jet.expressions() if jet else {}
@@ -74,7 +74,7 @@ class Family(NamedTuple):
         return {x: texts[x] for x in (*MASSLESS, *last)}
 
     def polar(self, jet: "Family | None" = None) -> dict[str, str]:
-        """The same, never by px, py, pz."""
+        """The :meth:`expressions`, never by px, py, pz."""
         expressions = self.expressions(jet)
         if "px" not in expressions:
             return expressions
@@ -85,7 +85,7 @@ class Family(NamedTuple):
 def families(names: Iterable[str]) -> list[Family]:
     """The families of vectors among names of branches, and those that have a pt alone."""
     components_of: dict[str, dict[str, list[tuple[int, str, str]]]] = {}
-    counters = {f"n{name}" for name in names}  # of uproot
+    counters = {f"n{name}" for name in names}  # counters that uproot adds
     for name in sorted(set(names) - counters):
         for rank, family, component, expression in _readings(name):
             components_of.setdefault(family, {}).setdefault(component, []).append((rank, name, expression))
@@ -111,7 +111,7 @@ def of_event(names: Iterable[str]) -> dict[str, str]:
 
 
 def _small(name: str) -> str:
-    """In small letters, the parts of a name separated by '_'."""
+    """The parts of a name that '_' separates, in small letters."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[\W_]+", "_", name).strip("_").lower()
 

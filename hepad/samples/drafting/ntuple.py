@@ -15,7 +15,7 @@ from hepad.samples.formats.contents import Contents
 from hepad.samples.readers.expressions import evaluate
 from hepad.storage.hdf5 import open_hdf5, reading
 
-ROWS = 1000  # of which medians are taken
+ROWS = 1000  # entries that medians are taken of
 
 
 class Table(NamedTuple):
@@ -53,7 +53,7 @@ class Table(NamedTuple):
 
 
 def names_of_tables(content: Contents) -> list[str | None]:
-    """What a source calls the tables: trees, groups of datasets, None for that of a Parquet file."""
+    """Names of the tables, as a source has them: trees, groups of datasets, None for a Parquet file."""
     if content.kind == "HDF5":
         return sorted({"", *(name.rpartition("/")[0] for name in content.tables)})
     return [None] if content.kind == "Parquet" else sorted(content.tables)
@@ -74,14 +74,14 @@ def read_table(path: str, content: Contents, name: str | None) -> Table | None:
 
 
 def _short(names: Iterable[str]) -> list[str]:
-    """Without those that say at length what another says: 'a/b/c' beside 'a/c'; damaged ones of HDF5 are bytes."""
+    """The names without longer ones of the same branch, 'a/b/c' beside 'a/c', and without damaged ones (bytes)."""
     paths = {x for x in names if isinstance(x, str)}
     longer = {x for x in paths if x.count("/") > 1 and "/".join((x.partition("/")[0], x.rpartition("/")[2])) in paths}
     return sorted(paths - longer)
 
 
 def _values(columns: Columns, names: list[str]) -> Iterator[tuple[str, ak.Array]]:
-    """The first entries of those that are numbers."""
+    """(name, first entries) of the columns that are numbers."""
     try:
         together = next(columns.blocks(names, ROWS), (0, {}))[1] if names else {}
     except InputError:  # because of one of them

@@ -13,7 +13,7 @@ from hepad.samples.formats import hdf5, parquet, root
 from hepad.samples.formats.contents import kind_of
 from hepad.storage.hdf5 import open_hdf5, reading
 
-TREE = "events"  # of hepad's own files
+TREE = "events"  # the tree of hepad's own files
 
 
 class Columns(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a file is, from its first bytes and its header; nothing in it is executed."""
+"""Contents of a file, from its first bytes and its header; nothing in it is executed."""
 
 import os
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ for name, seconds in {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file is, seen from its header.
+    """Kind and contents of a file, as its header tells them.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ def columns(path, group: h5py.Group) -> dict[str, h5py.Dataset | Field]:
 
     with reading(path):
         group.visititems(note)
-        for name, item in group.items():  # what is linked here; visititems goes to nothing twice
+        for name, item in group.items():  # links count here; visititems visits nothing twice
             note(name, item)
     return datasets
 

@@ -52,7 +52,7 @@ class Table(NamedTuple):
     passed: dict[str, str]
 
     def unread(self) -> str:
-        """What is passed over, and why, to end a message of columns that are missing; '' if nothing is."""
+        """The parts that are not read, and why, as the end of a message on missing columns; '' if all is read."""
         listed = "; ".join(f"'{part}': {reason}" for part, reason in self.passed.items())
         return f" Passed over: {listed}." if listed else ""
 
@@ -90,7 +90,7 @@ def column_names(path) -> dict[str, list[str | int]]:
 
 
 def passed_over(path) -> dict[str, str]:
-    """What of the pandas tables in a file is not read, by 'key/what', and why."""
+    """Reasons why parts of the pandas tables in a file are not read, by 'key/part'."""
     with open_hdf5(path) as file:
         tables = [_table(path, file, key) for key in _keys(path, file)]
     return {f"{table.key}/{part}": reason for table in tables for part, reason in table.passed.items()}
@@ -157,7 +157,7 @@ def _table(path, file: h5py.File, key: str) -> Table:
 
 
 def _fields(group: h5py.Group, passed: dict[str, str]) -> list[Block]:
-    """The blocks of the format 'table'; of what is passed over, why."""
+    """The blocks of the format 'table'; ``passed`` gets the reasons of parts that are not read."""
     table, blocks = group["table"], []
     for name in table.dtype.names or ():
         if table.dtype[name].base.kind not in NUMBERS:
@@ -172,7 +172,7 @@ def _fields(group: h5py.Group, passed: dict[str, str]) -> list[Block]:
 
 
 def _fixed(group, passed: dict[str, str]) -> list[Block]:
-    """The blocks of the format 'fixed'; of what is passed over, why."""
+    """The blocks of the format 'fixed'; ``passed`` gets the reasons of parts that are not read."""
     blocks: list[Block] = []
     numbers = {match[1] for name in group if (match := re.match(r"block(\d+)_(items|values)", name))}
     for i in sorted(numbers, key=int):

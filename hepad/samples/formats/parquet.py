@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from hepad.errors import InputError
 
-# what pyarrow raises on damaged bytes; pa.ArrowException covers its own
+# errors of pyarrow on damaged bytes; pa.ArrowException covers its own
 DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError)
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 LISTS += (pa.types.is_list_view, pa.types.is_large_list_view)
 NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-# what a column holds per row, by what it is made of and how many lists are around it
+# kind of values of one row, by the kind of number and the number of lists around it
 KINDS = {"number": ("number", "numbers", "lists of numbers"), "bit": ("bit", "bits", "lists of bits")}
 EXACT = 2**53  # from here on float64 does not tell whole numbers apart
 # bytes of a column that are held at a time, compressed: a row group may be larger than the memory
@@ -27,9 +27,9 @@ BUFFER = 1 << 20
 
 
 class Leaf(NamedTuple):
-    """Where the values of a name are: in a column, in there in the ``fields`` of its records.
+    """Place of the values of a name: a column, and the ``fields`` to follow in its records.
 
-    ``stored`` is what the file calls them, ``kind`` what a row has of them.
+    ``stored`` is the file's name for them, ``kind`` the kind of values of one row.
     """
 
     column: str
@@ -71,7 +71,7 @@ def open_parquet(path) -> Iterator[pq.ParquetFile]:
 
 
 def kinds(path, file: pq.ParquetFile) -> dict[str, str]:
-    """By name: 'number', 'numbers' (a list of them per row), 'lists of numbers', with 'bit' alike, 'text', for all else
+    """Kinds by name: 'number', 'numbers' (a list per row), 'lists of numbers', the same of 'bit', 'text', for all else
     the name of its type. A field of records, or of lists of records, has a dot in its name: 'jets.pt'."""
     return {name: leaf.kind for name, leaf in _leaves(path, file).items()}
 
@@ -175,6 +175,6 @@ def _values(label: str, column: pa.Array, fields: tuple[str, ...]):
         return pc.fill_null(column, "").to_numpy(zero_copy_only=False).astype(str)
     if pa.types.is_integer(kind) and column.null_count and pc.any(pc.greater_equal(column, EXACT)).as_py():
         raise InputError(f"{label} has nulls among whole numbers beyond {EXACT}. Fill them, or leave it out.")
-    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):  # what awkward does not know
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):  # types that awkward does not know
         column = column.cast(pa.float64() if pa.types.is_decimal(kind) else pa.float32())
     return ak.Array(column.to_numpy(zero_copy_only=False))

@@ -25,7 +25,7 @@ def find_files(patterns: str | list[str]) -> list[str]:
 
 
 def _matches(pattern: str, lists: tuple[str, ...]) -> list[str]:
-    """``lists``: those that the pattern stands in."""
+    """Files that match a pattern; ``lists``: the files of patterns that led to it."""
     check_address(pattern)
     if "://" in pattern:
         return _addresses(pattern)

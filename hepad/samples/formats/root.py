@@ -15,7 +15,7 @@ from hepad.errors import InputError
 
 TABLES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 EARLY = "ROOT::Experimental::RNTuple"  # before version 1.0 of the format
-# what uproot raises on damaged bytes
+# errors of uproot on damaged bytes
 DAMAGE = (OSError, ValueError, LookupError, NotImplementedError, struct.error, zlib.error, uproot.DeserializationError)
 DAMAGE += (TypeError, AttributeError, OverflowError, AssertionError, RecursionError)
 # uproot's own models: what a damaged file describes would stand in their place for every file that is opened after it
@@ -101,7 +101,7 @@ def names(tree) -> frozenset[str]:
 
 
 def _listed(tree) -> dict[str, str]:
-    """What uproot knows each name by; listed once, as thousands of them take seconds."""
+    """uproot's key of each name; listed once, as thousands of names take seconds."""
     if "hepad_names" not in vars(tree):
         tree.hepad_names = _branches(tree) if isinstance(tree, uproot.TTree) else _fields(tree)
     return tree.hepad_names

@@ -1,11 +1,11 @@
-"""What a file is that hepad does not read, from its first bytes, and what to do with it: one table."""
+"""Table of the kinds of files that hepad does not read: their first bytes, and what to do with them."""
 
 import re
 import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-# of what is read; HDF5 may stand behind a block of the user's own, which ends at 512, 1024, 2048 ... bytes
+# first bytes of files that are read; HDF5 may follow a block of the user's own, which ends at 512, 1024, 2048 ... bytes
 HDF5 = b"\x89HDF\r\n\x1a\n"
 READ = {b"root": "ROOT", HDF5: "HDF5", b"PAR1": "Parquet"}
 USER_BLOCKS = (512, 1024, 2048)
@@ -126,7 +126,7 @@ def kind_read(head: bytes) -> str | None:
 
 
 def foreign(head: bytes) -> Foreign | None:
-    """What is known not to be read, if these are the first bytes of it; of gzip, what is inside."""
+    """The entry of ``FOREIGN`` whose first bytes these are, None if there is none; for gzip with its content."""
     signature = next((entry for entry in FOREIGN if entry.test(head)), None)
     if signature and head.startswith(b"\x1f\x8b"):
         inside = _unzipped(head)

@@ -88,7 +88,7 @@ class L1Anomaly(Reader):
                 yield self._block(path, start, arrays, bits)
 
     def _columns(self, path: str, file) -> tuple[list[str], tuple[str, ...]]:
-        """Which optional columns are read, and the trigger bits."""
+        """The optional columns that are read, and the trigger bits."""
         kinds = parquet.kinds(path, file)
         optional = {"nPV_True": "number", "order": "number", "split": "text"}
         if not self.use_split:

@@ -193,7 +193,7 @@ def _check_rows(path, bad: np.ndarray, number: np.ndarray, problem: Callable[[in
 
 
 def _block(lines: Lines, scale: float) -> base.Block:
-    """Lines to events, without those that have no object or one of E < p."""
+    """Events of the lines, without events that have no object or an object of E < p."""
     n, (energy, pt, eta, phi) = len(lines.number), lines.p.T
     with np.errstate(over="ignore", invalid="ignore"):
         p = pt * np.cosh(eta)

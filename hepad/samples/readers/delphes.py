@@ -50,7 +50,7 @@ FAMILIES = (r"ParticleFlowCandidate", r"EFlow.*", r"Track|Tower|Muon")
 
 
 class Plan(NamedTuple):
-    """What is read of a file. candidates: the collections with the constituents; objects: by column of Events."""
+    """The branches to read. candidates: the collections with the constituents; objects: by column of Events."""
 
     jet: Collection
     constituents: str

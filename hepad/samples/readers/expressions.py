@@ -47,9 +47,9 @@ FUNCTIONS: dict[str, Callable] = {
     "any": lambda x: ak.any(truth(x), axis=1),
     "where": lambda condition, x, y: ak.where(truth(condition), x, y),
 }
-ARGUMENTS = {"arctan2": 2, "hypot": 2, "where": 3}  # of the others 1; ufuncs would write into further ones
+ARGUMENTS = {"arctan2": 2, "hypot": 2, "where": 3}  # all others take 1; ufuncs would write into further ones
 LONGEST = 10_000  # characters
-# what numpy and awkward raise on values that do not fit
+# errors of numpy and awkward on values that do not fit
 UNSUITABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 OPERATORS = {
     ast.Add: lambda x, y: _fitting(operator.add, x, y), ast.Sub: lambda x, y: _fitting(operator.sub, x, y),
@@ -67,7 +67,7 @@ OPERATORS = {
 
 
 def _dtype(values) -> np.dtype | None:
-    """Of the numbers in an array, however nested; None where there is not one kind of them, or a number of Python."""
+    """Type of the numbers in an array, however nested; None if there are several types, or for a number of Python."""
     layout = values.layout if isinstance(values, ak.Array) else values
     while isinstance(layout, ak.contents.Content) and not layout.is_numpy:
         layout = getattr(layout, "content", None)

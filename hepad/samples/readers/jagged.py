@@ -1,4 +1,4 @@
-"""From the jagged arrays of files to the padded arrays of Events, and which of their values cannot be."""
+"""Pads the jagged arrays of files for Events, and marks their impossible values."""
 
 import awkward as ak
 import numpy as np

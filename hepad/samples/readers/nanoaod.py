@@ -54,7 +54,7 @@ BIT = re.compile(r"bool|(std::)?u?int[0-9]+_t|(unsigned )?char")  # some skims h
 
 
 class Plan(NamedTuple):
-    """What is read of a file; ``names`` maps names with underscores to those of the file's branches or fields."""
+    """The branches to read; ``names`` maps names with underscores to the file's names of branches or fields."""
 
     names: dict[str, str]
     jet: Collection

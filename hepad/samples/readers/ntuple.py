@@ -27,7 +27,7 @@ from hepad.samples.readers.expressions import branches_of, evaluate, truth
 from hepad.samples.readers.jagged import counted, masses, summed, unsound
 from hepad.samples.readers.shapes import COLLECTIONS, four_vectors, group_of, layout, shaped, size, tags
 
-# of hepad's own files, with and without constituents
+# branches of hepad's own files, with and without constituents
 OWN = ({"constituent_pt", "constituent_eta", "constituent_phi"}, {"jet_pt", "jets_pt", "met_pt", "event_id"})
 NUMBERS = ("run", "luminosity_block", "event")
 PREFIXES = ("truth_", "trigger_")
@@ -241,7 +241,7 @@ def _damaged(arrays: dict, mapping: dict) -> dict[str, np.ndarray]:
         bad = unsound(array, positive=_positive(name))
         sizes = size(arrays, group_of(name)) if group_of(name) and bad.any() else None
         if sizes is not None and name not in (f"{group_of(name)}_{x}" for x in ("pt", "px", "py")):
-            with suppress(ValueError):  # of other lengths, which is told later
+            with suppress(ValueError):  # other lengths are reported later
                 arrays[name] = ak.where(sizes == 0, 0, array)
                 bad = unsound(arrays[name], positive=_positive(name))
         damaged[mapping[name]] = damaged.get(mapping[name], False) | bad

@@ -1,4 +1,4 @@
-"""What jets are made of in CMS PFNano: a link for each pair of a jet and a candidate, in three dialects.
+"""Constituents of jets in CMS PFNano: a link for each pair of a jet and a candidate, in three dialects.
 
     FatJetPFCands_{jetIdx,pFCandsIdx}, JetPFCands_{...}     to PFCands_{pt,eta,phi,mass,puppiWeight}
     JetPFCandsAK8_{jetIdx,candIdx}, JetPFCandsAK4_{...}     to JetPFCands_{...}      (CMSSW 10_6)

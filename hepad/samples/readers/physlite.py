@@ -53,7 +53,7 @@ GEV = np.array([1e-3, 1, 1, 1e-3], np.float32)
 
 
 class Plan(NamedTuple):
-    """What is read of a file; ``names`` maps names with a dot to those of the branches or fields."""
+    """The branches to read; ``names`` maps names with a dot to the file's names of branches or fields."""
 
     names: dict[str, str]
     jet: Collection

@@ -1,4 +1,4 @@
-"""From the arrays that a mapping gives to one probe jet per entry: numbers flat, collections jagged once."""
+"""Shapes the arrays of a mapping to one probe jet per entry: numbers flat, collections jagged once."""
 
 import re
 
@@ -17,7 +17,7 @@ LAYOUTS += (("pt", "eta", "phi"),)
 
 
 def layout(mapping) -> tuple[str, ...] | None:
-    """Which components the constituents come in; None if there are none."""
+    """The components that describe the constituents; None if there are no constituents."""
     return next((x for x in LAYOUTS if all(f"constituent_{name}" in mapping for name in x)), None)
 
 
@@ -28,7 +28,7 @@ def group_of(name: str) -> str | None:
 
 
 def size(arrays, group: str):
-    """What is 0 of an object that is not there: its pt, or, of Cartesian constituents, px² + py²; None if unknown."""
+    """A quantity that is 0 for an absent object: pt, or px² + py² of Cartesian constituents; None if unknown."""
     if f"{group}_pt" in arrays:
         return arrays[f"{group}_pt"]
     px, py = (arrays.get(f"{group}_{x}") for x in ("px", "py"))
@@ -164,8 +164,8 @@ def _is_name(expression: str) -> bool:
 
 
 def four_vectors(path: str, arrays: dict, group: str, width: int, scale: float):
-    """From jagged components: (N, width, 4) float32 of (pt, eta, phi, mass); flat, the rows (M,) and vectors (M, 4) of
-    what is there; and which of all places (L,) that are."""
+    """Objects from jagged components: (N, width, 4) float32 of (pt, eta, phi, mass); flat, the rows (M,) and vectors
+    (M, 4) of the objects that are there; and a mask (L,) of all places that says where they are."""
     names = [x for x in (*FOUR_VECTOR, "energy", "px", "py", "pz") if f"{group}_{x}" in arrays]
     chosen = next(x for x in LAYOUTS if set(x) <= set(names))
     columns = {x: parts(arrays[f"{group}_{x}"]) for x in chosen}

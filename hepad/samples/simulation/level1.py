@@ -74,7 +74,7 @@ def towers(particles: Particles, n: int, response: Response, rng) -> tuple[np.nd
         deposit = np.bincount(cell, energy * part, minlength=n * N_ETA * N_PHI)
         hit = np.flatnonzero(deposit)
         rows = hit // N_PHI % N_ETA
-        # normal, not log-normal: with a noise far above the deposit, the tail of that makes jets out of nothing
+        # normal, not log-normal: with a noise far above the deposit, the tail of a log-normal makes jets out of nothing
         width = resolution(deposit[hit], _settings(regions)[rows])
         e_t = (deposit[hit] + width * rng.standard_normal(len(hit))) / np.cosh(ETA[rows])
         deposit[hit] = np.where(e_t > threshold, e_t, 0)

@@ -63,7 +63,7 @@ class Pileup:
 
     @classmethod
     def of(cls, entry: dict, place: str = "pileup") -> "Pileup":
-        """From ``{card, mean: 50, pool: 2000}`` or ``mean: [20, 80]``; InputError if it is anything else."""
+        """Settings from ``{card, mean: 50, pool: 2000}`` or ``mean: [20, 80]``; InputError if it is anything else."""
         for key in entry:
             check_choice(f"{place}: key", key, KEYS)
         missing = [key for key in KEYS if key not in entry]

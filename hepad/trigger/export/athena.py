@@ -1,4 +1,4 @@
-"""What Athena's TrigADComboHypoTool fills: one vector of (pt/GeV, eta, phi), and nothing else.
+"""Input of Athena's TrigADComboHypoTool, which fills one vector of (pt/GeV, eta, phi), and nothing else.
 
     max_jets jets | max_electrons electrons | max_muons muons | max_photons photons | MET, 0, phi
 
@@ -16,7 +16,7 @@ FEATURES = ("pt", "eta", "phi")
 
 
 def place(column: str) -> int:
-    """Of a column of an EventMatrix, the place of its kind of object in the tool's order; unknown ones come last."""
+    """The place of the objects of an EventMatrix's column in the tool's order; unknown objects come last."""
     kinds = (*OBJECTS, "met")
     kind = column.rpartition("_")[0].rstrip("0123456789")
     return kinds.index(kind) if kind in kinds else len(kinds)

@@ -1,4 +1,4 @@
-"""What the software of an experiment asks of an ONNX file, and whether a file keeps to it.
+"""Contracts: the demands of an experiment's software on an ONNX file, and a check that a file meets them.
 
     generic   ONNX Runtime: one float32 input (batch, ...), one output ``score`` (batch, 1)
     cmssw     cms::Ort::ONNXRuntime: float tensors alone, the first dimension is the batch, all others are fixed

@@ -1,4 +1,4 @@
-"""What a file says of itself, and whether it is still the file that was written.
+"""Metadata of an exported file, and a check that it is still the file that was written.
 
 The entry ``digest`` is the SHA-256 of the model without that entry, graph, weights and all other entries together:
 
@@ -17,7 +17,7 @@ import onnx
 from hepad.errors import InputError
 
 DIGEST = "digest"
-LARGEST = 3.4e38  # of single precision
+LARGEST = 3.4e38  # largest number of single precision
 KINDS = {"hepad": str, "target": str, "thresholds": dict, "columns": list, "space": dict, "spec": dict, "tool": dict}
 KINDS |= {"nan": str}
 

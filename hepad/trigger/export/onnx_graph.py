@@ -1,4 +1,4 @@
-"""The same score with operators that ONNX has: a detector with some of its parts exchanged.
+"""A detector with some parts exchanged, so that ONNX has all operators of its score; the score stays the same.
 
 spectral norms      the weights that they end with
 Head, Unflatten     shapes as constants, nothing joined to an empty set of pixels or columns
@@ -43,7 +43,7 @@ class Sized(TorchFunctionMode):
         result = function(*args, **kwargs)
         if name in ("unflatten", "flatten", "reshape", "view") and result.ndim:
             return args[0].reshape(-1, *map(int, result.shape[1:]))
-        if name == "diagonal":  # of square matrices, always in the last two places
+        if name == "diagonal":  # its matrices are square, in the last two places
             *_, size = sizes = [int(n) for n in args[0].shape[1:]]
             return args[0].reshape(-1, *sizes[:-2], size**2)[..., :: size + 1]
         return result

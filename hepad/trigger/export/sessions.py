@@ -33,7 +33,7 @@ def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.Infe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = LEVELS[level]
-    options.log_severity_level = 4  # what is refused is raised, too
+    options.log_severity_level = 4  # refusals are raised, too
     source, name = (model, "the model") if isinstance(model, bytes) else (str(model), model)
     settings = {"providers": ["CPUExecutionProvider"], "enable_fallback": False}  # which would print, and try again
     try:
@@ -46,7 +46,7 @@ def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.Infe
 
 
 def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[str, list[np.ndarray]]:
-    """What a model gives in a process of its own: {level: for each run the output of its events, joined}.
+    """Run a model in a process of its own: {level: [the output of each run, joined]}.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from hepad.storage.files import read_json
 from hepad.trigger.export.metadata import is_number
 from hepad.trigger.export.onnx_export import sha256
 
-# what a record and each of its points must hold; None where a background declares no rate, or a number is infinite
+# keys of a record and of each of its points; None where a background declares no rate, or a number is infinite
 NUMBER, NUMBER_OR_NONE = (int, float), (int, float, NoneType)
 RECORD = {"points": list, "of": str, "remarks": dict, "scale_khz": NUMBER_OR_NONE}
 POINT = {"threshold": NUMBER_OR_NONE, "budget_khz": NUMBER_OR_NONE, "eps_b": NUMBER, "resolved": bool, "remark": str}
