@@ -288,7 +288,7 @@ def _of_trainings(what: str, trainings: int, scatter: float) -> Case:
         last = stretches[-1]
         truth = {"auc": last / (1 + last), "eps_s": eps_b ** (1 / last), "1/eps_b": -last * np.log(eps_s)}[what]
         most = np.inf if what == "1/eps_b" else 1.0
-        _, low, high = together(*zip(*found, strict=True), most=most)
+        _, low, high = together(*zip(*found, strict=True), limit=most)
         return low <= truth <= high
 
     return Case("band", f"{what} of {trainings} trainings, scatter {scatter:g}", 100, experiment)

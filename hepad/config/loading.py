@@ -5,7 +5,7 @@ from pathlib import Path
 from hepad.config.plain_yaml import load
 from hepad.errors import InputError
 
-# what a detector's entry says besides the arguments of its class
+# keys of a detector's entry besides the arguments of its class
 RUNNING = ("type", "representation", "label", "seeds", "gpus")
 
 

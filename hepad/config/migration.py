@@ -24,8 +24,8 @@ Edits = dict[int, tuple[str, str]]  # place in the text -> old and new text
 def check_keys(config: Mapping) -> None:
     """InputError for the first key of ``config``, before any other check of it, that has another name today."""
     for keys, name in _former(config):
-        where = ".".join(map(str, keys))
-        raise InputError(f"{where}: this key is called '{name}' now; 'hepad config migrate FILE' rewrites the file.")
+        path = ".".join(map(str, keys))
+        raise InputError(f"{path}: this key is called '{name}' now; 'hepad config migrate FILE' rewrites the file.")
 
 
 def migrate(path: str | Path, output: str | Path | None = None) -> dict[str, int]:
@@ -41,14 +41,14 @@ def migrate(path: str | Path, output: str | Path | None = None) -> dict[str, int
     """
     check_duplicate_keys(path)
     given = text = Path(path).read_bytes().decode()  # the ends of lines stay what they are
-    done: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for step in (_rename_keys, _move_lists, _rename_points):
         text, changes = step(path, text)
-        done.update(changes)
+        counts.update(changes)
     if text != given or output:
         with atomic_path(Path(output or path)) as partial:
             partial.write_bytes(text.encode())
-    return dict(done)
+    return dict(counts)
 
 
 def _rename_keys(path, text: str) -> tuple[str, list[str]]:
@@ -105,9 +105,9 @@ def _move_lists(path, text: str) -> tuple[str, list[str]]:
     for label, entry in list(entries.items()) if isinstance(entries, Mapping) else ():
         if not isinstance(entry, Mapping) or "sweep" in entry:
             continue
-        swept, known = {}, sweeps.arguments(entry)
+        swept, arguments = {}, sweeps.arguments(entry)
         for name, values in _leaves(entry):
-            if name in known and _made_a_sweep(known[name], name.split(".")[-1], values):
+            if name in arguments and _made_a_sweep(arguments[name], name.split(".")[-1], values):
                 swept[name] = values
                 entry = replaced(entry, name.split("."), values[0])
         if not swept:
@@ -160,7 +160,7 @@ def _leaves(entry: Mapping) -> Iterator[tuple[str, object]]:
 
 
 def _span(text: str, key: yaml.Node, value: yaml.Node) -> tuple[int, int]:
-    """Where the value of a key begins and ends; where it is an alias, that of the alias."""
+    """Begin and end of the value of a key in the text; for an alias those of the alias."""
     if alias := re.compile(r"\s*:\s*(\*[^\s,\]}]+)").match(text, key.end_mark.index):
         return alias.span(1)
     start, end = value.start_mark.index, value.end_mark.index
@@ -184,7 +184,7 @@ def _added(text: str, entry: yaml.MappingNode, pair: str) -> Edits:
     _, end = _span(text, *entry.value[-1])
     if entry.flow_style:
         return {end: ("", f", {pair}")}
-    end = len(text) if (found := text.find("\n", end)) < 0 else found
+    end = len(text) if (line_end := text.find("\n", end)) < 0 else line_end
     newline, column = "\r\n" if text[end - 1] == "\r" else "\n", entry.value[0][0].start_mark.column
     return {end - len(newline) + 1: ("", f"{newline}{' ' * column}{pair}")}
 
@@ -197,18 +197,18 @@ def _rename_points(path, text: str) -> tuple[str, list[str]]:
         return text, []
     from hepad.config import sweeps  # as above
 
-    known = set(sweeps.expand(config)["detectors"])
+    points = set(sweeps.expand(config)["detectors"])
     for node in named:
         candidates = {node.value}
         for old, new in {pair for names in FORMER.values() for pair in names.items()}:
             candidates |= {name.replace(f"_{old}_", f"_{new}_") for name in candidates}
-        if not (found := sorted(candidates & known)):
+        if not (matches := sorted(candidates & points)):
             raise InputError(
                 f"{path}, line {node.start_mark.line + 1}: '{node.value}' is no detector, and no point of a sweep once "
                 "its keys have the names of today. Correct it."
             )
-        if found[0] != node.value:
-            edits[node.start_mark.index] = node.value, found[0]
+        if matches[0] != node.value:
+            edits[node.start_mark.index] = node.value, matches[0]
     return _edited(path, text, edits), _told(edits)
 
 
@@ -226,7 +226,7 @@ def _names_of_detectors(root: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
 def _data(path, text: str) -> dict:
     try:
         return Loader(text).get_single_data()
-    except yaml.YAMLError as error:  # of a text that was changed
+    except yaml.YAMLError as error:  # the text was changed
         raise InputError(
             f"{path}: an anchor of a list is used elsewhere, too ({error}). Write the lists out."
         ) from None
@@ -244,7 +244,7 @@ def _pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.Mapping
 
 
 def _places(node: yaml.Node, keys: tuple) -> Iterator[tuple[yaml.Node, yaml.Node, yaml.MappingNode]]:
-    """What :func:`_pairs` has of a path of keys."""
+    """The entries of :func:`_pairs` at a path of keys."""
     for key, value, mapping in _pairs(node):
         if key.value == str(keys[0]):
             if len(keys) > 1:

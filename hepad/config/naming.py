@@ -30,7 +30,7 @@ def check_labels(config: dict) -> None:
 
 
 def _check_names(kind: str, names: Iterable[str]) -> None:
-    seen = {}
+    spellings = {}
     for name in names:
         if not re.fullmatch(NAME, name):
             raise InputError(f"{kind}: {name!r} is no name: letters, digits and underscores, a letter first.")
@@ -38,20 +38,20 @@ def _check_names(kind: str, names: Iterable[str]) -> None:
             raise InputError(f"{kind}.{name}: {len(name)} characters are too long for a file; give at most {LONGEST}.")
         if name.lower() == RESERVED.get(kind):
             raise InputError(f"{kind}.{name}: this name is hepad's own, for files and curves. Rename it.")
-        if name.lower() in seen:
+        if name.lower() in spellings:
             raise InputError(
-                f"{kind}: '{seen[name.lower()]}' and '{name}' differ by case alone, and would be one file on some "
+                f"{kind}: '{spellings[name.lower()]}' and '{name}' differ by case alone, and would be one file on some "
                 "systems. Rename one of them."
             )
-        seen[name.lower()] = name
+        spellings[name.lower()] = name
 
 
-def _check_text(where: str, text: str) -> None:
+def _check_text(key: str, text: str) -> None:
     """A label is one line; between pairs of '$' there is mathematics that matplotlib can set."""
     if len(text) > LONGEST_LABEL or not text.isprintable():
-        raise InputError(f"{where}: {text[:60]!r} is no line of at most {LONGEST_LABEL} printable characters.")
+        raise InputError(f"{key}: {text[:60]!r} is no line of at most {LONGEST_LABEL} printable characters.")
     if text.replace(r"\$", "").count("$") % 2:
-        raise InputError(f"{where}: '{text}' has a '$' that is not closed. Write '\\$' for the sign itself.")
+        raise InputError(f"{key}: '{text}' has a '$' that is not closed. Write '\\$' for the sign itself.")
     if "$" in text:
         from matplotlib.mathtext import MathTextParser  # takes a moment
 
@@ -59,4 +59,4 @@ def _check_text(where: str, text: str) -> None:
             MathTextParser("path").parse(text)
         except (ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())[-100:]
-            raise InputError(f"{where}: '{text}' cannot be set as mathematics ({reason}). Correct it.") from None
+            raise InputError(f"{key}: '{text}' cannot be set as mathematics ({reason}). Correct it.") from None

@@ -65,7 +65,7 @@ def check_duplicate_keys(path: str | Path) -> None:
     _check_node(root, path, "", 0, {})
 
 
-def _check_node(node, path, where: str, depth: int, sizes: dict[int, int]) -> int:
+def _check_node(node, path, place: str, depth: int, sizes: dict[int, int]) -> int:
     """How many entries a node stands for, aliases counted as often as they are used; each node is walked once."""
     line = f"{path}, line {node.start_mark.line + 1}"
     if depth > DEEPEST:
@@ -73,26 +73,26 @@ def _check_node(node, path, where: str, depth: int, sizes: dict[int, int]) -> in
     if id(node) in sizes:
         return sizes[id(node)]
     if not node.tag.startswith("tag:yaml.org,2002:") or "python" in node.tag:
-        raise InputError(f"{line}: '{where}' has the tag '{node.tag}', and a configuration is plain data. Remove it.")
-    size, seen = 1, set()
+        raise InputError(f"{line}: '{place}' has the tag '{node.tag}', and a configuration is plain data. Remove it.")
+    size, names = 1, set()
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            name = f"{where}.{key.value}" if where and isinstance(key.value, str) else str(key.value)[:100]
-            at = f"{path}, line {key.start_mark.line + 1}"
+            name = f"{place}.{key.value}" if place and isinstance(key.value, str) else str(key.value)[:100]
+            spot = f"{path}, line {key.start_mark.line + 1}"
             if not isinstance(key, yaml.ScalarNode):
-                raise InputError(f"{at}: a list or mapping is no key. Give a name.")
+                raise InputError(f"{spot}: a list or mapping is no key. Give a name.")
             if key.value == TEMPLATE:
                 raise InputError(
-                    f"{at}: '{TEMPLATE}' makes a program of this file: Snakemake runs the Python in it when it reads "
+                    f"{spot}: '{TEMPLATE}' makes a program of this file: Snakemake runs the Python in it when it reads "
                     "it, and may have done so now. Look at the file; remove the key."
                 )
-            if key.value in seen and key.value != "<<":
-                raise InputError(f"{at}: '{name}' is defined twice. Rename or remove one of them.")
-            seen.add(key.value)
+            if key.value in names and key.value != "<<":
+                raise InputError(f"{spot}: '{name}' is defined twice. Rename or remove one of them.")
+            names.add(key.value)
             size += _check_node(key, path, name, depth + 1, sizes) + _check_node(value, path, name, depth + 1, sizes)
     elif isinstance(node, yaml.SequenceNode):
-        size += sum(_check_node(item, path, f"{where}[{i}]", depth + 1, sizes) for i, item in enumerate(node.value))
+        size += sum(_check_node(item, path, f"{place}[{i}]", depth + 1, sizes) for i, item in enumerate(node.value))
     if size > MOST:
-        raise InputError(f"{line}: '{where}' has more than {MOST} entries, its aliases written out. Shorten it.")
+        raise InputError(f"{line}: '{place}' has more than {MOST} entries, its aliases written out. Shorten it.")
     sizes[id(node)] = size
     return size

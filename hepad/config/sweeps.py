@@ -31,16 +31,16 @@ def arguments(entry: Mapping, cls: type | None = None) -> dict[str, type]:
 
     Of a mapping that no class reads by itself there are the keys that it has, with None.
     """
-    cls, found = cls or detectors.DETECTORS.get(str(entry.get("type"))), {}
+    cls, classes = cls or detectors.DETECTORS.get(str(entry.get("type"))), {}
     for name, hint in hints_of(cls).items() if cls else ():
         if name == "space":  # which no entry has
             continue
         inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
         reader = TYPED[name].get(str(inner.get("type"))) if name in TYPED else dataclass_in(hint)
         nested = arguments(inner, reader) if reader else dict.fromkeys(inner)
-        found |= {f"{name}.{path}": taking for path, taking in nested.items()}
-        found |= {} if reader else {name: cls}
-    return found
+        classes |= {f"{name}.{path}": taking for path, taking in nested.items()}
+        classes |= {} if reader else {name: cls}
+    return classes
 
 
 def expand(config: dict) -> dict:
@@ -63,40 +63,40 @@ def expand(config: dict) -> dict:
     expanded, origin = {}, {}
     for name, entry in config["detectors"].items():
         for point, settings in grids.get(name, [(name, entry)]):
-            here = f"detectors.{name}" + (f" ({settings['label']})" if name in grids else "")
+            key = f"detectors.{name}" + (f" ({settings['label']})" if name in grids else "")
             if point in origin:
                 raise InputError(
-                    f"{here}: the name '{point}' is that of {origin[point]}, too. "
+                    f"{key}: the name '{point}' is that of {origin[point]}, too. "
                     "Rename one of them, or give each value once."
                 )
-            expanded[point], origin[point] = settings, here
+            expanded[point], origin[point] = settings, key
     tasks = {name: _task(name, task, grids) for name, task in config["tasks"].items()}
     return {**config, "detectors": expanded, "tasks": tasks}
 
 
-def _task(where: str, task: dict, grids: dict) -> dict:
-    if not grids.keys() & task["detectors"]:
-        return task
-    names = [point for name in task["detectors"] for point, _ in grids.get(name, [(name, None)])]
+def _task(task: str, entry: dict, grids: dict) -> dict:
+    if not grids.keys() & entry["detectors"]:
+        return entry
+    names = [point for name in entry["detectors"] for point, _ in grids.get(name, [(name, None)])]
     for name in names:
         if names.count(name) > 1:
             raise InputError(
-                f"tasks.{where}.detectors: '{name}' is in the list and also a point of a sweep in it. Remove it."
+                f"tasks.{task}.detectors: '{name}' is in the list and also a point of a sweep in it. Remove it."
             )
-    return {**task, "detectors": names}
+    return {**entry, "detectors": names}
 
 
 def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
     """Name and entry of each point of a detector's grid."""
-    where, swept, known = f"detectors.{name}.sweep", entry["sweep"], arguments(entry)
+    place, swept, known = f"detectors.{name}.sweep", entry["sweep"], arguments(entry)
     if not isinstance(swept, Mapping) or not swept:
-        raise InputError(f"{where}: {swept!r} is no sweep. Give arguments and lists: {{training.steps: [500, 1000]}}.")
+        raise InputError(f"{place}: {swept!r} is no sweep. Give arguments and lists: {{training.steps: [500, 1000]}}.")
     for path, values in swept.items():
-        _check(where, path, values, entry, known)
+        _check(place, path, values, entry, known)
     if (size := math.prod(map(len, swept.values()))) > LARGEST:
         lengths = " × ".join(f"{len(values)} ({path})" for path, values in swept.items())
         raise InputError(
-            f"{where}: {lengths} = {size} detectors are more than {LARGEST}. Shorten a list, or make two runs."
+            f"{place}: {lengths} = {size} detectors are more than {LARGEST}. Shorten a list, or make two runs."
         )
     grid, entry = [], {key: value for key, value in entry.items() if key != "sweep"}
     for values in itertools.product(*swept.values()):
@@ -109,23 +109,23 @@ def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
     return grid
 
 
-def _check(where: str, path: str, values: list, entry: dict, known: Iterable[str]) -> None:
+def _check(key: str, path: str, values: list, entry: dict, choices: Iterable[str]) -> None:
     """InputError unless ``path`` is an argument, and ``values`` a list of what can stand in names."""
     first = str(path).split(".")[0]
-    if not (first in known and isinstance(entry.get(first), Mapping)):
-        check_choice(f"{where}: argument", path, known)
+    if not (first in choices and isinstance(entry.get(first), Mapping)):
+        check_choice(f"{key}: argument", path, choices)
     if not isinstance(values, list) or not values:
-        said = "the list is empty" if values == [] else f"{values!r} is no list"
-        raise InputError(f"{where}.{path}: {said}. Give values to sweep over; one alone belongs into the entry itself.")
+        fault = "the list is empty" if values == [] else f"{values!r} is no list"
+        raise InputError(f"{key}.{path}: {fault}. Give values to sweep over; one alone belongs into the entry itself.")
     if any(isinstance(value, Mapping) for value in values):
-        raise InputError(f"{where}.{path}: a mapping is no value of a sweep. Sweep over one of its keys, '{path}.KEY'.")
+        raise InputError(f"{key}.{path}: a mapping is no value of a sweep. Sweep over one of its keys, '{path}.KEY'.")
 
 
-def _short(path: str, known: Iterable[str]) -> str:
+def _short(path: str, paths: Iterable[str]) -> str:
     """An argument in names and labels: its last key alone, unless another one, no deeper, has it, too."""
     *outer, last = path.split(".")
-    same = [name for name in known if name.split(".")[-1] == last and name.count(".") <= len(outer)]
-    return path.replace(".", "_") if outer and len(same) > 1 else last
+    namesakes = [name for name in paths if name.split(".")[-1] == last and name.count(".") <= len(outer)]
+    return path.replace(".", "_") if outer and len(namesakes) > 1 else last
 
 
 def _word(value, short: str) -> str:

@@ -1,4 +1,4 @@
-"""What a configuration must satisfy before anything runs: names, classes, arguments and phase space.
+"""Checks of a configuration before anything runs: names, classes, arguments and phase space.
 
 The schema (workflow/schemas/config.schema.yaml) checks keys and types; here are the checks that relate one part of the
 configuration to another. Each failure is an InputError that names the path of the key.
@@ -17,7 +17,7 @@ from hepad.registry import yaml_advice
 from hepad.samples.readers import READERS
 from hepad.storage.files import check_address
 
-# what a class raises on an argument that is missing or of the wrong kind
+# errors of a class whose argument is missing or of the wrong kind
 UNSUITABLE = (TypeError, ValueError, RuntimeError)
 
 # the whole numbers of an entry, or of a part of it
@@ -31,25 +31,25 @@ WHOLE = (
 
 def raise_schema_error(error) -> NoReturn:
     """The InputError of a jsonschema ``ValidationError``: the path of the key, what is wrong, and what is allowed."""
-    where = ".".join(map(str, error.absolute_path)) or "top level"
+    path = ".".join(map(str, error.absolute_path)) or "top level"
     if error.validator == "additionalProperties":
         for key in error.instance:
-            check_choice(f"{where}: key", key, error.schema["properties"])
+            check_choice(f"{path}: key", key, error.schema["properties"])
     meaning = f" ({error.schema['description']})" if "description" in error.schema else ""
     if error.validator == "oneOf":
         raise InputError(
-            f"{where}: exactly one alternative must be given{meaning}; it has: {', '.join(error.instance)}."
+            f"{path}: exactly one alternative must be given{meaning}; it has: {', '.join(error.instance)}."
         )
-    raise InputError(f"{where}: {error.message[:200]}{meaning}.{yaml_advice(error.instance)}")
+    raise InputError(f"{path}: {error.message[:200]}{meaning}.{yaml_advice(error.instance)}")
 
 
 def check(config: dict) -> None:
     """Raise InputError unless every name, class, argument and phase space in ``config`` fits the others."""
     naming.check_names(config)
     naming.check_labels(config)
-    for where, value in _whole_numbers(config):
+    for path, value in _whole_numbers(config):
         if isinstance(value, float):
-            raise InputError(f"{where}: {value} is no whole number. Write {value:.0f}.")
+            raise InputError(f"{path}: {value} is no whole number. Write {value:.0f}.")
     for name, entry in config["samples"].items():
         _check_sample(name, entry)
     spaces = {}
@@ -79,10 +79,10 @@ def _whole_numbers(config: dict) -> Iterator[tuple[str, object]]:
     yield from ((f"chunk_events.{key}", value) for key, value in config.get("chunk_events", {}).items())
     for kind, inner, keys in WHOLE:
         for name, entry in config.get(kind, {}).items():
-            where, values = (f"{kind}.{name}.{inner}", entry[inner]) if inner else (f"{kind}.{name}", entry)
+            path, values = (f"{kind}.{name}.{inner}", entry[inner]) if inner else (f"{kind}.{name}", entry)
             for key in keys:
-                found = values.get(key, [])
-                yield from ((f"{where}.{key}", value) for value in (found if isinstance(found, list) else [found]))
+                content = values.get(key, [])
+                yield from ((f"{path}.{key}", value) for value in (content if isinstance(content, list) else [content]))
 
 
 def _check_sample(name: str, entry: dict) -> None:
@@ -100,39 +100,39 @@ def _check_sample(name: str, entry: dict) -> None:
         window(entry["selection"])
 
 
-def _check_task(where: str, task: dict, config: dict) -> None:
+def _check_task(key: str, task: dict, config: dict) -> None:
     entries = config["samples"]
-    background = check_choice(f"{where}.background", task["background"], entries)
+    background = check_choice(f"{key}.background", task["background"], entries)
     for detector in task["detectors"]:
-        check_choice(f"{where}.detectors", detector, config["detectors"])
+        check_choice(f"{key}.detectors", detector, config["detectors"])
         shown, seeds = task["seeds"][0], config["detectors"][detector].get("seeds", task["seeds"])
         if shown not in seeds:
             raise InputError(
-                f"{where}: the seeds of '{detector}' are {seeds}, without {shown}, the first of this task, whose "
+                f"{key}: the seeds of '{detector}' are {seeds}, without {shown}, the first of this task, whose "
                 f"trainings the figures show. Add it to detectors.{detector}.seeds."
             )
     for signal in task["signals"]:
-        check_choice(f"{where}.signals", signal, entries)
+        check_choice(f"{key}.signals", signal, entries)
         if signal == background:
-            raise InputError(f"{where}.signals: '{signal}' is the background of this task; remove it from the signals.")
+            raise InputError(f"{key}.signals: '{signal}' is the background of this task; remove it from the signals.")
         windows = [entries[name]["selection"] for name in (background, signal)]
         if windows[0] != windows[1] and not task["any_window"]:
             raise InputError(
-                f"{where}: the selection of signal '{signal}' ({_window(windows[1])}) is not that of its background "
+                f"{key}: the selection of signal '{signal}' ({_window(windows[1])}) is not that of its background "
                 f"'{background}' ({_window(windows[0])}); their scores would differ by phase space alone. Make them "
-                f"equal, or set '{where}.any_window: true' to compare them all the same."
+                f"equal, or set '{key}.any_window: true' to compare them all the same."
             )
-    _check_labels(where, [background, *task["signals"]], entries)
-    _check_labels(where, task["detectors"], config["detectors"])
+    _check_labels(key, [background, *task["signals"]], entries)
+    _check_labels(key, task["detectors"], config["detectors"])
 
 
 def check_split(config: dict, name: str) -> None:
     """InputError if the fractions leave out a part of the sample that a task needs."""
     split = config["samples"][name]["split"]
-    for where, task in config["tasks"].items():
-        for part in parts_needed(config, task, name):
+    for task, entry in config["tasks"].items():
+        for part in parts_needed(config, entry, name):
             if not split[SPLITS.index(part)]:
-                raise InputError(f"tasks.{where}: '{name}' has no {part} events; raise samples.{name}.split, {split}.")
+                raise InputError(f"tasks.{task}: '{name}' has no {part} events; raise samples.{name}.split, {split}.")
 
 
 def parts_needed(config: dict, task: dict, name: str) -> tuple[str, ...]:
@@ -143,16 +143,16 @@ def parts_needed(config: dict, task: dict, name: str) -> tuple[str, ...]:
     return () if name not in task["signals"] else ("train", "test") if contaminates else ("test",)
 
 
-def _check_labels(where: str, names: list[str], entries: dict) -> None:
+def _check_labels(key: str, names: list[str], entries: dict) -> None:
     """Figures tell samples, and detectors, apart by their labels."""
-    seen = {}
+    owners = {}
     for name in names:
         label = entries[name].get("label", name)
-        if label in seen:
+        if label in owners:
             raise InputError(
-                f"{where}: '{seen[label]}' and '{name}' have the same label '{label}'. Change one of them."
+                f"{key}: '{owners[label]}' and '{name}' have the same label '{label}'. Change one of them."
             )
-        seen[label] = name
+        owners[label] = name
 
 
 def _window(selection) -> str:

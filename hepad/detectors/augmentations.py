@@ -29,7 +29,7 @@ from torch import Tensor
 from hepad.errors import InputError, check_choice
 from hepad.representations import Space
 
-SOFT = 0.25  # of the hardest object's pt
+SOFT = 0.25  # pt of a soft object over that of the hardest, at most
 FEATURES = ("px", "py", "pz", "eta", "mass")
 OBJECTS = {"rotate": 1.0, "reflect": 0.5, "smear": 0.05, "drop": 0.2}
 IMAGES = {"rotate": 1.0, "reflect": 0.5, "smear": 0.2, "drop": 0.1}
@@ -37,7 +37,7 @@ COLUMNS = {"smear": 0.1}
 
 
 class Layout(NamedTuple):
-    """Where in an object's row the features are, and which objects are of the same class."""
+    """Places of the features in an object's row, and the class of each object."""
 
     features: dict[str, int]
     classes: Tensor  # (R,) of each object
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, space: Space) -> "Layout":
-        """From the columns, row by row: object, number and feature, such as 'jet1_px' or 'met_px'."""
+        """The layout of columns, row by row: object, number and feature, such as 'jet1_px' or 'met_px'."""
         _, rows, width = space.shape
         names = [re.fullmatch(r"(.+?)_?(\d*)[._]([^._]+)", column) for column in space.columns]
         if len(names) != rows * width or not all(names):
@@ -74,10 +74,10 @@ def rotate_objects(x: Tensor, layout: Layout, angle: Tensor) -> Tensor:
     """x (B, 1, R, F) by the angles (B,) about the beam."""
     i, j = layout.features["px"], layout.features["py"]
     cos, sin = (f(angle).view(-1, 1, 1) for f in (torch.cos, torch.sin))
-    out = x.clone()
-    out[..., i] = cos * x[..., i] - sin * x[..., j]
-    out[..., j] = sin * x[..., i] + cos * x[..., j]
-    return out
+    rotated = x.clone()
+    rotated[..., i] = cos * x[..., i] - sin * x[..., j]
+    rotated[..., j] = sin * x[..., i] + cos * x[..., j]
+    return rotated
 
 
 def reflect_objects(x: Tensor, layout: Layout, flip: Tensor) -> Tensor:
@@ -90,21 +90,21 @@ def reflect_objects(x: Tensor, layout: Layout, flip: Tensor) -> Tensor:
 def smear_objects(x: Tensor, layout: Layout, factor: Tensor) -> Tensor:
     """Four-momenta times ``factor`` (B, R) at fixed direction; the sum of px and of py with MET stays as it was."""
     factor = torch.where(layout.met.to(x.device), 1.0, factor)
-    out = x.clone()
+    smeared = x.clone()
     for k in layout.columns(("px", "py", "pz", "mass")):
-        out[:, 0, :, k] = x[:, 0, :, k] * factor
+        smeared[:, 0, :, k] = x[:, 0, :, k] * factor
     for k in layout.columns(("px", "py")):
-        change = (out[:, 0, :, k] - x[:, 0, :, k]).sum(1)
-        out[:, 0, layout.met, k] = out[:, 0, layout.met, k] - change.unsqueeze(1)
-    return in_order(out, layout)
+        change = (smeared[:, 0, :, k] - x[:, 0, :, k]).sum(1)
+        smeared[:, 0, layout.met, k] = smeared[:, 0, layout.met, k] - change.unsqueeze(1)
+    return in_order(smeared, layout)
 
 
 def drop_objects(x: Tensor, layout: Layout, chosen: Tensor) -> Tensor:
-    """Without the soft ones among the ``chosen`` (B, R) objects."""
+    """Events without the soft objects among the ``chosen`` (B, R)."""
     met = layout.met.to(x.device)
     pt = layout.pt(x).masked_fill(met, 0)
-    gone = chosen & ~met & (pt < SOFT * pt.amax(1, keepdim=True))
-    return in_order(x.masked_fill(gone.unsqueeze(1).unsqueeze(-1), 0), layout)
+    dropped = chosen & ~met & (pt < SOFT * pt.amax(1, keepdim=True))
+    return in_order(x.masked_fill(dropped.unsqueeze(1).unsqueeze(-1), 0), layout)
 
 
 def in_order(x: Tensor, layout: Layout) -> Tensor:
@@ -118,24 +118,24 @@ def in_order(x: Tensor, layout: Layout) -> Tensor:
 
 def rotate_image(x: Tensor, turns: Tensor) -> Tensor:
     """x (B, 1, H, W) by ``turns`` (B,) times 90 degrees; where H and W differ, turns must be even."""
-    out = x.clone()
+    rotated = x.clone()
     for k in turns.unique().tolist():
-        out[turns == k] = x[turns == k].rot90(int(k), (2, 3))
-    return out
+        rotated[turns == k] = x[turns == k].rot90(int(k), (2, 3))
+    return rotated
 
 
 def reflect_image(x: Tensor, flip: Tensor) -> Tensor:
-    """From left to right where ``flip`` (B,) is true."""
+    """Images (B, 1, H, W), left and right exchanged where ``flip`` (B,) is true."""
     return torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
 
 
 def scale_pixels(x: Tensor, factor: Tensor, unit_sum: bool) -> Tensor:
     """Pixels (B, 1, H, W) times ``factor``, which is not negative; the sum of a jet image stays as it was."""
-    out = x * factor
+    scaled = x * factor
     if not unit_sum:
-        return out.clamp(max=1)
-    total = out.sum((1, 2, 3), keepdim=True)
-    return torch.where(total > 0, out * x.sum((1, 2, 3), keepdim=True) / total.clamp(min=1e-30), x)
+        return scaled.clamp(max=1)
+    total = scaled.sum((1, 2, 3), keepdim=True)
+    return torch.where(total > 0, scaled * x.sum((1, 2, 3), keepdim=True) / total.clamp(min=1e-30), x)
 
 
 class Augmentations:

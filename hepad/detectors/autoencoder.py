@@ -31,8 +31,8 @@ def mmd(z: Tensor, w: Tensor, c: float) -> Tensor:
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         return c / (c + torch.cdist(a, b).square())
 
-    same = [(kernel(a, a).sum() - n) / (n * (n - 1)) for a in (z, w)]  # without the diagonal, where k = 1
-    return same[0] + same[1] - 2 * kernel(z, w).mean()
+    means = [(kernel(a, a).sum() - n) / (n * (n - 1)) for a in (z, w)]  # without the diagonal, where k = 1
+    return means[0] + means[1] - 2 * kernel(z, w).mean()
 
 
 def fit_autoencoder(

@@ -101,7 +101,7 @@ class Detector(nn.Module, ABC):
                     f"{type(self).__name__}: the {name} events have shape {tuple(x.shape)}; "
                     f"at least 2 of shape {self.space.shape} are needed."
                 )
-        start, untouched = time.perf_counter(), copy.deepcopy(self)
+        start, original = time.perf_counter(), copy.deepcopy(self)
         with fitting.checkpoint.of((train, valid), fitting.progress):
             self.normalise.fit(train, generator)
             normal = self.normalise.of_sample(train), self.normalise.of_sample(valid)
@@ -109,7 +109,7 @@ class Detector(nn.Module, ABC):
         self.eval()
         score = self.score(valid)
         self._check_not_constant(score)
-        check_saved(self, untouched, score[:PROBE], valid[:PROBE])
+        check_saved(self, original, score[:PROBE], valid[:PROBE])
         seconds = fitting.checkpoint.spent + time.perf_counter() - start
         facts = {"seconds": seconds, "n_train": len(train), "n_valid": len(valid), **facts}
         for key, value in facts.items():
@@ -188,8 +188,8 @@ def build(spec: dict, space: Space, seed: int) -> Detector:
 
 
 def train(
-    spec: dict, training: "Features", validation: "Features", seed: int, device: str = "cpu", **how
+    spec: dict, training: "Features", validation: "Features", seed: int, device: str = "cpu", **options
 ) -> tuple[Detector, Fit]:
-    """Build a detector, fit it to the background's training and validation events; ``how`` as for ``Detector.fit``."""
+    """Build a detector and fit it to training and validation events of background; options as for ``Detector.fit``."""
     detector, generator = build(spec, training.space, seed).to(device), torch.Generator(device).manual_seed(seed)
-    return detector, detector.fit(training.x.to(device), validation.x.to(device), generator=generator, **how)
+    return detector, detector.fit(training.x.to(device), validation.x.to(device), generator=generator, **options)

@@ -121,10 +121,10 @@ class Gaussians(nn.Module):
         self.shift.copy_(y.mean(0))
         self.width.copy_(y.std(0).clamp(min=1e-9))
         y = ((y - self.shift) / self.width).cpu().double().numpy()
-        how = {"reg_covar": 1e-3, "max_iter": 200, "random_state": draw_seed(generator)}
-        fits = [GaussianMixture(k, **how).fit(y) for k in self.choices]
+        options = {"reg_covar": 1e-3, "max_iter": 200, "random_state": draw_seed(generator)}
+        fits = [GaussianMixture(k, **options).fit(y) for k in self.choices]
         best = min(fits, key=lambda fit: fit.bic(y)) if len(fits) > 1 else fits[0]
-        self.log_weight.fill_(-math.inf)  # of the Gaussians that the best fit does without
+        self.log_weight.fill_(-math.inf)  # weight 0 for the Gaussians that the best fit does not use
         k = best.n_components
         self.log_weight[:k] = torch.from_numpy(best.weights_).log()
         self.mu[:k] = torch.from_numpy(best.means_).to(self.mu)
@@ -135,7 +135,7 @@ class Gaussians(nn.Module):
         """-log density (B,) of y (B, D), up to the constant sum of the logs of the widths."""
         y = (y - self.shift) / self.width
         # Sigma^-1 = L L^T with L the stored root; log|Sigma|^(-1/2) is the sum of the logs of its diagonal.
-        # Not as an einsum: that of ONNX Runtime divides by the number of events, which may be zero. r: (K, B, D)
+        # Not as an einsum: ONNX Runtime's divides by the number of events, which may be zero. r: (K, B, D)
         r = (y - self.mu.unsqueeze(1)) @ self.precision_root
         log_det = self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
         log_normal = log_det.unsqueeze(1) - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))

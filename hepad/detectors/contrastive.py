@@ -32,9 +32,9 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float) -> Tensor:
     """Mean NT-Xent loss of the projections a, b (B, d) of two views of the same B events."""
     z = torch.nn.functional.normalize(torch.cat([a, b]), dim=1)
     similarity = z @ z.T / temperature
-    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    diagonal = torch.eye(len(z), dtype=torch.bool, device=z.device)
     partner = torch.arange(len(z), device=z.device).roll(len(a))
-    return torch.nn.functional.cross_entropy(similarity.masked_fill(itself, -math.inf), partner)
+    return torch.nn.functional.cross_entropy(similarity.masked_fill(diagonal, -math.inf), partner)
 
 
 class Contrastive(Detector):
@@ -99,8 +99,8 @@ class Contrastive(Detector):
         def loss(x: Tensor, _step: int):
             return self._loss(x, fitting.generator), {}
 
-        how = {"phase": "contrastive", "measure": measure, "criterion": Criterion("valid_loss")}
-        history, _ = fitting.minimise(self, loss, train, self.settings.training, **how)
+        options = {"phase": "contrastive", "measure": measure, "criterion": Criterion("valid_loss")}
+        history, _ = fitting.minimise(self, loss, train, self.settings.training, **options)
         value, chance = measure()["valid_loss"], math.log(2 * size - 1)
         if not value < 0.98 * chance:
             raise CollapseError(

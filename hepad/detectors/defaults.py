@@ -1,4 +1,4 @@
-"""What a detector of the door is made with where nothing is said: the set-ups of config/ for each kind of space.
+"""Default arguments of the door's detectors: the set-ups of config/ for each kind of space.
 The workflow does not use them: a configuration says what it wants.
 """
 
@@ -79,7 +79,7 @@ IMAGES = VECTORS | {
     "Contrastive": {"network": "strided", "training": {"steps": 1500, "batch": 256}},
 }
 
-COMPONENTS = {"n_components": 8}  # what stands for the pixels where no network of images does
+COMPONENTS = {"n_components": 8}  # components in place of pixels, for detectors without a network of images
 IMAGES |= {name: VECTORS[name] | COMPONENTS for name in ("IGEBM", "DRL", "FlowDensity")}
 COMPRESSIBLE = ("AE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL", "FlowDensity", "WGAN")
 JOINED = VECTORS | {name: VECTORS[name] | COMPONENTS for name in COMPRESSIBLE}
@@ -105,7 +105,7 @@ def complete(detector: str, space: Space, given: dict) -> dict:
         table = VECTORS
     else:
         table = IMAGES if len(space.shape) == 3 else JOINED
-    found = table.get(detector, {}) | given
+    arguments = table.get(detector, {}) | given
     if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold" and "latent_chain" not in given:
-        del found["latent_chain"]  # chains from elsewhere have none
-    return found
+        del arguments["latent_chain"]  # chains from elsewhere have none
+    return arguments

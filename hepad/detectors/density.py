@@ -35,7 +35,7 @@ from hepad.representations import Space
 FLOW_KINDS = {"RealNVP": zuko.flows.RealNVP, "MAF": zuko.flows.MAF, "NSF": zuko.flows.NSF}
 ATOM_WIDTH = 0.1
 ATOM_SHARE = 1e-3
-LATTICE_TOLERANCE = 0.05  # of a unit; single precision leaves much less
+LATTICE_TOLERANCE = 0.05  # in units of the lattice; single precision leaves much less
 
 
 def lattice(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,9 +60,9 @@ def spread(x: Tensor, unit: Tensor) -> Tensor:
     """Widths (N, D) of the uniform noise for the entries of x (N, D), given the units of its lattices."""
     width = unit.repeat(len(x), 1)
     for k in (unit == 0).nonzero().flatten().tolist():
-        _, which, counts = x[:, k].unique(return_inverse=True, return_counts=True)
+        _, index, counts = x[:, k].unique(return_inverse=True, return_counts=True)
         # two or three equal values among many happen by chance in single precision
-        width[counts[which] > max(3, ATOM_SHARE * len(x)), k] = ATOM_WIDTH
+        width[counts[index] > max(3, ATOM_SHARE * len(x)), k] = ATOM_WIDTH
     return width
 
 
@@ -112,8 +112,8 @@ class FlowDensity(Generating):
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         x, held = train.flatten(1), valid.flatten(1)
-        for buffer, found in zip((self.origin, self.unit), lattice(x), strict=True):
-            buffer.copy_(found)
+        for buffer, value in zip((self.origin, self.unit), lattice(x), strict=True):
+            buffer.copy_(value)
         width = spread(x, self.unit)
 
         def jitter(x: Tensor, width: Tensor) -> Tensor:
@@ -127,9 +127,9 @@ class FlowDensity(Generating):
         def measure() -> dict[str, float]:
             return {"valid_loss": in_blocks(self.anomaly, held).mean().item()}
 
-        how = {"phase": "density", "measure": measure, "criterion": Criterion("valid_loss")}
-        both, start = torch.cat([x, width], 1), measure()["valid_loss"]
-        history, _ = fitting.minimise(self.flow, loss, both, self.settings.training, **how)
+        options = {"phase": "density", "measure": measure, "criterion": Criterion("valid_loss")}
+        pairs, start = torch.cat([x, width], 1), measure()["valid_loss"]
+        history, _ = fitting.minimise(self.flow, loss, pairs, self.settings.training, **options)
         nll = measure()["valid_loss"]
         if not nll < start - 0.01:
             raise CollapseError(

@@ -18,11 +18,11 @@ from hepad.representations import occupied
 
 def chamfer(x: Tensor, y: Tensor) -> Tensor:
     """C (B,) of inputs x and outputs y (B, 1, R, F), normalised; zero for an event without objects."""
-    there = occupied(x)[:, 0, :, 0]
+    occupancy = occupied(x)[:, 0, :, 0]
     d = (x[:, 0].unsqueeze(2) - y[:, 0].unsqueeze(1)).square().sum(3)  # (B, R of x, R of y)
-    d = d.masked_fill(~(there.unsqueeze(2) & there.unsqueeze(1)), torch.inf)
+    d = d.masked_fill(~(occupancy.unsqueeze(2) & occupancy.unsqueeze(1)), torch.inf)
     zero = torch.zeros((), dtype=d.dtype, device=d.device)
-    return sum(torch.where(there, d.amin(dim), zero).sum(1) for dim in (2, 1))
+    return sum(torch.where(occupancy, d.amin(dim), zero).sum(1) for dim in (2, 1))
 
 
 def transport_plan(x: Tensor, y: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from hepad.representations import Representation, Space
 
 LARGEST = 100  # number that the representation of any file may have
 OWN = {"representation": None, "seed": 1}
-UNSUITABLE = (TypeError, ValueError, RuntimeError)  # what modules raise on arguments that do not fit together
+UNSUITABLE = (TypeError, ValueError, RuntimeError)  # errors of modules whose arguments do not fit
 
 
 class Estimator:
@@ -110,9 +110,9 @@ class Estimator:
         except UNSUITABLE as error:
             raise InputError(f"{type(self).__name__}: {error}") from None
         generator = torch.Generator(device).manual_seed(seed)
-        found = module.fit(train.to(device), validation.to(device), generator=generator)
+        result = module.fit(train.to(device), validation.to(device), generator=generator)
         self.module, self.spec, self.representation = module, spec, representation
-        self.history, self.facts = found.history, found.facts
+        self.history, self.facts = result.history, result.facts
         self.window = x.meta.get("window") if isinstance(x, Events) else None
         return self
 
@@ -150,15 +150,15 @@ class Estimator:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector, its arguments and its representation to one safetensors file, atomically."""
-        module, more = self._fitted(), {"seed": int(self._parameters["seed"]), "window": self.window}
+        module, notes = self._fitted(), {"seed": int(self._parameters["seed"]), "window": self.window}
         if self.representation:
-            more["representation"] = self.representation.entry
-        saving.save(module, path, self.spec, **more)
+            notes["representation"] = self.representation.entry
+        saving.save(module, path, self.spec, **notes)
 
     def __repr__(self) -> str:
         usual = self._defaults()
-        said = [f"{key}={value!r}" for key, value in self._parameters.items() if value is not usual[key]]
-        return f"{type(self).__name__}({', '.join(said)})"
+        arguments = [f"{key}={value!r}" for key, value in self._parameters.items() if value is not usual[key]]
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
 
 def load(path: str | Path) -> Estimator:
@@ -181,11 +181,11 @@ def load(path: str | Path) -> Estimator:
 
     def make(described: dict) -> Detector:
         spec, space = described["spec"], Space.of(described["space"])
-        module, own = build(spec, space, seed=0), {"seed": described.get("seed", 1)}
+        module, extras = build(spec, space, seed=0), {"seed": described.get("seed", 1)}
         if "representation" in described:
-            own["representation"] = _representation(described["representation"], space)
-        loaded = ESTIMATORS[type(module).__name__](**(spec.get("arguments") or {}), **own)
-        loaded.spec, loaded.representation = spec, own.get("representation")
+            extras["representation"] = _representation(described["representation"], space)
+        loaded = ESTIMATORS[type(module).__name__](**(spec.get("arguments") or {}), **extras)
+        loaded.spec, loaded.representation = spec, extras.get("representation")
         if described.get("window") is not None:
             window(dict(described["window"]))
             loaded.window = described["window"]
@@ -198,7 +198,7 @@ def load(path: str | Path) -> Estimator:
 
 
 def _representation(entry: dict, space: Space) -> Representation:
-    """That of a file, which is not trusted: no number in it may be larger than events of this space make it."""
+    """The representation of a file, which is not trusted: its numbers are bounded by the events of this space."""
     if max(map(abs, _numbers(entry)), default=0) > max(math.prod(space.shape), LARGEST):
         raise ValueError("its representation is larger than what it was fitted on")
     built = representations.build(entry)
@@ -225,12 +225,12 @@ def estimator(cls: type[Detector]) -> type[Estimator]:
     """
     DETECTORS.setdefault(cls.__name__, cls)
     left_open = defaults.names(cls.__name__)
-    own = [p for p in inspect.signature(cls).parameters.values() if p.name != "space"]
+    arguments = [p for p in inspect.signature(cls).parameters.values() if p.name != "space"]
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(name, keyword, default=value) for name, value in OWN.items()]
-    parameters += [p.replace(kind=keyword, default=None if p.name in left_open else p.default) for p in own]
-    about = {"detector": cls, "__doc__": _doc(cls, left_open), "__module__": __name__}
-    ESTIMATORS[cls.__name__] = type(cls.__name__, (Estimator,), about)
+    parameters += [p.replace(kind=keyword, default=None if p.name in left_open else p.default) for p in arguments]
+    attributes = {"detector": cls, "__doc__": _doc(cls, left_open), "__module__": __name__}
+    ESTIMATORS[cls.__name__] = type(cls.__name__, (Estimator,), attributes)
     ESTIMATORS[cls.__name__].__signature__ = inspect.Signature(parameters)
     return ESTIMATORS[cls.__name__]
 

@@ -1,4 +1,4 @@
-"""What a fit may change of a detector: its state_dict, since nothing else is saved."""
+"""A fit may change nothing of a detector but its state_dict, since nothing else is saved."""
 
 import numpy as np
 import torch
@@ -10,28 +10,28 @@ LARGEST = 1e-4  # difference of scores, in units of their spread
 INTERNAL = set(vars(nn.Module()))  # parameters, buffers and modules are compared by the scores
 
 
-def check_saved(fitted: nn.Module, untouched: nn.Module, score: Tensor, x: Tensor) -> None:
+def check_saved(fitted: nn.Module, original: nn.Module, score: Tensor, x: Tensor) -> None:
     """InputError if a detector that is saved and loaded would not be the one that was fitted.
 
     Parameters
     ----------
-    fitted: the detector; untouched: its copy from before the fit, which takes the state_dict now
+    fitted: the detector; original: its copy from before the fit, which takes the state_dict now
     score: (n,) of ``fitted`` on the events x (n, *space.shape)
     """
-    name, changed = type(fitted).__name__, changed_attributes(fitted, untouched)
+    name, changed = type(fitted).__name__, changed_attributes(fitted, original)
     if changed:
         raise InputError(
             f"{name}: the fit leaves {', '.join(changed)} outside of the state that is saved. Make it a buffer: "
             "self.register_buffer(name, a tensor of the final shape) in __init__, self.<name>.copy_(value) in _fit."
         )
     try:
-        untouched.load_state_dict(fitted.state_dict())
+        original.load_state_dict(fitted.state_dict())
     except RuntimeError as error:
         raise InputError(
             f"{name}: the fit changes what its state consists of ({' '.join(str(error).split())[:300]}). Register "
             "parameters and buffers of their final shapes in __init__."
         ) from None
-    differences = (untouched.score(x) - score).abs()
+    differences = (original.score(x) - score).abs()
     if not (differences <= LARGEST * score.std()).all():
         raise InputError(
             f"{name}: with the state that is saved the scores are others than after the fit. Keep all that the fit "
@@ -39,17 +39,17 @@ def check_saved(fitted: nn.Module, untouched: nn.Module, score: Tensor, x: Tenso
         )
 
 
-def changed_attributes(fitted: nn.Module, untouched: nn.Module) -> list[str]:
+def changed_attributes(fitted: nn.Module, original: nn.Module) -> list[str]:
     """Names of the attributes, of the module or of one inside it, that are new or no longer what they were."""
-    before, found = dict(untouched.named_modules()), []
-    for where, module in fitted.named_modules():
-        if where not in before:  # its tensors are not those of a new module: said when they are loaded
+    before, names = dict(original.named_modules()), []
+    for path, module in fitted.named_modules():
+        if path not in before:  # its tensors are not those of a new module: said when they are loaded
             continue
-        old, new = vars(before[where]), vars(module)
+        old, new = vars(before[path]), vars(module)
         keys = [key for key in new if key not in INTERNAL and not (key in old and _same(old[key], new[key]))]
-        transient = [key for key in module._non_persistent_buffers_set if not _same_buffer(before[where], module, key)]
-        found += [f"'{where}.{key}'".replace("'.", "'") for key in keys + transient]
-    return found
+        transient = [key for key in module._non_persistent_buffers_set if not _same_buffer(before[path], module, key)]
+        names += [f"'{path}.{key}'".replace("'.", "'") for key in keys + transient]
+    return names
 
 
 def _same_buffer(before: nn.Module, after: nn.Module, key: str) -> bool:

@@ -55,8 +55,8 @@ class Critic(nn.Module):
 def gradient_penalty(critic, x: Tensor, generated: Tensor, t: Tensor) -> Tensor:
     """(|grad D| - 1)^2, (B,), between events x and ``generated`` (B, ...), at the fractions t (B,) of x."""
     t = t.view(-1, *[1] * (x.dim() - 1))
-    between = (t * x + (1 - t) * generated).detach().requires_grad_(True)
-    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    points = (t * x + (1 - t) * generated).detach().requires_grad_(True)
+    (slope,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return (slope.flatten(1).norm(dim=1) - 1).square()
 
 
@@ -147,10 +147,10 @@ class WGAN(Reconstructing, Generating):
             return {"valid_loss": sliced_wasserstein(valid.flatten(1), x.flatten(1), directions).item()}
 
         # the candidates hold the critic beside its generator; the loop has the parameters of the generator alone
-        both = nn.ModuleList([self.model.decoder, self.model.head, self.critic])
+        networks = nn.ModuleList([self.model.decoder, self.model.head, self.critic])
         with frozen(self.critic):
             history, _ = fitting.minimise(
-                both,
+                networks,
                 loss,
                 train,
                 self.settings.training,

@@ -1,4 +1,4 @@
-"""What people hand to a detector, Events or arrays of any library, as the tensors that it is fitted on."""
+"""Tensors that a detector is fitted on, from the Events or arrays of any library that people give it."""
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def divided(x, seed: int) -> tuple:
     if not isinstance(x, Events) and x.ndim < 2:
         return x, x  # refused by its shape
     clusters = x.cluster if isinstance(x, Events) else np.arange(len(x))
-    names, of_row = np.unique(clusters, return_inverse=True)
+    names, number = np.unique(clusters, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(names))
-    chosen = (order < VALIDATION * len(names))[of_row]
+    chosen = (order < VALIDATION * len(names))[number]
     return x[~chosen], x[chosen]

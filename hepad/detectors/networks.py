@@ -217,7 +217,7 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """What an autoencoder is made of.
+    """Settings of an autoencoder.
 
     network: a name in ``NETWORKS``; hidden_dims: widths of its dense layers; latent_dim: dimension of the code;
     sphere: the code is a unit vector; l2: weight, beside the error, of the encoder's squared weights, which keeps an

@@ -30,8 +30,8 @@ class Normaliser(nn.Module):
         flat, pixels = x.flatten(1), self.space.pixels
         mean, scale = flat.mean(0), flat.std(0)
         if self.space.objects:
-            there = x[self._there(x).expand_as(x)].view(-1, x.shape[-1])
-            mean, scale = (c.expand(self.space.shape).flatten() for c in (there.mean(0), there.std(0)))
+            objects = x[self._there(x).expand_as(x)].view(-1, x.shape[-1])
+            mean, scale = (c.expand(self.space.shape).flatten() for c in (objects.mean(0), objects.std(0)))
             mean, scale = mean.clone(), scale.clone()
         if pixels:
             mean[:pixels] = 0
@@ -55,10 +55,10 @@ class Normaliser(nn.Module):
         return (x - self.mean) / self.scale * self._there(x)
 
     def of_sample(self, x: Tensor) -> Tensor:
-        """The same of a whole sample: block by block, as what is in between would be as large as the sample."""
+        """Normalise a whole sample block by block: intermediate results would be as large as the sample."""
         z = torch.empty_like(x)
-        for block, of_block in zip(x.split(BLOCK), z.split(BLOCK), strict=True):
-            of_block.copy_(self(block))
+        for block, result in zip(x.split(BLOCK), z.split(BLOCK), strict=True):
+            result.copy_(self(block))
         return z
 
     def invert(self, z: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Normaliser(nn.Module):
         return (z * self.scale + self.mean) * self._there(z)
 
     def support(self, margin: float = 1.0) -> Support:
-        """Where events can lie: images as the space says, columns within the range seen, widened by ``margin``."""
+        """The possible events: images as the space says, columns within the range seen, widened by ``margin``."""
         pixels = self.space.pixels
         low, high = self.low.flatten() - margin, self.high.flatten() + margin
         if pixels and self.space.unit_sum:
@@ -140,7 +140,7 @@ class Compression(nn.Module):
         return self.standardise(self._compress(x))
 
     def of_sample(self, x: Tensor) -> Tensor:
-        """The same; at once, since a product of matrices may differ in its last digit from that of some of its rows."""
+        """Normalise a whole sample at once: a matrix product of some of its rows may differ in the last digit."""
         return self(x)
 
     def invert(self, z: Tensor) -> Tensor:

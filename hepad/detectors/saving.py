@@ -59,14 +59,14 @@ def _shape_only(item):
     return torch.empty_like(item, device="meta") if isinstance(item, Tensor) else item
 
 
-def save(detector: Detector, path: str | Path, spec: dict, **more) -> None:
-    """The whole fitted state in one safetensors file, with the spec, and what ``more`` says, as metadata; atomic."""
-    write_module(detector, path, {"spec": spec, "space": asdict(detector.space), **more})
+def save(detector: Detector, path: str | Path, spec: dict, **notes) -> None:
+    """The whole fitted state in one safetensors file, with the spec, and ``notes``, as metadata; atomic."""
+    write_module(detector, path, {"spec": spec, "space": asdict(detector.space), **notes})
 
 
 def load(path: str | Path) -> Detector:
     """A fitted detector from a file written by :func:`save`; InputError if the file is anything else."""
-    return load_as(path, lambda about: build(about["spec"], Space.of(about["space"]), seed=0))
+    return load_as(path, lambda notes: build(notes["spec"], Space.of(notes["space"]), seed=0))
 
 
 def load_as(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
@@ -81,7 +81,7 @@ def load_as(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
         raise InputError(f"{path}: not a usable hepad model ({said(error)}). Delete it and train again.") from None
 
 
-# what reading a module raises on a file that is anything else
+# errors of reading a module from any other file
 UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
 
 UNREADABLE += (ArithmeticError, AssertionError, InputError, TooLargeError)
@@ -92,13 +92,13 @@ def said(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-def write_module(module: nn.Module, path: str | Path, about: dict) -> None:
-    """The state of a module and what it is ``about``, JSON, in one safetensors file; atomic."""
+def write_module(module: nn.Module, path: str | Path, notes: dict) -> None:
+    """The state of a module and ``notes`` on it, JSON, in one safetensors file; atomic."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    about = about | {"provenance": provenance()}
-    about["digest"] = digest(json.dumps(about, sort_keys=True), tensors)
+    notes = notes | {"provenance": provenance()}
+    notes["digest"] = digest(json.dumps(notes, sort_keys=True), tensors)
     with atomic_path(path) as partial:  # one entry: safetensors writes several in any order
-        save_file(tensors, partial, metadata={"hepad": json.dumps(about, sort_keys=True)})
+        save_file(tensors, partial, metadata={"hepad": json.dumps(notes, sort_keys=True)})
 
 
 def _moderate(text: str) -> int:
@@ -117,16 +117,16 @@ def read_module(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Modul
     if not Path(path).is_file():
         raise FileNotFoundError("there is no such file")
     with safe_open(path, framework="pt") as file:
-        about = json.loads((file.metadata() or {})["hepad"], parse_int=_moderate)
-        expected = about.pop("digest", None)  # files of early versions have none
+        notes = json.loads((file.metadata() or {})["hepad"], parse_int=_moderate)
+        expected = notes.pop("digest", None)  # files of early versions have none
         held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  not a dict
         with Bounded(sum(math.prod(part.get_shape()) for part in held.values())):
-            module = make(about)
-        wanted = {name: (list(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
-        if foreign := sorted(set(held) ^ set(wanted)):
+            module = make(notes)
+        layout = {name: (list(tensor.shape), tensor.dtype) for name, tensor in module.state_dict().items()}
+        if foreign := sorted(set(held) ^ set(layout)):
             raise ValueError(f"tensors that are missing or too many: {', '.join(foreign[:5])}")
         tensors = {}
-        for name, (shape, kind) in wanted.items():
+        for name, (shape, kind) in layout.items():
             if held[name].get_shape() != shape:
                 raise ValueError(f"'{name}' has shape {held[name].get_shape()}, not {shape}")
             tensors[name] = file.get_tensor(name)
@@ -134,7 +134,7 @@ def read_module(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Modul
                 raise ValueError(f"'{name}' holds {tensors[name].dtype}, not {kind}")
             if tensors[name].isnan().any():
                 raise ValueError(f"'{name}' holds NaN")
-        if expected not in (None, digest(json.dumps(about, sort_keys=True), tensors)):
+        if expected not in (None, digest(json.dumps(notes, sort_keys=True), tensors)):
             raise ValueError("its content does not have its digest: it is damaged")
     module.load_state_dict(tensors)
     return module.eval()

@@ -38,7 +38,7 @@ from hepad.representations import Space, occupied
 SCORES = ("reconstruction", "kl", "elbo", "importance")
 LIKELIHOODS = ("gaussian", "chamfer")
 LOG_TWO_PI = math.log(2 * math.pi)
-PATTERNS = 1024  # of occupied places, kept for generation
+PATTERNS = 1024  # patterns of occupied places, kept for generation
 
 
 class ConvVAE(Reconstructing, Generating):
@@ -88,17 +88,17 @@ class ConvVAE(Reconstructing, Generating):
 
     def __init__(self, space: Space, **arguments):
         super().__init__(space, **arguments)
-        about, latent_dim, context = self.settings, self.settings.latent_dim, self.settings.context
-        if about.likelihood == "chamfer" and not space.objects:
+        settings, latent_dim, context = self.settings, self.settings.latent_dim, self.settings.context
+        if settings.likelihood == "chamfer" and not space.objects:
             raise InputError("likelihood 'chamfer' compares objects, and these events have none. Use 'gaussian'.")
-        make_encoder, make_decoder = NETWORKS[about.network]
-        self.encoder = nn.Sequential(make_encoder(space.shape, context, list(about.hidden_dims)), nn.LeakyReLU())
+        make_encoder, make_decoder = NETWORKS[settings.network]
+        self.encoder = nn.Sequential(make_encoder(space.shape, context, list(settings.hidden_dims)), nn.LeakyReLU())
         self.posterior = nn.Linear(context, 2 * latent_dim)
-        self.flow = flows.build(about.flow, latent_dim, context) if about.flow else None
-        self.decoder = nn.Sequential(make_decoder(latent_dim, space.shape, list(about.hidden_dims)), Head(space))
-        if about.likelihood == "gaussian":
+        self.flow = flows.build(settings.flow, latent_dim, context) if settings.flow else None
+        self.decoder = nn.Sequential(make_decoder(latent_dim, space.shape, list(settings.hidden_dims)), Head(space))
+        if settings.likelihood == "gaussian":
             self.log_variance = nn.Parameter(torch.zeros(()))  # log s^2
-        self.register_buffer("eps", torch.randn(about.samples, latent_dim))
+        self.register_buffer("eps", torch.randn(settings.samples, latent_dim))
         if space.objects:
             self.register_buffer("patterns", torch.ones(PATTERNS, 1, space.shape[1], 1, dtype=torch.bool))
 
@@ -191,10 +191,10 @@ class ConvVAE(Reconstructing, Generating):
             nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
             return {"valid_loss": (nll + self.settings.beta * kl) / dimension, "negative_elbo": nll + kl}
 
-        how = {"phase": "vae", "measure": measure, "criterion": Criterion("valid_loss")}
-        history, _ = fitting.minimise(self, loss, train, self.settings.training, **how)
+        options = {"phase": "vae", "measure": measure, "criterion": Criterion("valid_loss")}
+        history, _ = fitting.minimise(self, loss, train, self.settings.training, **options)
         reconstruction, kl = (in_blocks(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
         mean = valid.mean(0)
-        of_mean = in_blocks(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
-        r2 = self._check_reconstruction(valid, reconstruction, of_mean)
+        baseline = in_blocks(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
+        r2 = self._check_reconstruction(valid, reconstruction, baseline)
         return Fit(history, {"r2": r2, "kl": kl, "negative_elbo": measure()["negative_elbo"]})

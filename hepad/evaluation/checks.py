@@ -20,17 +20,17 @@ def areas(evaluations: Iterable[dict], task: str, backgrounds: dict[str, str]) -
 
     ``evaluations``: records of :mod:`hepad.evaluation.tables`; ``backgrounds``: of each task.
     """
-    found: dict[tuple, dict] = {}
+    trainings: dict[tuple, dict] = {}
     for record in evaluations:
-        of = found.setdefault((record["detector"], record["seed"]), {"auc": {}, "swapped": {}})
+        entry = trainings.setdefault((record["detector"], record["seed"]), {"auc": {}, "swapped": {}})
         if record["task"] == task:
-            of["auc"].setdefault(record["signal"], list(record["evaluation"].auc))
+            entry["auc"].setdefault(record["signal"], list(record["evaluation"].auc))
         elif record["signal"] == backgrounds[task]:
-            of["swapped"].setdefault(backgrounds[record["task"]], list(record["evaluation"].auc))
+            entry["swapped"].setdefault(backgrounds[record["task"]], list(record["evaluation"].auc))
     return {
-        key: {"auc": of["auc"], "swapped": {s: auc for s, auc in of["swapped"].items() if s in of["auc"]}}
-        for key, of in found.items()
-        if of["auc"]
+        key: {"auc": entry["auc"], "swapped": {s: auc for s, auc in entry["swapped"].items() if s in entry["auc"]}}
+        for key, entry in trainings.items()
+        if entry["auc"]
     }
 
 
@@ -47,12 +47,12 @@ def joined(checks: list[dict], evaluations: list[dict], contamination: list[dict
         :func:`hepad.evaluation.contamination.auc_against_contamination` says}
     backgrounds: of each task
     """
-    of_task = {task: areas(evaluations, task, backgrounds) for task in {record["task"] for record in checks}}
+    areas_of_task = {task: areas(evaluations, task, backgrounds) for task in {record["task"] for record in checks}}
     dirty = {(record["task"], record["detector"]): record for record in contamination}
     none = {"auc": {}, "swapped": {}}
     return [
         record
-        | of_task[record["task"]].get((record["detector"], record["seed"]), none)
+        | areas_of_task[record["task"]].get((record["detector"], record["seed"]), none)
         | {"contamination": dirty.get((record["task"], record["detector"]))}
         for record in checks
     ]
@@ -60,17 +60,17 @@ def joined(checks: list[dict], evaluations: list[dict], contamination: list[dict
 
 def rows(record: dict) -> list[dict]:
     """Rows of the table, keys ``COLUMNS``, of a record of :func:`joined`."""
-    found = []
+    table = []
 
-    def row(check, of, value, low=None, high=None, expected=(None, None), events=None):
+    def row(check, subject, value, low=None, high=None, expected=(None, None), events=None):
         shared = [record[key] for key in COLUMNS[:3]]
-        found.append(dict(zip(COLUMNS, [*shared, check, of, value, low, high, *expected, events], strict=True)))
+        table.append(dict(zip(COLUMNS, [*shared, check, subject, value, low, high, *expected, events], strict=True)))
 
     n = record["events"]
     if pileup := record["pileup"]:
         row("pileup", "change per collision", pileup["slope"], pileup["low"], pileup["high"], (0, 0), n)
-        for of in ("constant", "linear"):
-            row("pileup", f"p-value of a {of} rate", pileup[f"p_{of}"], events=n)
+        for subject in ("constant", "linear"):
+            row("pileup", f"p-value of a {subject} rate", pileup[f"p_{subject}"], events=n)
     for name, x in record["invariance"].items():
         row("invariance", f"{name}: median", x["median"], expected=(0, 0), events=x["events"])
         row("invariance", f"{name}: 95 % quantile", x["high"], expected=(0, 0), events=x["events"])
@@ -86,7 +86,7 @@ def rows(record: dict) -> list[dict]:
         for x in dirty["trainings"]:
             share = f"{dirty['signal']}: {100 * x['fraction']:g} % signal in training"
             row("AUC, contaminated", share, x["value"], x["low"], x["high"])
-    return found
+    return table
 
 
 def write_checks(path: str | Path, records: Iterable[dict]) -> None:

@@ -30,7 +30,7 @@ class Shared(NamedTuple):
 
 
 class Clusters:
-    """Which rows are alike, and the sums over clusters as sums over rows.
+    """Clusters of rows that are not independent, and sums over clusters as sums over rows.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Clusters:
     """
 
     def __init__(self, cluster, scores):
-        self.rows = np.zeros(0, np.int64)  # of clusters of several, cluster by cluster, by falling score
+        self.rows = np.zeros(0, np.int64)  # rows that share a cluster, cluster by cluster, by falling score
         if cluster is not None and len(scores):
             _, number, count = np.unique(cluster, return_inverse=True, return_counts=True)
             several = np.flatnonzero(count[number] > 1)
@@ -49,18 +49,18 @@ class Clusters:
 
     def above(self, x) -> np.ndarray:
         """(n,), of each row Σ x of the rows of its cluster above it."""
-        found = np.zeros(len(x))
+        sums = np.zeros(len(x))
         if len(self.rows):
             before = np.cumsum(x[self.rows]) - x[self.rows]
-            found[self.rows] = before - before[self.first]
-        return found
+            sums[self.rows] = before - before[self.first]
+        return sums
 
     def total(self, x) -> np.ndarray:
         """(n,), of each row Σ x of its cluster."""
-        found = np.array(x, float)
+        sums = np.array(x, float)
         if len(self.rows):
-            found[self.rows] = np.bincount(self.number, x[self.rows])[self.number]
-        return found
+            sums[self.rows] = np.bincount(self.number, x[self.rows])[self.number]
+        return sums
 
     def products(self, x, y) -> np.ndarray:
         """(n,), what each row adds to Σ_c X_c Y_c, the sums of x and y (n,) of its cluster above a threshold."""

@@ -22,10 +22,10 @@ def contaminated(background: Features, signal: Features, fraction: float, seed: 
     rng = np.random.default_rng(seed)
     x = background.x.clone()
     replaced = np.flatnonzero(rng.random(len(x)) < fraction)
-    there = signal.of_split("train", "valid").x
-    if len(there) < len(replaced):
-        raise InputError(f"contamination: {fraction:g} asks for {len(replaced)} signal events, there are {len(there)}.")
-    x[torch.from_numpy(replaced)] = there[torch.from_numpy(rng.permutation(len(there))[: len(replaced)])]
+    pool = signal.of_split("train", "valid").x
+    if len(pool) < len(replaced):
+        raise InputError(f"contamination: {fraction:g} asks for {len(replaced)} signal events, there are {len(pool)}.")
+    x[torch.from_numpy(replaced)] = pool[torch.from_numpy(rng.permutation(len(pool))[: len(replaced)])]
     return replace(background, x=x)
 
 
@@ -45,7 +45,7 @@ def auc_against_contamination(
     -------
     JSON: fraction, value, low, high of each
     """
-    found = []
+    rows = []
     for fraction in fractions:
         mixed = contaminated(background, signal, fraction, seed)
         detector = detectors.build(spec, background.space, seed)
@@ -53,5 +53,5 @@ def auc_against_contamination(
         detector.fit(train, valid, generator=torch.Generator().manual_seed(seed))
         scores = [detector.score(part.x).numpy() for part in tests]
         area = auc(*scores, tests[0].weight, tests[1].weight)
-        found.append({"fraction": float(fraction), "value": area.value, "low": area.low, "high": area.high})
-    return found
+        rows.append({"fraction": float(fraction), "value": area.value, "low": area.low, "high": area.high})
+    return rows

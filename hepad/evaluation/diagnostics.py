@@ -81,7 +81,7 @@ class Correlation(NamedTuple):
 
 
 class ScoredVariables(NamedTuple):
-    """Of N events what :func:`variables` says of them, their weights (N,), and {'detector/seed': (N,) scores}."""
+    """The :func:`variables` of N events, their weights (N,), and {'detector/seed': (N,) scores}."""
 
     variables: dict[str, np.ndarray]
     weight: np.ndarray
@@ -89,10 +89,10 @@ class ScoredVariables(NamedTuple):
 
 
 def scored_variables(blocks: Iterable[Rows]) -> ScoredVariables:
-    """What is looked at of events and scores in blocks; the events themselves do not stay in memory."""
-    found = [(variables(events), events.weight, scores) for events, scores in blocks]
-    of, weight, scores = zip(*found, strict=True)
-    return ScoredVariables(joined(of), np.concatenate(weight), joined(scores))
+    """The variables, weights and scores of events in blocks; the events themselves do not stay in memory."""
+    parts = [(variables(events), events.weight, scores) for events, scores in blocks]
+    columns, weight, scores = zip(*parts, strict=True)
+    return ScoredVariables(joined(columns), np.concatenate(weight), joined(scores))
 
 
 def variables(events: Events) -> dict[str, np.ndarray]:
@@ -115,8 +115,8 @@ def against_pileup(scores, pileup, threshold: float, bins: int = 8) -> PileupChe
     edges[-1] += 1
     binned = efficiency_against(scores, threshold, pileup, edges)
     n = np.histogram(pileup, edges, weights=pileup)[0]
-    use = binned.total > 0
-    n, value, total = n[use] / binned.total[use], binned.value[use], binned.total[use]
+    filled = binned.total > 0
+    n, value, total = n[filled] / binned.total[filled], binned.value[filled], binned.total[filled]
     mean = binned.passed.sum() / binned.total.sum()
     if mean == 1 or len(n) < 3:
         return None
@@ -140,8 +140,8 @@ def rotated(events: Events, angle: np.ndarray) -> Events:
     """Each event turned around the beam by its ``angle`` (N,) [rad]."""
 
     def turn(phi, pt):
-        by = angle.reshape(-1, *(1,) * (phi.ndim - 1))
-        return np.where(pt > 0, (phi + by + np.pi) % (2 * np.pi) - np.pi, phi).astype(phi.dtype)
+        phase = angle.reshape(-1, *(1,) * (phi.ndim - 1))
+        return np.where(pt > 0, (phi + phase + np.pi) % (2 * np.pi) - np.pi, phi).astype(phi.dtype)
 
     return _changed(events, 2, turn, met=True)
 
@@ -174,12 +174,12 @@ def invariance(scores: dict[str, np.ndarray], threshold: float) -> dict[str, Inv
     low, high = np.quantile(original, [0.16, 0.84])
     if not high > low:
         raise InputError("diagnostics: the score has no spread on this background. Look at its histogram.")
-    found = {}
+    results = {}
     for name in ("rotation", "mirror"):
-        median, most = np.quantile(np.abs(scores[name] - original) / ((high - low) / 2), [0.5, 0.95])
+        median, upper = np.quantile(np.abs(scores[name] - original) / ((high - low) / 2), [0.5, 0.95])
         flipped = np.mean((scores[name] > threshold) != (original > threshold))
-        found[name] = Invariance(float(median), float(most), float(flipped), len(original))
-    return found
+        results[name] = Invariance(float(median), float(upper), float(flipped), len(original))
+    return results
 
 
 def jensen_shannon(p, q) -> float:
@@ -198,7 +198,7 @@ def sculpting(scores, mass, eps_b, rng: np.random.Generator, weights=None) -> li
     edges = np.unique(np.quantile(mass, np.linspace(0, 1, BINS + 1)))
     place = np.clip(np.searchsorted(edges, mass, side="right") - 1, 0, max(len(edges) - 2, 0))
     whole = np.bincount(place, minlength=BINS)
-    found = []
+    results = []
     for eps in eps_b:
         passed = scores > threshold_at(scores, eps, weights)
         count = int(passed.sum())
@@ -209,8 +209,8 @@ def sculpting(scores, mass, eps_b, rng: np.random.Generator, weights=None) -> li
             ]
             middle, high = np.quantile(null, [0.5, 0.975])
             jsd = jensen_shannon(whole, np.bincount(place[passed], minlength=BINS))
-            found.append(Sculpting(float(eps), jsd, float(middle), float(high), count))
-    return found
+            results.append(Sculpting(float(eps), jsd, float(middle), float(high), count))
+    return results
 
 
 def correlation(scores, variable) -> Correlation:
@@ -229,28 +229,28 @@ def turn_ons(samples: dict[str, tuple[np.ndarray, dict]], threshold: float, bins
 
     ``samples``: name -> (scores (N,), :func:`variables`); returns variable -> sample -> BinnedEfficiency.
     """
-    of, results = {name: found for name, (_, found) in samples.items()}, {}
-    for variable in next(iter(of.values())):
-        if "GeV" not in variable or not all(variable in found for found in of.values()):
+    tables, results = {name: columns for name, (_, columns) in samples.items()}, {}
+    for variable in next(iter(tables.values())):
+        if "GeV" not in variable or not all(variable in columns for columns in tables.values()):
             continue
-        values = np.concatenate([found[variable] for found in of.values()])
+        values = np.concatenate([columns[variable] for columns in tables.values()])
         edges = np.unique(5 * np.round(np.quantile(values, np.linspace(0, 1, bins + 1)) / 5))  # round edges [GeV]
         if len(edges) > 2:
             results[variable] = {
-                name: efficiency_against(scores, threshold, of[name][variable], edges)
+                name: efficiency_against(scores, threshold, tables[name][variable], edges)
                 for name, (scores, _) in samples.items()
             }
     return results
 
 
-def diagnose(scores, variables: dict, weights, of_copies: dict, eps_b, working_point: float, seed: int = 0) -> dict:
+def diagnose(scores, variables: dict, weights, copy_scores: dict, eps_b, working_point: float, seed: int = 0) -> dict:
     """All checks of one detector on background events.
 
     Parameters
     ----------
     scores: (N,) of the test part of the background
     variables, weights: of the same events, as in :class:`ScoredVariables`
-    of_copies: scores of :func:`copies` of some of them
+    copy_scores: scores of :func:`copies` of some of them
     eps_b: background efficiencies of the sculpting
     working_point: background efficiency of the threshold for pile-up and for decisions
 
@@ -265,8 +265,8 @@ def diagnose(scores, variables: dict, weights, of_copies: dict, eps_b, working_p
     passed = scores > threshold
     return {
         "pileup": check and check._asdict() | {"binned": {k: v.tolist() for k, v in check.binned._asdict().items()}},
-        "invariance": {name: found._asdict() for name, found in invariance(of_copies, threshold).items()},
-        "sculpting": [found._asdict() for found in sculpting(scores, mass, eps_b, rng, weights)],
+        "invariance": {name: result._asdict() for name, result in invariance(copy_scores, threshold).items()},
+        "sculpting": [result._asdict() for result in sculpting(scores, mass, eps_b, rng, weights)],
         "correlation": {name: correlation(scores, x)._asdict() for name, x in variables.items()},
         "mass": {
             "edges": edges.tolist(),

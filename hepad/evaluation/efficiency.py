@@ -42,11 +42,11 @@ def clopper_pearson(k, n, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]
     if not 0 < level < 1:
         raise InputError(f"interval: the level {level} must lie between 0 and 1.")
     alpha = 1 - level
-    none, every = k <= ROUNDING * n, k >= n * (1 - ROUNDING)
+    empty, full = k <= ROUNDING * n, k >= n * (1 - ROUNDING)
     # where a quantile is undefined its value is not used, and harmless arguments stand in
-    low = betaincinv(np.where(none, 1, k), np.where(every, 0, n - k) + 1, alpha / 2)
-    high = betaincinv(np.where(none, 0, k) + 1, np.where(every, 1, n - k), 1 - alpha / 2)
-    return np.where(none, 0.0, low), np.where(every, 1.0, high)
+    low = betaincinv(np.where(empty, 1, k), np.where(full, 0, n - k) + 1, alpha / 2)
+    high = betaincinv(np.where(empty, 0, k) + 1, np.where(full, 1, n - k), 1 - alpha / 2)
+    return np.where(empty, 0.0, low), np.where(full, 1.0, high)
 
 
 def interval(eps, k, n) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

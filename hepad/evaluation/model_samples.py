@@ -63,11 +63,11 @@ def look_into(detector: EnergyDetector, name: str, x: Tensor, seed: int = 1) -> 
     seed: of the chains
     """
     generator = torch.Generator(x.device).manual_seed(seed)
-    few, many = (8, 24) if detector.space.pixels else (len(x), len(x))  # images are looked at one by one
-    data = {name: Sample(seen(detector.space, x[:many]), detector.score(x[:many]).numpy())}
-    stages = negatives(detector, x[:many], generator, LONGER)
-    start = {name: Sample(data[name].x[:few], data[name].energy[:few])}
-    return ModelSamples(data | {MODEL: stages[STAGES[2]]}, start | negatives(detector, x[:few], generator))
+    n_start, n_model = (8, 24) if detector.space.pixels else (len(x), len(x))  # images are looked at one by one
+    data = {name: Sample(seen(detector.space, x[:n_model]), detector.score(x[:n_model]).numpy())}
+    stages = negatives(detector, x[:n_model], generator, LONGER)
+    start = {name: Sample(data[name].x[:n_start], data[name].energy[:n_start])}
+    return ModelSamples(data | {MODEL: stages[STAGES[2]]}, start | negatives(detector, x[:n_start], generator))
 
 
 def energies_to(
@@ -77,11 +77,11 @@ def energies_to(
 
     ``pairs``: of a background and a signal event, at most.
     """
-    found = {}
+    energies = {}
     for signal, y in signals.items():
         n = min(pairs, len(x), len(y))
-        found[signal] = {way: energy.numpy() for way, energy in energies_between(detector, x[:n], y[:n]).items()}
-    return found
+        energies[signal] = {way: energy.numpy() for way, energy in energies_between(detector, x[:n], y[:n]).items()}
+    return energies
 
 
 def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, longer: int = 1) -> dict[str, Sample]:
@@ -92,14 +92,14 @@ def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, l
     support = detector.normalise.support()
     sampler = lengthened(detector.sampler(support, generator), longer)
     stages = sampler.draw(detector.energy, detector.normalise(x), support, generator)
-    found = {}
+    samples = {}
     for name, z in zip(STAGES, (stage.detach() for stage in stages), strict=True):
-        # the energy is that of the chain's own point: made an image again, a compressed one lies in the plane
+        # the energy at the chain's own point: a compressed point, made an image again, lies in the plane
         energy = in_blocks(detector.anomaly, z).numpy()
-        found[name] = Sample(seen(detector.space, detector.normalise.invert(z)), energy)
+        samples[name] = Sample(seen(detector.space, detector.normalise.invert(z)), energy)
     if "latent" not in chains_of(sampler):
-        del found[STAGES[1]]
-    return found
+        del samples[STAGES[1]]
+    return samples
 
 
 def generated(detector: Generating, name: str, x: Tensor, seed: int = 1) -> dict[str, Sample]:
@@ -110,7 +110,7 @@ def generated(detector: Generating, name: str, x: Tensor, seed: int = 1) -> dict
 
 
 def seen(space: Space, x: Tensor) -> np.ndarray:
-    """What can be drawn of events (N, *space.shape): the image (N, H, W); if there is none, the variables (N, D)."""
+    """The part of events (N, *space.shape) that figures draw: images (N, H, W), or without them variables (N, D)."""
     if space.objects:
         return x.flatten(1).numpy()
     if len(space.shape) == 3:
@@ -149,14 +149,14 @@ def slerp(a: Tensor, b: Tensor, steps: int) -> Tensor:
 def energies_between(detector: EnergyDetector, a: Tensor, b: Tensor, steps: int = 41) -> dict[str, Tensor]:
     """Energies (steps, N) on the ways from events a to events b (N, *space.shape): the straight line and, if the
     detector has an autoencoder, the geodesic in its latent space (a straight line there if it has no sphere)."""
-    found = {LINE: detector.score(straight(a, b, steps).flatten(0, 1)).view(steps, -1)}
+    energies = {LINE: detector.score(straight(a, b, steps).flatten(0, 1)).view(steps, -1)}
     model = autoencoder_of(detector)
     if model is not None:
         with torch.no_grad():
             ends = [model.encode(detector.normalise(x)) for x in (a, b)]
         codes = (slerp if model.sphere else straight)(*ends, steps).flatten(0, 1)
-        found[GEODESIC] = in_blocks(lambda z: detector.anomaly(model.decode(z)), codes).view(steps, -1)
-    return found
+        energies[GEODESIC] = in_blocks(lambda z: detector.anomaly(model.decode(z)), codes).view(steps, -1)
+    return energies
 
 
 def autoencoder_of(detector: EnergyDetector) -> Autoencoder | None:

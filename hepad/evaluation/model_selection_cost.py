@@ -1,4 +1,4 @@
-"""What it costs to choose a state without looking at the signal: computed afterwards, outside any training.
+"""The cost of choosing a state without looking at the signal: computed afterwards, outside any training.
 
 Every candidate of a finished training is scored on test background and on a signal. The AUC loss of a criterion is the
 AUC of the best candidate, which only an eye on the signal could have picked, minus that of the one it picks.
@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def follow(detector: Detector, candidates: Candidates, training: dict, background: Tensor, signal: Tensor) -> dict:
-    """What was chosen, by which criterion, and for each candidate its step, what was measured of it on background, and
+    """The chosen candidate, the criterion, and for each candidate its step, its values measured on background, and
     its AUC with interval.
 
     Parameters

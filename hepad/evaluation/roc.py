@@ -35,7 +35,7 @@ EPS_B = (1e-1, 1e-2, 1e-3, 1e-4)
 
 EPS_S = (0.2, 0.3, 0.5)
 
-INTERVALS = 40  # of a curve
+INTERVALS = 40  # intervals of a curve
 
 
 class WorkingPoint(NamedTuple):
@@ -147,9 +147,9 @@ def rejections(background, signal, eps_s=EPS_S, background_weights=None, signal_
         on_b = efficiency_at_truth(s, request, b, threshold)
         resolved = b.resolved(threshold) and on_b.low > 0
         inverse, upper = (1 / on_b.value, 1 / on_b.low) if resolved else (np.nan, np.nan)
-        known = (inverse, 1 / on_b.high, upper, resolved, _remark(b, s, threshold))
+        values = (inverse, 1 / on_b.high, upper, resolved, _remark(b, s, threshold))
         counts = (on_b.passed, float(b.independent(threshold)))
-        results.append(Rejection(float(request), threshold, *counts, *known))
+        results.append(Rejection(float(request), threshold, *counts, *values))
     return results
 
 
@@ -165,11 +165,11 @@ def roc(background, signal, points: int = 200, background_weights=None, signal_w
     eps_b, eps_s = b.intervals(thresholds)[0], s.intervals(thresholds)[0]
     rising = np.nan_to_num(eps_b) > np.append(0, np.fmax.accumulate(np.nan_to_num(eps_b))[:-1])
     thresholds, eps_b, eps_s = (x[rising & ~np.isnan(eps_s)] for x in (thresholds, eps_b, eps_s))
-    some = np.unique(np.linspace(0, len(thresholds) - 1, INTERVALS).round().astype(int))
-    low, high = at_truth(b, eps_b[some], s, thresholds[some])
+    places = np.unique(np.linspace(0, len(thresholds) - 1, INTERVALS).round().astype(int))
+    low, high = at_truth(b, eps_b[places], s, thresholds[places])
     x = np.log(eps_b)
-    down, up = (np.interp(x, x[some], width) for width in (eps_s[some] - low, high - eps_s[some]))
-    return Curve(eps_b, eps_s, np.maximum(eps_s - down, 0), np.minimum(eps_s + up, 1), b.independent(thresholds))
+    lower, upper = (np.interp(x, x[places], width) for width in (eps_s[places] - low, high - eps_s[places]))
+    return Curve(eps_b, eps_s, np.maximum(eps_s - lower, 0), np.minimum(eps_s + upper, 1), b.independent(thresholds))
 
 
 def auc(background, signal, background_weights=None, signal_weights=None) -> AUC:
@@ -186,11 +186,11 @@ def auc(background, signal, background_weights=None, signal_weights=None) -> AUC
             )
     value, from_signal = s.mean(b.placements(s))
     _, from_background = b.mean(s.placements(b))
-    variance, apart = from_signal + from_background, abs(value - 0.5) >= 0.5 - ROUNDING
-    value = min(max(float(round(value)) if apart else value, 0.0), 1.0)  # weights of both signs may lead beyond
-    if variance <= ROUNDING**2 and not apart:  # a constant score
+    variance, separated = from_signal + from_background, abs(value - 0.5) >= 0.5 - ROUNDING
+    value = min(max(float(round(value)) if separated else value, 0.0), 1.0)  # weights of both signs may lead beyond
+    if variance <= ROUNDING**2 and not separated:  # a constant score
         return AUC(value, value, value)
-    n = min(b.n_eff, s.n_eff) if apart else value * (1 - value) / variance
+    n = min(b.n_eff, s.n_eff) if separated else value * (1 - value) / variance
     return AUC(value, *(float(x) for x in clopper_pearson(value * n, n)))
 
 
@@ -241,7 +241,7 @@ def to_json(evaluation: Evaluation) -> dict:
         "auc": evaluation.auc._asdict(),
         "working_points": points,
         "rejections": [rejection._asdict() for rejection in evaluation.rejections],
-        **{of: {k: v.tolist() for k, v in getattr(evaluation, of)._asdict().items()} for of in ("curve", "events")},
+        **{x: {k: v.tolist() for k, v in getattr(evaluation, x)._asdict().items()} for x in ("curve", "events")},
     }
 
 
@@ -256,7 +256,7 @@ def from_json(value: dict) -> Evaluation:
             "auc": AUC(**value["auc"]),
             "working_points": points,
             "rejections": [Rejection(**_with_nan(entry)) for entry in value["rejections"]],
-            **{of: Curve(**{k: np.asarray(v) for k, v in value[of].items()}) for of in ("curve", "events")},
+            **{kind: Curve(**{k: np.asarray(v) for k, v in value[kind].items()}) for kind in ("curve", "events")},
         }
         return Evaluation(**value | parts)
     except (KeyError, TypeError, AttributeError) as error:
@@ -275,8 +275,8 @@ def _fractions(name: str, values) -> np.ndarray:
 
 
 def _remark(background: ScoreDistribution, signal: ScoreDistribution, threshold: float = -np.inf) -> str:
-    of = {"background": background.remark(threshold), "signal": signal.remark(threshold)}
-    return " ".join(f"{name}: {text}" for name, text in of.items() if text)
+    remarks = {"background": background.remark(threshold), "signal": signal.remark(threshold)}
+    return " ".join(f"{name}: {text}" for name, text in remarks.items() if text)
 
 
 def _distribution(name: str, sample, weights) -> ScoreDistribution:

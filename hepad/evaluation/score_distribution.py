@@ -38,7 +38,7 @@ from hepad.errors import InputError
 from hepad.evaluation.clusters import Shared
 from hepad.evaluation.efficiency import MIN_COUNT, ROUNDING, Efficiency, interval
 
-EXTREME = 1e70  # of a weight: the sum of its fourth powers would be no number
+EXTREME = 1e70  # largest weight: the sum of fourth powers of larger ones is infinite
 
 FEW = 1.5  # in front of x above
 
@@ -107,9 +107,9 @@ class ScoreDistribution(NamedTuple):
         return self.whole.w == self.whole.w2 == self.whole.n and self.w[0] == self.w2[0] == self.cross[0]
 
     def above(self, threshold, *sums: np.ndarray) -> list[np.ndarray]:
-        """What passes each threshold of ``sums``, which are attributes of this distribution of shape (m+1,)."""
+        """The ``sums``, attributes of this distribution of shape (m+1,), over the events that pass each threshold."""
         whole, half = (np.searchsorted(ends, threshold, side="right") for ends in (self.lowest, self.scores))
-        return [(of[whole] + of[half]) / 2 for of in sums]
+        return [(values[whole] + values[half]) / 2 for values in sums]
 
     def count(self, threshold) -> np.ndarray:
         """Number of events that pass each threshold, unweighted."""
@@ -119,9 +119,9 @@ class ScoreDistribution(NamedTuple):
         """ε, k_eff and n_eff at each threshold; NaN where the weights of what passes sum to less than nothing."""
         n, w, w2, cross, w4 = self.above(threshold, self.n, self.w, self.w2, self.cross, self.w4)
         eps, k, effective = binomial(n, w, w2, cross, self.whole, self.plain)
-        own, equal = (np.divide(a, b**2, out=np.zeros(eps.shape), where=b > 0) for a, b in ((w4, w2), (w2, w)))
-        few = 1 + FEW * np.maximum(own - equal, 0.0)
-        return eps, k / few, effective / few
+        spread, equal = (np.divide(a, b**2, out=np.zeros(eps.shape), where=b > 0) for a, b in ((w4, w2), (w2, w)))
+        factor = 1 + FEW * np.maximum(spread - equal, 0.0)
+        return eps, k / factor, effective / factor
 
     def intervals(self, threshold) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """ε, low and high at each threshold; NaN where the passing weights sum to less than nothing."""
@@ -142,12 +142,12 @@ class ScoreDistribution(NamedTuple):
         return bool(self.independent(threshold) >= MIN_COUNT * (1 - ROUNDING))
 
     def remark(self, threshold: float = -np.inf) -> str:
-        """In words, if what passes counts for much fewer independent events than it has; else ''."""
+        """A warning if the passing events count for much fewer independent ones than they are; else ''."""
         passed, independent = int(self.count(threshold)), float(self.independent(threshold))
         if passed < MIN_COUNT or independent > passed / MANY:
             return ""
-        why = "few large weights, or few collisions that many crossings share, decide."
-        return f"{passed} events count for {independent:.3g} independent ones: {why}"
+        reason = "few large weights, or few collisions that many crossings share, decide."
+        return f"{passed} events count for {independent:.3g} independent ones: {reason}"
 
     def exceeding(self, eps) -> np.ndarray:
         """The largest score that with all above it makes more than ``eps`` > 0; below all if none does."""
@@ -178,9 +178,9 @@ class ScoreDistribution(NamedTuple):
         """
         above = self._cut(eps)
         below = np.minimum(above + 1, len(self.climb) - 1)
-        (here, there), rows = (self.climb[i] / self.whole.w for i in (above, below)), self.n[self.cuts]
-        tie = (rows[below] - rows[above] > 1) & ((there - here) * n > 1.5)
-        return self.at_most(np.where(tie & (eps - here > there - eps), there, eps))
+        (eps_above, eps_below), rows = (self.climb[i] / self.whole.w for i in (above, below)), self.n[self.cuts]
+        tie = (rows[below] - rows[above] > 1) & ((eps_below - eps_above) * n > 1.5)
+        return self.at_most(np.where(tie & (eps - eps_above > eps_below - eps), eps_below, eps))
 
     def _budget(self, eps) -> np.ndarray:
         """Index from which upwards the events fit the budget, and from any higher cut, too."""
@@ -218,9 +218,9 @@ class ScoreDistribution(NamedTuple):
         variance = p2 @ (values - mean) ** 2
         if self.shared is not None:  # Σ A_c² takes one value for a cluster, that of its lowest row
             cluster, scores, weights, added, times = self.shared
-            off = values[np.searchsorted(self.scores, scores)] - mean
-            together = np.bincount(cluster, weights * off) ** 2
-            variance += times * (together.sum() - added @ off**2) / self.w[0] ** 2
+            deviations = values[np.searchsorted(self.scores, scores)] - mean
+            squares_of_clusters = np.bincount(cluster, weights * deviations) ** 2
+            variance += times * (squares_of_clusters.sum() - added @ deviations**2) / self.w[0] ** 2
             cubes += times * (np.sum(np.bincount(cluster, weights) ** 3) - weights @ added) / self.w[0] ** 3
         return float(mean), float(max(variance, 0.0) / (1 - 2 * cubes / squares + squares))
 
@@ -245,11 +245,11 @@ def checked(name: str, scores, weights=None) -> tuple[np.ndarray, np.ndarray]:
 
 def grouped(lowest, scores, n, w, w2, cross, w4, whole: Whole, shared: Shared | None = None) -> ScoreDistribution:
     """A :class:`ScoreDistribution` of groups that rise and do not overlap; n, w, w2, cross, w4: (m,), of each."""
-    of: list[np.ndarray] = []
+    totals: list[np.ndarray] = []
     sums = (n, w, w2, cross, w4)
     for x in sums:
-        same = [i for i, earlier in enumerate(sums[: len(of)]) if np.array_equal(x, earlier)]
-        of.append(of[same[0]] if same else np.append(np.cumsum(x[::-1])[::-1], 0.0))
+        twins = [i for i, earlier in enumerate(sums[: len(totals)]) if np.array_equal(x, earlier)]
+        totals.append(totals[twins[0]] if twins else np.append(np.cumsum(x[::-1])[::-1], 0.0))
     cuts = np.flatnonzero(np.concatenate([[True], lowest[1:] > scores[:-1], [True]]))[::-1]
-    *of, w4 = of
-    return ScoreDistribution(lowest, scores, *of, cuts, np.maximum.accumulate(of[1][cuts]), w4, whole, shared)
+    *totals, w4 = totals
+    return ScoreDistribution(lowest, scores, *totals, cuts, np.maximum.accumulate(totals[1][cuts]), w4, whole, shared)

@@ -60,24 +60,24 @@ class ScoredSample:
                     del together
                 del rows
 
-    def beginning(self, most: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
+    def beginning(self, limit: int = LOOK, constituents: bool = False) -> Iterator[Rows]:
         """At most so many rows in blocks, of every chunk its share; the events' constituents, too, if asked."""
-        for chunk, wanted in enumerate(beginnings(self.scores.sizes, most)):
+        for chunk, share in enumerate(beginnings(self.scores.sizes, limit)):
             for events, scores in self._of_chunk(chunk, constituents):
-                n = min(wanted, len(events))
+                n = min(share, len(events))
                 yield _taken((events, scores), slice(n))
-                wanted -= n
-                if not wanted:
+                share -= n
+                if not share:
                     break
 
     def _of_chunk(self, chunk: int, constituents: bool = False) -> Iterator[Rows]:
         scores, first = self.scores.chunk(chunk), 0
         for block in Events.blocks(self.events, chunk=chunk, constituents=constituents):
             events = block.of_split("test")
-            found = scores.read(["/event_id", *scores], slice(first, first + len(events)))
-            if not np.array_equal(found.pop("/event_id"), events.event_id):
+            columns = scores.read(["/event_id", *scores], slice(first, first + len(events)))
+            if not np.array_equal(columns.pop("/event_id"), events.event_id):
                 raise self._differ()
-            yield events, found
+            yield events, columns
             first += len(events)
         if first != self.scores.sizes[chunk]:
             raise self._differ()
@@ -86,9 +86,9 @@ class ScoredSample:
         return InputError(f"scores and events of '{self.name}' differ. Delete its files of scores and run again.")
 
 
-def _taken(rows: Rows, which: slice | np.ndarray) -> Rows:
+def _taken(rows: Rows, selection: slice | np.ndarray) -> Rows:
     events, scores = rows
-    return events[which], {key: values[which] for key, values in scores.items()}
+    return events[selection], {key: values[selection] for key, values in scores.items()}
 
 
 def _joined(rows: list[Rows]) -> Rows:
@@ -98,4 +98,4 @@ def _joined(rows: list[Rows]) -> Rows:
 
 def joined(columns: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays with the same names, such as scores, one behind the other."""
-    return {key: np.concatenate([of[key] for of in columns]) for key in columns[0]}
+    return {key: np.concatenate([part[key] for part in columns]) for key in columns[0]}

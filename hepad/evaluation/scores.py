@@ -34,20 +34,20 @@ def score(
     {'detector/seed': (N,)}, higher = more anomalous, and the features of one representation
     """
     streams = {name: iter(blocks) for name, blocks in features.items()}
-    while of := {name: block for name, stream in streams.items() if (block := next(stream, None)) is not None}:
-        if len(of) < len(streams):
-            raise ValueError(f"fewer blocks of {sorted(streams.keys() - of.keys())} than of {sorted(of)}")
-        yield {key: detector.score(of[name].x).numpy() for key, (name, detector) in detectors.items()}, of.popitem()[1]
-        del of, block  # the next ones are read without these in memory, which zip would keep
+    while x := {name: block for name, stream in streams.items() if (block := next(stream, None)) is not None}:
+        if len(x) < len(streams):
+            raise ValueError(f"fewer blocks of {sorted(streams.keys() - x.keys())} than of {sorted(x)}")
+        yield {key: detector.score(x[name].x).numpy() for key, (name, detector) in detectors.items()}, x.popitem()[1]
+        del x, block  # the next ones are read without these in memory, which zip would keep
 
 
 def write_scores(path: str | Path, blocks: Iterable[tuple[dict[str, np.ndarray], "Features"]]) -> None:
     """Scores of one sample under many detectors, {'detector/seed': (N,)}, with ``OF_SCORES`` beside them."""
     with new_table(LAYOUT, path) as append:
         for scores, features in blocks:
-            beside = {name: getattr(features, name) for name in OF_SCORES}
-            append({f"scores/{name}": values for name, values in scores.items()} | beside)
-            del features, beside
+            columns = {name: getattr(features, name) for name in OF_SCORES}
+            append({f"scores/{name}": values for name, values in scores.items()} | columns)
+            del features, columns
 
 
 class Weighted(NamedTuple):

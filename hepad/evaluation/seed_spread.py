@@ -1,4 +1,4 @@
-"""What several trainings of one detector say together: the median, and where the next one is expected.
+"""The spread of several trainings of one detector: the median, and the range in which the next one is expected.
 
 n trainings that differ by their seed alone have the values x_i on the same test events. Their scatter is that of the
 trainings; the test events move all of them together and have an uncertainty of their own, the interval
@@ -45,40 +45,40 @@ class SeedSpread(NamedTuple):
     trainings: int
 
 
-def spread(evaluations: list[Evaluation], of: str = "curve", points: int = 200) -> SeedSpread:
+def spread(evaluations: list[Evaluation], kind: str = "curve", points: int = 200) -> SeedSpread:
     """The trainings of one detector on the same samples as one curve, at ε_B that all of them reach.
 
-    ``of``: 'curve' of jets, or 'events' as a trigger counts them.
+    ``kind``: 'curve' of jets, or 'events' as a trigger counts them.
     """
     if not evaluations:
         raise InputError("trainings: there is none to draw. Give the task a seed.")
-    curves, auc = [getattr(e, of) for e in evaluations], _joined([e.auc for e in evaluations])
+    curves, auc = [getattr(e, kind) for e in evaluations], _joined([e.auc for e in evaluations])
     if len(curves) == 1:
         return SeedSpread(*curves[0], auc=auc, trainings=1)
     grid = np.geomspace(max(curve.eps_b[0] for curve in curves), 1, points)
     names = ("eps_s", "low", "high", "independent")
-    found = [[np.interp(np.log(grid), np.log(c.eps_b), getattr(c, name)) for c in curves] for name in names]
-    return SeedSpread(grid, *together(*found[:3]), np.min(found[3], axis=0), auc=auc, trainings=len(curves))
+    values = [[np.interp(np.log(grid), np.log(c.eps_b), getattr(c, name)) for c in curves] for name in names]
+    return SeedSpread(grid, *together(*values[:3]), np.min(values[3], axis=0), auc=auc, trainings=len(curves))
 
 
-def together(values, low, high, most: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Median and range of n trainings, from their values and intervals (n,) or (n, P); within [0, most]."""
+def together(values, low, high, limit: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median and range of n trainings, from their values and intervals (n,) or (n, P); within [0, limit]."""
     values, low, high = (np.asarray(x, float) for x in (values, low, high))
     n, middle = len(values), np.median(values, axis=0)
     spread = 0.0
     if n > 1:
         spread = stdtrit(n - 1, 0.5 + LEVEL / 2) ** 2 * values.var(axis=0, ddof=1) * (1 + 1 / n)
-    down, up = (np.sqrt(spread + np.mean(x, axis=0) ** 2) for x in (values - low, high - values))
-    return middle, np.maximum(middle - down, 0), np.minimum(middle + up, most)
+    lower, upper = (np.sqrt(spread + np.mean(x, axis=0) ** 2) for x in (values - low, high - values))
+    return middle, np.maximum(middle - lower, 0), np.minimum(middle + upper, limit)
 
 
-def spreads(records: Iterable[dict], of: str = "curve") -> tuple[dict[str, SeedSpread], dict[str, str]]:
-    """By label spreads and groups of a task's detectors for a signal; records: of :mod:`hepad.evaluation.tables`."""
+def spreads(records: Iterable[dict], kind: str = "curve") -> tuple[dict[str, SeedSpread], dict[str, str]]:
+    """Spreads, and groups, by label, of a task's detectors for a signal; records: of :mod:`hepad.evaluation.tables`."""
     trainings, groups = {}, {}
     for record in records:
         trainings.setdefault(record["label"], []).append(record["evaluation"])
         groups[record["label"]] = record["group"]
-    return {label: spread(evaluations, of) for label, evaluations in trainings.items()}, groups
+    return {label: spread(evaluations, kind) for label, evaluations in trainings.items()}, groups
 
 
 def rows(records: Iterable[dict]) -> list[dict]:
@@ -86,21 +86,21 @@ def rows(records: Iterable[dict]) -> list[dict]:
 
     What one of the trainings does not resolve has no median.
     """
-    of: dict[tuple, list[Evaluation]] = {}
+    trainings: dict[tuple, list[Evaluation]] = {}
     for record in ordered(records):
-        of.setdefault((record["task"], record["detector"], record["signal"]), []).append(record["evaluation"])
-    found = []
-    for key, evaluations in of.items():
+        trainings.setdefault((record["task"], record["detector"], record["signal"]), []).append(record["evaluation"])
+    table = []
+    for key, evaluations in trainings.items():
         points = [("auc", None, _joined([e.auc for e in evaluations]))]
-        for same in zip(*(e.working_points for e in evaluations), strict=True):
-            known = [p.eps_s[:3] for p in same] if all(p.resolved for p in same) else None
-            points.append(("eps_s", same[0].eps_b, _joined(known)))
-        for same in zip(*(e.rejections for e in evaluations), strict=True):
-            known = [(r.inverse_eps_b, r.low, r.high) for r in same] if all(r.resolved for r in same) else None
-            points.append(("1/eps_b", same[0].eps_s, _joined(known, logarithms=True)))
-        for quantity, at, known in points:
-            found.append(dict(zip(COLUMNS, (*key, len(evaluations), quantity, at, *known), strict=True)))
-    return found
+        for group in zip(*(e.working_points for e in evaluations), strict=True):
+            values = [p.eps_s[:3] for p in group] if all(p.resolved for p in group) else None
+            points.append(("eps_s", group[0].eps_b, _joined(values)))
+        for group in zip(*(e.rejections for e in evaluations), strict=True):
+            values = [(r.inverse_eps_b, r.low, r.high) for r in group] if all(r.resolved for r in group) else None
+            points.append(("1/eps_b", group[0].eps_s, _joined(values, logarithms=True)))
+        for quantity, efficiency, values in points:
+            table.append(dict(zip(COLUMNS, (*key, len(evaluations), quantity, efficiency, *values), strict=True)))
+    return table
 
 
 def write_seed_spread(path: str | Path, records: Iterable[dict]) -> None:
@@ -113,5 +113,5 @@ def _joined(values: list[tuple] | None, logarithms: bool = False) -> tuple[float
     if values is None:
         return (None, None, None)
     columns = np.array(values, float).T
-    found = np.exp(together(*np.log(columns), most=np.inf)) if logarithms else together(*columns)
-    return tuple(float(x) for x in found)
+    results = np.exp(together(*np.log(columns), limit=np.inf)) if logarithms else together(*columns)
+    return tuple(float(x) for x in results)

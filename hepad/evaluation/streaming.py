@@ -63,9 +63,9 @@ class StreamingDistribution:
             raise InputError(f"rate: {groups} groups of scores are too few, take 2 or more.")
         self.name, self.groups = name, groups
         self.n, self.held = 0, 0
-        self.parts: list[Merged] = []  # of single events
+        self.parts: list[Merged] = []  # groups of single events
         self.merged: Merged | None = None  # all events before those
-        self.shared: list[Shared] = []  # of the first events
+        self.shared: list[Shared] = []  # rows of common clusters, events so far
         self.left = 0.0  # Σ w² of rows of clusters of several that are not kept
         self.with_menu: bool | None = None
         self.fractional = False
@@ -95,19 +95,19 @@ class StreamingDistribution:
         if not len(scores):
             return
         clusters, wa = Clusters(cluster, scores), weights * a
-        of_cluster = clusters.total(weights)
+        cluster_weights = clusters.total(weights)
         w2 = clusters.products(weights, weights)
-        sums = [np.ones(len(scores)), weights, w2, weights * of_cluster, w2**2]
+        sums = [np.ones(len(scores)), weights, w2, weights * cluster_weights, w2**2]
         if self.with_menu:
             square, product = clusters.products(wa, wa), clusters.products(weights, wa)
-            sums += [wa, square, product, wa * of_cluster, square**2, (w2 - 2 * product + square) ** 2]
+            sums += [wa, square, product, wa * cluster_weights, square**2, (w2 - 2 * product + square) ** 2]
         part = Merged(scores, scores, np.stack(sums))
         self.n += len(scores)
         self.totals[: len(sums)] += part.sums.sum(axis=1)
         self.accepted += np.count_nonzero(a)
         self.fractional |= bool(np.any((a > 0) & (a < 1)))
         self.range = min(self.range[0], weights.min()), max(self.range[1], weights.max())
-        self.largest = max(self.largest, float(np.abs(of_cluster).max()))
+        self.largest = max(self.largest, float(np.abs(cluster_weights).max()))
         self._share(clusters.shared(scores, weights))
         self.parts.append(part)
         self.held += len(scores)
@@ -136,13 +136,13 @@ class StreamingDistribution:
         low, high = self.range
         unit = high if low == high else None  # equal weights are counts
         lowest, highest, sums = self._sorted()
-        (n, *of_sample), totals = self._counts(sums, unit), self._counts(self.totals, unit)
+        (n, *sample_sums), totals = self._counts(sums, unit), self._counts(self.totals, unit)
         whole = Whole(self.n, float(totals[1]), float(totals[2]), self.largest / (unit or 1.0))
-        w, w2, cross, w4, *of_menu = of_sample
+        w, w2, cross, w4, *menu_sums = sample_sums
         total = grouped(lowest, highest, n, w, w2, cross, w4, whole, self._shared(unit or 1.0))
         if not self.with_menu:
             return Sample(self.name, total)
-        wa, square, product, cross_a, square_2, pure_2 = of_menu
+        wa, square, product, cross_a, square_2, pure_2 = menu_sums
         pure = grouped(lowest, highest, n, w - wa, w2 - 2 * product + square, cross - cross_a, pure_2, whole)
         overlap = grouped(lowest, highest, n, wa, square, cross_a, square_2, whole)
         wa, square, _, cross_a = totals[5:9]
@@ -185,11 +185,11 @@ class StreamingDistribution:
         self.held = len(self.merged.lowest)
 
     def _groups(self) -> list["Merged"]:
-        """What is held, which is let go."""
-        found, self.merged = [] if self.merged is None else [self.merged], None
-        found += self.parts
+        """All groups that are held; they are held no longer."""
+        groups, self.merged = [] if self.merged is None else [self.merged], None
+        groups += self.parts
         self.parts = []
-        return found
+        return groups
 
 
 class Merged(NamedTuple):
@@ -211,7 +211,7 @@ def merge(parts: list[Merged], groups: int) -> Merged:
     del parts  # before the rest needs memory
     order = np.argsort(lowest)
     lowest, highest = lowest[order], highest[order]
-    start = np.flatnonzero(np.append(True, lowest[1:] > np.maximum.accumulate(highest)[:-1]))  # of the inseparable
+    start = np.flatnonzero(np.append(True, lowest[1:] > np.maximum.accumulate(highest)[:-1]))  # of groups that overlap
     rank = np.append(np.cumsum(sums[0, order[::-1]])[::-1][start], 0)  # R at the lower end of each
     single = groups // 2
     low = np.count_nonzero(rank > single)
@@ -219,9 +219,9 @@ def merge(parts: list[Merged], groups: int) -> Merged:
     target = np.ceil((groups - single) // 2 * (np.log(ends / single) / np.log(rank[0] / single)))
     joined = (target[0] == target[1]) & (target[0] == np.roll(target[1], 1)) & (target[0] == np.roll(target[0], 1))
     joined[:1] = False  # has nothing before it
-    rest = np.arange(start[low] if low < len(start) else len(lowest), len(lowest))  # of the highest scores
+    rest = np.arange(start[low] if low < len(start) else len(lowest), len(lowest))  # the highest scores
     first = np.append(start[:low][~joined], rest)
-    sums = np.stack([np.add.reduceat(of[order], first) for of in sums])
+    sums = np.stack([np.add.reduceat(values[order], first) for values in sums])
     return Merged(lowest[first], np.maximum.reduceat(highest, first), sums)
 
 
@@ -263,8 +263,8 @@ def rows_and_events(name: str, blocks: Iterable[Weighted]) -> tuple[ScoreDistrib
         rows.add(scores, weights, cluster=cluster)
         first, highest = per_event(event_id, scores)
         events.add(highest, weights[first], cluster=cluster[first])
-    of_rows = rows.sample().total
-    return of_rows, of_rows if rows.n == events.n else events.sample().total
+    distribution = rows.sample().total
+    return distribution, distribution if rows.n == events.n else events.sample().total
 
 
 def threshold_of(background: Iterable[Weighted], eps_b: float) -> float:
@@ -288,6 +288,6 @@ def per_event(event_id, scores) -> tuple[np.ndarray, np.ndarray]:
     _, first, event = np.unique(event_id, return_index=True, return_inverse=True)
     scores = np.asarray(scores, float)
     highest = np.full((*scores.shape[:-1], len(first)), -np.inf)
-    for of_detector, values in zip(np.atleast_2d(highest), np.atleast_2d(scores), strict=True):
-        np.maximum.at(of_detector, event, values)
+    for maxima, values in zip(np.atleast_2d(highest), np.atleast_2d(scores), strict=True):
+        np.maximum.at(maxima, event, values)
     return first, highest

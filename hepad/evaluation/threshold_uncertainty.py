@@ -31,26 +31,26 @@ STEPS = 60
 PRECISION = 1e-4
 
 
-def above_truth(known: ScoreDistribution, eps: float, q) -> np.ndarray:
+def above_truth(reference: ScoreDistribution, eps: float, q) -> np.ndarray:
     """Quantiles ``q`` of K / n: the share of the sample above the threshold of true efficiency ``eps`` in (0, 1]."""
     q = np.asarray(q, float)
     if eps >= 1:
         return np.ones(q.shape)
-    n = float(known.effective(known.at_most(eps))[2])
+    n = float(reference.effective(reference.at_most(eps))[2])
     mean, width = n * eps, 8 * np.sqrt(n * eps * (1 - eps)) + 12
     k = np.arange(max(np.floor(mean - width), 0), min(np.ceil(mean + width), np.ceil(n)) + 1)
     cdf = np.where(k < n, betaincc(k + 1, np.maximum(n - k, 1e-9), eps), 1.0)
-    if known.plain:
+    if reference.plain:
         return k[np.minimum(np.searchsorted(cdf, q), len(k) - 1)] / n
     return np.maximum(np.interp(q, np.append(0, cdf), np.append(k[0] - 1, k)) + 0.5, 0) / n
 
 
-def at_truth(known: ScoreDistribution, eps, counted: ScoreDistribution, threshold) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of the efficiency of ``counted`` at the thresholds whose true efficiencies on ``known`` are ``eps``.
+def at_truth(reference: ScoreDistribution, eps, counted: ScoreDistribution, threshold) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of the efficiency of ``counted`` at the thresholds whose true efficiencies on ``reference`` are ``eps``.
 
     Parameters
     ----------
-    known: the sample that fixes the thresholds
+    reference: the sample that fixes the thresholds
     eps: (P,), each in (0, 1]
     counted: the sample whose efficiency is asked for
     threshold: (P,), the thresholds found; the efficiencies there are always inside
@@ -60,18 +60,18 @@ def at_truth(known: ScoreDistribution, eps, counted: ScoreDistribution, threshol
     low, high: (P,), NaN where the passing weights sum to less than nothing
     """
     eps, threshold = np.atleast_1d(np.asarray(eps, float)), np.atleast_1d(np.asarray(threshold, float))
-    share = np.stack([above_truth(known, e, (np.arange(STEPS) + 0.5) / STEPS) for e in eps])
-    size = known.effective(known.at_most(eps))[2][:, None]
-    value, (_, k, n) = counted.effective(threshold)[0], counted.effective(known.nearest(share, size))
+    share = np.stack([above_truth(reference, e, (np.arange(STEPS) + 0.5) / STEPS) for e in eps])
+    size = reference.effective(reference.at_most(eps))[2][:, None]
+    value, (_, k, n) = counted.effective(threshold)[0], counted.effective(reference.nearest(share, size))
     k, n = np.where(np.isnan(k), 0, k), np.where(np.isnan(n), 1, n)
     return np.minimum(_ends(k, n, False), value), np.maximum(_ends(k, n, True), value)
 
 
 def efficiency_at_truth(
-    known: ScoreDistribution, eps: float, counted: ScoreDistribution, threshold: float
+    reference: ScoreDistribution, eps: float, counted: ScoreDistribution, threshold: float
 ) -> Efficiency:
     """The efficiency of ``counted`` at ``threshold``, with the interval of :func:`at_truth`."""
-    low, high = (float(x[0]) for x in at_truth(known, [eps], counted, [threshold]))
+    low, high = (float(x[0]) for x in at_truth(reference, [eps], counted, [threshold]))
     return counted.efficiency(threshold)._replace(low=low, high=high)
 
 
@@ -82,19 +82,19 @@ def _ends(k: np.ndarray, n: np.ndarray, upper: bool) -> np.ndarray:
     rest = np.maximum(n - k, 1e-9)
 
     def excess(p: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        of, p = (k[rows], n[rows], rest[rows]), p[:, None]
+        passed, total, others, p = k[rows], n[rows], rest[rows], p[:, None]
         if upper:
-            tails = np.where(of[0] < of[1], betaincc(of[0] + 1, of[2], p), 1.0)
+            tails = np.where(passed < total, betaincc(passed + 1, others, p), 1.0)
         else:
-            tails = np.where(of[0] > 0, betainc(np.maximum(of[0], 1e-9), of[1] - of[0] + 1, p), 1.0)
+            tails = np.where(passed > 0, betainc(np.maximum(passed, 1e-9), total - passed + 1, p), 1.0)
         return tails.mean(axis=1) - (1 - LEVEL) / 2
 
-    every = np.arange(len(k))
-    at_first, at_last = excess(first, every), excess(last, every)
+    indices = np.arange(len(k))
+    excess_first, excess_last = excess(first, indices), excess(last, indices)
     # if all of one sign, the share that has nothing (or all) of the sample above exceeds α/2, or all pairs have one end
-    found = np.where(np.abs(at_first) <= np.abs(at_last), first, last)
-    rows = np.flatnonzero(at_first * at_last < 0)
-    a, b, fa, fb = first[rows], last[rows], at_first[rows], at_last[rows]
+    roots = np.where(np.abs(excess_first) <= np.abs(excess_last), first, last)
+    rows = np.flatnonzero(excess_first * excess_last < 0)
+    a, b, fa, fb = first[rows], last[rows], excess_first[rows], excess_last[rows]
     for _ in range(100):  # the Illinois form of the rule of false position; some ten times are enough
         if not len(rows):
             break
@@ -103,7 +103,7 @@ def _ends(k: np.ndarray, n: np.ndarray, upper: bool) -> np.ndarray:
         kept = np.sign(fc) == np.sign(fb)
         a, fa = np.where(kept, a, b), np.where(kept, fa / 2, fb)
         b, fb = c, fc
-        found[rows] = c
-        going = (np.abs(b - a) > PRECISION * (last - first)[rows]) & (np.abs(fc) > PRECISION / 10)
-        rows, a, b, fa, fb = (x[going] for x in (rows, a, b, fa, fb))
-    return found
+        roots[rows] = c
+        active = (np.abs(b - a) > PRECISION * (last - first)[rows]) & (np.abs(fc) > PRECISION / 10)
+        rows, a, b, fa, fb = (x[active] for x in (rows, a, b, fa, fb))
+    return roots

@@ -1,4 +1,4 @@
-"""From the columns that a reader has to Events: what is missing is filled in."""
+"""Makes Events from the columns that a reader has, and fills in the missing ones."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from hepad.events.identifiers import IDENTIFIERS, content_id, jets_of, objects_i
 from hepad.events.padding import WIDTHS, filled
 
 
-def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **more) -> Events:
+def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **arguments) -> Events:
     """Events from at least ``jet``: missing objects are zero, weights 1, identifiers hashed from the content.
 
-    ``split_rows`` (N,) overrides the split by identifier; ``more`` are further arguments of Events.
+    ``split_rows`` (N,) overrides the split by identifier; ``arguments`` are further arguments of Events.
     """
     n = len(columns["jet"])
     columns = {name: np.asarray(array, np.float32) for name, array in columns.items()} | {
@@ -24,7 +24,7 @@ def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **more) 
     if "event_id" not in columns:
         columns["event_id"] = _content(columns)
     columns["split"] = split_of(columns["event_id"], split) if split_rows is None else split_rows.astype(np.int8)
-    return Events(**columns, **more)
+    return Events(**columns, **arguments)
 
 
 def _content(columns: dict[str, np.ndarray]) -> np.ndarray:

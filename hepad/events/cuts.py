@@ -75,14 +75,14 @@ def check_units(path, pt: np.ndarray, units: str | None) -> None:
 
 def nothing_passes(name: str, counts: dict[str, dict[str, int]], pt: np.ndarray, selection) -> InputError:
     """The error of a sample from which no jet passes: what was refused, what was seen, what to do."""
-    total: dict[str, int] = {}
+    totals: dict[str, int] = {}
     for file_counts in counts.values():
         for cut, number in file_counts.items():
-            total[cut] = total.get(cut, 0) + number
-    seen = f"the median jet pt is {np.median(pt):.4g} GeV" if len(pt) else "no jet was seen"
+            totals[cut] = totals.get(cut, 0) + number
+    typical = f"the median jet pt is {np.median(pt):.4g} GeV" if len(pt) else "no jet was seen"
     (low, high), _ = window(selection)
     hint = "Check the selection, the units and the mapping of branches."
     if len(pt) and not low < np.median(pt) < high and max(low, PT_RANGE[0]) < np.median(pt) / 1000 < high:
         hint = "This looks like MeV: set 'units: MeV' in the sample's source."
-    listed = ", ".join(f"{cut} {number}" for cut, number in total.items())
-    return InputError(f"sample '{name}': nothing passes the selection {selection} ({listed}); {seen}. {hint}")
+    listed = ", ".join(f"{cut} {number}" for cut, number in totals.items())
+    return InputError(f"sample '{name}': nothing passes the selection {selection} ({listed}); {typical}. {hint}")

@@ -142,9 +142,9 @@ class Events:
 
     def _as_in(self, meta: dict) -> "Events":
         """The same events with the columns, and the ``meta``, of the table that they are a part of."""
-        own, names = list(self.meta.get("triggers", ())), meta["triggers"]
+        present, names = list(self.meta.get("triggers", ())), meta["triggers"]
         none = np.zeros(len(self), bool)
-        bits = [self.triggers[:, own.index(name)] if name in own else none for name in names]
+        bits = [self.triggers[:, present.index(name)] if name in present else none for name in names]
         groups = {
             name: {
                 key: of_kind(getattr(self, name).get(key), kind, len(self))
@@ -209,12 +209,12 @@ def concatenate(blocks: list[Events]) -> Events:
         return blocks[0]
     arrays = {}
     for name in ARRAYS:
-        of_blocks = [getattr(block, name) for block in blocks]
-        if of_blocks[0].ndim > 1:
-            length = max(array.shape[1] for array in of_blocks)
-            rest = ((0, 0),) * (of_blocks[0].ndim - 2)
-            of_blocks = [np.pad(array, ((0, 0), (0, length - array.shape[1]), *rest)) for array in of_blocks]
-        arrays[name] = np.concatenate(of_blocks)
+        columns = [getattr(block, name) for block in blocks]
+        if columns[0].ndim > 1:
+            length = max(array.shape[1] for array in columns)
+            unpadded = ((0, 0),) * (columns[0].ndim - 2)
+            columns = [np.pad(array, ((0, 0), (0, length - array.shape[1]), *unpadded)) for array in columns]
+        arrays[name] = np.concatenate(columns)
     groups = {}
     for name in GROUPS:
         shared = set.intersection(*(set(getattr(block, name)) for block in blocks))

@@ -4,7 +4,7 @@ import numpy as np
 
 from hepad.events.padding import BLOCK
 
-# the hardest objects, of which the identifier of an event without a number is made
+# the identifier of an event without a number is made of its hardest objects
 IDENTIFYING = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4}
 
 IDENTIFIERS = (*sorted(IDENTIFYING), "met")
@@ -37,10 +37,10 @@ def event_id(run: np.ndarray, luminosity_block: np.ndarray, event: np.ndarray) -
 
 def jets_of(jet: np.ndarray, jets: np.ndarray) -> np.ndarray:
     """(N, K, 4) ``jets``; of an event that has none, the probe jet (N, 4) is the first."""
-    alone = jets[:, 0, 0] == 0
-    if alone.any():
+    no_jets = jets[:, 0, 0] == 0
+    if no_jets.any():
         jets = jets.copy()
-        jets[alone, 0] = jet[alone]
+        jets[no_jets, 0] = jet[no_jets]
     return jets
 
 

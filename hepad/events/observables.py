@@ -18,7 +18,7 @@ JET_PT_MIN = 30.0  # GeV, of the jets that are counted and summed
 
 
 class Measured:
-    """What several observables of one block of events share, computed when first asked for."""
+    """Quantities that several observables of one block of events share, computed when first needed."""
 
     def __init__(self, events: Events):
         self.events = events
@@ -107,13 +107,13 @@ OBSERVABLES = {
 
 
 def available(events: Events, names: Iterable[str] = OBSERVABLES) -> list[str]:
-    """Those of ``names`` that the events have; facts that only a part of them knows are left out.
+    """The observables of ``names`` that the events have; facts of only a part of the events are left out.
 
     >>> available(events, ("jet_pt", "met", "pileup"))
     ['jet_pt', 'met']
     """
-    known = events.facts.keys() - set(events.meta.get("partial", ()))
-    present = set(events.meta.get("present", ("jets", "met"))) - set(FACTS) | known
+    facts = events.facts.keys() - set(events.meta.get("partial", ()))
+    present = set(events.meta.get("present", ("jets", "met"))) - set(FACTS) | facts
     if events.constituents.shape[1]:
         present.add("constituents")
     return [name for name in names if OBSERVABLES[name].needs in (None, *present)]

@@ -46,9 +46,9 @@ def sum_pt(constituents: np.ndarray) -> np.ndarray:
 
 def sum_momenta(constituents: np.ndarray) -> np.ndarray:
     """(3, N) px, py, pz of the vector sum of constituents (N, P, 4)."""
-    used, total = filled(constituents), np.empty((3, len(constituents)), constituents.dtype)
-    for start in range(0, len(used), BLOCK):
-        pt, eta, phi, _ = np.ascontiguousarray(np.moveaxis(used[start : start + BLOCK], -1, 0))
+    objects, total = filled(constituents), np.empty((3, len(constituents)), constituents.dtype)
+    for start in range(0, len(objects), BLOCK):
+        pt, eta, phi, _ = np.ascontiguousarray(np.moveaxis(objects[start : start + BLOCK], -1, 0))
         for i, slope in enumerate((np.cos(phi), np.sin(phi), np.sinh(eta))):
             total[i, start : start + BLOCK] = np.einsum("np,np->n", pt, slope)
     return total

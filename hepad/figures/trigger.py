@@ -33,7 +33,7 @@ def trigger(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     best of the other side and the supervised trees in black; the supervised may leave the lower panel.
     """
     records = read_records([job.files["evaluation"]], job.labels | SUPERVISED)
-    of_detectors, groups = spreads(records, of="events")
+    of_detectors, groups = spreads(records, kind="events")
     khz = next((record["scale_khz"] for record in read_json(job.files["rates"])), None)
     title = " → ".join(job.labels[name] for name in (job.background, job.signal))
     curves = trigger_curves(of_detectors, groups, job.style, khz=khz, title=title)

@@ -1,4 +1,4 @@
-"""What every representation is: a stateless map from events to a tensor."""
+"""The base of all representations. A representation is a stateless map from events to a tensor."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from hepad.events import Events
 
 @dataclass(frozen=True)
 class Space:
-    """Where a representation maps to.
+    """The space of the tensors that a representation makes.
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class Representation(ABC):
     @property
     @abstractmethod
     def space(self) -> Space:
-        """Where it maps to."""
+        """The space of its tensors."""
 
     @property
     def entry(self) -> dict:
-        """What :func:`hepad.representations.build` makes the same of, its type and arguments, as JSON can hold them."""
+        """Its type and arguments as JSON, from which :func:`hepad.representations.build` makes the same again."""
         values = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {"type": type(self).__name__, **plain}
@@ -62,7 +62,7 @@ class Representation(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """What of the event it looks at besides the probe jet: 'jets', 'electrons', 'muons', 'photons', 'met'."""
+        """Parts of the event that it needs besides the probe jet: 'jets', 'electrons', 'muons', 'photons', 'met'."""
         return frozenset()
 
     @property
@@ -72,8 +72,8 @@ class Representation(ABC):
 
     def check_present(self, meta: dict) -> None:
         """InputError if the sample of this ``meta`` lacks something that is needed (it is read as zero)."""
-        needs = self.needs | ({"constituents"} if self.needs_constituents else set())
-        missing = sorted(needs - set(meta.get("present", needs)))
+        inputs = self.needs | ({"constituents"} if self.needs_constituents else set())
+        missing = sorted(inputs - set(meta.get("present", inputs)))
         if missing:
             raise InputError(
                 f"sample '{meta.get('name')}' has no {', '.join(missing)}, which the representation needs. "

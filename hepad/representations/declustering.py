@@ -100,19 +100,19 @@ def primary_branch(tree: Tree) -> Branch:
     """Undo a C/A clustering along the branch of larger pT."""
     pt, _, phi, mass = np.moveaxis(tree.nodes, -1, 0)
     y = rapidity(tree.nodes)
-    row, here = np.arange(len(pt)), tree.root
+    row, node = np.arange(len(pt)), tree.root
     steps = []
     while True:
-        left = tree.left[row, here]
+        left = tree.left[row, node]
         splits = left > LEAF
-        b, c = np.where(splits, left, here), np.where(splits, here - 1, here)
+        b, c = np.where(splits, left, node), np.where(splits, node - 1, node)
         pt_b, pt_c = pt[row, b], pt[row, c]
         delta = np.hypot(y[row, b] - y[row, c], delta_phi(phi[row, b], phi[row, c]))
         softer = np.minimum(pt_b, pt_c) * splits
-        steps.append((mass[row, here], softer / (pt_b + pt_c), delta, softer * delta))
+        steps.append((mass[row, node], softer / (pt_b + pt_c), delta, softer * delta))
         if not splits.any():
             return Branch(*(np.stack(column, axis=1) for column in zip(*steps, strict=True)))
-        here = np.where(pt_b > pt_c, b, c)
+        node = np.where(pt_b > pt_c, b, c)
 
 
 def soft_drop(branch: Branch, z_cut: float = 0.1, beta: float = 0.0, radius: float = 0.8) -> Groomed:
@@ -149,11 +149,11 @@ def n_subjettiness(constituents: np.ndarray, up_to: int = 3, beta: float = 1.0, 
     for _ in range(1, up_to):
         # the last join is undone; the winner's direction stays an axis, so only the loser's is new
         splits = tree.left[row[:, None], subjets] > LEAF
-        which = np.where(splits, tree.time[row[:, None], subjets], -1).argmax(axis=1)
-        last = subjets[row, which]
-        left = np.where(splits[row, which], tree.left[row, last], last)
-        right = np.where(splits[row, which], last - 1, last)
-        subjets[row, which] = left
+        place = np.where(splits, tree.time[row[:, None], subjets], -1).argmax(axis=1)
+        last = subjets[row, place]
+        left = np.where(splits[row, place], tree.left[row, last], last)
+        right = np.where(splits[row, place], last - 1, last)
+        subjets[row, place] = left
         subjets = np.column_stack([subjets, right])
         nearest = np.minimum(nearest, np.minimum(distance(left), distance(right)))
         tau.append((pt * nearest ** (beta / 2)).sum(axis=1))

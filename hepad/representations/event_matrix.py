@@ -126,5 +126,5 @@ def _hardest(objects: np.ndarray, count: int) -> np.ndarray:
     """(N, K, 4) to (N, count, 4) by falling pt; η and φ decide between equal ones, so that order never matters."""
     pt, eta, phi, _ = np.moveaxis(objects, -1, 0)
     order = np.lexsort((phi, eta, -pt), axis=-1)[:, :count]
-    found = np.take_along_axis(objects, order[..., None], axis=1)
-    return np.pad(found, ((0, 0), (0, count - found.shape[1]), (0, 0)))
+    hardest = np.take_along_axis(objects, order[..., None], axis=1)
+    return np.pad(hardest, ((0, 0), (0, count - hardest.shape[1]), (0, 0)))

@@ -19,7 +19,7 @@ from hepad.representations.event_matrix import FEATURES
 
 
 class Substructure(Measured):
-    """What several variables of the substructure share."""
+    """Quantities that several variables of the substructure share."""
 
     @cached_property
     def branch(self) -> declustering.Branch:

@@ -105,7 +105,7 @@ def aligned(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """
     jet, place = np.nonzero(constituents[..., 0] > 0)
     pt, eta, phi, _ = np.ascontiguousarray(constituents[jet, place].T, np.float64)
-    first = np.flatnonzero(np.diff(jet, prepend=-1))  # of each jet that has constituents
+    first = np.flatnonzero(np.diff(jet, prepend=-1))  # first constituent of each jet that has any
     count = np.diff(first, append=len(jet))
 
     def total(value: np.ndarray) -> np.ndarray:

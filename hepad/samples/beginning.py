@@ -16,8 +16,8 @@ class Beginning:
     handed on.
     """
 
-    def __init__(self, reader: Reader, found: Found, rows: int):
-        self.reader, self.found, self.rows = reader, found, rows
+    def __init__(self, reader: Reader, look: Found, rows: int):
+        self.reader, self.found, self.rows = reader, look, rows
 
     def __getattr__(self, name: str):
         return getattr(self.reader, name)

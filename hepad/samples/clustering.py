@@ -1,4 +1,4 @@
-"""From the particles of many events to jets, probe jets, isolated leptons and photons, and missing momentum.
+"""Makes jets from the particles of many events: jets, probe jets, isolated leptons and photons, and missing momentum.
 
 Everything is flat or padded and vectorised over events. Isolation of an object with cone ΔR < 0.3:
 
@@ -66,10 +66,10 @@ def cluster(particles: Particles, n_events: int, radius: float) -> Jets:
     fields = {name: momenta[:, i] for i, name in enumerate(("px", "py", "pz", "E"))}
     events = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), count)
     sequence = fastjet.ClusterSequence(events, fastjet.JetDefinition(fastjet.antikt_algorithm, radius))
-    found, members = sequence.inclusive_jets(JET_MIN_PT), sequence.constituent_index(JET_MIN_PT)
-    per_event = ak.to_numpy(ak.num(found))
+    jets, members = sequence.inclusive_jets(JET_MIN_PT), sequence.constituent_index(JET_MIN_PT)
+    per_event = ak.to_numpy(ak.num(jets))
     event = np.repeat(np.arange(n_events), per_event)
-    flat = ak.flatten(found)
+    flat = ak.flatten(jets)
     p = from_cartesian(np.stack([ak.to_numpy(flat[name]) for name in fields], axis=-1)).reshape(-1, 4)
     members = ak.flatten(members) + start[event]
     order = np.lexsort((-p[:, 0], event))
@@ -116,9 +116,9 @@ def isolated(particles: Particles, n_events: int) -> np.ndarray:
     count = np.bincount(particles.event, minlength=n_events)
     start = np.cumsum(count) - count
     # all pairs of a candidate with a particle of its event
-    of = particles.event[candidate]
-    first = np.repeat(np.arange(len(candidate)), count[of])
-    second = np.arange(len(first)) - np.repeat(np.cumsum(count[of]) - count[of], count[of]) + start[of][first]
+    host = particles.event[candidate]
+    first = np.repeat(np.arange(len(candidate)), count[host])
+    second = np.arange(len(first)) - np.repeat(np.cumsum(count[host]) - count[host], count[host]) + start[host][first]
     a, b = p[candidate[first]], p[second]
     near = (delta_r(a[:, 1], a[:, 2], b[:, 1], b[:, 2]) < ISOLATION_CONE) & (second != candidate[first])
     cone = np.bincount(first[near], b[near, 0], minlength=len(candidate))

@@ -1,4 +1,4 @@
-"""What was read and what was refused, and whether a background and its signals may be compared.
+"""Tables of the events read and refused, and a check that a background and its signals may be compared.
 
 Two samples are not comparable, whatever a detector makes of them, if their jets were clustered with different radii, if
 their beams had different energies, or if they share events.
@@ -31,9 +31,9 @@ def first_events(files: dict[str, str | Path], count: int) -> dict[str, Events]:
 
 def shared_quantities(samples: dict[str, Events]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Labels of the D observables that all samples have, and their values, (N, D) by sample."""
-    of = {name: measure(events, SHOWN) for name, events in samples.items()}
-    columns = tuple(name for name in next(iter(of.values())) if all(name in found for found in of.values()))
-    return columns, {name: np.stack([found[column] for column in columns], axis=1) for name, found in of.items()}
+    tables = {name: measure(events, SHOWN) for name, events in samples.items()}
+    columns = tuple(name for name in next(iter(tables.values())) if all(name in table for table in tables.values()))
+    return columns, {name: np.stack([table[column] for column in columns], axis=1) for name, table in tables.items()}
 
 
 def check_comparable(samples: dict[str, Events]) -> None:
@@ -43,11 +43,11 @@ def check_comparable(samples: dict[str, Events]) -> None:
     """
     background, *signals = samples
     for signal in signals:
-        for key, what in SAME.items():
+        for key, item in SAME.items():
             values = [samples[name].meta.get(key) for name in (background, signal)]
             if None not in values and values[0] != values[1]:
                 raise InputError(
-                    f"background '{background}' ({values[0]}) and signal '{signal}' ({values[1]}) differ in {what}: "
+                    f"background '{background}' ({values[0]}) and signal '{signal}' ({values[1]}) differ in {item}: "
                     "their scores would differ by that alone. Use samples that agree, or set 'any_window: true' in the "
                     "task to compare them all the same."
                 )
@@ -64,17 +64,17 @@ def _objects(events: Events) -> np.ndarray:
     """(M, K, 4) of the events that have any: two crossings without objects are alike and not the same."""
     if events.constituents.shape[1]:
         return events.constituents
-    found = np.concatenate([jets_of(events.jet, events.jets), events.electrons, events.muons, events.photons], axis=1)
-    return found[(found[..., 0] > 0).any(axis=1)]
+    objects = np.concatenate([jets_of(events.jet, events.jets), events.electrons, events.muons, events.photons], axis=1)
+    return objects[(objects[..., 0] > 0).any(axis=1)]
 
 
 def cut_flow(meta: dict, split: np.ndarray) -> list[dict]:
     """Rows of the table for one sample: per file what was read, refused by each cut, and kept; then its splits."""
     rows = []
     for file, counts in meta["counts"].items():
-        for what in sorted(counts, key=lambda what: (what != "read", what == "kept")):
-            fraction = counts[what] / max(counts["read"], 1)
-            rows.append({"file": Path(file).name, "what": what, "count": counts[what], "fraction": fraction})
+        for cut in sorted(counts, key=lambda cut: (cut != "read", cut == "kept")):
+            fraction = counts[cut] / max(counts["read"], 1)
+            rows.append({"file": Path(file).name, "what": cut, "count": counts[cut], "fraction": fraction})
     for name, count in zip(SPLITS, np.bincount(split, minlength=len(SPLITS)).tolist(), strict=True):
         rows.append({"file": "all", "what": f"split: {name}", "count": count, "fraction": count / max(len(split), 1)})
     return [{"sample": meta["name"], **row} for row in rows]

@@ -14,7 +14,7 @@ from hepad.storage.table import write_index
 
 
 def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> dict:
-    """Write the index of the event files ``paths`` of one sample; their order is that of its rows.
+    """Write the index of the event files ``paths`` of one sample; the rows have their order.
 
     A row that an earlier chunk has, too, is left out, and counted as a repetition in the file that it came from.
 
@@ -39,8 +39,8 @@ def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> 
 
 def _count(counts: dict[str, dict[str, int]], rows: np.ndarray) -> None:
     """Move rows of a part from 'kept' to 'refused' in the counts of the files that they came from."""
-    files, ends = list(counts.values()), list(accumulate(of_file["kept"] for of_file in counts.values()))
+    files, ends = list(counts.values()), list(accumulate(file_counts["kept"] for file_counts in counts.values()))
     for row in rows.tolist():
-        of_file = files[bisect(ends, row)]
-        of_file["kept"] -= 1
-        of_file["refused: repetition"] = of_file.get("refused: repetition", 0) + 1
+        file_counts = files[bisect(ends, row)]
+        file_counts["kept"] -= 1
+        file_counts["refused: repetition"] = file_counts.get("refused: repetition", 0) + 1

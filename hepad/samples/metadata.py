@@ -54,38 +54,38 @@ def merge_chunks(metas: list[dict]) -> dict:
         "counts": {path: count for meta in metas for path, count in meta["counts"].items()},
     }
     merged = merge_meta([{key: value for key, value in meta.items() if key not in shared} for meta in metas])
-    if "sum_weights_tried" in merged:  # of generated samples; the acceptance of each chunk has its selection in it
-        tried = [meta["sum_weights_tried"] for meta in metas]
-        merged["acceptance"] = sum(t * meta["acceptance"] for t, meta in zip(tried, metas, strict=True)) / sum(tried)
+    if "sum_weights_tried" in merged:  # generated samples have it; the acceptance of each chunk has its selection in it
+        sums = [meta["sum_weights_tried"] for meta in metas]
+        merged["acceptance"] = sum(t * meta["acceptance"] for t, meta in zip(sums, metas, strict=True)) / sum(sums)
     return merged | shared
 
 
-def columns_of(found: Found) -> dict[str, dict[str, str]]:
+def columns_of(look: Found) -> dict[str, dict[str, str]]:
     """The kinds of numbers of the facts and of the truth of a file: {'facts': {'run': '<i8'}, 'truth': {}}."""
-    facts = {name: np.dtype(kind).str for name, kind in FACTS.items() if name in found.facts}
-    return {"facts": facts, "truth": {name: np.dtype(np.float32).str for name in sorted(found.truth)}}
+    facts = {name: np.dtype(kind).str for name, kind in FACTS.items() if name in look.facts}
+    return {"facts": facts, "truth": {name: np.dtype(np.float32).str for name in sorted(look.truth)}}
 
 
 def common(name: str, chunks: list[dict]) -> dict:
-    """What the files or chunks of a sample have together, whatever their order.
+    """Facts that the files or chunks of a sample share, whatever their order.
 
     ``jet_radius``; ``present``, what all have; ``columns``, ``triggers``, ``readers``, what any has; ``partial``, the
     names of columns and triggers that not all have: a trigger of one era is not set in the events of another. The
     keys of ``counts`` are the files of a chunk. InputError if they do not belong together: they differ in the radius of
     their jets, or in whether they have constituents, or weights.
     """
-    apart, unit = "Make two samples of them", "or set 'unit_weights: true' in their source: every event counts once"
-    for what, values, remedy in (
-        ("the radius of their jets", [chunk["jet_radius"] for chunk in chunks], apart),
-        ("whether they have constituents", _with(chunks, "constituents"), apart),
-        ("whether they have weights", _with(chunks, "weight"), f"{apart}, {unit}"),
+    split, unit = "Make two samples of them", "or set 'unit_weights: true' in their source: every event counts once"
+    for feature, values, remedy in (
+        ("the radius of their jets", [chunk["jet_radius"] for chunk in chunks], split),
+        ("whether they have constituents", _with(chunks, "constituents"), split),
+        ("whether they have weights", _with(chunks, "weight"), f"{split}, {unit}"),
     ):
         files: dict = {}
         for chunk, value in zip(chunks, values, strict=True):
             if value is not None and chunk["counts"]:
                 files.setdefault(value, []).extend(chunk["counts"])
         if len(files) > 1:
-            raise InputError(f"sample '{name}': its files differ in {what}: {_listed(files)}. {remedy}.")
+            raise InputError(f"sample '{name}': its files differ in {feature}: {_listed(files)}. {remedy}.")
     named = [{*chunk["triggers"], *(key for group in GROUPS for key in chunk["columns"][group])} for chunk in chunks]
     whole = [names - set(chunk.get("partial", ())) for names, chunk in zip(named, chunks, strict=True)]
     return {
@@ -101,14 +101,14 @@ def common(name: str, chunks: list[dict]) -> dict:
     }
 
 
-def _with(chunks: list[dict], what: str) -> list[str]:
-    return ["with" if what in chunk["present"] else "without" for chunk in chunks]
+def _with(chunks: list[dict], column: str) -> list[str]:
+    return ["with" if column in chunk["present"] else "without" for chunk in chunks]
 
 
 def _listed(files: dict) -> str:
     """The first files of each value."""
-    some = {
+    examples = {
         value: ", ".join(paths[:3]) + (f", ... ({len(paths)})" if len(paths) > 3 else "")
         for value, paths in files.items()
     }
-    return "; ".join(f"{value}: {paths}" for value, paths in some.items())
+    return "; ".join(f"{value}: {paths}" for value, paths in examples.items())

@@ -14,7 +14,7 @@ from hepad.samples.readers.base import Found, Reader
 from hepad.samples.stream import stream
 from hepad.samples.unknown_files import raise_unknown
 
-# what a sample's source may say whoever reads it
+# keys of a sample's source that every reader allows
 COMMON = ("tolerance", "unit_weights", "rows")
 
 
@@ -50,10 +50,10 @@ def check_files(source: dict, name: str = "files") -> dict[str, Found]:
     """
     files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
     looks = {path: reader.look(path) for path, reader in files}
-    if not any(found.entries for found in looks.values()):
+    if not any(look.entries for look in looks.values()):
         listed = ", ".join(list(looks)[:5])
         raise InputError(f"{listed}: there are no entries, so nothing passes. Check 'files', or fetch them again.")
-    first = next((path for path, found in looks.items() if found.entries and "://" not in path), None)
+    first = next((path for path, look in looks.items() if look.entries and "://" not in path), None)
     beginnings = [(path, Beginning(reader, looks[path], ROWS * (path == first))) for path, reader in files]
     unit_weights = source.get("unit_weights", False)
     for _ in stream(
@@ -78,8 +78,8 @@ def reader_of(source: dict, path: str) -> Reader:
     if named:
         cls = READERS[check_choice("reader", source.get("reader", "Mapped"), READERS)]
     else:
-        found = contents(path)
-        cls = next((cls for cls in READERS.values() if cls.recognises(found)), None) or raise_unknown(found, READERS)
+        facts = contents(path)
+        cls = next((cls for cls in READERS.values() if cls.recognises(facts)), None) or raise_unknown(facts, READERS)
     allowed = {field.name: field.default for field in fields(cls)}
     for key, value in options.items():
         check_choice(f"{cls.__name__} option", key, allowed)

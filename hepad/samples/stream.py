@@ -1,4 +1,4 @@
-"""From files to Events, block by block in bounded memory: checks, selection, identifiers, duplicates, splits, counts.
+"""Reads files as Events, block by block in bounded memory: checks, selection, identifiers, duplicates, splits, counts.
 
 Of every row of a file one of these is true, and counted per file in ``meta['counts']``:
 
@@ -88,7 +88,7 @@ def stream(
     looks = [reader.look(path) for path, reader in files]
     meta = _meta(name, selection, files, looks, unit_weights)
     event_filter = EventFilter(selection, split, tolerance, unit_weights, meta)
-    nothing = complete({"jet": np.zeros((0, 4))}, split=split, meta=meta)
+    empty = complete({"jet": np.zeros((0, 4))}, split=split, meta=meta)
     for path, reader in files:
         meta["counts"][path] = event_filter.start(path, reader)
         for block in reader.blocks(path, rows):
@@ -97,28 +97,28 @@ def stream(
             if len(events):
                 yield events
             else:
-                nothing = events
+                empty = events
             del events
         event_filter.finish()
     if not sum(counts["kept"] for counts in meta["counts"].values()):
         if not part:
             raise nothing_passes(name, meta["counts"], np.concatenate([*event_filter.pt, []]), selection)
-        yield nothing
+        yield empty
     if "acceptance" in meta:  # a tighter window than that of the generation
         meta["acceptance"] *= event_filter.weight_kept / (event_filter.weight_read or 1)
 
 
 def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Found], unit_weights: bool) -> dict:
-    """What the files of a sample have in common; InputError if they do not belong together."""
+    """The ``meta`` that the files of a sample share; InputError if they do not belong together."""
     ignored = {"weight"} if unit_weights else set()
-    of_files = [
-        {"counts": {path: {}}, "jet_radius": found.jet_radius, "present": found.present - ignored,
-         "triggers": found.triggers, "readers": [type(reader).__name__], "columns": columns_of(found)}
-        for (path, reader), found in zip(files, looks, strict=True)
+    metas = [
+        {"counts": {path: {}}, "jet_radius": look.jet_radius, "present": look.present - ignored,
+         "triggers": look.triggers, "readers": [type(reader).__name__], "columns": columns_of(look)}
+        for (path, reader), look in zip(files, looks, strict=True)
     ]  # fmt: skip
-    shared = common(name, of_files)
+    shared = common(name, metas)
     shared |= {"name": name, "window": None if selection == "any" else dict(selection), "counts": {}}
-    return merge_meta([found.meta for found in looks]) | shared
+    return merge_meta([look.meta for look in looks]) | shared
 
 
 class IdentifierSet:
@@ -152,23 +152,23 @@ class EventFilter:
         self.unit_weights, self.triggers, self.kinds = unit_weights, meta["triggers"], meta["columns"]
         self.seen = IdentifierSet()
         self.weight_read = self.weight_kept = 0.0  # sums
-        self.pt: list[np.ndarray] = []  # of the first jets of each file, for messages
+        self.pt: list[np.ndarray] = []  # pT of the first jets of each file, for messages
 
     def start(self, path: str, reader: Reader) -> dict[str, int]:
         """Begin a file; the dict that is returned will hold its counts."""
         self.path, self.reader, self.looked = path, reader, False
         self.counts: dict[str, int] = {"read": 0, "kept": 0}
-        self.damage: dict[str, tuple[int, int]] = {}  # what is wrong with which branch: rows, first entry
-        self.off: dict[str, list[np.ndarray]] = {"pT": [], "ΔR": []}  # of jets and the sums of their constituents
+        self.damage: dict[str, tuple[int, int]] = {}  # by branch with impossible values: number of rows, first entry
+        self.off: dict[str, list[np.ndarray]] = {"pT": [], "ΔR": []}  # differences of jets and constituents
         return self.counts
 
     def __call__(self, block: Block, meta: dict) -> Events:
         n = len(block.entry)
         self._count("read", n + sum(block.refused.values()))
-        for why, number in block.refused.items():
-            self._count(f"refused: {why}", number)
+        for reason, number in block.refused.items():
+            self._count(f"refused: {reason}", number)
         mask = self._sound(block)
-        with np.errstate(all="ignore"):  # of rows that are refused
+        with np.errstate(all="ignore"):  # refused rows may overflow
             columns = dict(block.columns)
             if "jet" not in columns:
                 columns["jet"] = sum_four_vectors(columns["constituents"]).astype(np.float32)
@@ -183,15 +183,15 @@ class EventFilter:
                 triggers=np.stack([block.triggers.get(name, np.zeros(n, bool)) for name in self.triggers], axis=1)
                 if self.triggers else None,
             )  # fmt: skip
-        for why, passed in select(events, self.selection).items():
-            mask = self._reject(why, mask, passed)
+        for reason, passed in select(events, self.selection).items():
+            mask = self._reject(reason, mask, passed)
         if "jet" in block.columns and events.constituents.shape[1]:
             pt, angle = self._sums(events, mask)
             mask = self._reject("constituents do not sum", mask, pt <= self.tolerance)
             mask = self._reject("constituents point elsewhere", mask, angle <= ANGLE * self.tolerance)
-        for what, number in (("objects", block.cut_off), ("constituents", block.constituents_cut_off)):
+        for objects, number in (("objects", block.cut_off), ("constituents", block.constituents_cut_off)):
             if number is not None:
-                self._count(f"softest {what} cut off", number[mask].sum())
+                self._count(f"softest {objects} cut off", number[mask].sum())
         events = self._new(taken(events, mask), "event_id" in columns)
         self._count("kept", len(events))
         self.weight_kept += float(events.weight.sum())
@@ -201,16 +201,16 @@ class EventFilter:
         """InputError if too much of the file was bad."""
         for (branch, refers), (number, first) in self.damage.items():
             if number > MAX_DAMAGED * self.counts["read"]:
-                what, remedy = "is not finite (or null), or negative,", self.reader.remedy(branch)
+                fault, remedy = "is not finite (or null), or negative,", self.reader.remedy(branch)
                 if refers:
-                    what, remedy = REFERS, LEAVE
+                    fault, remedy = REFERS, LEAVE
                 elif branch == self.weight:
-                    what, remedy = "is not finite, or missing,", UNWEIGHTED
+                    fault, remedy = "is not finite, or missing,", UNWEIGHTED
                 raise InputError(
-                    f"{self.path}: '{branch}' {what} in {number} of {self.counts['read']} entries, first in entry "
+                    f"{self.path}: '{branch}' {fault} in {number} of {self.counts['read']} entries, first in entry "
                     f"{first}; up to {MAX_DAMAGED:.0%} are refused and counted. {remedy}"
                 )
-        pt, angle = (np.median(np.concatenate(off)) if sum(map(len, off)) else 0.0 for off in self.off.values())
+        pt, angle = (np.median(np.concatenate(x)) if sum(map(len, x)) else 0.0 for x in self.off.values())
         if pt > self.tolerance:
             raise InputError(
                 f"{self.path}: the constituents do not sum to their jets: half of the pT sums are off by more than "
@@ -224,11 +224,11 @@ class EventFilter:
                 "jets and constituents, or set 'tolerance' in the sample's source."
             )
 
-    def _count(self, why: str, number: int) -> None:
-        self.counts[why] = self.counts.get(why, 0) + int(number)
+    def _count(self, reason: str, number: int) -> None:
+        self.counts[reason] = self.counts.get(reason, 0) + int(number)
 
-    def _reject(self, why: str, mask: np.ndarray, passed: np.ndarray) -> np.ndarray:
-        self._count(f"refused: {why}", (mask & ~passed).sum())
+    def _reject(self, reason: str, mask: np.ndarray, passed: np.ndarray) -> np.ndarray:
+        self._count(f"refused: {reason}", (mask & ~passed).sum())
         return mask & passed
 
     def _sound(self, block: Block) -> np.ndarray:
@@ -238,8 +238,8 @@ class EventFilter:
                 refers = branch in block.references
                 number, first = self.damage.get((branch, refers), (0, block.entry[np.argmax(bad)]))
                 self.damage[branch, refers] = (number + int(bad.sum()), first)
-                why = f"what '{branch}' refers to is not stored" if refers else f"bad value in '{branch}'"
-                mask = self._reject(why, mask, ~bad)
+                reason = f"what '{branch}' refers to is not stored" if refers else f"bad value in '{branch}'"
+                mask = self._reject(reason, mask, ~bad)
         return mask
 
     def _weights(self, columns: dict, mask: np.ndarray) -> None:
@@ -261,20 +261,20 @@ class EventFilter:
         with np.errstate(all="ignore"):
             px, py, pz = sum_momenta(events.constituents)
             pt, (jet_pt, eta, phi, _) = np.hypot(px, py), events.jet.T
-            off = np.abs(pt / jet_pt - 1), delta_r(np.arcsinh(pz / pt), np.arctan2(py, px), eta, phi)
-        for kept, of_rows in zip(self.off.values(), off, strict=True):
+            differences = np.abs(pt / jet_pt - 1), delta_r(np.arcsinh(pz / pt), np.arctan2(py, px), eta, phi)
+        for kept, values in zip(self.off.values(), differences, strict=True):
             if sum(map(len, kept)) < 10 * ROWS:
-                kept.append(of_rows[mask])
-        return off
+                kept.append(values[mask])
+        return differences
 
     def _new(self, events: Events, numbered: bool) -> Events:
         """The events that were not there before."""
         content = events.event_id
         if numbered:  # several jets of one event share its number; two quiet events can look the same to a trigger
-            many = events.constituents.shape[1] > 0
+            has_constituents = events.constituents.shape[1] > 0
             objects = {name: getattr(events, name) for name in IDENTIFIERS}
-            inside = content_id(filled(events.constituents)) if many else objects_id(objects)
-            number = np.zeros_like(content) if many else content
+            inside = content_id(filled(events.constituents)) if has_constituents else objects_id(objects)
+            number = np.zeros_like(content) if has_constituents else content
             content = event_id(number, content_id(events.jet[:, None]), inside)
         new = np.zeros(len(events), bool)
         new[np.unique(content, return_index=True)[1]] = True

@@ -29,25 +29,25 @@ def raise_unknown(contents: Contents, readers: dict[str, type[Reader]]) -> NoRet
         raise InputError(f"{contents.path}: {_without_tables(contents.objects)}")
     names = {*contents.tables, *(column for columns in contents.tables.values() for column in columns)}
     collections = names | {name.split(".")[0] for name in names}
-    known = next((what for name, what in UNSUPPORTED.items() if name in collections), None)
-    if known:
-        what, near = f"this is {known}", ""
+    format = next((content for name, content in UNSUPPORTED.items() if name in collections), None)
+    if format:
+        content, near = f"this is {format}", ""
     else:
-        what, near = _described(contents), _nearest(contents, names, readers)
+        content, near = _described(contents), _nearest(contents, names, readers)
     if contents.kind == "HDF5" and contents.objects:
-        listed = "; ".join(f"'{name}': {why}" for name, why in list(contents.objects.items())[:4])
+        listed = "; ".join(f"'{name}': {reason}" for name, reason in list(contents.objects.items())[:4])
         near += f"Passed over: {listed}. "
     supported = f"Supported: {', '.join(readers)}"
     if contents.kind == "text":
-        raise InputError(f"{contents.path}: {what}, which no reader takes. {near}{supported}.")
-    raise (InputError if known else UnknownFile)(
-        f"{contents.path}: {what}, which no reader takes. {near}{supported}; anything else with jets through "
+        raise InputError(f"{contents.path}: {content}, which no reader takes. {near}{supported}.")
+    raise (InputError if format else UnknownFile)(
+        f"{contents.path}: {content}, which no reader takes. {near}{supported}; anything else with jets through "
         "'branches', which `hepad inspect` drafts."
     )
 
 
 def _without_tables(objects: dict[str, str]) -> str:
-    """What is wrong with a ROOT file that has no TTree and no RNTuple that can be read, and what to do."""
+    """The fault of a ROOT file without a TTree or RNTuple that can be read, and the advice."""
     if preview := [name for name, kind in objects.items() if kind.startswith(PREVIEW)]:
         return (
             f"'{preview[0]}' is an RNTuple of the preview format, before version 1.0, which nothing but the ROOT that "

@@ -32,7 +32,7 @@ def repeated(chunks: list[np.ndarray]) -> list[np.ndarray]:
     A share of the identifiers, chosen by their value, is sorted at a time: little memory beside their own 8 bytes.
     """
     turns = min(TURNS, max(1, math.ceil(sum(map(len, chunks)) / SORTED_AT_ONCE)))
-    found = [[np.zeros(0, np.int64)] for _ in chunks]
+    repeats = [[np.zeros(0, np.int64)] for _ in chunks]
     for turn in range(turns):
         rows = [np.flatnonzero(ids % turns == turn) for ids in chunks]
         chunk = np.repeat(np.arange(len(chunks)), [len(r) for r in rows])
@@ -40,12 +40,12 @@ def repeated(chunks: list[np.ndarray]) -> list[np.ndarray]:
         order = np.argsort(ids, kind="stable")
         again = order[1:][ids[order][1:] == ids[order][:-1]]
         for number in np.unique(chunk[again]):
-            found[number].append(row[again][chunk[again] == number])
-    return [np.sort(np.concatenate(of_chunk)) for of_chunk in found]
+            repeats[number].append(row[again][chunk[again] == number])
+    return [np.sort(np.concatenate(rows_of_chunk)) for rows_of_chunk in repeats]
 
 
-def beginnings(sizes: list[int], most: int) -> list[int]:
-    """How many rows of each chunk to take from its beginning for at most ``most`` of all, mixed as the whole is."""
+def beginnings(sizes: list[int], limit: int) -> list[int]:
+    """How many rows of each chunk to take from its beginning for at most ``limit`` of all, mixed as the whole is."""
     ends = [0, *accumulate(sizes)]
-    most = min(most, ends[-1])
-    return [most * end // ends[-1] - most * start // ends[-1] if end > start else 0 for start, end in pairwise(ends)]
+    limit = min(limit, ends[-1])
+    return [limit * end // ends[-1] - limit * start // ends[-1] if end > start else 0 for start, end in pairwise(ends)]

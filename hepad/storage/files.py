@@ -50,7 +50,7 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # another user's process
         return True
     return process != os.getpid()
 
@@ -85,13 +85,13 @@ def read_json(path: str | Path):
 
 def provenance() -> dict[str, str]:
     """Versions of the packages that shape a result."""
-    found = {}
+    versions = {}
     for package in ("hepad", "torch", "numpy", "scikit-learn", "fastjet", "pythia8mc", "uproot"):
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _finite(value):

@@ -15,17 +15,17 @@ from hepad.errors import InputError
 from hepad.storage.files import atomic_path, check_address
 
 LARGE = 1 << 28  # bytes
-# what h5py raises on damaged bytes
+# errors of h5py on damaged bytes
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError)
 
 
 @contextmanager
-def own_hdf5(path: str | Path, what: str) -> Iterator[h5py.File]:
-    """Open ``what`` hepad has written itself, such as a 'file of scores'; if it is damaged an InputError says so.
+def own_hdf5(path: str | Path, kind: str) -> Iterator[h5py.File]:
+    """Open a file that hepad has written itself; ``kind``: such as 'file of scores'. InputError if it is damaged.
 
-    Unlike what the user brings it can be made again.
+    Unlike the files of the user it can be made again.
     """
-    with open_hdf5(path, "delete it and run again") as file, reading(path, what):
+    with open_hdf5(path, "delete it and run again") as file, reading(path, kind):
         yield file
 
 
@@ -56,16 +56,16 @@ def _check_own_file(path: str | Path, file: h5py.File, remedy: str) -> None:
     links: list[tuple[bytes, int]] = []
     try:
         file.id.links.visit(lambda name, link: links.append((name, link.type)), info=True)
-        found = [name for name, kind in links if kind == h5py.h5l.TYPE_EXTERNAL]
+        foreign = [name for name, kind in links if kind == h5py.h5l.TYPE_EXTERNAL]
         for name in (name for name, kind in links if kind == h5py.h5l.TYPE_HARD):
             if h5py.h5o.get_info(file.id, name).type == h5py.h5o.TYPE_DATASET:
                 layout = h5py.h5d.open(file.id, name).get_create_plist()
                 if layout.get_external_count() or layout.get_layout() == h5py.h5d.VIRTUAL:
-                    found.append(name)
+                    foreign.append(name)
     except DAMAGE as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error}). It may be damaged; {remedy}.") from None
-    if found:
-        name = found[0].decode(errors="replace")
+    if foreign:
+        name = foreign[0].decode(errors="replace")
         raise InputError(f"{path}: '{name}' takes its values from another file. Copy the values into this one.")
 
 
@@ -114,18 +114,18 @@ def describe(file: h5py.File, **facts: str | int) -> None:
 
 
 def described(file: h5py.File, name: str) -> str | int | None:
-    """What a file says of itself; None if it does not."""
-    found = file.attrs.get(name)
-    if isinstance(found, bytes):
-        return found.decode()
-    return found.item() if isinstance(found, np.generic) else found
+    """An attribute in which a file describes itself; None if it has none of this name."""
+    value = file.attrs.get(name)
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def append_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
     """Append rows to a dataset, made at the first call, compressed and with fletcher32: flipped bytes are noticed."""
     array = np.asarray(array)
     if name not in group:
-        # about a megabyte a chunk: what is decompressed together
+        # about a megabyte a chunk, which is decompressed as a whole
         rows = max(1, min(10_000, 1_000_000 // max(array.itemsize * int(np.prod(array.shape[1:])), 1)))
         group.create_dataset(
             name, shape=(0, *array.shape[1:]), maxshape=(None, *(n or None for n in array.shape[1:])),
@@ -145,8 +145,8 @@ def read_array(group: h5py.Group, name: str, rows: slice | np.ndarray = slice(No
     try:
         dataset = _stored_numbers(group, name)
         if isinstance(rows, slice) and dataset.ndim:
-            wanted = len(range(*rows.indices(len(dataset)))) * dataset.nbytes // max(len(dataset), 1)
-            if wanted > LARGE:  # counting the chunks takes time
+            size = len(range(*rows.indices(len(dataset)))) * dataset.nbytes // max(len(dataset), 1)
+            if size > LARGE:  # counting the chunks takes time
                 check_whole(group.file.filename, name, dataset)
         return dataset[rows]
     except DAMAGE as error:
@@ -189,11 +189,11 @@ def _stored_numbers(group: h5py.Group, name: str) -> h5py.Dataset:
 
 
 @contextmanager
-def reading(path, own: str = "") -> Iterator[None]:
+def reading(path, kind: str = "") -> Iterator[None]:
     """Any failure of h5py to open, decompress or interpret becomes an InputError that names the file.
 
-    ``own``: what hepad has written itself, such as a 'file of scores', which can be made again. Want of memory stays a
-    MemoryError; it names the file, whose damage may be why so much was asked for.
+    ``kind``: of a file that hepad has written itself and can make again, such as 'file of scores'; '' for all others. A
+    MemoryError stays one; it names the file, whose damage may be why so much was asked for.
     """
     try:
         yield
@@ -201,21 +201,21 @@ def reading(path, own: str = "") -> Iterator[None]:
         raise MemoryError(f"{path}: {error}") from None
     except DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        if own:
-            raise InputError(f"{path}: damaged {own} ({reason}). Delete it and run again.") from None
+        if kind:
+            raise InputError(f"{path}: damaged {kind} ({reason}). Delete it and run again.") from None
         raise InputError(f"{path}: not a readable HDF5 file ({reason}). It may be damaged; fetch it again.") from None
 
 
-def check_whole(path, name: str, found: h5py.Dataset) -> None:
+def check_whole(path, name: str, dataset: h5py.Dataset) -> None:
     """InputError if a part was never written: HDF5 would return zeros for it, however long the header says it is."""
     with reading(path):
-        if found.chunks is None:
-            missing = found.nbytes > 0 and found.id.get_storage_size() < found.nbytes and not found.external
-            what = f"{found.id.get_storage_size()} of {found.nbytes} bytes"
+        if dataset.chunks is None:
+            missing = dataset.nbytes > 0 and dataset.id.get_storage_size() < dataset.nbytes and not dataset.external
+            amount = f"{dataset.id.get_storage_size()} of {dataset.nbytes} bytes"
         else:
-            pairs = zip(found.shape, found.chunks, strict=True)
-            wanted = int(np.prod([-(-length // chunk) for length, chunk in pairs], dtype=object))
-            missing = found.id.get_num_chunks() < wanted
-            what = f"{found.id.get_num_chunks()} of {wanted} chunks"
+            pairs = zip(dataset.shape, dataset.chunks, strict=True)
+            expected = int(np.prod([-(-length // chunk) for length, chunk in pairs], dtype=object))
+            missing = dataset.id.get_num_chunks() < expected
+            amount = f"{dataset.id.get_num_chunks()} of {expected} chunks"
     if missing:
-        raise InputError(f"{path}: '{name}' is incomplete: {what} are there. Fetch the file again.")
+        raise InputError(f"{path}: '{name}' is incomplete: {amount} are there. Fetch the file again.")

@@ -27,11 +27,11 @@ from hepad.storage.files import provenance
 
 INDEX = "hepad chunks"
 ROW_ID = "event_id"  # a column of every table, whose length is its number of rows
-ROWS = 10_000  # of a block
+ROWS = 10_000  # rows of a block
 
 
 class Layout(NamedTuple):
-    """What all files of one kind of table have.
+    """Properties of all files of one kind of table.
 
     kind: what they say that they are, as 'hepad scores'; what: the same in words; columns: of all, ``event_id`` among
     them; groups: of columns that differ from table to table; meta: the dataset of the ``meta``, '' if they have none;
@@ -61,9 +61,9 @@ class Chunk(NamedTuple):
 
     def kept(self, file: h5py.File, name: str, rows: slice) -> np.ndarray:
         """Rows of a column without those that are left out."""
-        array, out = hdf5.read_array(file, name, rows), self.left_out
-        out = out[(rows.start <= out) & (out < rows.stop)] - rows.start
-        return np.delete(array, out, axis=0) if len(out) else array
+        array, gaps = hdf5.read_array(file, name, rows), self.left_out
+        gaps = gaps[(rows.start <= gaps) & (gaps < rows.stop)] - rows.start
+        return np.delete(array, gaps, axis=0) if len(gaps) else array
 
 
 class Block(NamedTuple):
@@ -170,8 +170,8 @@ class Table(Mapping):
             first += n
         for chunk, low, high in chosen or [(self.chunks[0], 0, 0)]:
             with _opened(self.layout, chunk.path) as file:
-                asked = [name for name in (self._names(file) if names is None else names) if name not in without]
-                datasets = {name: join(self.group or "", name).removeprefix("/") for name in asked}
+                columns = [name for name in (self._names(file) if names is None else names) if name not in without]
+                datasets = {name: join(self.group or "", name).removeprefix("/") for name in columns}
                 self._check_rows(chunk, file, datasets.values())
                 meta = self.meta if chunk.path == self.path else _meta(self.layout, file)
                 stored = chunk.stored(low, high)
@@ -188,9 +188,9 @@ class Table(Mapping):
             return self._joined(map(attrgetter("columns"), self.blocks(names, rows, None)), n)
         return self._joined(self._masked(names, rows), np.count_nonzero(rows))
 
-    def beginning(self, most: int, names=None) -> dict[str, np.ndarray]:
+    def beginning(self, limit: int, names=None) -> dict[str, np.ndarray]:
         """At most so many rows, of every chunk its share from its beginning: they have the mixture of the whole."""
-        shares = beginnings(self.sizes, most)
+        shares = beginnings(self.sizes, limit)
         return self._joined((self.chunk(i).read(names, slice(share)) for i, share in enumerate(shares)), sum(shares))
 
     def _masked(self, names: Iterable[str] | None, mask: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
@@ -202,7 +202,7 @@ class Table(Mapping):
 
     def _joined(self, pieces: Iterable[dict[str, np.ndarray]], n: int) -> dict[str, np.ndarray]:
         """``n`` rows in one array for each column; beside them one piece is in memory."""
-        found: dict[str, np.ndarray] = {}
+        columns: dict[str, np.ndarray] = {}
         first = 0
         for piece in pieces:
             last = first + len(next(iter(piece.values())))
@@ -210,15 +210,15 @@ class Table(Mapping):
                 return piece
             if last == first:
                 continue
-            found = found or {name: np.empty((n, *x.shape[1:]), x.dtype) for name, x in piece.items()}
-            form, own = ({name: (x.shape[1:], x.dtype) for name, x in of.items()} for of in (found, piece))
-            if form != own:
+            columns = columns or {name: np.empty((n, *array.shape[1:]), array.dtype) for name, array in piece.items()}
+            expected, layout = ({k: (v.shape[1:], v.dtype) for k, v in x.items()} for x in (columns, piece))
+            if expected != layout:
                 raise InputError(f"{self.path}: the columns of its chunks are not alike. Delete them and run again.")
-            for name, array in piece.items():
-                found[name][first:last] = array
+            for name, values in piece.items():
+                columns[name][first:last] = values
             first = last
-            del piece, array  # the next one is read without this one in memory
-        return found
+            del piece, values  # the next one is read without this one in memory
+        return columns
 
     def _names(self, file: h5py.File) -> list[str]:
         if self.group:
@@ -230,11 +230,11 @@ class Table(Mapping):
     def _check_rows(self, chunk: Chunk, file: h5py.File, names: Iterable[str]) -> None:
         rows = hdf5.rows_of(file, ROW_ID)
         if rows != chunk.rows:
-            said = f"{self.path}: {chunk.path.name} has {rows} rows, not {chunk.rows}: it was changed since."
-            raise InputError(f"{said} Delete both, run again.")
+            problem = f"{self.path}: {chunk.path.name} has {rows} rows, not {chunk.rows}: it was changed since."
+            raise InputError(f"{problem} Delete both, run again.")
         if other := [name for name in names if hdf5.rows_of(file, name) != rows]:
-            said = f"{chunk.path}: '{other[0]}' and '{ROW_ID}' have different numbers of rows."
-            raise InputError(f"{said} Delete it and run again.")
+            problem = f"{chunk.path}: '{other[0]}' and '{ROW_ID}' have different numbers of rows."
+            raise InputError(f"{problem} Delete it and run again.")
 
 
 @contextmanager
@@ -258,11 +258,11 @@ def new_table(layout: Layout, path: str | Path, meta: dict | None = None) -> Ite
 
 
 def write_index(paths: Iterable[str | Path], path: str | Path, meta: dict | None = None, left_out=()) -> None:
-    """Write the index of the files ``paths`` of one table, atomically; their order is that of its rows.
+    """Write the index of the files ``paths`` of one table, atomically; the rows have their order.
 
     Parameters
     ----------
-    meta: of the whole; None: that of the first file stands for it
+    meta: of the whole table; None: the ``meta`` of the first file
     left_out: of every file the numbers of the rows that the table does not have; () if it has all
 
     InputError if a file is missing, damaged, or a table of another kind than the first.
@@ -270,9 +270,9 @@ def write_index(paths: Iterable[str | Path], path: str | Path, meta: dict | None
     chunks, kinds = [], []
     for number, chunk in enumerate(map(Path, paths)):
         with hdf5.own_hdf5(chunk, "chunk") as file:
-            out = [int(row) for row in left_out[number]] if len(left_out) else []
+            gaps = [int(row) for row in left_out[number]] if len(left_out) else []
             relative = os.path.relpath(chunk, Path(path).parent)
-            chunks.append({"file": relative, "rows": len(hdf5.read_array(file, ROW_ID)), "left_out": out})
+            chunks.append({"file": relative, "rows": len(hdf5.read_array(file, ROW_ID)), "left_out": gaps})
             kinds.append(hdf5.described(file, "kind"))
         if kinds[-1] != kinds[0]:
             raise InputError(f"{chunk}: it is '{kinds[-1]}', others are '{kinds[0]}'. Delete them and run again.")

@@ -56,29 +56,29 @@ class Format(NamedTuple):
 
     @classmethod
     def of(cls, text: str | int) -> "Format":
-        """From '16,6' or '8'."""
+        """The format that a text such as '16,6' or '8' names."""
         parts = str(text).split(",")
         try:
-            found = cls(*map(int, parts))
+            format = cls(*map(int, parts))
         except (TypeError, ValueError):
             raise InputError(f"formats: '{text}' is not 'WIDTH,INTEGER' or 'WIDTH', such as '16,6' or '8'.") from None
-        if not 2 <= found.width <= WIDEST or not (found.integer is None or 1 <= found.integer <= found.width):
+        if not 2 <= format.width <= WIDEST or not (format.integer is None or 1 <= format.integer <= format.width):
             raise InputError(
                 f"formats: '{text}': the width must lie between 2 and {WIDEST} bits, the integer bits, with the sign, "
                 "between 1 and the width."
             )
-        return found
+        return format
 
     @property
     def label(self) -> str:
         """Such as 'fixed<16,6>', or 'fixed<8,*>' where the integer bits differ from layer to layer."""
         return f"fixed<{self.width},{'*' if self.integer is None else self.integer}>"
 
-    def type_for(self, values: Tensor, mode: str, beyond: float = 0.0) -> str:
-        """hls4ml's name of the type that holds ``values`` but for the share ``beyond``; ``mode``: RND or TRN."""
+    def type_for(self, values: Tensor, mode: str, share: float = 0.0) -> str:
+        """hls4ml's name of the type that holds ``values`` but for this ``share``; ``mode``: RND or TRN."""
         integer = self.integer
         if integer is None:
-            largest = float(np.quantile(values.detach().abs().numpy(), 1 - beyond))
+            largest = float(np.quantile(values.detach().abs().numpy(), 1 - share))
             integer = 1 + math.frexp(largest)[1] if largest > 0 else 1  # largest < 2^(integer - 1)
         return f"fixed<{self.width},{integer},{mode},SAT>"
 
@@ -160,13 +160,13 @@ def require():
 def check(config: dict) -> None:
     """InputError unless every entry of ``students`` names a detector of a task, can be built, and can be emulated."""
     for name, entry in config["students"].items():
-        where = f"students.{name}"
-        task = config["tasks"][check_choice(f"{where}.task", entry["task"], config["tasks"])]
-        detector = check_choice(f"{where}.detector", entry["detector"], task["detectors"])
+        key = f"students.{name}"
+        task = config["tasks"][check_choice(f"{key}.task", entry["task"], config["tasks"])]
+        detector = check_choice(f"{key}.detector", entry["detector"], task["detectors"])
         if entry["seed"] not in task["seeds"]:
-            raise InputError(f"{where}.seed: {entry['seed']} is none of the task's, {task['seeds']}.")
+            raise InputError(f"{key}.seed: {entry['seed']} is none of the task's, {task['seeds']}.")
         space = representations.build(config["representations"][config["detectors"][detector]["representation"]]).space
-        with at(where):
+        with at(key):
             build(entry["network"], space, 0)
             settings(Schedule, entry["training"], "training")
             for text in entry["formats"]:
@@ -174,28 +174,28 @@ def check(config: dict) -> None:
             require()
 
 
-def agreement(of_float: np.ndarray, of_fixed: np.ndarray) -> dict[str, float]:
+def agreement(expected: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     """How far the fixed-point scores (N,) of background are from the float student's: largest and mean absolute
     difference [bits], rank correlation, and how many distinct scores there are."""
-    difference = np.abs(np.asarray(of_fixed, float) - np.asarray(of_float, float))
+    difference = np.abs(np.asarray(scores, float) - np.asarray(expected, float))
     return {
         "largest_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
-        "rank": float(spearmanr(of_float, of_fixed).statistic),
-        "distinct": len(np.unique(of_fixed)),
+        "rank": float(spearmanr(expected, scores).statistic),
+        "distinct": len(np.unique(scores)),
     }
 
 
-def of_events(scores: Mapping[str, np.ndarray], beside: Mapping[str, np.ndarray]) -> Scored:
-    """What :func:`compare` takes of a sample: each event once, with the highest score of its jets, as a trigger has it.
+def of_events(scores: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> Scored:
+    """A sample as :func:`compare` takes it: each event once, with the highest score of its jets, as a trigger has it.
 
     Parameters
     ----------
-    scores, beside: as of :func:`hepad.evaluation.scores.read_scores`
+    scores, columns: as of :func:`hepad.evaluation.scores.read_scores`
     """
     engines = list(scores)
-    first, highest = per_event(beside["event_id"], [scores[engine] for engine in engines])
-    return dict(zip(engines, highest, strict=True)), beside["weight"][first], beside["cluster"][first]
+    first, highest = per_event(columns["event_id"], [scores[engine] for engine in engines])
+    return dict(zip(engines, highest, strict=True)), columns["weight"][first], columns["cluster"][first]
 
 
 def compare(

@@ -56,7 +56,7 @@ class Menu(NamedTuple):
 
 
 class Acceptance(NamedTuple):
-    """What a menu does with events.
+    """The answer of a menu to events.
 
     Attributes
     ----------
@@ -75,12 +75,12 @@ class Acceptance(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """What does not fit, in words; empty if all does."""
+        """A sentence on seeds without a bit in the events; empty if there are none."""
         total = len(self.missing) + len(self.matched)
         return " ".join(
-            f"{len(seeds)} of {total} seeds of the menu have no bit in {where} "
+            f"{len(seeds)} of {total} seeds of the menu have no bit in {place} "
             f"({', '.join(seeds[:3])}{', ...' if len(seeds) > 3 else ''}): pure rates and gains are upper bounds."
-            for where, seeds in (("the events", self.missing), ("some of the files", self.partial))
+            for place, seeds in (("the events", self.missing), ("some of the files", self.partial))
             if seeds
         )
 
@@ -113,10 +113,10 @@ def read_menu(path: str | Path, column: str) -> Menu:
 def unprescaled(names: Iterable[str], patterns: Iterable[str] = ("L1_*",)) -> Menu:
     """The menu of all bits that match one of the patterns, each with prescale 1."""
     patterns = tuple(patterns)
-    found = {name: 1.0 for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
-    if not found:
+    prescales = {name: 1.0 for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    if not prescales:
         raise InputError(f"menu: no trigger bit matches {', '.join(patterns)}. Correct the patterns.")
-    return Menu(found, f"bits {', '.join(patterns)}")
+    return Menu(prescales, f"bits {', '.join(patterns)}")
 
 
 def in_step(blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -156,19 +156,19 @@ def acceptance(
     names, triggers = tuple(names), np.asarray(triggers, bool)
     if triggers.ndim != 2 or triggers.shape[1] != len(names):
         raise InputError(f"menu: trigger bits of shape {triggers.shape} do not fit {len(names)} names. Check the file.")
-    on = {name: value for name, value in menu.prescales.items() if value > 0}
-    matched = tuple(name for name in names if name in on)
+    seeds = {name: value for name, value in menu.prescales.items() if value > 0}
+    matched = tuple(name for name in names if name in seeds)
     if not matched:
         raise InputError(
-            f"{menu.source}: none of the {len(on)} seeds that are on is among the events' {len(names)} trigger bits. "
-            "Check the column, and the 'triggers' of the sample's entry."
+            f"{menu.source}: none of the {len(seeds)} seeds that are on is among the events' {len(names)} trigger "
+            "bits. Check the column, and the 'triggers' of the sample's entry."
         )
-    prescale, places = np.array([on[name] for name in matched]), [names.index(name) for name in matched]
+    prescale, places = np.array([seeds[name] for name in matched]), [names.index(name) for name in matched]
     bits, groups = triggers[:, places], (in_step([triggers]) if groups is None else groups)[places]
     refused = np.ones(len(bits))
     for group in np.unique(groups):
         refused *= 1 - _accepted(bits[:, groups == group], prescale[groups == group])
-    missing = tuple(name for name in on if name not in names)
+    missing = tuple(name for name in seeds if name not in names)
     unlisted = tuple(name for name in names if name not in menu.prescales)
     return Acceptance(1 - refused, matched, missing, unlisted, tuple(name for name in matched if name in set(partial)))
 
@@ -177,8 +177,8 @@ def _accepted(bits: np.ndarray, prescale: np.ndarray) -> np.ndarray:
     """(N,) how often each event is accepted by seeds in step, from their bits (N, S) and prescales (S,)."""
     if len(prescale) == 1:
         return bits[:, 0] / prescale[0]
-    patterns, of = np.unique(bits, axis=0, return_inverse=True)
-    return np.array([_divided(prescale[pattern]) for pattern in patterns])[of.reshape(-1)]
+    patterns, number = np.unique(bits, axis=0, return_inverse=True)
+    return np.array([_divided(prescale[pattern]) for pattern in patterns])[number.reshape(-1)]
 
 
 def _divided(prescales: Iterable[float]) -> float:
@@ -188,16 +188,16 @@ def _divided(prescales: Iterable[float]) -> float:
     whole = [p for i, p in enumerate(whole) if not any(p % smaller == 0 for smaller in whole[:i])]
     if len(whole) > MANY:
         return 1 - prod(1 - 1 / p for p in different)
-    chosen = (some for k in range(1, len(whole) + 1) for some in combinations(whole, k))
-    share = sum((-1) ** (len(some) + 1) / lcm(*some) for some in chosen)
+    chosen = (subset for k in range(1, len(whole) + 1) for subset in combinations(whole, k))
+    share = sum((-1) ** (len(subset) + 1) / lcm(*subset) for subset in chosen)
     return 1 - (1 - share) * prod(1 - 1 / p for p in different if p != int(p))
 
 
-def _prescale(text: str, where: str) -> float:
+def _prescale(text: str, line: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = np.nan
     if not (value == 0 or 1 <= value < np.inf):
-        raise InputError(f"{where}: prescale '{text}' is neither 0 (off) nor a number from 1 on. Correct the line.")
+        raise InputError(f"{line}: prescale '{text}' is neither 0 (off) nor a number from 1 on. Correct the line.")
     return value

@@ -1,4 +1,4 @@
-r"""From a score to a trigger: the threshold for a rate budget, its total and pure rate, and what it finds of a signal.
+r"""Makes a score a trigger: the threshold for a rate budget, its total and pure rate, and its signal efficiency.
 
 Rate of the events that pass t, F the rate of the whole sample, P the trigger's own prescale, ε and its interval those
 of :mod:`hepad.evaluation.score_distribution`:
@@ -47,7 +47,7 @@ class Scale(NamedTuple):
     crossing_hz: float
 
 
-FRACTION = Scale("fraction", 1.0, 1.0)  # of a sample that declares no rate: what is called Hz are shares of it
+FRACTION = Scale("fraction", 1.0, 1.0)  # for a sample without a rate: 'Hz' are shares of the sample
 
 
 class Rate(NamedTuple):
@@ -91,7 +91,7 @@ class Point(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """What a trigger at a point finds of a signal.
+    """Signal efficiency of a trigger at a point, and its gain over the menu.
 
     Attributes
     ----------
@@ -161,13 +161,13 @@ def scale_of(name: str, declared: dict | None, meta: dict) -> Scale:
         )
     kind = check_choice(f"samples.{name}.rate: kind", declared["kind"], kinds)
     given = {key: value for key, value in declared.items() if key != "kind"}
-    wanted = {"zero_bias": ("bunches", "luminosity", "sample_luminosity"),
-              "cross_section": ("cross_section_pb", "acceptance", "luminosity", "bunches")}[kind]  # fmt: skip
+    keys = {"zero_bias": ("bunches", "luminosity", "sample_luminosity"),
+            "cross_section": ("cross_section_pb", "acceptance", "luminosity", "bunches")}[kind]  # fmt: skip
     for key in given:
-        check_choice(f"samples.{name}.rate: key", key, wanted)
+        check_choice(f"samples.{name}.rate: key", key, keys)
     if kind == "cross_section":
-        given = {key: meta[key] for key in wanted[:2] if key in meta} | given
-        if missing := [key for key in wanted[:3] if key not in given]:
+        given = {key: meta[key] for key in keys[:2] if key in meta} | given
+        if missing := [key for key in keys[:3] if key not in given]:
             raise InputError(f"samples.{name}.rate: {', '.join(missing)} missing: rate = σ L acceptance ε. Add them.")
     return kinds[kind](**given)
 
@@ -197,11 +197,11 @@ def at_budget(background: Sample, scale: Scale, budget_hz: float, of: str = "tot
         raise InputError(f"rate: a pure rate of '{background.name}' needs a menu. Give one, or ask for the total rate.")
     eps_b = min(budget_hz * prescale / scale.hz, 1.0)
     threshold = float(distribution.at_most(eps_b))
-    few, many = above_truth(distribution, eps_b, np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    lower, upper = above_truth(distribution, eps_b, np.array([(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     rates = {name: _rate(getattr(background, name), threshold, scale.hz / prescale) for name in RATES}
     return Point(
         float(budget_hz), of, float(prescale), eps_b, threshold,
-        min(float(distribution.exceeding(many)), threshold), max(float(distribution.reaching(few)), threshold),
+        min(float(distribution.exceeding(upper)), threshold), max(float(distribution.reaching(lower)), threshold),
         **rates, independent=float(distribution.independent(threshold)), resolved=distribution.resolved(threshold),
         remark=_remark(distribution, eps_b, threshold, rates[of], scale),
     )  # fmt: skip
@@ -213,7 +213,7 @@ def at_threshold(background: Sample, scale: Scale, threshold: float, prescale: f
 
 
 def gain(point: Point, background: Sample, signal: Sample) -> Gain:
-    """What the trigger at ``point``, which :func:`at_budget` found on ``background``, finds of a signal."""
+    """The gain on a signal of the trigger at ``point``, which :func:`at_budget` found on ``background``."""
     distribution = getattr(background, point.of)
 
     def at_true_rate(counted: ScoreDistribution) -> Efficiency:
@@ -240,7 +240,7 @@ def _prescaled(efficiency: Efficiency, prescale: float) -> Efficiency:
 
 
 def _remark(distribution: ScoreDistribution, eps_b: float, threshold: float, rate: Rate, scale: Scale) -> str:
-    """What the sample cannot say at this budget."""
+    """A warning where the sample is too small for this budget."""
     whole, unit = distribution.whole, " of the sample" if scale is FRACTION else " Hz"
     if np.isnan(rate.hz):
         return f"the weights of the {rate.passed} events above the threshold sum to less than 0: no rate."
@@ -255,10 +255,10 @@ def _remark(distribution: ScoreDistribution, eps_b: float, threshold: float, rat
     if not distribution.resolved(threshold):
         independent = distribution.independent(threshold)
         count = f"{independent:.0f}" if distribution.plain else f"effectively {independent:.1f} independent"
-        need = whole.n * MIN_COUNT / independent if independent else MIN_COUNT / eps_b
+        size = whole.n * MIN_COUNT / independent if independent else MIN_COUNT / eps_b
         return (
             f"{count} events pass, fewer than {MIN_COUNT}: the sample does not fix the threshold. "
-            f"{MIN_COUNT} need a sample of about {need:.2g}."
+            f"{MIN_COUNT} need a sample of about {size:.2g}."
         )
     tied = np.count_nonzero(distribution.scores == distribution.exceeding(eps_b))
     if tied > 1:
@@ -266,8 +266,8 @@ def _remark(distribution: ScoreDistribution, eps_b: float, threshold: float, rat
     return distribution.remark(threshold)
 
 
-def _positive(key: str, value, most: float = np.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most or value == np.inf:
-        bound = "" if most == np.inf else f" and at most {most}"
+def _positive(key: str, value, limit: float = np.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= limit or value == np.inf:
+        bound = "" if limit == np.inf else f" and at most {limit}"
         raise InputError(f"rate.{key}: {value!r} must be a number above 0{bound}. Correct the sample's entry.")
     return float(value)

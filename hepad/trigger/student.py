@@ -140,28 +140,28 @@ def bits(background: Tensor) -> Callable[[Tensor], Tensor]:
 
 def outliers(x: Tensor, space: Space, count: int, generator: torch.Generator) -> Tensor:
     """``count`` events made of background events x (N, *shape) as described above; they stay images where x are."""
-    how = {"generator": generator, "device": x.device}
+    options = {"generator": generator, "device": x.device}
     flat, pixels = x.flatten(1), space.pixels
-    out = flat[torch.randint(len(x), (count,), **how)]
-    p = torch.rand(count, 1, **how)
+    events = flat[torch.randint(len(x), (count,), **options)]
+    p = torch.rand(count, 1, **options)
     side = math.isqrt(pixels)
     mixed = torch.arange(count, device=x.device) % 2 == 0
     mixed = mixed if pixels else torch.zeros_like(mixed)
     for start in range(0, count, 4096):  # random numbers for every entry: not for all events at once
         rows = slice(start, start + 4096)
-        part = out[rows]
-        other = torch.randint(len(x), part.shape, **how)
-        chosen = (torch.rand(part.shape, **how) < p[rows]) & ~mixed[rows, None]
-        out[rows] = torch.where(chosen, flat.gather(0, other), part)
+        part = events[rows]
+        other = torch.randint(len(x), part.shape, **options)
+        chosen = (torch.rand(part.shape, **options) < p[rows]) & ~mixed[rows, None]
+        events[rows] = torch.where(chosen, flat.gather(0, other), part)
     if pixels:
-        turned = flat[torch.randint(len(x), (count,), **how), :pixels].view(-1, side, side)
-        turns = torch.randint(1, 4, (count,), **how)
-        turned = torch.stack([turned.rot90(k, (1, 2)) for k in (1, 2, 3)])[turns - 1, torch.arange(count)].flatten(1)
+        rotated = flat[torch.randint(len(x), (count,), **options), :pixels].view(-1, side, side)
+        turns = torch.randint(1, 4, (count,), **options)
+        rotated = torch.stack([rotated.rot90(k, (1, 2)) for k in (1, 2, 3)])[turns - 1, torch.arange(count)].flatten(1)
         share = p * mixed.unsqueeze(1)
-        out[:, :pixels] = (1 - share) * out[:, :pixels] + share * turned
+        events[:, :pixels] = (1 - share) * events[:, :pixels] + share * rotated
         if space.unit_sum:
-            out[:, :pixels] /= out[:, :pixels].sum(1, keepdim=True).clamp(min=1e-30)
-    return out.view(count, *x.shape[1:])
+            events[:, :pixels] /= events[:, :pixels].sum(1, keepdim=True).clamp(min=1e-30)
+    return events.view(count, *x.shape[1:])
 
 
 def distil(
@@ -216,9 +216,9 @@ def distil(
     def measure() -> dict[str, float]:
         return {"valid_loss": in_blocks(lambda part: loss(part, 0)[0].expand(len(part)), whole).mean().item()}
 
-    fitting, how = Fitting(generator, progress or Progress("student")), {"phase": "student", "measure": measure}
+    fitting, options = Fitting(generator, progress or Progress("student")), {"phase": "student", "measure": measure}
     history, _ = fitting.minimise(
-        student.network, loss, torch.cat(pairs["train"]), training, criterion=Criterion("valid_loss"), **how
+        student.network, loss, torch.cat(pairs["train"]), training, criterion=Criterion("valid_loss"), **options
     )
     student.eval()
     facts = {"valid_loss": measure()["valid_loss"], "parameters": sum(p.numel() for p in student.parameters())}
@@ -227,8 +227,8 @@ def distil(
         if parts:
             events = torch.cat(parts)
             with torch.no_grad():
-                found = student.network(events[:, :-1].view(-1, *student.inputs)).squeeze(1)
-            facts[name] = float(spearmanr(found.cpu().numpy(), events[:, -1].cpu().numpy()).statistic)
+                scores = student.network(events[:, :-1].view(-1, *student.inputs)).squeeze(1)
+            facts[name] = float(spearmanr(scores.cpu().numpy(), events[:, -1].cpu().numpy()).statistic)
     if not facts["rank"] > 0.05:
         raise CollapseError(
             f"student: it does not follow its teacher on background (rank correlation {facts['rank']:.3f}). Give it "
@@ -254,7 +254,7 @@ def load(path: str | Path) -> Student:
     if not Path(path).is_file():
         raise InputError(f"{path}: there is no such file. Check the path, or distil the student.")
     try:
-        return read_module(path, lambda about: build(about["student"], Space.of(about["space"]), seed=0))
+        return read_module(path, lambda notes: build(notes["student"], Space.of(notes["space"]), seed=0))
     except FormerName as error:
         raise InputError(f"{path}: a student of an earlier version of hepad: {error} Distil it again.") from None
     except UNREADABLE as error:

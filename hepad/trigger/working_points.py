@@ -57,11 +57,11 @@ def menu_of(entry: dict | None, bits: Iterable[str]) -> tuple[Menu | None, str]:
 
 def digests(models: Iterable[str | Path]) -> dict[str, str]:
     """'detector/seed' -> SHA-256 of the files <detector>/<seed>.safetensors."""
-    found = {}
+    hashes = {}
     for path in map(Path, models):
         with open(path, "rb") as file:
-            found[f"{path.parent.name}/{path.stem}"] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            hashes[f"{path.parent.name}/{path.stem}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def rates(
@@ -94,32 +94,32 @@ def rates(
     for name, blocks in samples.items():
         counted[name], remark = _counted(name, blocks, menu, steps)
         remarks |= {name: remark} if remark else {}
-    used, budgets = scale or FRACTION, list(budgets)
+    unit, budgets = scale or FRACTION, list(budgets)
     hertz = [budget if scale is None else 1000 * budget for budget in budgets]
     points = {
-        key: [at_budget(sample, used, budget, of) for budget in hertz] for key, sample in counted[background].items()
+        key: [at_budget(sample, unit, budget, of) for budget in hertz] for key, sample in counted[background].items()
     }
-    found = []
-    for key, of_key in points.items():
+    records = []
+    for key, model_points in points.items():
         described = []
-        for budget, point in zip(budgets, of_key, strict=True):
-            known = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
-            known |= {name: _fraction(getattr(point, name), used) for name in RATES}
-            known |= {"budget_khz": None if scale is None else budget}
+        for budget, point in zip(budgets, model_points, strict=True):
+            record = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
+            record |= {name: _fraction(getattr(point, name), unit) for name in RATES}
+            record |= {"budget_khz": None if scale is None else budget}
             gains = {name: gain(point, counted[background][key], counted[name][key]) for name in signals}
             in_signals = {name: {of: x and x._asdict() for of, x in g._asdict().items()} for name, g in gains.items()}
-            described.append(known | {"signals": in_signals})
+            described.append(record | {"signals": in_signals})
         detector, seed = key.split("/")
-        found.append(
+        records.append(
             {"detector": detector, "seed": int(seed), "model_sha256": (models or {}).get(key), "of": of,
              "scale_khz": scale and scale.hz / 1000, "remarks": remarks, "points": described,
              "curve": _curve(counted[background][key])}
         )  # fmt: skip
-    return found
+    return records
 
 
 def _steps(background: Iterable[Rows]) -> dict[str, int]:
-    """Of each trigger bit of the background the number of the group that it is in step with."""
+    """The group of each trigger bit of the background: bits of one group are in step."""
     names: list[str] = []
 
     def bits():
@@ -140,9 +140,9 @@ def _counted(
         remark = accepted.remark if accepted else ""
         first, highest = per_event(events.event_id, list(scores.values()))
         bits = None if accepted is None else accepted.probability[first]
-        for key, of_key in zip(scores, highest, strict=True):
+        for key, values in zip(scores, highest, strict=True):
             tops.setdefault(key, StreamingDistribution(name)).add(
-                of_key, events.weight[first], bits, events.cluster[first]
+                values, events.weight[first], bits, events.cluster[first]
             )
     if not tops:
         StreamingDistribution(name).sample()  # says that the sample is empty
@@ -166,12 +166,12 @@ def _curve(background: Sample) -> dict:
     distribution = background.total
     thresholds = np.unique(distribution.at_most(np.geomspace(1 / distribution.whole.n, 1, 60)))
     curve = [at_threshold(background, FRACTION, float(t)) for t in thresholds]
-    curve = [{of: _fraction(rate, FRACTION) for of, rate in at.items()} for at in curve]
+    curve = [{kind: _fraction(rate, FRACTION) for kind, rate in rates.items()} for rates in curve]
     return {"threshold": thresholds.tolist(), "fractions": curve}
 
 
 def _fraction(rate: Rate | None, scale: Scale) -> dict | None:
-    """What passes of the background: value, low, high, passed, effective."""
+    """The passing fraction of the background: value, low, high, passed, effective."""
     if rate is None:
         return None
     value, low, high = (x / scale.hz for x in rate[:3])
@@ -183,31 +183,31 @@ def rows(task: str, records: list[dict]) -> list[dict]:
 
     ``total``, ``pure`` and ``overlap`` are fractions of the background; those in kHz are empty without a scale.
     """
-    found = []
+    table = []
     for record in records:
         for point in record["points"]:
             shared = {"task": task, **{key: record[key] for key in ("detector", "seed", "of")}}
             # a threshold is used as it is, to the last digit
-            known = {key: point[key] for key in ("threshold", "threshold_low", "threshold_high")}
-            shared |= {key: None if value is None else repr(value) for key, value in known.items()}
+            thresholds = {key: point[key] for key in ("threshold", "threshold_low", "threshold_high")}
+            shared |= {key: None if value is None else repr(value) for key, value in thresholds.items()}
             shared |= {key: point[key] for key in ("budget_khz", "eps_b", "independent", "resolved")}
             shared |= {"passed": point["total"]["passed"]}
-            for of in RATES:
-                shared |= _ends(of, point[of], 1.0) | _ends(f"{of}_khz", point[of], record["scale_khz"])
+            for kind in RATES:
+                shared |= _ends(kind, point[kind], 1.0) | _ends(f"{kind}_khz", point[kind], record["scale_khz"])
             for signal, gains in point["signals"].items():
                 row = shared | {"signal": signal, "menu": (gains["menu"] or {}).get("value")}
                 row |= _ends("eps_s", gains["eps_s"], 1.0) | _ends("gain", gains["gain"], 1.0)
-                of_menu = [
+                menu_remarks = [
                     text for name, text in record["remarks"].items() if name not in {*point["signals"]} - {signal}
                 ]
-                row["remark"] = " ".join(dict.fromkeys(filter(None, [point["remark"], *of_menu])))
-                found.append({column: row.get(column) for column in COLUMNS})
-    return found
+                row["remark"] = " ".join(dict.fromkeys(filter(None, [point["remark"], *menu_remarks])))
+                table.append({column: row.get(column) for column in COLUMNS})
+    return table
 
 
-def _ends(name: str, found: dict | None, scale: float | None) -> dict:
+def _ends(name: str, interval: dict | None, scale: float | None) -> dict:
     """{name, name_low, name_high} of a value with its interval, times ``scale``; None where one is missing."""
-    values = [None if found is None else found[key] for key in ("value", "low", "high")]
+    values = [None if interval is None else interval[key] for key in ("value", "low", "high")]
     return {name + end: None if None in (x, scale) else x * scale for end, x in zip(ENDS, values, strict=True)}
 
 

@@ -55,7 +55,7 @@ def test_a_further_training_is_in_the_band_as_often_as_it_says(n):
     for scatter, counts in ((1.0, 0.0), (1.0, 0.7), (0.1, 1.0)):
         truths = 20 + scatter * rng.normal(size=(n + 1, 20_000))
         values = truths[:n] + counts * rng.normal(size=20_000)  # the test events move all trainings together
-        _, low, high = seed_spread.together(values, values - counts, values + counts, most=np.inf)
+        _, low, high = seed_spread.together(values, values - counts, values + counts, limit=np.inf)
         # where the counts rule, the scatter of few trainings is overestimated as often as not, and its square more
         assert 0.66 < np.mean((low <= truths[n]) & (truths[n] <= high)) < 0.75
 

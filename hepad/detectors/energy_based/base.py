@@ -1,4 +1,4 @@
-r"""What the energy-based detectors share: the model p(x) ~ exp(-E(x)) is raised on background and lowered elsewhere.
+r"""The base of the energy-based detectors: the model p(x) ~ exp(-E(x)) is raised on background and lowered elsewhere.
 
 A detector is composed of an energy E (hepad.detectors.energy_based.energies), a sampler of negative samples x-
 (hepad.detectors.energy_based.negative_sampling) and a loss. The contrastive loss is
@@ -89,10 +89,10 @@ class EnergyDetector(Detector):
 
     @abstractmethod
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
-        """Where negative samples come from."""
+        """The sampler of negative samples."""
 
     def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
-        """What comes before the energy phase; its history and facts."""
+        """Run the phases before the energy phase; their history and facts."""
         return [], {}
 
     def manifolds(self) -> list[Autoencoder]:
@@ -231,7 +231,7 @@ class Guard:
 
 
 def chosen(history: History, criterion: str) -> dict:
-    """Which record the criterion chose, and whether the training diverged."""
+    """Facts of a training: the record that the criterion chose, and whether the training diverged."""
     facts = {"criterion": criterion, "chosen_step": CRITERIA[criterion].best(history)}
     if "diverged" in history[-1]:
         facts["diverged_at_step"] = history[-1]["step"]

@@ -33,7 +33,7 @@ class Energy(nn.Module, ABC):
         return self.raw(x) / self.scale
 
     def penalty(self) -> Tensor | float:
-        """What a loss on this energy has to pay for the network's weights."""
+        """The term of the loss for the weights of this energy's network."""
         return 0.0
 
 

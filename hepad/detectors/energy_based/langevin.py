@@ -79,7 +79,7 @@ class Chain:
 
 
 class Domain(Protocol):
-    """Where a chain may go; ``chain`` is the setting of the chains that go there."""
+    """The set in which a chain moves; ``chain`` has the settings of its chains."""
 
     chain: str
 
@@ -104,7 +104,7 @@ class Sphere:
 
 @dataclass(frozen=True)
 class Support:
-    """Where events live: the first ``pixels`` entries of a flattened event are a non-negative image of sum ``total``,
+    """Possible events: the first ``pixels`` entries of a flattened event are a non-negative image of sum ``total``,
     the others lie between ``low`` and ``high`` (tensors or numbers; None is unbounded)."""
 
     chain = "visible_chain"

@@ -82,12 +82,12 @@ class MPDR(EnergyDetector, Reconstructing):
 
     def __init__(self, space: Space, **arguments):
         super().__init__(space, **arguments)
-        about, scalar = self.settings.autoencoder, self.settings.kind == "scalar"
+        design, scalar = self.settings.autoencoder, self.settings.kind == "scalar"
         self.models = nn.ModuleList(
-            Autoencoder(self.inner, replace(about, latent_dim=size)) for size in self.settings.latent_dims
+            Autoencoder(self.inner, replace(design, latent_dim=size)) for size in self.settings.latent_dims
         )
         self.energy = (
-            Scalar(self.inner, about.network, about.hidden_dims) if scalar else Reconstruction(self.inner, about)
+            Scalar(self.inner, design.network, design.hidden_dims) if scalar else Reconstruction(self.inner, design)
         )
         self.squares_of_background = scalar
 
@@ -100,13 +100,13 @@ class MPDR(EnergyDetector, Reconstructing):
             facts |= {f"r2_of_manifold_{model.latent_dim}": self._check_reconstruction(valid, error)}
             model.requires_grad_(False)
         if isinstance(self.energy, Reconstruction):
-            own = self.energy.autoencoder
-            same = [model for model in self.models if model.latent_dim == own.latent_dim]
-            if same:
-                own.load_state_dict(same[0].state_dict())
-                error = in_blocks(own.error, valid).mean().item()
+            autoencoder = self.energy.autoencoder
+            twins = [model for model in self.models if model.latent_dim == autoencoder.latent_dim]
+            if twins:
+                autoencoder.load_state_dict(twins[0].state_dict())
+                error = in_blocks(autoencoder.error, valid).mean().item()
             else:
-                curve, error = fit_autoencoder(own, train, valid, self.settings.pretraining, fitting)
+                curve, error = fit_autoencoder(autoencoder, train, valid, self.settings.pretraining, fitting)
                 history += curve
             self.energy.scale.fill_(error)
             facts |= {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}
@@ -121,7 +121,7 @@ class MPDR(EnergyDetector, Reconstructing):
         return list(self.models)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        own = isinstance(self.energy, Reconstruction)
-        model = self.energy.autoencoder if own else self.models[0]
+        has_autoencoder = isinstance(self.energy, Reconstruction)
+        model = self.energy.autoencoder if has_autoencoder else self.models[0]
         with torch.no_grad():
             return self.normalise.invert(model(self.normalise(x)))

@@ -1,4 +1,4 @@
-r"""Where negative samples x- come from: the samplers of the energy-based detectors.
+r"""Samplers of the negative samples x- of the energy-based detectors.
 
 With E the energy, (f, g) an autoencoder with codes on the unit sphere and P the projection on the sphere:
 
@@ -48,7 +48,7 @@ def chains_of(sampler: "NegativeSampler") -> dict[str, Chain]:
 
 
 def buffers_of(sampler: "NegativeSampler") -> dict[str, ReplayBuffer]:
-    """What a sampler keeps from one draw to the next."""
+    """The buffers that a sampler keeps from one draw to the next."""
     return {name: part for name, part in vars(sampler).items() if isinstance(part, ReplayBuffer)}
 
 
@@ -103,12 +103,12 @@ class PersistentCD:
 
     def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
         start = support.project(self.buffer.start(len(x), generator))
-        how = {"domain": support, "generator": generator}
+        options = {"domain": support, "generator": generator}
         if self.differentiable:
-            end = langevin(energy.raw, start, self.visible, differentiable=True, **how)
+            end = langevin(energy.raw, start, self.visible, differentiable=True, **options)
         else:
             with frozen(energy):
-                end = langevin(energy.raw, start, self.visible, **how)
+                end = langevin(energy.raw, start, self.visible, **options)
         self.buffer.store(end)
         return Negatives(start, start, end)
 

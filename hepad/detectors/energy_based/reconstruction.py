@@ -1,4 +1,4 @@
-"""What NAE and WNAE have in common: the energy is the error of an autoencoder, which is trained as such first.
+"""The common base of NAE and WNAE: the energy is the error of an autoencoder, which is trained as such first.
 
 E(x) = e(x) / e0,     e(x) = |x - g(f(x))|^2 / D,     e0: the validation error that the first training ends with
 """

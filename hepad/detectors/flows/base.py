@@ -1,4 +1,4 @@
-"""What every flow is: a sequence of invertible maps of z whose parameters come, per event, from the encoder."""
+"""Base of all flows: a sequence of invertible maps of z whose parameters come, per event, from the encoder."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator

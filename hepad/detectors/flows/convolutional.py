@@ -56,8 +56,8 @@ def convolve(z: Tensor, w: Tensor, b: Tensor, s: Tensor, dilation: int, back: bo
     """z (B, D), taps w (B, kernel) of which the first is a, b (B, 1), s (B, D); ``back``: in reversed order."""
     first = w[:, :1].exp() + FLOOR
     reach = (w.shape[1] - 1) * dilation
-    seen = pad(z, (reach, 0) if back else (0, reach)).unfold(1, reach + 1, 1)[..., ::dilation]  # (B, D, taps)
+    windows = pad(z, (reach, 0) if back else (0, reach)).unfold(1, reach + 1, 1)[..., ::dilation]  # (B, D, taps)
     w = torch.cat([first, w[:, 1:]], 1)
     w = w.flip(1) if back else w
-    t = torch.tanh((seen * w.unsqueeze(1)).sum(2) + b)
+    t = torch.tanh((windows * w.unsqueeze(1)).sum(2) + b)
     return z + (s - 1) / first * t, torch.log(t.square() + (1 - t.square()) * s).sum(1)

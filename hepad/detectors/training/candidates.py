@@ -26,7 +26,7 @@ def load_candidates(path: str | Path) -> Candidates:
             raise InputError(f"{path}: there is no such file. Train the detector.")
         with safe_open(path, framework="pt") as file:
             tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        if metadata.get("digest", found := digest("", tensors)) != found:  # files of early versions have none
+        if metadata.get("digest", actual := digest("", tensors)) != actual:  # files of early versions have none
             raise ValueError("its content does not have its digest")
         for key, tensor in tensors.items():
             step, name = key.split("/", 1)

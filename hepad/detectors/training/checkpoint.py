@@ -31,8 +31,8 @@ from hepad.errors import InputError
 from hepad.progress import Progress
 from hepad.storage.files import atomic_path, provenance
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of batch systems, some time before the end
-SHARE = 0.01  # of a training's time that its checkpoints may take
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # batch systems send them some time before the end
+SHARE = 0.01  # share of a training's time that its checkpoints may take
 
 
 class Stopped(InputError):
@@ -40,7 +40,7 @@ class Stopped(InputError):
 
 
 class Stateful(Protocol):
-    """What changes during a loop and can be put back."""
+    """An object that changes during a loop and can be put back."""
 
     def state_dict(self) -> dict: ...
 
@@ -70,8 +70,8 @@ class Checkpoint:
             yield
             return
         self.progress, self.device, self.start = progress, data[0].device, time.monotonic()
-        where = {"device": self.device.type, "processes": distributed.size()}
-        self.belongs_to = json.loads(json.dumps(self.belongs_to | {"data": _digest_of(data)} | where | _code()))
+        machine = {"device": self.device.type, "processes": distributed.size()}
+        self.belongs_to = json.loads(json.dumps(self.belongs_to | {"data": _digest_of(data)} | machine | _code()))
         distributed.of_all(None)  # the first process, which writes, has come here, too
         if len(set(distributed.of_all(self._read()))) > 1:
             self.saved, self.spent = [], 0.0
@@ -98,8 +98,8 @@ class Checkpoint:
         """Between two updates: write the state of the loop if it is time to; Stopped if a signal has come."""
         if self.path is None:
             return
-        here = [float(self.received or 0), float(time.monotonic() >= self.due)]
-        signalled, due = distributed.largest(here, self.device)  # processes act together
+        flags = [float(self.received or 0), float(time.monotonic() >= self.due)]
+        signalled, due = distributed.largest(flags, self.device)  # processes act together
         if signalled or due:
             self._write([*self.finished, loop.state_dict()])
         if signalled:
@@ -148,7 +148,7 @@ class Checkpoint:
 
     def _read(self) -> str | None:
         """The digest of the file, if it can be used."""
-        for partial in self.path.parent.glob(f".{self.path.name}.*.partial"):  # of a process that was killed
+        for partial in self.path.parent.glob(f".{self.path.name}.*.partial"):  # a killed process left it
             partial.unlink(missing_ok=True)
         if not self.path.is_file():
             return None
@@ -158,15 +158,15 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
             if metadata["digest"] != digest(metadata["checkpoint"], tensors):
                 raise ValueError("its content does not have its digest")
-            about = json.loads(metadata["checkpoint"])
+            record = json.loads(metadata["checkpoint"])
         except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
             self.progress.say(f"starts afresh: {self.path} is not a whole checkpoint ({error})")
             return None
-        other = [key for key in self.belongs_to if about["belongs_to"].get(key) != self.belongs_to[key]]
-        if other or len(about["belongs_to"]) > len(self.belongs_to):
+        other = [key for key in self.belongs_to if record["belongs_to"].get(key) != self.belongs_to[key]]
+        if other or len(record["belongs_to"]) > len(self.belongs_to):
             self.progress.say(f"starts afresh: {self.path} belongs to another {', '.join(other) or 'training'}")
             return None
-        content = _unpack(about["content"], tensors, self.device)
+        content = _unpack(record["content"], tensors, self.device)
         self.saved, self.spent = content["phases"], content["spent"]
         return metadata["digest"]
 
@@ -196,11 +196,11 @@ def _unpack(value, tensors: dict[str, Tensor], device: torch.device):
 
 def digest(text: str, tensors: dict[str, Tensor]) -> str:
     """A text, and tensors with their names, types and shapes, as a number that damage changes."""
-    found = hashlib.blake2b(text.encode(), digest_size=16)
+    hasher = hashlib.blake2b(text.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        found.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return found.hexdigest()
+        hasher.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return hasher.hexdigest()
 
 
 def _digest_of(data: Sequence[Tensor]) -> str:
@@ -208,9 +208,9 @@ def _digest_of(data: Sequence[Tensor]) -> str:
 
 
 def _code() -> dict:
-    """Versions of the packages, and a digest of what is in use of this one's source, which may change without them."""
-    found = hashlib.blake2b(digest_size=16)
-    used = {module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "hepad"}
-    for path in sorted(used):
-        found.update(Path(path).read_bytes())
-    return {"versions": provenance(), "source": found.hexdigest()}
+    """Versions of the packages, and a digest of hepad's source files in use, which may change without a version."""
+    hasher = hashlib.blake2b(digest_size=16)
+    files = {module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "hepad"}
+    for path in sorted(files):
+        hasher.update(Path(path).read_bytes())
+    return {"versions": provenance(), "source": hasher.hexdigest()}

@@ -1,4 +1,4 @@
-"""Where tensors live, and which of a machine's GPUs a process takes."""
+"""The device of tensors, and the choice of a GPU by a process."""
 
 import fcntl
 import os
@@ -19,8 +19,8 @@ def resolve(name: str, gpus: int = 1) -> str:
 
     ``gpus`` is how many GPUs a job was given: with 0, 'cuda' is not used.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    available = [device for device in there if there[device]]
+    devices = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [device for device in devices if devices[device]]
     check_choice("device", name, [*available, "auto"])
     if name == "auto" or (name == "cuda" and gpus == 0):
         return next(device for device in available if device != "cuda" or gpus > 0)

@@ -65,7 +65,7 @@ def joined(device: str) -> Iterator[None]:
 
 
 def rank() -> int:
-    """Which process this is, from 0 on."""
+    """The number of this process, from 0 on."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -78,22 +78,22 @@ def largest(values: list[float], device: torch.device) -> list[float]:
     """The largest of each value among all processes."""
     if size() == 1:
         return values
-    found = torch.tensor(values, dtype=torch.float64, device=device)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
-    return found.tolist()
+    maxima = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(maxima, dist.ReduceOp.MAX)
+    return maxima.tolist()
 
 
 def mean(values: dict[str, float], device: torch.device) -> dict[str, float]:
     """The mean of each value over all processes."""
     if size() == 1:
         return values
-    found = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
-    dist.all_reduce(found)
-    return dict(zip(values, (found / size()).tolist(), strict=True))
+    sums = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return dict(zip(values, (sums / size()).tolist(), strict=True))
 
 
 def of_first(value):
-    """What the first process has."""
+    """The value that the first process has."""
     if size() == 1:
         return value
     box = [value]
@@ -102,11 +102,11 @@ def of_first(value):
 
 
 def of_all(value) -> list:
-    """What each process has."""
-    found = [value] * size()
+    """The values of all processes, in their order."""
+    values = [value] * size()
     if size() > 1:
-        dist.all_gather_object(found, _on_cpu(value))
-    return found
+        dist.all_gather_object(values, _on_cpu(value))
+    return values
 
 
 def _on_cpu(value):

@@ -25,7 +25,7 @@ from hepad.progress import Progress
 
 @dataclass(frozen=True)
 class Fitting:
-    """What one fit works with, handed to all that it consists of.
+    """The tools of one fit, which all its parts share.
 
     generator: its only source of randomness, on the device of the events
     progress: where it is shown
@@ -80,14 +80,14 @@ class Fitting:
         kept = self.checkpoint.enter(phase)
         if kept:
             loop.load_state_dict(kept)
-        every = max(1, schedule.steps // self.records)
+        interval = max(1, schedule.steps // self.records)
         with self.progress.stage(phase, schedule.steps) as stage:
             stage.go_on_from(loop.step)
             try:
                 while not loop.finished:
                     rate = loop.update(loss, phase)
-                    if loop.step % every == 0 or loop.step == schedule.steps:
-                        count = (loop.step - 1) % every + 1
+                    if loop.step % interval == 0 or loop.step == schedule.steps:
+                        count = (loop.step - 1) % interval + 1
                         values = loop.record(measure, count)
                         epoch = loop.step * min(schedule.batch, len(train)) / len(train)
                         loop.history.append(
@@ -113,6 +113,6 @@ def in_blocks(function: Callable[[Tensor], Tensor], x: Tensor, size: int = 256) 
     """``function`` of the events of ``x``, (N,), computed ``size`` at a time and without gradients."""
     result = x.new_empty(len(x))  # made first: small results between large intermediates would pin their memory
     with torch.no_grad():
-        for block, of_block in zip(x.split(size), result.split(size), strict=True):
-            of_block.copy_(function(block))
+        for block, part in zip(x.split(size), result.split(size), strict=True):
+            part.copy_(function(block))
     return result

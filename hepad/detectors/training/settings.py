@@ -1,4 +1,4 @@
-"""What describes a training and what comes of it: its schedule, the criterion of its state, its history."""
+"""Settings and results of a training: its schedule, the criterion of its state, its history."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Candidates = dict[int, dict[str, Tensor]]
 
 
 class Fit(NamedTuple):
-    """What a training leaves behind besides the detector: the logged curves, single facts, and its candidates."""
+    """Results of a training besides the detector: the logged curves, single facts, and its candidates."""
 
     history: History
     facts: dict
@@ -23,7 +23,7 @@ class Fit(NamedTuple):
 
 
 class Criterion(NamedTuple):
-    """Which value of the records chooses the state: the candidate where it is smallest, or ``largest``.
+    """The value of the records that chooses the state: the candidate where it is smallest, or ``largest``.
 
     of_manifolds: it needs autoencoders with codes on the sphere
     """
@@ -35,10 +35,10 @@ class Criterion(NamedTuple):
     def best(self, history: History) -> int:
         """The step of the chosen record among the candidates whose value is finite; DivergenceError if none is."""
         sign = -1 if self.largest else 1
-        found = [r for r in history if "diverged" not in r and math.isfinite(r.get(self.value, math.nan))]
-        if not found:
+        candidates = [r for r in history if "diverged" not in r and math.isfinite(r.get(self.value, math.nan))]
+        if not candidates:
             raise DivergenceError(f"criterion '{self.value}': it is not finite in any record. Lower 'learning_rate'.")
-        return min(found, key=lambda r: sign * r[self.value])["step"]
+        return min(candidates, key=lambda r: sign * r[self.value])["step"]
 
 
 LAST = Criterion("step", largest=True)

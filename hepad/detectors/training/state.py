@@ -35,7 +35,7 @@ class Loop:
         self.history: History = []
         self.candidates: Candidates = {}
         self.sums: dict = {}
-        self.stream: Tensor | None = None  # of several processes: the state of this one's own random numbers
+        self.stream: Tensor | None = None  # state of this process's random numbers, if there are several processes
         if distributed.size() > 1:
             self._divide()
 
@@ -43,10 +43,10 @@ class Loop:
         batch, processes = min(self.schedule.batch, len(self.train)), distributed.size()
         if batch % processes:
             raise InputError(f"batch: {batch} events cannot be divided evenly among {processes} processes.")
-        own = torch.Generator(self.generator.device)  # the common one stays where it is
-        own.set_state(self.generator.get_state())
-        seed = int(torch.randint(2**31 - 1, (), generator=own, device=own.device))
-        self.stream = own.manual_seed(seed + distributed.rank()).get_state()
+        generator = torch.Generator(self.generator.device)  # the common one stays where it is
+        generator.set_state(self.generator.get_state())
+        seed = int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
+        self.stream = generator.manual_seed(seed + distributed.rank()).get_state()
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
@@ -97,8 +97,8 @@ class Loop:
         """The next batch; every event is seen once before any is seen twice."""
         size = min(self.schedule.batch, len(self.train))
         if self.start + size > len(self.train):
-            how = {"generator": self.generator, "device": self.train.device}
-            self.order, self.start = torch.randperm(len(self.train), **how), 0
+            options = {"generator": self.generator, "device": self.train.device}
+            self.order, self.start = torch.randperm(len(self.train), **options), 0
         self.start += size
         return self.train[distributed.share(self.order[self.start - size : self.start])]
 
@@ -127,13 +127,13 @@ class Loop:
     def state_dict(self) -> dict:
         """All that the rest of the loop depends on; of several processes, what each has of its own."""
         carried = {name: part.state_dict() for name, part in self.carried.items()}
-        own = {"sums": self.sums, "stream": self.stream, "carried": carried}
+        share = {"sums": self.sums, "stream": self.stream, "carried": carried}
         return self.outcome() | {
             "module": self.module.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "average": self.average,
             "batches": [self.order, self.start],
-            "each": distributed.of_all(own),
+            "each": distributed.of_all(share),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -148,10 +148,10 @@ class Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         self.average = state["average"]
         self.order, self.start = state["batches"]
-        own = state["each"][distributed.rank()]
-        self.sums, self.stream = own["sums"], own["stream"] if own["stream"] is None else own["stream"].cpu()
+        share = state["each"][distributed.rank()]
+        self.sums, self.stream = share["sums"], share["stream"] if share["stream"] is None else share["stream"].cpu()
         for name, part in self.carried.items():
-            part.load_state_dict(own["carried"][name])
+            part.load_state_dict(share["carried"][name])
 
 
 @contextmanager

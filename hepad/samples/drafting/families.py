@@ -58,39 +58,39 @@ class Family(NamedTuple):
         return any("{jet}" in expression for _, expression in self.components.values())
 
     def expressions(self, jet: "Family | None" = None) -> dict[str, str]:
-        """By pt, eta, phi and mass or energy, or by px, py, pz and energy; relative ones to that jet."""
-        of = {x: text for x, (_, text) in self.components.items()}
+        """Expressions of pt, eta, phi and mass or energy, or of px, py, pz and energy; some relative to ``jet``."""
+        texts = {x: text for x, (_, text) in self.components.items()}
         if self.relative:
-            of_jet = jet.expressions() if jet else {}
-            of = {x: text.replace("{jet}", of_jet.get(x, "?")) for x, text in of.items()}
-        if not set(MASSLESS) <= set(of):
-            px, py, pz = (of[x] for x in CARTESIAN)
-            if "energy" in of:
-                return {x: of[x] for x in (*CARTESIAN, "energy")}
-            of["pt"] = f"hypot({px}, {py})"
-            of["eta"] = f"where(hypot({px}, {py}) > 0, arcsinh({pz} / hypot({px}, {py})), 0)"
-            of["phi"] = f"arctan2({py}, {px})"
-        last = [x for x in ("mass", "energy") if x in of and "?" not in of[x]][:1]
-        return {x: of[x] for x in (*MASSLESS, *last)}
+            jet_texts = jet.expressions() if jet else {}
+            texts = {x: text.replace("{jet}", jet_texts.get(x, "?")) for x, text in texts.items()}
+        if not set(MASSLESS) <= set(texts):
+            px, py, pz = (texts[x] for x in CARTESIAN)
+            if "energy" in texts:
+                return {x: texts[x] for x in (*CARTESIAN, "energy")}
+            texts["pt"] = f"hypot({px}, {py})"
+            texts["eta"] = f"where(hypot({px}, {py}) > 0, arcsinh({pz} / hypot({px}, {py})), 0)"
+            texts["phi"] = f"arctan2({py}, {px})"
+        last = [x for x in ("mass", "energy") if x in texts and "?" not in texts[x]][:1]
+        return {x: texts[x] for x in (*MASSLESS, *last)}
 
     def polar(self, jet: "Family | None" = None) -> dict[str, str]:
-        """The same, never by px, py, pz."""
-        found = self.expressions(jet)
-        if "px" not in found:
-            return found
+        """The :meth:`expressions`, never by px, py, pz."""
+        expressions = self.expressions(jet)
+        if "px" not in expressions:
+            return expressions
         without = Family(self.name, {x: self.components[x] for x in CARTESIAN}, self.kind, self.truth)
-        return without.expressions() | {"energy": found["energy"]}
+        return without.expressions() | {"energy": expressions["energy"]}
 
 
 def families(names: Iterable[str]) -> list[Family]:
     """The families of vectors among names of branches, and those that have a pt alone."""
-    found: dict[str, dict[str, list[tuple[int, str, str]]]] = {}
-    counters = {f"n{name}" for name in names}  # of uproot
+    components_of: dict[str, dict[str, list[tuple[int, str, str]]]] = {}
+    counters = {f"n{name}" for name in names}  # counters that uproot adds
     for name in sorted(set(names) - counters):
         for rank, family, component, expression in _readings(name):
-            found.setdefault(family, {}).setdefault(component, []).append((rank, name, expression))
+            components_of.setdefault(family, {}).setdefault(component, []).append((rank, name, expression))
     made, small = [], {_small(name): name for name in names}
-    for family, components in found.items():
+    for family, components in components_of.items():
         best = {x: min(readings)[1:] for x, readings in components.items()}
         for letter, component in (("m", "mass"), ("e", "energy")):  # 'jm' beside 'jpt'
             if (name := small.get(family + letter)) and "pt" in best:
@@ -102,16 +102,16 @@ def families(names: Iterable[str]) -> list[Family]:
 
 def of_event(names: Iterable[str]) -> dict[str, str]:
     """The branches that can only be the weight of an event, or its number of vertices."""
-    found = {}
+    branches = {}
     for name in sorted(names):
         for quantity, pattern in EVENT.items():
             if re.fullmatch(pattern, _small(name)):
-                found.setdefault(quantity, name)
-    return found
+                branches.setdefault(quantity, name)
+    return branches
 
 
 def _small(name: str) -> str:
-    """In small letters, the parts of a name separated by '_'."""
+    """The parts of a name that '_' separates, in small letters."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[\W_]+", "_", name).strip("_").lower()
 

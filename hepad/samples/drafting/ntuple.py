@@ -15,17 +15,17 @@ from hepad.samples.formats.contents import Contents
 from hepad.samples.readers.expressions import evaluate
 from hepad.storage.hdf5 import open_hdf5, reading
 
-ROWS = 1000  # of which medians are taken
+ROWS = 1000  # entries that medians are taken of
 
 
 class Table(NamedTuple):
-    """The first entries of a table: ``values`` by branch, ``found``: the families whose branches are numbers."""
+    """The first entries of a table: ``values`` by branch, ``families``: those whose branches are numbers."""
 
     name: str
     entries: int
     kinds: dict[str, str]
     values: dict[str, ak.Array]
-    found: list[Family]
+    families: list[Family]
 
     def depth(self, family: Family) -> int:
         """How many lists are inside each other in an entry; -1 if its branches differ in that."""
@@ -36,8 +36,8 @@ class Table(NamedTuple):
         """How many objects an innermost list has, on average."""
         branch, _ = next(iter(family.components.values()))
         values = self.values[branch]
-        there = ak.sum(np.isfinite(values) & (values != 0), axis=-1)
-        return float(ak.mean(there)) if len(values) else 0.0
+        counts = ak.sum(np.isfinite(values) & (values != 0), axis=-1)
+        return float(ak.mean(counts)) if len(values) else 0.0
 
     def compute(self, expression: str) -> ak.Array:
         """The values of an expression, 0 where they are padding."""
@@ -48,40 +48,40 @@ class Table(NamedTuple):
         """pT of the vector sums over the innermost lists."""
         polar = {x: self.compute(text) for x, text in family.polar(jet).items()}
         pt = ak.where(polar["pt"] > 0, polar["pt"], 0)
-        px, py = (ak.sum(pt * of(polar["phi"]), axis=-1) for of in (np.cos, np.sin))
+        px, py = (ak.sum(pt * function(polar["phi"]), axis=-1) for function in (np.cos, np.sin))
         return np.hypot(px, py)
 
 
-def names_of_tables(about: Contents) -> list[str | None]:
-    """What a source calls the tables: trees, groups of datasets, None for that of a Parquet file."""
-    if about.kind == "HDF5":
-        return sorted({"", *(name.rpartition("/")[0] for name in about.tables)})
-    return [None] if about.kind == "Parquet" else sorted(about.tables)
+def names_of_tables(content: Contents) -> list[str | None]:
+    """Names of the tables, as a source has them: trees, groups of datasets, None for a Parquet file."""
+    if content.kind == "HDF5":
+        return sorted({"", *(name.rpartition("/")[0] for name in content.tables)})
+    return [None] if content.kind == "Parquet" else sorted(content.tables)
 
 
-def read_table(path: str, about: Contents, name: str | None) -> Table | None:
+def read_table(path: str, content: Contents, name: str | None) -> Table | None:
     """None if none of its columns can be read by name."""
     try:
         with open_columns(path, name or None) as columns:
             names = _short(columns.names)
-            wanted = {x for family in families(names) for x, _ in family.components.values()}
-            values = dict(_values(columns, sorted(wanted | set(of_event(names).values()))))
+            branches = {x for family in families(names) for x, _ in family.components.values()}
+            values = dict(_values(columns, sorted(branches | set(of_event(names).values()))))
             entries = columns.entries
     except InputError:
         return None
-    of_table = _kinds(path, about.kind, name)
-    return Table(name or "", entries, of_table, values, families(values)) if of_table else None
+    kinds = _kinds(path, content.kind, name)
+    return Table(name or "", entries, kinds, values, families(values)) if kinds else None
 
 
 def _short(names: Iterable[str]) -> list[str]:
-    """Without those that say at length what another says: 'a/b/c' beside 'a/c'; damaged ones of HDF5 are bytes."""
-    there = {x for x in names if isinstance(x, str)}
-    longer = {x for x in there if x.count("/") > 1 and "/".join((x.partition("/")[0], x.rpartition("/")[2])) in there}
-    return sorted(there - longer)
+    """The names without longer ones of the same branch, 'a/b/c' beside 'a/c', and without damaged ones (bytes)."""
+    paths = {x for x in names if isinstance(x, str)}
+    longer = {x for x in paths if x.count("/") > 1 and "/".join((x.partition("/")[0], x.rpartition("/")[2])) in paths}
+    return sorted(paths - longer)
 
 
 def _values(columns: Columns, names: list[str]) -> Iterator[tuple[str, ak.Array]]:
-    """The first entries of those that are numbers."""
+    """(name, first entries) of the columns that are numbers."""
     try:
         together = next(columns.blocks(names, ROWS), (0, {}))[1] if names else {}
     except InputError:  # because of one of them
@@ -105,22 +105,20 @@ def _kinds(path: str, kind: str, table: str | None) -> dict[str, str]:
         with root.open_root(path) as file:
             tree = root.open_tree(path, file, table)
             with root.reading(path):
-                found = tree.typenames()
-            own = {name.rpartition("/")[2]: kind for name, kind in found.items()}
-            found = {name: found.get(name, own.get(name.rpartition("/")[2], "")) for name in root.names(tree)}
+                kinds = tree.typenames()
+            leaves = {name.rpartition("/")[2]: kind for name, kind in kinds.items()}
+            kinds = {name: kinds.get(name, leaves.get(name.rpartition("/")[2], "")) for name in root.names(tree)}
     elif kind == "Parquet":
         with parquet.open_parquet(path) as file, parquet.reading(path):
-            found = {field.name: str(field.type) for field in file.schema_arrow}
+            kinds = {field.name: str(field.type) for field in file.schema_arrow}
     else:
         with open_hdf5(path) as file, reading(path):
-            found = {}
-            (file[table] if table else file).visititems(lambda name, item: _note(found, str(name), item))
-    return dict(sorted((str(name), of_name) for name, of_name in found.items()))
+            kinds = {}
+            (file[table] if table else file).visititems(lambda name, item: _note(kinds, str(name), item))
+    return dict(sorted((str(name), type_name) for name, type_name in kinds.items()))
 
 
-def _note(found: dict[str, str], name: str, item) -> None:
+def _note(kinds: dict[str, str], name: str, item) -> None:
     if isinstance(item, h5py.Dataset):
-        of = item.dtype.names
-        found |= (
-            {f"{name}.{x}": f"{item.dtype[x]} {item.shape}" for x in of} if of else {name: f"{item.dtype} {item.shape}"}
-        )
+        kind, shape = item.dtype, item.shape
+        kinds |= {f"{name}.{x}": f"{kind[x]} {shape}" for x in kind.names} if kind.names else {name: f"{kind} {shape}"}

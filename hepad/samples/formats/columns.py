@@ -13,7 +13,7 @@ from hepad.samples.formats import hdf5, parquet, root
 from hepad.samples.formats.contents import kind_of
 from hepad.storage.hdf5 import open_hdf5, reading
 
-TREE = "events"  # of hepad's own files
+TREE = "events"  # the tree of hepad's own files
 
 
 class Columns(NamedTuple):
@@ -49,13 +49,13 @@ def _root(path: str, tree: str | None) -> Iterator[Columns]:
     with root.open_root(path) as file:
         present = root.tables(file)
         chosen = tree or (next(iter(present)) if len(present) == 1 else TREE)
-        found = root.open_tree(path, file, chosen)
+        table = root.open_tree(path, file, chosen)
         meta = {}
         if "meta" in file and file.classname_of("meta") == "TObjString":
             with root.reading(path):
                 meta = json.loads(str(file["meta"]))
-        names = root.names(found)
-        yield Columns(names, found.num_entries, lambda wanted, rows: root.blocks(path, found, wanted, rows), meta)
+        names = root.names(table)
+        yield Columns(names, table.num_entries, lambda branches, rows: root.blocks(path, table, branches, rows), meta)
 
 
 @contextmanager
@@ -66,9 +66,9 @@ def _parquet(path: str, tree: str | None) -> Iterator[Columns]:
         with parquet.reading(path):
             entries = file.metadata.num_rows
 
-        def blocks(wanted: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
-            parquet.require_numbers(path, file, wanted)
-            yield from parquet.blocks(path, file, wanted, rows)
+        def blocks(columns: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
+            parquet.require_numbers(path, file, columns)
+            yield from parquet.blocks(path, file, columns, rows)
 
         yield Columns(frozenset(parquet.kinds(path, file)), entries, blocks, {})
 
@@ -80,13 +80,13 @@ def _hdf5(path: str, tree: str | None) -> Iterator[Columns]:
             group = file.get(tree) if tree else file
             if not isinstance(group, h5py.Group):
                 raise InputError(f"{path}: there is no group '{tree}'; present: {', '.join(file) or 'nothing'}.")
-        there = hdf5.columns(path, group)
+        columns = hdf5.columns(path, group)
 
-        def blocks(wanted: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
-            datasets = {name: there[name] for name in wanted}
+        def blocks(names: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array]]]:
+            datasets = {name: columns[name] for name in names}
             for name, values in datasets.items():
                 hdf5.check_numbers(path, name, values)
             for start, arrays in hdf5.blocks(path, datasets, rows):
                 yield start, {x: ak.from_regular(ak.Array(v)) if v.ndim > 1 else ak.Array(v) for x, v in arrays.items()}
 
-        yield Columns(frozenset(there), max((x.shape[0] for x in there.values()), default=0), blocks, {})
+        yield Columns(frozenset(columns), max((x.shape[0] for x in columns.values()), default=0), blocks, {})

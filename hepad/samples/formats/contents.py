@@ -1,4 +1,4 @@
-"""What a file is, from its first bytes and its header; nothing in it is executed."""
+"""Contents of a file, from its first bytes and its header; nothing in it is executed."""
 
 import os
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ for name, seconds in {"XRD_CONNECTIONWINDOW": "10", "XRD_CONNECTIONRETRY": "1", 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file is, seen from its header.
+    """Kind and contents of a file, as its header tells them.
 
     Attributes
     ----------
@@ -79,8 +79,8 @@ def kind_of(path: str) -> str:
 def _kind(path: str, head: bytes) -> str:
     if kind := kind_read(head):
         return kind
-    if known := foreign(head):
-        raise InputError(f"{path}: this is {known.what}. {known.remedy.replace('FILE', str(path))}")
+    if signature := foreign(head):
+        raise InputError(f"{path}: this is {signature.what}. {signature.remedy.replace('FILE', str(path))}")
     if not head.isascii() or b"\0" in head:
         raise InputError(
             f"{path}: neither ROOT, HDF5, Parquet nor text: it begins with {head[:8]!r}. "

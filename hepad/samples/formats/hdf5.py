@@ -34,17 +34,17 @@ class Field:
 
 def columns(path, group: h5py.Group) -> dict[str, h5py.Dataset | Field]:
     """The datasets in a group and below, by path, and the fields of compound ones: 'jets/tracks.pt'."""
-    found: dict[str, h5py.Dataset | Field] = {}
+    datasets: dict[str, h5py.Dataset | Field] = {}
 
     def note(name: str, item) -> None:
         if isinstance(item, h5py.Dataset) and item.shape:
-            found.update({".".join((name, *x)): Field(item, x) if x else item for x in _leaves(item.dtype)})
+            datasets.update({".".join((name, *x)): Field(item, x) if x else item for x in _leaves(item.dtype)})
 
     with reading(path):
         group.visititems(note)
-        for name, item in group.items():  # what is linked here; visititems goes to nothing twice
+        for name, item in group.items():  # links count here; visititems visits nothing twice
             note(name, item)
-    return found
+    return datasets
 
 
 def _leaves(dtype: np.dtype) -> Iterator[tuple[str, ...]]:
@@ -57,25 +57,25 @@ def _leaves(dtype: np.dtype) -> Iterator[tuple[str, ...]]:
 def dataset(path, file: h5py.Group, name: str, shape: tuple[int | None, ...]) -> h5py.Dataset:
     """The numeric dataset of that name and shape, None standing for any length; InputError says what is wrong."""
     with reading(path):
-        present, found = ", ".join(sorted(file)) or "nothing", file.get(name)
-    if not isinstance(found, h5py.Dataset):
+        present, item = ", ".join(sorted(file)) or "nothing", file.get(name)
+    if not isinstance(item, h5py.Dataset):
         raise InputError(f"{path}: there is no dataset '{name}'; present: {present}. Check 'reader' and the file.")
     with reading(path):
-        real = found.shape
+        real = item.shape
     if len(real or ()) != len(shape) or any(b not in (None, a) for a, b in zip(real, shape, strict=True)):
         expected = ", ".join("any" if length is None else str(length) for length in shape)
         raise InputError(f"{path}: '{name}' has shape {real}, expected ({expected}). Check 'reader' and the file.")
-    check_numbers(path, name, found)
-    return found
+    check_numbers(path, name, item)
+    return item
 
 
-def check_numbers(path, name: str, found: h5py.Dataset | Field) -> None:
+def check_numbers(path, name: str, item: h5py.Dataset | Field) -> None:
     """InputError unless these are numbers, all of them written."""
     with reading(path):
-        kind = found.dtype
+        kind = item.dtype
     if kind.kind not in NUMBERS:
         raise InputError(f"{path}: '{name}' holds {kind}, not numbers. Check 'reader' and the file.")
-    check_whole(path, name, found.dataset if isinstance(found, Field) else found)
+    check_whole(path, name, item.dataset if isinstance(item, Field) else item)
 
 
 def blocks(

@@ -52,8 +52,8 @@ class Table(NamedTuple):
     passed: dict[str, str]
 
     def unread(self) -> str:
-        """What is passed over, and why, to end a message of columns that are missing; '' if nothing is."""
-        listed = "; ".join(f"'{what}': {why}" for what, why in self.passed.items())
+        """The parts that are not read, and why, as the end of a message on missing columns; '' if all is read."""
+        listed = "; ".join(f"'{part}': {reason}" for part, reason in self.passed.items())
         return f" Passed over: {listed}." if listed else ""
 
     def read(self, columns: list[str | int], rows: slice) -> np.ndarray:
@@ -69,11 +69,11 @@ class Table(NamedTuple):
 
     def read_blocks(self, columns: list[str | int], rows: slice) -> dict[int, np.ndarray]:
         """The blocks, (N, names) by number, that have some of the columns; what is stored together is read once."""
-        wanted = {self.where[name][0]: None for name in columns}
+        numbers = {self.where[name][0]: None for name in columns}
         with reading(self.path):
-            stored = {dataset: dataset[rows] for dataset in {self.blocks[i].dataset for i in wanted}}
+            stored = {dataset: dataset[rows] for dataset in {self.blocks[i].dataset for i in numbers}}
         values = {}
-        for i in wanted:
+        for i in numbers:
             names, dataset, field = self.blocks[i]
             data = stored[dataset] if field is None else stored[dataset][field]
             values[i] = native(data.reshape(len(data), len(names)))
@@ -90,17 +90,17 @@ def column_names(path) -> dict[str, list[str | int]]:
 
 
 def passed_over(path) -> dict[str, str]:
-    """What of the pandas tables in a file is not read, by 'key/what', and why."""
+    """Reasons why parts of the pandas tables in a file are not read, by 'key/part'."""
     with open_hdf5(path) as file:
         tables = [_table(path, file, key) for key in _keys(path, file)]
-    return {f"{table.key}/{what}": why for table in tables for what, why in table.passed.items()}
+    return {f"{table.key}/{part}": reason for table in tables for part, reason in table.passed.items()}
 
 
 def _keys(path, file: h5py.File) -> list[str]:
-    found = []
+    keys = []
     with reading(path):
-        file.visititems(lambda key, item: found.append(key) if "frame" in str(item.attrs.get("pandas_type")) else None)
-        return [key for key in found if isinstance(file[key], h5py.Group)]
+        file.visititems(lambda key, item: keys.append(key) if "frame" in str(item.attrs.get("pandas_type")) else None)
+        return [key for key in keys if isinstance(file[key], h5py.Group)]
 
 
 def _tables(path, file: h5py.File) -> list[Table]:
@@ -127,13 +127,13 @@ def open_table(path, file: h5py.File, key: str) -> Table:
     """The table ``key``; InputError names what is missing, what is there and what to do."""
     table = _table(path, file, key)
     if not table.where:
-        why = (
+        reason = (
             "it has no columns of numbers. Set another 'key'."
             if table.passed
             else "it has no columns that pandas wrote"
         )
         remedy = table.unread() or ". Set 'key', or fetch the file again."
-        raise InputError(f"{path}: table '{key}' cannot be read: {why}{remedy}")
+        raise InputError(f"{path}: table '{key}' cannot be read: {reason}{remedy}")
     return table
 
 
@@ -145,19 +145,19 @@ def _table(path, file: h5py.File, key: str) -> Table:
         group = file[key]
         present = group if isinstance(group, h5py.Group) else {}
         passed: dict[str, str] = {}
-        found = _fields(group, passed) if "table" in present else _fixed(present, passed)
-        rows = {_rows(path, block) for block in found}
+        blocks = _fields(group, passed) if "table" in present else _fixed(present, passed)
+        rows = {_rows(path, block) for block in blocks}
     if len(rows) > 1:
         raise InputError(
             f"{path}: table '{key}' cannot be read: its blocks have {sorted(rows)} rows. Set 'key', or fetch the file "
             "again."
         )
-    where = {name: (b, i) for b, block in enumerate(found) for i, name in enumerate(block.names)}
-    return Table(str(path), key, rows.pop() if rows else 0, found, where, passed)
+    places = {name: (b, i) for b, block in enumerate(blocks) for i, name in enumerate(block.names)}
+    return Table(str(path), key, rows.pop() if rows else 0, blocks, places, passed)
 
 
 def _fields(group: h5py.Group, passed: dict[str, str]) -> list[Block]:
-    """The blocks of the format 'table'; of what is passed over, why."""
+    """The blocks of the format 'table'; ``passed`` gets the reasons of parts that are not read."""
     table, blocks = group["table"], []
     for name in table.dtype.names or ():
         if table.dtype[name].base.kind not in NUMBERS:
@@ -172,30 +172,30 @@ def _fields(group: h5py.Group, passed: dict[str, str]) -> list[Block]:
 
 
 def _fixed(group, passed: dict[str, str]) -> list[Block]:
-    """The blocks of the format 'fixed'; of what is passed over, why."""
+    """The blocks of the format 'fixed'; ``passed`` gets the reasons of parts that are not read."""
     blocks: list[Block] = []
-    numbers = {found[1] for name in group if (found := re.match(r"block(\d+)_(items|values)", name))}
+    numbers = {match[1] for name in group if (match := re.match(r"block(\d+)_(items|values)", name))}
     for i in sorted(numbers, key=int):
         values = group[f"block{i}_values"]
-        what = str(values.attrs.get("value_type", ""))
+        kind_of_values = str(values.attrs.get("value_type", ""))
         if f"block{i}_items_level0" in group:
             names = LEVELS
         elif (items := group[f"block{i}_items"]).dtype.kind == "O" and h5py.check_string_dtype(items.dtype) is None:
             names = "names of several types, which are pickled"
         else:
             names = [name.decode() if isinstance(name, bytes) else name for name in items[()].tolist()]
-        if values.dtype.kind not in NUMBERS or DATES.search(what):
-            kind = "dates" if DATES.search(what) else f"{values.dtype}, which is pickled"
+        if values.dtype.kind not in NUMBERS or DATES.search(kind_of_values):
+            kind = "dates" if DATES.search(kind_of_values) else f"{values.dtype}, which is pickled"
             listed = "" if isinstance(names, str) else f" ({', '.join(map(str, names[:6]))})"
             names = f"{kind}{listed}. Write the table with columns of numbers"
         _note(blocks, passed, f"block{i}", names, values, None)
     return blocks
 
 
-def _note(blocks: list[Block], passed: dict[str, str], what: str, names: list | str, dataset, field) -> None:
+def _note(blocks: list[Block], passed: dict[str, str], part: str, names: list | str, dataset, field) -> None:
     """A block with ``names``, which are a reason if it is passed over."""
     if isinstance(names, str):
-        passed[what] = names
+        passed[part] = names
     else:
         blocks.append(Block([_number(name) for name in names], dataset, field))
 

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from hepad.errors import InputError
 
-# what pyarrow raises on damaged bytes; pa.ArrowException covers its own
+# errors of pyarrow on damaged bytes; pa.ArrowException covers its own
 DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError)
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 LISTS += (pa.types.is_list_view, pa.types.is_large_list_view)
 NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-# what a column holds per row, by what it is made of and how many lists are around it
+# kind of values of one row, by the kind of number and the number of lists around it
 KINDS = {"number": ("number", "numbers", "lists of numbers"), "bit": ("bit", "bits", "lists of bits")}
 EXACT = 2**53  # from here on float64 does not tell whole numbers apart
 # bytes of a column that are held at a time, compressed: a row group may be larger than the memory
@@ -27,9 +27,9 @@ BUFFER = 1 << 20
 
 
 class Leaf(NamedTuple):
-    """Where the values of a name are: in a column, in there in the ``fields`` of its records.
+    """Place of the values of a name: a column, and the ``fields`` to follow in its records.
 
-    ``stored`` is what the file calls them, ``kind`` what a row has of them.
+    ``stored`` is the file's name for them, ``kind`` the kind of values of one row.
     """
 
     column: str
@@ -71,17 +71,17 @@ def open_parquet(path) -> Iterator[pq.ParquetFile]:
 
 
 def kinds(path, file: pq.ParquetFile) -> dict[str, str]:
-    """By name: 'number', 'numbers' (a list of them per row), 'lists of numbers', with 'bit' alike, 'text', for all else
+    """Kinds by name: 'number', 'numbers' (a list per row), 'lists of numbers', the same of 'bit', 'text', for all else
     the name of its type. A field of records, or of lists of records, has a dot in its name: 'jets.pt'."""
     return {name: leaf.kind for name, leaf in _leaves(path, file).items()}
 
 
 def _leaves(path, file: pq.ParquetFile) -> dict[str, Leaf]:
     with reading(path):
-        found = [(field.name, *leaf) for field in file.schema_arrow for leaf in _inside(field.type, 0)]
+        leaves = [(field.name, *leaf) for field in file.schema_arrow for leaf in _inside(field.type, 0)]
         stored = [file.schema.column(i).path for i in range(len(file.schema))]
-        of = zip(found, stored, strict=True)  # both list them depth first
-        return {".".join((column, *fields)): Leaf(column, fields, kind, where) for (column, fields, kind), where in of}
+        pairs = zip(leaves, stored, strict=True)  # both list them depth first
+        return {".".join((column, *fields)): Leaf(column, fields, kind, x) for (column, fields, kind), x in pairs}
 
 
 def _inside(kind: pa.DataType, lists: int) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -103,28 +103,28 @@ def _inside(kind: pa.DataType, lists: int) -> Iterator[tuple[tuple[str, ...], st
 def _kind(kind: pa.DataType, lists: int) -> str:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    what = "number" if any(is_(kind) for is_ in NUMBERS) else "bit" if pa.types.is_boolean(kind) else None
-    if what and lists < len(KINDS[what]):
-        return KINDS[what][lists]
+    name = "number" if any(is_(kind) for is_ in NUMBERS) else "bit" if pa.types.is_boolean(kind) else None
+    if name and lists < len(KINDS[name]):
+        return KINDS[name][lists]
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     return "list of " * lists + ("text" if text else str(kind))
 
 
-def require(path, file: pq.ParquetFile, wanted: Mapping[str, str], why: str) -> None:
-    """InputError unless all ``wanted`` columns are there and of their kind; ``why`` ends the message."""
+def require(path, file: pq.ParquetFile, columns: Mapping[str, str], advice: str) -> None:
+    """InputError unless all ``columns`` are there and of their kind; ``advice`` ends the message."""
     present = kinds(path, file)
-    if missing := [name for name in wanted if name not in present]:
+    if missing := [name for name in columns if name not in present]:
         listed = ", ".join(sorted(present)[:30]) + (" ..." if len(present) > 30 else "")
-        raise InputError(f"{path}: missing columns: {', '.join(missing)}; present: {listed or 'none'}. {why}")
-    for name, kind in wanted.items():
+        raise InputError(f"{path}: missing columns: {', '.join(missing)}; present: {listed or 'none'}. {advice}")
+    for name, kind in columns.items():
         if present[name] != kind:
-            raise InputError(f"{path}: column '{name}' holds {present[name]} per row, expected {kind}. {why}")
+            raise InputError(f"{path}: column '{name}' holds {present[name]} per row, expected {kind}. {advice}")
 
 
-def require_numbers(path, file: pq.ParquetFile, wanted: Iterable[str]) -> None:
-    """InputError unless all ``wanted`` columns hold numbers or bits, or lists of them."""
+def require_numbers(path, file: pq.ParquetFile, columns: Iterable[str]) -> None:
+    """InputError unless all ``columns`` hold numbers or bits, or lists of them."""
     allowed, present = {kind for kinds_of in KINDS.values() for kind in kinds_of}, kinds(path, file)
-    for name in wanted:
+    for name in columns:
         if present[name] not in allowed:
             raise InputError(f"{path}: '{name}' holds {present[name]}, not numbers. Map another column in 'branches'.")
 
@@ -136,8 +136,8 @@ def blocks(path, file: pq.ParquetFile, columns: Iterable[str], rows: int) -> Ite
     text a numpy array of str.
     """
     leaves, start = _leaves(path, file), 0
-    wanted = {name: leaves[name] for name in sorted(set(columns))}
-    stored = [leaf.stored for leaf in wanted.values()]
+    chosen = {name: leaves[name] for name in sorted(set(columns))}
+    stored = [leaf.stored for leaf in chosen.values()]
     batches = iter(file.iter_batches(batch_size=rows, columns=stored, use_threads=False))
     while True:
         with reading(path):
@@ -146,7 +146,7 @@ def blocks(path, file: pq.ParquetFile, columns: Iterable[str], rows: int) -> Ite
                 break
             arrays = {
                 name: _values(f"{path}: '{name}'", batch.column(leaf.column), leaf.fields)
-                for name, leaf in wanted.items()
+                for name, leaf in chosen.items()
             }
             arrays = {name: x if x.ndim == 1 else ak.from_regular(x) for name, x in arrays.items()}
         if batch.num_rows:
@@ -156,25 +156,25 @@ def blocks(path, file: pq.ParquetFile, columns: Iterable[str], rows: int) -> Ite
         raise InputError(f"{path}: {start} of {file.metadata.num_rows} rows could be read. Fetch the file again.")
 
 
-def _values(what: str, column: pa.Array, fields: tuple[str, ...]):
+def _values(label: str, column: pa.Array, fields: tuple[str, ...]):
     while isinstance(column, pa.ExtensionArray):
         column = column.storage
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     kind = column.type
     if pa.types.is_struct(kind):
-        return _values(what, pc.struct_field(column, [fields[0]]), fields[1:])
+        return _values(label, pc.struct_field(column, [fields[0]]), fields[1:])
     if any(is_(kind) for is_ in LISTS):
         column.validate()
         counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-        found = ak.unflatten(_values(what, column.flatten(), fields), counts.astype(np.int64))
-        return ak.to_regular(found) if pa.types.is_fixed_size_list(kind) and not column.null_count else found
+        lists = ak.unflatten(_values(label, column.flatten(), fields), counts.astype(np.int64))
+        return ak.to_regular(lists) if pa.types.is_fixed_size_list(kind) and not column.null_count else lists
     if pa.types.is_boolean(kind):
         return ak.Array(pc.fill_null(column, False).to_numpy(zero_copy_only=False))
     if not any(is_(kind) for is_ in NUMBERS):
         return pc.fill_null(column, "").to_numpy(zero_copy_only=False).astype(str)
     if pa.types.is_integer(kind) and column.null_count and pc.any(pc.greater_equal(column, EXACT)).as_py():
-        raise InputError(f"{what} has nulls among whole numbers beyond {EXACT}. Fill them, or leave it out.")
-    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):  # what awkward does not know
+        raise InputError(f"{label} has nulls among whole numbers beyond {EXACT}. Fill them, or leave it out.")
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):  # types that awkward does not know
         column = column.cast(pa.float64() if pa.types.is_decimal(kind) else pa.float32())
     return ak.Array(column.to_numpy(zero_copy_only=False))

@@ -18,14 +18,14 @@ def find_files(patterns: str | list[str]) -> list[str]:
     What is there under a name, or a part of a path, is meant literally, whatever characters it has; the rest is a
     pattern. Addresses are kept, or, with a ``*``, expanded by fsspec. InputError for a pattern that matches nothing.
     """
-    found = []
+    files = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found += _matches(str(pattern), ())
-    return list(dict.fromkeys(found))
+        files += _matches(str(pattern), ())
+    return list(dict.fromkeys(files))
 
 
 def _matches(pattern: str, lists: tuple[str, ...]) -> list[str]:
-    """``lists``: those that the pattern stands in."""
+    """Files that match a pattern; ``lists``: the files of patterns that led to it."""
     check_address(pattern)
     if "://" in pattern:
         return _addresses(pattern)
@@ -33,21 +33,21 @@ def _matches(pattern: str, lists: tuple[str, ...]) -> list[str]:
         return _listed(pattern, lists)
     matches = [pattern] if os.path.lexists(pattern) else sorted(_globbed(pattern))
     if not matches:
-        where = f"{lists[-1]}: " if lists else "files: "
-        raise InputError(f"{where}'{pattern}' matches no file. Check the path (relative to the run directory).")
+        origin = f"{lists[-1]}: " if lists else "files: "
+        raise InputError(f"{origin}'{pattern}' matches no file. Check the path (relative to the run directory).")
     return matches
 
 
 def _globbed(pattern: str) -> list[str]:
     """Files that match; brackets are meant literally if nothing matches otherwise."""
-    there = next((str(p) for p in Path(pattern).parents if os.path.lexists(p) and str(p) != "."), "")
-    literal = pattern[: len(there)] if pattern.startswith(there) else ""
+    parent = next((str(p) for p in Path(pattern).parents if os.path.lexists(p) and str(p) != "."), "")
+    literal = pattern[: len(parent)] if pattern.startswith(parent) else ""
     rest = pattern[len(literal) :]
-    found = []
-    for wanted in (rest, rest.replace("[", "[[]")):
-        found = found or glob.glob(glob.escape(literal) + wanted, recursive=True)
+    paths = []
+    for variant in (rest, rest.replace("[", "[[]")):
+        paths = paths or glob.glob(glob.escape(literal) + variant, recursive=True)
     # '**' lists what is in directories, too
-    return [path for path in found if not os.path.isdir(path)] if "**" in rest else found
+    return [path for path in paths if not os.path.isdir(path)] if "**" in rest else paths
 
 
 def _addresses(pattern: str) -> list[str]:
@@ -81,7 +81,7 @@ def _listed(path: str, lists: tuple[str, ...]) -> list[str]:
         lines = [line.strip() for line in Path(path).read_text("utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise InputError(f"{path}: this list of files is not text in UTF-8. Write it anew, one path a line.") from None
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    if not wanted:
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    if not patterns:
         raise InputError(f"files: '{path}' matches no file: the list is empty. Write paths into it, one a line.")
-    return [found for line in wanted for found in _matches(line, (*lists, path))]
+    return [file for line in patterns for file in _matches(line, (*lists, path))]

@@ -15,7 +15,7 @@ from hepad.errors import InputError
 
 TABLES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 EARLY = "ROOT::Experimental::RNTuple"  # before version 1.0 of the format
-# what uproot raises on damaged bytes
+# errors of uproot on damaged bytes
 DAMAGE = (OSError, ValueError, LookupError, NotImplementedError, struct.error, zlib.error, uproot.DeserializationError)
 DAMAGE += (TypeError, AttributeError, OverflowError, AssertionError, RecursionError)
 # uproot's own models: what a damaged file describes would stand in their place for every file that is opened after it
@@ -83,12 +83,12 @@ def open_tree(path, file, name: str):
         listed = ", ".join(sorted(present)) or "none"
         raise InputError(f"{path}: there is no TTree or RNTuple '{name}'; present: {listed}. Set 'tree'.")
     with reading(path):
-        found = file[name]
+        tree = file[name]
         # an RNTuple is interpreted, and its checksums are compared, when it is first asked
-        if found.num_entries < 0:
-            raise ValueError(f"'{name}' has {found.num_entries} entries")
-        names(found)
-        return found
+        if tree.num_entries < 0:
+            raise ValueError(f"'{name}' has {tree.num_entries} entries")
+        names(tree)
+        return tree
 
 
 def names(tree) -> frozenset[str]:
@@ -101,18 +101,18 @@ def names(tree) -> frozenset[str]:
 
 
 def _listed(tree) -> dict[str, str]:
-    """What uproot knows each name by; listed once, as thousands of them take seconds."""
+    """uproot's key of each name; listed once, as thousands of names take seconds."""
     if "hepad_names" not in vars(tree):
         tree.hepad_names = _branches(tree) if isinstance(tree, uproot.TTree) else _fields(tree)
     return tree.hepad_names
 
 
 def _branches(tree) -> dict[str, str]:
-    own = {path: path.rpartition("/")[2] for path in tree.keys(full_paths=True)}  # some files have a branch twice
-    number, short = Counter(own.values()), Counter(map(_outermost, own))
-    several = [path for path, name in own.items() if number[name] > 1]
-    alone = {name: name for name in own.values() if number[name] == 1}
-    return alone | {_outermost(x): x for x in several if short[_outermost(x)] == 1} | {x: x for x in several}
+    names = {path: path.rpartition("/")[2] for path in tree.keys(full_paths=True)}  # some files have a branch twice
+    number, short = Counter(names.values()), Counter(map(_outermost, names))
+    several = [path for path, name in names.items() if number[name] > 1]
+    unique = {name: name for name in names.values() if number[name] == 1}
+    return unique | {_outermost(x): x for x in several if short[_outermost(x)] == 1} | {x: x for x in several}
 
 
 def _outermost(path: str) -> str:
@@ -129,26 +129,26 @@ def _fields(ntuple) -> dict[str, str]:
 
     def fill(number: int) -> list:
         below = [(ntuple.all_fields[i], fill(i)) for i in inside[number]]
-        ntuple.all_fields[number]._fields = [x for f, its in below for x in (its if f.is_anonymous else [f])]
+        ntuple.all_fields[number]._fields = [x for f, parts in below for x in (parts if f.is_anonymous else [f])]
         return ntuple.all_fields[number]._fields
 
     for field in ntuple.fields:
         fill(field.field_id)
-    return dict(zip(found := ntuple.keys(), found, strict=True))
+    return dict(zip(keys := ntuple.keys(), keys, strict=True))
 
 
 def namesakes(name: str, present: Iterable[str]) -> list[str]:
     """The shortest name of each of several branches that are all called ``name``."""
-    same = {x for x in present if "/" in x and x.rpartition("/")[2] == name}
-    return sorted(x for x in same if _outermost(x) == x or _outermost(x) not in same)
+    paths = {x for x in present if "/" in x and x.rpartition("/")[2] == name}
+    return sorted(x for x in paths if _outermost(x) == x or _outermost(x) not in paths)
 
 
-def require(path, tree, wanted: Iterable[str], why: str) -> None:
-    """InputError unless all ``wanted`` branches are there; ``why`` ends the message: what to set or to do."""
+def require(path, tree, branches: Iterable[str], advice: str) -> None:
+    """InputError unless all ``branches`` are there; ``advice`` ends the message: what to set or to do."""
     present = names(tree)
-    if missing := [name for name in wanted if name not in present]:
+    if missing := [name for name in branches if name not in present]:
         listed = ", ".join(sorted(present)[:30]) + (" ..." if len(present) > 30 else "")
-        raise InputError(f"{path}: missing branches: {', '.join(missing)}; present: {listed or 'none'}. {why}")
+        raise InputError(f"{path}: missing branches: {', '.join(missing)}; present: {listed or 'none'}. {advice}")
 
 
 def blocks(path, tree, branches: Iterable[str], rows: int) -> Iterator[tuple[int, dict[str, ak.Array | np.ndarray]]]:

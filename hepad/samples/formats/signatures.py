@@ -1,11 +1,11 @@
-"""What a file is that hepad does not read, from its first bytes, and what to do with it: one table."""
+"""Table of the kinds of files that hepad does not read: their first bytes, and what to do with them."""
 
 import re
 import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-# of what is read; HDF5 may stand behind a block of the user's own, which ends at 512, 1024, 2048 ... bytes
+# first bytes of files that are read; HDF5 may follow a block of the user's own, which ends at 512, 1024, 2048 ... bytes
 HDF5 = b"\x89HDF\r\n\x1a\n"
 READ = {b"root": "ROOT", HDF5: "HDF5", b"PAR1": "Parquet"}
 USER_BLOCKS = (512, 1024, 2048)
@@ -122,20 +122,20 @@ def kind_read(head: bytes) -> str | None:
     if head.isascii() and b"\0" not in head:
         return "Parquet" if head.startswith(b"PAR1") else None
     kind = next((kind for signature, kind in READ.items() if head.startswith(signature)), None)
-    return "HDF5" if any(head[at:].startswith(HDF5) for at in USER_BLOCKS) else kind
+    return "HDF5" if any(head[offset:].startswith(HDF5) for offset in USER_BLOCKS) else kind
 
 
 def foreign(head: bytes) -> Foreign | None:
-    """What is known not to be read, if these are the first bytes of it; of gzip, what is inside."""
-    found = next((known for known in FOREIGN if known.test(head)), None)
-    if found and head.startswith(b"\x1f\x8b"):
+    """The entry of ``FOREIGN`` whose first bytes these are, None if there is none; for gzip with its content."""
+    signature = next((entry for entry in FOREIGN if entry.test(head)), None)
+    if signature and head.startswith(b"\x1f\x8b"):
         inside = _unzipped(head)
         within = foreign(inside)
-        what = within.what if within else kind_read(inside) or ("text" if inside and inside.isascii() else None)
-        if what:
-            later = f" Then: {within.remedy}" if within and within.remedy else ""
-            return found._replace(what=f"{found.what}; in it is {what}", remedy=found.remedy + later)
-    return found
+        content = within.what if within else kind_read(inside) or ("text" if inside and inside.isascii() else None)
+        if content:
+            advice = f" Then: {within.remedy}" if within and within.remedy else ""
+            return signature._replace(what=f"{signature.what}; in it is {content}", remedy=signature.remedy + advice)
+    return signature
 
 
 def _unzipped(head: bytes) -> bytes:

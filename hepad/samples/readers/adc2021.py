@@ -39,11 +39,11 @@ class ADC2021(Reader):
 
     def look(self, path: str) -> Found:
         with open_hdf5(path) as file:
-            found = self._datasets(path, file)
-            present = frozenset({*SLOTS, "met"} | ({"event_id"} if "EvtId" in found else set()))
-            facts = frozenset({"event"} if "EvtId" in found else ())
+            datasets = self._datasets(path, file)
+            present = frozenset({*SLOTS, "met"} | ({"event_id"} if "EvtId" in datasets else set()))
+            facts = frozenset({"event"} if "EvtId" in datasets else ())
             remarks = ("Jets are massless and have no constituents.",)
-            return Found(len(found["Particles"]), present, remarks=remarks, facts=facts)
+            return Found(len(datasets["Particles"]), present, remarks=remarks, facts=facts)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_hdf5(path) as file:
@@ -52,18 +52,18 @@ class ADC2021(Reader):
 
     @staticmethod
     def _datasets(path: str, file) -> dict:
-        found = {"Particles": hdf5.dataset(path, file, "Particles", SHAPE)}
+        datasets = {"Particles": hdf5.dataset(path, file, "Particles", SHAPE)}
         with reading(path):
             numbered = "EvtId" in file
-        return found | ({"EvtId": hdf5.dataset(path, file, "EvtId", (None,))} if numbered else {})
+        return datasets | ({"EvtId": hdf5.dataset(path, file, "EvtId", (None,))} if numbered else {})
 
 
 def _block(start: int, particles: np.ndarray, number: np.ndarray | None) -> Block:
     with np.errstate(over="ignore"):
-        p, of_class = particles[..., :3].astype(np.float32), particles[..., 3]
+        p, classes = particles[..., :3].astype(np.float32), particles[..., 3]
     damaged = {
         "Particles": unsound(p) | unsound(p[..., 0], positive=True),
-        "Particles, class": ((of_class != CLASSES) & (of_class != 0)).any(axis=1),
+        "Particles, class": ((classes != CLASSES) & (classes != 0)).any(axis=1),
     }
     columns = {name: _collection(p[:, rows], MASSES.get(name, 0.0), WIDTHS[name]) for name, rows in SLOTS.items()}
     columns |= {

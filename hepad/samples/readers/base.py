@@ -1,4 +1,4 @@
-"""What every reader is: one dialect of files, recognised by what a file contains, and read in blocks.
+"""The base of all readers. A reader knows one dialect of files, recognises it by their contents, and reads in blocks.
 
 A reader is a frozen dataclass. Its fields are the options of a sample's source: ``{files: ..., reader: Delphes, jet:
 FatJet}``. It knows nothing of selections, splits and duplicates: :mod:`hepad.samples.stream` does that for all.
@@ -16,7 +16,7 @@ from hepad.samples.formats.contents import Contents
 
 @dataclass(frozen=True)
 class Found:
-    """What one file offers to one reader.
+    """Contents of one file, as one reader finds them at a first look.
 
     Attributes
     ----------
@@ -103,10 +103,10 @@ class Reader(ABC):
 
     @abstractmethod
     def look(self, path: str) -> Found:
-        """What the file offers under these options; InputError names what is missing, what is there and what to do."""
+        """A look at the file with these options; InputError names what is missing, what is there and what to do."""
 
     def remedy(self, branch: str) -> str:
-        """What to do about a file with too many values that cannot be in a branch; in a sentence."""
+        """A sentence: the advice for a file that has too many impossible values in a branch."""
         return "Repair the file."
 
     @abstractmethod

@@ -95,19 +95,19 @@ class Branches(NamedTuple):
     def collection(self, names: Iterable[str], integers: Iterable[str] = ()) -> dict[str, ak.Array]:
         """(N, *) by name, of the same lengths, whole numbers the ``integers``; InputError if they are not."""
         whole = set(integers)
-        found = {name: self.integers(name) if name in whole else self.jagged(name) for name in dict.fromkeys(names)}
-        one, *others = found
+        columns = {name: self.integers(name) if name in whole else self.jagged(name) for name in dict.fromkeys(names)}
+        one, *others = columns
         for other in others:
-            if not np.array_equal(ak.num(found[one], axis=1), ak.num(found[other], axis=1)):
+            if not np.array_equal(ak.num(columns[one], axis=1), ak.num(columns[other], axis=1)):
                 raise InputError(f"{self.path}: '{one}' and '{other}' differ in length. The file is damaged: fetch it.")
-        return found
+        return columns
 
     def vectors(self, name: str, columns: Collection) -> np.ndarray:
         """(N, width, 4) float32 of one of ``WIDTHS``, by falling pt, in the units of the file."""
-        found = self.collection(columns.branches)
+        arrays = self.collection(columns.branches)
         mass = columns.mass
-        mass = np.maximum(found[mass], 0) if isinstance(mass, str) else ak.full_like(found[columns.pt], mass)
-        return padded(WIDTHS[name], pt=found[columns.pt], eta=found[columns.eta], phi=found[columns.phi], mass=mass)
+        mass = np.maximum(arrays[mass], 0) if isinstance(mass, str) else ak.full_like(arrays[columns.pt], mass)
+        return padded(WIDTHS[name], pt=arrays[columns.pt], eta=arrays[columns.eta], phi=arrays[columns.phi], mass=mass)
 
     def marks(self, columns: Collection, marked) -> np.ndarray:
         """(N, K) float32: 0 or 1 of the objects that :meth:`vectors` makes of the jets, by ``marked`` (N, *) bool."""
@@ -115,12 +115,12 @@ class Branches(NamedTuple):
         tags = ak.values_astype(marked, np.float32)
         return padded(WIDTHS["jets"], pt=pt, eta=tags, phi=ak.zeros_like(tags))[..., 1]
 
-    def _checked(self, name: str, pattern: str, wanted: str, values=None) -> ak.Array:
+    def _checked(self, name: str, pattern: str, expected: str, values=None) -> ak.Array:
         values = self.values[name] if values is None else values
         kind = str(values.type.content)
         if not re.fullmatch(pattern, kind):
             raise InputError(
-                f"{self.path}: '{name}' is of type '{kind[:60]}' instead of {wanted}. The file is damaged or of "
+                f"{self.path}: '{name}' is of type '{kind[:60]}' instead of {expected}. The file is damaged or of "
                 "another format: fetch it again, or name its branches with the reader Mapped."
             )
         return values
@@ -134,9 +134,9 @@ class Probes(NamedTuple):
 
     def of(self, values) -> np.ndarray:
         """(R,) out of jagged ``values`` (N, *), 0 where there is no jet."""
-        found, there = np.zeros(len(self.entry), ak.to_numpy(ak.flatten(values[:0])).dtype), self.place >= 0
-        found[there] = flat(values)[self.number(values)[there]]
-        return found
+        result, present = np.zeros(len(self.entry), ak.to_numpy(ak.flatten(values[:0])).dtype), self.place >= 0
+        result[present] = flat(values)[self.number(values)[present]]
+        return result
 
     def number(self, values) -> np.ndarray:
         """(R,) place among all jets of all entries; ``values`` is any jagged array (N, *) of the jets."""
@@ -188,24 +188,24 @@ def read(path, tree, names: Iterable[str], rows: int, stop: int | None = None) -
         yield start, Branches(str(path), length, values)
 
 
-def chosen(path, what: str, wanted: str, there: list[str]) -> tuple[str, tuple[str, ...]]:
+def chosen(path, key: str, name: str, collections: list[str]) -> tuple[str, tuple[str, ...]]:
     """The collection that is wanted, or the first that is there if none is named; and a remark on the others."""
-    if not there:
+    if not collections:
         raise InputError(
             f"{path}: there is no collection of jets in the file. Use a file with jets, or the reader Mapped."
         )
-    name = check_choice(f"{path}: {what}", wanted, there) if wanted else there[0]
-    others = ", ".join(other for other in there if other != name)
-    return name, (f"{what}: {name}; there are also {others}.",) if others else ()
+    collection = check_choice(f"{path}: {key}", name, collections) if name else collections[0]
+    others = ", ".join(other for other in collections if other != collection)
+    return collection, (f"{key}: {collection}; there are also {others}.",) if others else ()
 
 
 def matching(path, bits: Iterable[str], patterns: Iterable[str], *, usual: tuple[str, ...]) -> tuple[str, ...]:
     """The trigger bits that match one of the patterns ('L1_*'), sorted; InputError for a pattern beside the ``usual``
     ones that matches none."""
-    found = {pattern: [bit for bit in bits if fnmatchcase(bit, pattern)] for pattern in patterns}
-    if idle := [pattern for pattern in found if not found[pattern] and pattern not in usual]:
+    matches = {pattern: [bit for bit in bits if fnmatchcase(bit, pattern)] for pattern in patterns}
+    if idle := [pattern for pattern in matches if not matches[pattern] and pattern not in usual]:
         raise InputError(f"{path}: triggers: no bit is called {', '.join(idle)}. Correct the pattern or leave it out.")
-    return tuple(sorted({bit for of_pattern in found.values() for bit in of_pattern}))
+    return tuple(sorted({bit for group in matches.values() for bit in group}))
 
 
 def check_leading(count) -> None:

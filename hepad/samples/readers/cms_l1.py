@@ -88,7 +88,7 @@ class L1Anomaly(Reader):
                 yield self._block(path, start, arrays, bits)
 
     def _columns(self, path: str, file) -> tuple[list[str], tuple[str, ...]]:
-        """Which optional columns are read, and the trigger bits."""
+        """The optional columns that are read, and the trigger bits."""
         kinds = parquet.kinds(path, file)
         optional = {"nPV_True": "number", "order": "number", "split": "text"}
         if not self.use_split:
@@ -97,9 +97,9 @@ class L1Anomaly(Reader):
         named = {name for name in kinds if name.startswith(("L1", "HLT")) or name in self.triggers}
         bits = [x for x in kinds if kinds[x] == "bit" or (kinds[x] == "number" and x in named)]
         bits = matching(path, bits, self.triggers, usual=BITS)
-        wanted = dict.fromkeys(LISTS, "numbers") | dict.fromkeys(FACTS.values(), "number")
-        why = "The layout is that of CERN/anomaly_detection_cmsl1t, one row per event; choose another 'reader'."
-        parquet.require(path, file, wanted | {name: optional[name] for name in extra}, why)
+        required = dict.fromkeys(LISTS, "numbers") | dict.fromkeys(FACTS.values(), "number")
+        advice = "The layout is that of CERN/anomaly_detection_cmsl1t, one row per event; choose another 'reader'."
+        parquet.require(path, file, required | {name: optional[name] for name in extra}, advice)
         return extra, bits
 
     def _block(self, path, start: int, arrays: dict, bits: tuple[str, ...]) -> Block:
@@ -107,11 +107,11 @@ class L1Anomaly(Reader):
         values = Branches(path, n, arrays)
         columns, damaged, cut_off = {"constituents": np.zeros((n, 0, 4), np.float32)}, {}, np.zeros(n, int)
         for name, (names, steps, zero) in OBJECTS.items():
-            found = values.collection(names)
-            row, p = _objects(*found.values(), steps, zero, MASSES.get(name, 0.0))
+            arrays_of_object = values.collection(names)
+            row, p = _objects(*arrays_of_object.values(), steps, zero, MASSES.get(name, 0.0))
             columns[name] = pad(row, p, n, WIDTHS[name])
             cut_off += beyond(row, n, WIDTHS[name])
-            damaged |= {column: unsound(x, positive=column == names[0]) for column, x in found.items()}
+            damaged |= {column: unsound(x, positive=column == names[0]) for column, x in arrays_of_object.items()}
         columns["jet"] = columns["jets"][:, 0]
         met, phi = (values.first(column) for column in MET)
         columns["met"] = np.stack([PT_STEP * met, delta_phi(CALORIMETER[1] * phi, 0)], axis=-1).astype(np.float32)
@@ -143,7 +143,7 @@ def _objects(pt, eta, phi, steps: tuple[float, float], zero: int, mass: float) -
 
 
 def _split(path, values: np.ndarray) -> np.ndarray:
-    names, which = np.unique(values, return_inverse=True)
+    names, index = np.unique(values, return_inverse=True)
     if unknown := sorted(set(names) - set(SPLIT_OF)):
         raise InputError(f"{path}: 'split' is '{unknown[0]}', not train, valid or test. Set 'use_split: false'.")
-    return np.array([SPLITS.index(SPLIT_OF[name]) for name in names], np.int8)[which]
+    return np.array([SPLITS.index(SPLIT_OF[name]) for name in names], np.int8)[index]

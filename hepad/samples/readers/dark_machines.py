@@ -122,8 +122,8 @@ def _parse(path, text: bytes, first: int) -> Lines:
     number = first + np.arange(len(ends))
     _check_rows(path, raw[ends - 1] != ord(";"), number, lambda i: "does not end with ';': it is truncated")
     fields = np.diff(np.searchsorted(semicolons, ends), prepend=0)
-    few = fields < len(HEADER)
-    _check_rows(path, few, number, lambda i: f"has {fields[i]} fields, fewer than {'; '.join(HEADER)}: it is truncated")
+    cut = fields < len(HEADER)
+    _check_rows(path, cut, number, lambda i: f"has {fields[i]} fields, fewer than {'; '.join(HEADER)}: it is truncated")
     line = np.repeat(np.arange(len(ends)), fields)
     place = np.arange(len(line)) - np.repeat(np.cumsum(fields) - fields, fields)
     values, is_object = 1 + np.diff(np.searchsorted(commas, semicolons), prepend=0), place >= len(HEADER)
@@ -143,8 +143,8 @@ def _parse(path, text: bytes, first: int) -> Lines:
         check_choice(f"{path}, line {number[line[is_object][i]]}: object", symbol[i].decode(errors="replace"), SYMBOLS)
     is_number = ~is_symbol & (place[field] >= 2)
     numbers = _numbers(path, list(compress(tokens, is_number)), number[line[field[is_number]]])
-    of_object = is_object[field[is_number]]
-    header, p = numbers[~of_object].reshape(-1, 3), numbers[of_object].reshape(-1, 4)
+    in_object = is_object[field[is_number]]
+    header, p = numbers[~in_object].reshape(-1, 3), numbers[in_object].reshape(-1, 4)
     return Lines(header, symbol, line[is_object], p, number)
 
 
@@ -177,12 +177,12 @@ def _check(path, block: Lines) -> None:
             bad["is not positive"] = x <= 0  # pt > 0 marks an object that is there
         elif name != "eta":
             bad["is negative, which is not supported"] = x < 0
-        for what, rows in bad.items():
-            _check_rows(path, rows, number, partial(_value, name, x, what))
+        for fault, rows in bad.items():
+            _check_rows(path, rows, number, partial(_value, name, x, fault))
 
 
-def _value(name: str, x: np.ndarray, what: str, i: int) -> str:
-    return f"{name} = {x[i]:g} {what}"
+def _value(name: str, x: np.ndarray, fault: str, i: int) -> str:
+    return f"{name} = {x[i]:g} {fault}"
 
 
 def _check_rows(path, bad: np.ndarray, number: np.ndarray, problem: Callable[[int], str]) -> None:
@@ -193,28 +193,28 @@ def _check_rows(path, bad: np.ndarray, number: np.ndarray, problem: Callable[[in
 
 
 def _block(lines: Lines, scale: float) -> base.Block:
-    """Lines to events, without those that have no object or one of E < p."""
+    """Events of the lines, without events that have no object or an object of E < p."""
     n, (energy, pt, eta, phi) = len(lines.number), lines.p.T
     with np.errstate(over="ignore", invalid="ignore"):
         p = pt * np.cosh(eta)
         mass = np.sqrt(np.maximum((energy - p) * (energy + p), 0))
     vectors = np.stack([scale * pt, eta, delta_phi(phi, 0), scale * mass], axis=-1)
-    kinds, which = np.unique(lines.symbol, return_inverse=True)
-    group = np.array([SYMBOLS[symbol.decode()] for symbol in kinds], dtype="U")[which]
+    kinds, index = np.unique(lines.symbol, return_inverse=True)
+    group = np.array([SYMBOLS[symbol.decode()] for symbol in kinds], dtype="U")[index]
     columns, cut_off = {}, np.zeros(n, int)
     for name in GROUPS:
-        mine, width = group == name, WIDTHS[name]
-        row, own = lines.row[mine], vectors[mine]
-        own[:, 3] = MASSES.get(name, own[:, 3])
-        columns[name] = pad(row, own, n, width)
+        mask, width = group == name, WIDTHS[name]
+        row, vector = lines.row[mask], vectors[mask]
+        vector[:, 3] = MASSES.get(name, vector[:, 3])
+        columns[name] = pad(row, vector, n, width)
         cut_off += beyond(row, n, width)
         if name == "jets":  # the tags, in the order of the jets: that of pt
-            own[:, 1] = lines.symbol[mine] == b"b"
-            columns["b_tag"] = pad(row, own, n, width)[..., 1]
+            vector[:, 1] = lines.symbol[mask] == b"b"
+            columns["b_tag"] = pad(row, vector, n, width)[..., 1]
     columns["met"] = np.stack([scale * lines.header[:, 1], delta_phi(lines.header[:, 2], 0)], axis=-1)
     columns |= {"weight": lines.header[:, 0], "jet": columns["jets"][:, 0]}
-    there = np.bincount(lines.row, minlength=n) > 0
+    occupied = np.bincount(lines.row, minlength=n) > 0
     spacelike = np.bincount(lines.row, energy < p * (1 - E_TOLERANCE), minlength=n) > 0
-    refused = {"no object": int((~there).sum()), "E < p": int((there & spacelike).sum())}
+    refused = {"no object": int((~occupied).sum()), "E < p": int((occupied & spacelike).sum())}
     block = base.Block(columns, lines.number, cut_off=cut_off)
-    return block.take(there & ~spacelike, refused)
+    return block.take(occupied & ~spacelike, refused)

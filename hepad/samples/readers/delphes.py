@@ -50,7 +50,7 @@ FAMILIES = (r"ParticleFlowCandidate", r"EFlow.*", r"Track|Tower|Muon")
 
 
 class Plan(NamedTuple):
-    """What is read of a file. candidates: the collections with the constituents; objects: by column of Events."""
+    """The branches to read. candidates: the collections with the constituents; objects: by column of Events."""
 
     jet: Collection
     constituents: str
@@ -88,25 +88,25 @@ class Delphes(Reader):
     def look(self, path: str) -> Found:
         with opened(path, "Delphes") as tree:
             plan = self._plan(path, tree)
-            there = {"constituents": plan.candidates, "met": plan.met, "b_tag": plan.b_tag, "weight": plan.weight}
-            present = {*plan.objects, "event_id", *(name for name, found in there.items() if found)}
+            branches = {"constituents": plan.candidates, "met": plan.met, "b_tag": plan.b_tag, "weight": plan.weight}
+            present = {*plan.objects, "event_id", *(name for name, branch in branches.items() if branch)}
             facts = frozenset({"event"} if plan.number else ())
             return Found(int(tree.num_entries), frozenset(present), remarks=plan.remarks, facts=facts)
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with opened(path, "Delphes") as tree:
             plan = self._plan(path, tree)
-            wanted = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
-            wanted += [name for candidate in plan.candidates.values() for name in candidate]
-            wanted += [plan.b_tag, plan.weight, plan.number, *plan.met, plan.constituents if plan.candidates else ""]
-            for start, branches in read(path, tree, filter(None, wanted), rows):
+            names = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
+            names += [name for candidate in plan.candidates.values() for name in candidate]
+            names += [plan.b_tag, plan.weight, plan.number, *plan.met, plan.constituents if plan.candidates else ""]
+            for start, branches in read(path, tree, filter(None, names), rows):
                 yield self._block(branches, plan, start)
 
     def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
-        found = branches.collection(plan.jet.branches)
-        rows = probes(found[plan.jet.pt], self.leading, absent=not plan.candidates)
+        jets = branches.collection(plan.jet.branches)
+        rows = probes(jets[plan.jet.pt], self.leading, absent=not plan.candidates)
         columns, damaged, cut_off = of_events(branches, plan.objects)
-        damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in found.items()}
+        damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in jets.items()}
         numbers = {name: branches.first(name) for name in (plan.weight, *plan.met) if name}
         damaged |= {name: unsound(values) for name, values in numbers.items()}
         if plan.met:
@@ -120,12 +120,12 @@ class Delphes(Reader):
             columns["b_tag"] = branches.marks(plan.objects["jets"], bit > 0)
         columns = {name: values[rows.entry] for name, values in columns.items()}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
-        columns["jet"] = np.stack([rows.of(values) for values in found.values()], axis=-1).astype(np.float32)
+        columns["jet"] = np.stack([rows.of(values) for values in jets.values()], axis=-1).astype(np.float32)
         columns["jet"][:, 3] = np.maximum(columns["jet"][:, 3], 0)
         columns["constituents"], refused, lost = np.zeros((len(rows.entry), 0, 4), np.float32), {}, None
         if plan.candidates:
-            columns["constituents"], of_constituents, lost = _constituents(branches, plan, rows)
-            damaged |= of_constituents
+            columns["constituents"], bad, lost = _constituents(branches, plan, rows)
+            damaged |= bad
             refused["no jet"] = branches.length - len(np.unique(rows.entry))
         facts = {"event": branches.first_whole(plan.number)[rows.entry]} if plan.number else {}
         return Block(
@@ -137,29 +137,29 @@ class Delphes(Reader):
         check_leading(self.leading)
         if self.b_tag_bit not in range(32):
             raise InputError(f"b_tag_bit: {self.b_tag_bit!r} is not the number of a bit, 0 to 31.")
-        there = names(tree)
-        all_collections = sorted({name.rsplit(".", 1)[0] for name in there if "." in name})
-        jets = [c for c in all_collections if "Jet" in c and there >= set(_columns(c, there, mass=True).branches)]
+        branches = names(tree)
+        all_collections = sorted({name.rsplit(".", 1)[0] for name in branches if "." in name})
+        jets = [c for c in all_collections if "Jet" in c and branches >= set(_columns(c, branches, mass=True).branches)]
         jets.sort(key=lambda c: ("Gen" in c, not LARGE.search(c), "15" in c, "PUPPI" not in c))
         jet, candidates, remarks = self._jet(path, tree, jets, all_collections)
-        of_event = sorted(jets, key=lambda c: ("Gen" in c, bool(LARGE.search(c)), ("PUPPI" in c) != ("PUPPI" in jet)))
-        of_event, of_jets = chosen(path, "jets", self.jets, of_event)
-        objects = {"jets": _columns(of_event, there, mass=True)}
+        event = sorted(jets, key=lambda c: ("Gen" in c, bool(LARGE.search(c)), ("PUPPI" in c) != ("PUPPI" in jet)))
+        event, jet_remark = chosen(path, "jets", self.jets, event)
+        objects = {"jets": _columns(event, branches, mass=True)}
         for name, kind in KINDS.items():
-            if there >= {f"{kind}.{x}" for x in ("PT", "Eta", "Phi")}:
+            if branches >= {f"{kind}.{x}" for x in ("PT", "Eta", "Phi")}:
                 objects[name] = Collection(f"{kind}.PT", f"{kind}.Eta", f"{kind}.Phi", MASSES[name])
-        mets = [c for c in all_collections if there >= {f"{c}.MET", f"{c}.Phi"}]
+        mets = [c for c in all_collections if branches >= {f"{c}.MET", f"{c}.Phi"}]
         mets.sort(key=lambda c: ("Gen" in c, ("Puppi" in c) != ("PUPPI" in jet)))
         if self.met and not mets:
             raise InputError(
                 f"{path}: met: there is no collection '{self.met}', nor another with MET. Leave 'met' out."
             )
-        met, of_met = chosen(path, "met", self.met, mets) if mets else ("", ())
-        b_tag, weight, number = (x if x in there else "" for x in (f"{of_event}.BTag", "Event.Weight", "Event.Number"))
-        components = {name: _components(name, there) for name in candidates}
+        met, met_remark = chosen(path, "met", self.met, mets) if mets else ("", ())
+        b_tag, weight, number = (x if x in branches else "" for x in (f"{event}.BTag", "Event.Weight", "Event.Number"))
+        components = {name: _components(name, branches) for name in candidates}
         return Plan(
-            _columns(jet, there, mass=True), f"{jet}.Constituents", components, objects,
-            (f"{met}.MET", f"{met}.Phi") if met else (), b_tag, weight, number, (*remarks, *of_jets, *of_met),
+            _columns(jet, branches, mass=True), f"{jet}.Constituents", components, objects,
+            (f"{met}.MET", f"{met}.Phi") if met else (), b_tag, weight, number, (*remarks, *jet_remark, *met_remark),
         )  # fmt: skip
 
     def _jet(self, path, tree, jets: list[str], collections: list[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -167,13 +167,13 @@ class Delphes(Reader):
         jet, _ = chosen(path, "jet", self.jet, jets)
         candidates, stored = (), 0.0
         if self.constituents:
-            found = {}
+            pools = {}
             for name in [jet] if self.jet else [name for name in jets if "Gen" not in name] or jets:
-                found[name] = _candidates(path, tree, name, collections)
-                if found[name][1] == 1:
+                pools[name] = _candidates(path, tree, name, collections)
+                if pools[name][1] == 1:
                     break
-            jet = max(found, key=lambda name: found[name][1])
-            candidates, stored = found[jet]
+            jet = max(pools, key=lambda name: pools[name][1])
+            candidates, stored = pools[jet]
         _, remarks = chosen(path, "jet", jet, jets)
         if not candidates and self.constituents:
             remarks += (f"the constituents of {jet} are not stored in the file.",)
@@ -183,47 +183,47 @@ class Delphes(Reader):
         return jet, candidates, remarks
 
 
-def _columns(collection: str, there: frozenset[str], mass: bool = False) -> Collection:
+def _columns(collection: str, branches: frozenset[str], mass: bool = False) -> Collection:
     """The branches of a collection: energy is that of a massless particle where there is no mass."""
-    pt = "ET" if f"{collection}.ET" in there and f"{collection}.PT" not in there else "PT"
+    pt = "ET" if f"{collection}.ET" in branches and f"{collection}.PT" not in branches else "PT"
     columns = Collection(*(f"{collection}.{x}" for x in (pt, "Eta", "Phi", "Mass")))
-    return columns if mass or columns.mass in there else columns._replace(mass=0.0)
+    return columns if mass or columns.mass in branches else columns._replace(mass=0.0)
 
 
-def _components(collection: str, there: frozenset[str]) -> tuple[str, ...]:
+def _components(collection: str, branches: frozenset[str]) -> tuple[str, ...]:
     """Branches of what jets are made of: identifier, pt, η, φ and, of tracks, mass, momentum and cot θ."""
-    first = (f"{collection}.fUniqueID", *_columns(collection, there)[:3])
+    first = (f"{collection}.fUniqueID", *_columns(collection, branches)[:3])
     track = [f"{collection}.{x}" for x in ("Mass", "P", "CtgTheta")]
-    return (*first, *track) if there >= set(track) else (*first, track[0]) if track[0] in there else first
+    return (*first, *track) if branches >= set(track) else (*first, track[0]) if track[0] in branches else first
 
 
 def _candidates(path, tree, jet: str, collections: list[str]) -> tuple[tuple[str, ...], float]:
     """The collections in which the first constituents of the jets are found, and the share of them that is."""
-    there, references = names(tree), f"{jet}.Constituents"
-    if references not in there:
+    present, references = names(tree), f"{jet}.Constituents"
+    if references not in present:
         return (), 0.0
-    pool = [c for c in collections if there >= {f"{c}.fUniqueID", *_columns(c, there).branches} and "Jet" not in c]
+    pool = [c for c in collections if present >= {f"{c}.fUniqueID", *_columns(c, present).branches} and "Jet" not in c]
     identifiers = [f"{c}.fUniqueID" for c in pool]
-    sought, stored = np.zeros(0, np.int64), {c: np.zeros(0, np.int64) for c in pool}
+    keys, stored = np.zeros(0, np.int64), {c: np.zeros(0, np.int64) for c in pool}
     for _, branches in read(path, tree, [references, *identifiers], LOOK, LOOK):
-        of_entry = ak.flatten(branches.references(references), axis=2)
-        sought = _keys(rows_of(of_entry), flat(of_entry))
+        links = ak.flatten(branches.references(references), axis=2)
+        keys = _keys(rows_of(links), flat(links))
         for c in pool:
             stored[c] = _keys(rows_of(branches.integers(f"{c}.fUniqueID")), flat(branches.values[f"{c}.fUniqueID"]))
     families = [[c for c in pool if re.fullmatch(family, c)] for family in FAMILIES]
     families += [[c] for c in pool if not any(c in family for family in families)]
-    if not len(sought):  # nothing to learn from
-        known = next((family for family in families[: len(FAMILIES)] if family), [])
-        return tuple(known), float(bool(known))
-    taken, missing = [], sought
+    if not len(keys):  # nothing to learn from
+        first = next((family for family in families[: len(FAMILIES)] if family), [])
+        return tuple(first), float(bool(first))
+    taken, missing = [], keys
     while len(missing) and families:
-        found = [np.isin(missing, np.concatenate([stored[c] for c in f] or [sought[:0]])) for f in families]
-        best = int(np.argmax([mask.sum() for mask in found]))
-        if not found[best].any():
+        masks = [np.isin(missing, np.concatenate([stored[c] for c in f] or [keys[:0]])) for f in families]
+        best = int(np.argmax([mask.sum() for mask in masks]))
+        if not masks[best].any():
             break
         taken += families.pop(best)
-        missing = missing[~found[best]]
-    return tuple(taken), 1 - len(missing) / len(sought)
+        missing = missing[~masks[best]]
+    return tuple(taken), 1 - len(missing) / len(keys)
 
 
 def _keys(entry: np.ndarray, identifier: np.ndarray) -> np.ndarray:
@@ -243,21 +243,21 @@ def _constituents(branches: Branches, plan: Plan, rows: Probes) -> tuple[np.ndar
         )
     references = ak.flatten(references, axis=1)[rows.number(references)]
     row = rows_of(references)
-    sought = _keys(rows.entry[row], flat(references))
-    p, parts, missing, damaged = [], [], np.ones(len(sought), bool), {}
+    keys = _keys(rows.entry[row], flat(references))
+    p, parts, missing, damaged = [], [], np.ones(len(keys), bool), {}
     for collection, names_of in plan.candidates.items():
         identifier, *components = branches.collection(names_of, integers=names_of[:1]).values()
         stored = _keys(rows_of(identifier), flat(identifier))
         order = np.argsort(stored, kind="stable")
-        place = np.searchsorted(stored, sought, sorter=order)
-        mine = missing & (place < len(stored)) & (sought > 0)
-        mine[mine] = stored[order[place[mine]]] == sought[mine]
-        missing &= ~mine
-        components = [flat(x)[order[place[mine]]].astype(np.float64) for x in components]
+        place = np.searchsorted(stored, keys, sorter=order)
+        mask = missing & (place < len(stored)) & (keys > 0)
+        mask[mask] = stored[order[place[mask]]] == keys[mask]
+        missing &= ~mask
+        components = [flat(x)[order[place[mask]]].astype(np.float64) for x in components]
         for name, x in zip(names_of[1:], components, strict=True):
-            damaged[name] = row_damage(x, row[mine], n, positive=name == names_of[1])
+            damaged[name] = row_damage(x, row[mask], n, positive=name == names_of[1])
         p.append(_four_vectors(*components, rest=_rest_mass(collection)))
-        parts.append(row[mine])
+        parts.append(row[mask])
     damaged[plan.constituents] = np.bincount(row[missing], minlength=n) > 0
     row, width = np.concatenate(parts), WIDTHS["constituents"]
     return pad(row, np.concatenate(p), n, width), damaged, beyond(row, n, width)
@@ -276,6 +276,6 @@ def _four_vectors(pt, eta, phi, mass=None, momentum=None, cot_theta=None, *, res
     mass = np.full_like(pt, rest) if mass is None else np.maximum(mass, 0)
     if momentum is not None:
         with np.errstate(over="ignore", invalid="ignore"):
-            of_track = np.abs(pt * np.hypot(1, cot_theta) - momentum) < np.abs(pt * np.cosh(eta) - momentum)
-            eta = np.where(of_track & (momentum > 0), np.arcsinh(cot_theta), eta)
+            is_track = np.abs(pt * np.hypot(1, cot_theta) - momentum) < np.abs(pt * np.cosh(eta) - momentum)
+            eta = np.where(is_track & (momentum > 0), np.arcsinh(cot_theta), eta)
     return np.stack([pt, eta, phi, mass], axis=-1)

@@ -47,9 +47,9 @@ FUNCTIONS: dict[str, Callable] = {
     "any": lambda x: ak.any(truth(x), axis=1),
     "where": lambda condition, x, y: ak.where(truth(condition), x, y),
 }
-ARGUMENTS = {"arctan2": 2, "hypot": 2, "where": 3}  # of the others 1; ufuncs would write into further ones
+ARGUMENTS = {"arctan2": 2, "hypot": 2, "where": 3}  # all others take 1; ufuncs would write into further ones
 LONGEST = 10_000  # characters
-# what numpy and awkward raise on values that do not fit
+# errors of numpy and awkward on values that do not fit
 UNSUITABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 OPERATORS = {
     ast.Add: lambda x, y: _fitting(operator.add, x, y), ast.Sub: lambda x, y: _fitting(operator.sub, x, y),
@@ -67,7 +67,7 @@ OPERATORS = {
 
 
 def _dtype(values) -> np.dtype | None:
-    """Of the numbers in an array, however nested; None where there is not one kind of them, or a number of Python."""
+    """Type of the numbers in an array, however nested; None if there are several types, or for a number of Python."""
     layout = values.layout if isinstance(values, ak.Array) else values
     while isinstance(layout, ak.contents.Content) and not layout.is_numpy:
         layout = getattr(layout, "content", None)
@@ -121,16 +121,16 @@ def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
     """The branches that an expression reads; InputError if it is not one, or names what is not ``present``."""
     if expression in present:
         return frozenset([expression])
-    found: set[str] = set()
+    branches: set[str] = set()
     text, paths = _parsable(expression, present)
-    _Evaluation(text, lambda name: found.add(paths.get(name, name))).visit_text()
-    missing = sorted(found - present)
-    if missing and (same := namesakes(missing[0], present)):
-        raise InputError(f"'{missing[0]}' is the name of {len(same)} branches: {', '.join(same)}. Write one of these.")
+    _Evaluation(text, lambda name: branches.add(paths.get(name, name))).visit_text()
+    missing = sorted(branches - present)
+    if missing and (keys := namesakes(missing[0], present)):
+        raise InputError(f"'{missing[0]}' is the name of {len(keys)} branches: {', '.join(keys)}. Write one of these.")
     if missing:
         listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
         raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}. Correct it.")
-    return frozenset(found)
+    return frozenset(branches)
 
 
 def evaluate(expression: str, arrays: Mapping[str, ak.Array]):
@@ -153,8 +153,8 @@ def _parsable(expression: str, names: Iterable[str]) -> tuple[str, dict[str, str
 class _Evaluation:
     """One walk through the syntax tree; ``of`` gives the value of a branch."""
 
-    def __init__(self, text: str, of: Callable):
-        self.text, self.of = text, of
+    def __init__(self, text: str, lookup: Callable):
+        self.text, self.of = text, lookup
 
     def visit_text(self):
         shown = self.text[:100]
@@ -190,12 +190,12 @@ class _Evaluation:
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in OPERATORS:
                 return self.apply(op, left, right)
             case ast.Subscript(value=value, slice=ast.Constant(value=0)):
-                found = self.visit(value)
-                return None if found is None else ak.fill_none(ak.firsts(found, axis=1), 0)
+                array = self.visit(value)
+                return None if array is None else ak.fill_none(ak.firsts(array, axis=1), 0)
             case ast.Subscript(value=value, slice=ast.Tuple(elts=[ast.Slice(None, None, None), *others])) if others:
                 places = (slice(None), *map(self.place, others))
-                found = self.visit(value)
-                return None if found is None else found[places]
+                array = self.visit(value)
+                return None if array is None else array[places]
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
                 if len(args) != (number := ARGUMENTS.get(name, 1)):
                     raise InputError(f"'{self.text}': {name} takes {number}, not {len(args)} arguments. Correct it.")

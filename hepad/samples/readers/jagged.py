@@ -1,4 +1,4 @@
-"""From the jagged arrays of files to the padded arrays of Events, and which of their values cannot be."""
+"""Pads the jagged arrays of files for Events, and marks their impossible values."""
 
 import awkward as ak
 import numpy as np
@@ -12,10 +12,10 @@ def unsound(values, *, positive: bool = False) -> np.ndarray:
     if isinstance(values, ak.Array) and values.ndim > 1:
         inner = flat(values) if values.ndim == 2 else ak.flatten(values, axis=1)
         bad = unsound(inner, positive=positive)
-        found = np.zeros(len(values), bool)
+        mask = np.zeros(len(values), bool)
         if bad.any():  # whose they are, only then
-            found[rows_of(values)[bad]] = True
-        return found
+            mask[rows_of(values)[bad]] = True
+        return mask
     values = np.asarray(values)
     bad = ~np.isfinite(values) | (values < 0) if positive else ~np.isfinite(values)
     if values.dtype == np.float64:  # Events hold single precision

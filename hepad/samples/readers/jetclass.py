@@ -72,9 +72,9 @@ class JetClass(Reader):
         )
         if kind_of(path) == "Parquet":
             with parquet.open_parquet(path) as file:
-                wanted = dict.fromkeys(PARTICLES, "numbers") | {"jet_pt": "number"}
+                kinds = dict.fromkeys(PARTICLES, "numbers") | {"jet_pt": "number"}
                 column = next((name for name in NUMBERS if name in parquet.kinds(path, file)), NUMBERS[0])
-                parquet.require(path, file, wanted | ({column: "number"} if labels else {}), SET)
+                parquet.require(path, file, kinds | ({column: "number"} if labels else {}), SET)
                 if bad := [label for label in labels if isinstance(label, bool) or not isinstance(label, int)]:
                     raise InputError(f"{path}: label {bad[0]!r} is not a number; the classes are those of '{column}'.")
                 classes = {column: labels} if labels else {}
@@ -94,9 +94,9 @@ def _block(path, start: int, arrays: dict, classes: dict[str, list[int]]) -> Blo
     arrays = values.collection(PARTICLES) | {"jet_pt": values.scalar("jet_pt")}
     entry, refused = start + np.arange(values.length), {}
     if classes:
-        wanted = np.any([np.isin(labels[name], numbers) for name, numbers in classes.items()], axis=0)
-        arrays, entry = {name: x[wanted] for name, x in arrays.items()}, entry[wanted]
-        refused = {"label": int((~wanted).sum())}
+        chosen = np.any([np.isin(labels[name], numbers) for name, numbers in classes.items()], axis=0)
+        arrays, entry = {name: x[chosen] for name, x in arrays.items()}, entry[chosen]
+        refused = {"label": int((~chosen).sum())}
     px, py, pz, energy = (arrays[name] for name in PARTICLES)
     columns = {"constituents": padded_cartesian(WIDTHS["constituents"], px=px, py=py, pz=pz, energy=energy)}
     with np.errstate(over="ignore", invalid="ignore"):

@@ -37,15 +37,15 @@ class JetNet(Reader):
 
     def look(self, path: str) -> Found:
         with open_hdf5(path) as file:
-            found = {name: hdf5.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
-            length, width, _ = found["particle_features"].shape
+            datasets = {name: hdf5.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
+            length, width, _ = datasets["particle_features"].shape
             cut = f"Of each jet the hardest {width} particles are there: their sum falls short of the jet."
             return Found(length, frozenset({"constituents"}), remarks=(APPROXIMATE, cut))
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_hdf5(path) as file:
-            found = {name: hdf5.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
-            for start, arrays in hdf5.blocks(path, found, rows):
+            datasets = {name: hdf5.dataset(path, file, name, shape) for name, shape in DATASETS.items()}
+            for start, arrays in hdf5.blocks(path, datasets, rows):
                 yield _block(start, arrays["particle_features"], arrays["jet_features"])
 
 

@@ -89,9 +89,9 @@ class LHCOlympics(Reader):
         if label.shape[1]:
             wrong["label"] = ~np.isin(label[:, 0], (0, 1))
             if self.is_signal is not None:
-                wanted = (label[:, 0] == self.is_signal) | wrong["label"]
-                refused["is_signal"] = int((~wanted).sum())
-                p, entry, wrong = p[wanted], entry[wanted], {name: bad[wanted] for name, bad in wrong.items()}
+                chosen = (label[:, 0] == self.is_signal) | wrong["label"]
+                refused["is_signal"] = int((~chosen).sum())
+                p, entry, wrong = p[chosen], entry[chosen], {name: bad[chosen] for name, bad in wrong.items()}
         p = np.where(wrong["particles"][:, None, None], 0, p)
         particles = _particles(p)
         jets = clustering.cluster(particles, len(p), self.radius)

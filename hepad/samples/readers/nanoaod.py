@@ -54,7 +54,7 @@ BIT = re.compile(r"bool|(std::)?u?int[0-9]+_t|(unsigned )?char")  # some skims h
 
 
 class Plan(NamedTuple):
-    """What is read of a file; ``names`` maps names with underscores to those of the file's branches or fields."""
+    """The branches to read; ``names`` maps names with underscores to the file's names of branches or fields."""
 
     names: dict[str, str]
     jet: Collection
@@ -89,15 +89,15 @@ class NanoAOD(Reader):
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
-        there = _underscored(contents.tables.get("Events", ())) if contents.kind == cls.kind else {}
-        return there.keys() >= set(NUMBERS.values()) and any(re.match(r"\w*(Jet|MET)_pt$", name) for name in there)
+        names = _underscored(contents.tables.get("Events", ())) if contents.kind == cls.kind else {}
+        return names.keys() >= set(NUMBERS.values()) and any(re.match(r"\w*(Jet|MET)_pt$", name) for name in names)
 
     def look(self, path: str) -> Found:
         with opened(path, "Events") as tree:
             plan = self._plan(path, tree)
-            there = {"constituents": plan.links, "met": plan.met, "b_tag": plan.b_tag, "event_id": True}
-            there |= {x: SCALARS[x] in plan.names for x in ("weight", "pileup")}
-            present = {*plan.objects, *(name for name, found in there.items() if found)}
+            sources = {"constituents": plan.links, "met": plan.met, "b_tag": plan.b_tag, "event_id": True}
+            sources |= {x: SCALARS[x] in plan.names for x in ("weight", "pileup")}
+            present = {*plan.objects, *(name for name, source in sources.items() if source)}
             jet = plan.jet.pt
             radius = 1.5 if "AK15" in jet else 0.8 if "Fat" in jet or "AK8" in jet else 0.4
             facts = frozenset({*NUMBERS, *(x for x in FACTS if SCALARS.get(x) in plan.names)})
@@ -107,26 +107,26 @@ class NanoAOD(Reader):
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with opened(path, "Events") as tree:
             plan = self._plan(path, tree)
-            wanted = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
-            wanted += [plan.names[name] for name in (*NUMBERS.values(), *SCALARS.values()) if name in plan.names]
-            wanted += [*plan.met, *plan.triggers.values(), *filter(None, [plan.factor, plan.b_tag])]
-            wanted += plan.links.branches if plan.links else ()
-            for start, branches in read(path, tree, wanted, rows):
+            names = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
+            names += [plan.names[name] for name in (*NUMBERS.values(), *SCALARS.values()) if name in plan.names]
+            names += [*plan.met, *plan.triggers.values(), *filter(None, [plan.factor, plan.b_tag])]
+            names += plan.links.branches if plan.links else ()
+            for start, branches in read(path, tree, names, rows):
                 yield self._block(branches, plan, start)
 
     def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
-        of_jet = branches.collection((*plan.jet.branches, *filter(None, [plan.factor])))
-        rows = probes(of_jet[plan.jet.pt], self.leading, absent=not plan.links)
+        jets = branches.collection((*plan.jet.branches, *filter(None, [plan.factor])))
+        rows = probes(jets[plan.jet.pt], self.leading, absent=not plan.links)
         columns, damaged, cut_off = of_events(branches, plan.objects)
-        damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in of_jet.items()}
+        damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in jets.items()}
         facts = {fact: branches.whole(plan.names[name]) for fact, name in NUMBERS.items()}
         columns["event_id"] = event_id(*facts.values())
         damaged |= {plan.names[NUMBERS[x]]: unsound(values, positive=True) for x, values in facts.items()}
-        there = {x: plan.names[name] for x, name in SCALARS.items() if name in plan.names}
-        damaged |= {name: unsound(branches.scalar(name)) for name in there.values()}
-        if name := there.pop("weight", ""):
+        scalars = {x: plan.names[name] for x, name in SCALARS.items() if name in plan.names}
+        damaged |= {name: unsound(branches.scalar(name)) for name in scalars.values()}
+        if name := scalars.pop("weight", ""):
             columns["weight"] = branches.scalar(name).astype(np.float64)
-        facts |= {x: branches.count(name) for x, name in there.items()}
+        facts |= {x: branches.count(name) for x, name in scalars.items()}
         if plan.met:
             columns["met"] = np.stack([branches.scalar(name) for name in plan.met], axis=-1).astype(np.float32)
             damaged |= {name: unsound(columns["met"][:, i], positive=i == 0) for i, name in enumerate(plan.met)}
@@ -136,11 +136,11 @@ class NanoAOD(Reader):
             columns["b_tag"] = branches.marks(plan.objects["jets"], tag >= self.working_point)
         columns = {name: values[rows.entry] for name, values in columns.items()}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
-        columns["jet"] = probe_jets(rows, plan.jet, plan.factor if plan.links else "", of_jet)
+        columns["jet"] = probe_jets(rows, plan.jet, plan.factor if plan.links else "", jets)
         columns["constituents"], refused, lost = np.zeros((len(rows.entry), 0, 4), np.float32), {}, None
         if plan.links:
-            columns["constituents"], of_constituents, lost = constituents(branches, plan.links, plan.jet.pt, rows)
-            damaged |= of_constituents
+            columns["constituents"], bad, lost = constituents(branches, plan.links, plan.jet.pt, rows)
+            damaged |= bad
             refused["no jet"] = branches.length - len(np.unique(rows.entry))
         facts = {fact: values[rows.entry] for fact, values in facts.items()}
         bits = {bit: branches.bit(name)[rows.entry] for bit, name in plan.triggers.items()}
@@ -154,63 +154,61 @@ class NanoAOD(Reader):
         check_leading(self.leading)
         if bool(self.b_tag) != (self.working_point is not None):
             raise InputError("b_tag and working_point: one is nothing without the other. Set both, or none of them.")
-        there = _underscored(names(tree))
-        missing = [name for name in NUMBERS.values() if name not in there]
+        branches = _underscored(names(tree))
+        missing = [name for name in NUMBERS.values() if name not in branches]
         require(path, tree, missing, "This is not NanoAOD: name another reader.")
-        jets = [name[:-3] for name in sorted(there) if re.match(r"\w*Jet\w*_pt$", name)]
-        jets = [
-            name for name in jets if not re.search("^n|^_|Gen|SubJet|T1MET|PFCand|SVs", name) and _vectors(name, there)
-        ]
+        jets = [name[:-3] for name in sorted(branches) if re.match(r"\w*Jet\w*_pt$", name)]
+        jets = [x for x in jets if not re.search("^n|^_|Gen|SubJet|T1MET|PFCand|SVs", x) and _vectors(x, branches)]
         jets.sort(key=lambda name: PROBES.index(name) if name in PROBES else len(PROBES))
         jet, remarks = chosen(path, "jet", self.jet, jets)
-        objects = {"jets": _vectors(jet, there)}
+        objects = {"jets": _vectors(jet, branches)}
         for kind, collections in KINDS.items():
-            found = [_vectors(name, there, MASSES.get(kind)) for name in collections]
-            if any(found):
-                objects[kind] = next(filter(None, found))
-        mets = [name for name in METS if {f"{name}_pt", f"{name}_phi"} <= there.keys()]
-        more = [name[:-3] for name in sorted(there) if re.fullmatch(r"(?!.*Jet|Gen|_)\w*MET\w*_pt", name)]
-        more = [*mets, *(name for name in more if name not in mets and f"{name}_phi" in there)]
-        if self.met and not more:
+            options = [_vectors(name, branches, MASSES.get(kind)) for name in collections]
+            if any(options):
+                objects[kind] = next(filter(None, options))
+        usual = [name for name in METS if {f"{name}_pt", f"{name}_phi"} <= branches.keys()]
+        mets = [name[:-3] for name in sorted(branches) if re.fullmatch(r"(?!.*Jet|Gen|_)\w*MET\w*_pt", name)]
+        mets = [*usual, *(name for name in mets if name not in usual and f"{name}_phi" in branches)]
+        if self.met and not mets:
             raise InputError(f"{path}: there is no missing transverse momentum '{self.met}'. Leave 'met' out.")
-        met, of_met = chosen(path, "met", self.met, more) if self.met or mets else ("", ())
-        met = tuple(there[f"{met}_{x}"] for x in ("pt", "phi")) if met else ()
-        vectors, factor = _vectors(jet, there), there.get(f"{jet}_rawFactor", "")
-        links, of_links = find_links(there, _vectors, jet) if self.constituents else None, "no constituents."
+        met, met_remark = chosen(path, "met", self.met, mets) if self.met or usual else ("", ())
+        met = tuple(branches[f"{met}_{x}"] for x in ("pt", "phi")) if met else ()
+        vectors, factor = _vectors(jet, branches), branches.get(f"{jet}_rawFactor", "")
+        links, link_remark = find_links(branches, _vectors, jet) if self.constituents else None, "no constituents."
         if links:
-            links, of_links = choose_weight(path, tree, links, vectors, factor, self.puppi)
-        b_tag = self._discriminator(path, objects["jets"], there) if self.b_tag else ""
-        remarks = (*remarks, *of_met, of_links)
-        return Plan(there, vectors, factor, links, objects, met, b_tag, self._bits(path, tree, there), remarks)
+            links, link_remark = choose_weight(path, tree, links, vectors, factor, self.puppi)
+        b_tag = self._discriminator(path, objects["jets"], branches) if self.b_tag else ""
+        remarks = (*remarks, *met_remark, link_remark)
+        return Plan(branches, vectors, factor, links, objects, met, b_tag, self._bits(path, tree, branches), remarks)
 
-    def _discriminator(self, path, jets: Collection, there: dict[str, str]) -> str:
+    def _discriminator(self, path, jets: Collection, branches: dict[str, str]) -> str:
         """The branch of the b tag."""
         name = f"{jets.pt.removesuffix('pt').replace('.', '_')}{self.b_tag}"
-        if name not in there:
+        if name not in branches:
             listed = (
-                ", ".join(sorted(x for x in there if x.startswith(name.removesuffix(self.b_tag) + "btag"))) or "none"
+                ", ".join(sorted(x for x in branches if x.startswith(name.removesuffix(self.b_tag) + "btag"))) or "none"
             )
             raise InputError(f"{path}: b_tag: there is no '{name}'; discriminators: {listed}. Set one of them.")
-        return there[name]
+        return branches[name]
 
-    def _bits(self, path, tree, there: dict[str, str]) -> dict[str, str]:
+    def _bits(self, path, tree, branches: dict[str, str]) -> dict[str, str]:
         """Branches of the trigger bits by name."""
-        bits = [x for x in there if any(fnmatchcase(x, pattern) for pattern in self.triggers)]
+        bits = [x for x in branches if any(fnmatchcase(x, pattern) for pattern in self.triggers)]
         with reading(path):
-            bits = [x for x in bits if BIT.fullmatch(tree[there[x]].typename)]
-        return {x: there[x] for x in matching(path, bits, self.triggers, usual=BITS)}
+            bits = [x for x in bits if BIT.fullmatch(tree[branches[x]].typename)]
+        return {x: branches[x] for x in matching(path, bits, self.triggers, usual=BITS)}
 
 
-def _underscored(there) -> dict[str, str]:
+def _underscored(branches) -> dict[str, str]:
     """Names as in a TTree, FatJet_pt, of branches and fields by their names in the file, such as FatJet.pt."""
-    nested = {name.replace("._0.", "_").replace(".", "_"): name for name in sorted(there) if "." in name}
-    return nested | {name: name for name in there if "." not in name}
+    nested = {name.replace("._0.", "_").replace(".", "_"): name for name in sorted(branches) if "." in name}
+    return nested | {name: name for name in branches if "." not in name}
 
 
-def _vectors(name: str, there: dict[str, str], mass: float | None = None) -> Collection | None:
+def _vectors(name: str, branches: dict[str, str], mass: float | None = None) -> Collection | None:
     """The branches of a collection, if they are there."""
-    stored = next((x for x in (f"{name}_mass", f"{name}_m") if x in there), None)
-    wanted = [f"{name}_{x}" for x in ("pt", "eta", "phi")]
-    if not there.keys() >= set(wanted) or (mass is None and stored is None):
+    stored = next((x for x in (f"{name}_mass", f"{name}_m") if x in branches), None)
+    names = [f"{name}_{x}" for x in ("pt", "eta", "phi")]
+    if not branches.keys() >= set(names) or (mass is None and stored is None):
         return None
-    return Collection(*(there[x] for x in wanted), there[stored] if mass is None else mass)
+    return Collection(*(branches[x] for x in names), branches[stored] if mass is None else mass)

@@ -27,7 +27,7 @@ from hepad.samples.readers.expressions import branches_of, evaluate, truth
 from hepad.samples.readers.jagged import counted, masses, summed, unsound
 from hepad.samples.readers.shapes import COLLECTIONS, four_vectors, group_of, layout, shaped, size, tags
 
-# of hepad's own files, with and without constituents
+# branches of hepad's own files, with and without constituents
 OWN = ({"constituent_pt", "constituent_eta", "constituent_phi"}, {"jet_pt", "jets_pt", "met_pt", "event_id"})
 NUMBERS = ("run", "luminosity_block", "event")
 PREFIXES = ("truth_", "trigger_")
@@ -79,9 +79,9 @@ class Mapped(Reader):
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
         names = contents.tables.get("events", frozenset())
-        own, without_constituents = OWN
+        expected, without_constituents = OWN
         inside = any(name.startswith("constituent_") for name in names)
-        return own <= names or (without_constituents <= names and not inside)
+        return expected <= names or (without_constituents <= names and not inside)
 
     def look(self, path: str) -> Found:
         with open_columns(path, self.tree) as columns:
@@ -95,33 +95,31 @@ class Mapped(Reader):
             triggers = tuple(sorted(name[8:] for name in mapping if name.startswith("trigger_")))
             radius = self.jet_radius or meta.get("jet_radius")
             facts, truths = FACTS.keys() & mapping, {name[6:] for name in mapping if name.startswith("truth_")}
-            found = Found(columns.entries, frozenset(present), triggers, jet_radius=radius, meta=meta)
-            return replace(found, facts=frozenset(facts), truth=frozenset(truths))
+            look = Found(columns.entries, frozenset(present), triggers, jet_radius=radius, meta=meta)
+            return replace(look, facts=frozenset(facts), truth=frozenset(truths))
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with open_columns(path, self.tree) as columns:
             mapping = self._mapping(path, columns.names)
-            wanted = {name for x in (*mapping.values(), *self.cuts) for name in branches_of(x, columns.names)}
-            for start, arrays in columns.blocks(wanted, rows):
+            names = {name for x in (*mapping.values(), *self.cuts) for name in branches_of(x, columns.names)}
+            for start, arrays in columns.blocks(names, rows):
                 yield self._block(path, mapping, start, arrays)
 
     def remedy(self, branch: str) -> str:
         mapping = self.branches or {}
-        group = next(
-            (group_of(name) for name, of_name in mapping.items() if of_name == branch and group_of(name)), None
-        )
+        group = next((group_of(name) for name, text in mapping.items() if text == branch and group_of(name)), None)
         first = next((x for x in ("pt", "energy") if group and f"{group}_{x}" in mapping), None)
         changed = [f"{group}_{x}" for x in (("pt",) if first == "pt" else ("px", "py"))]
         if first is None or any(mapping.get(name, "").startswith("where(") for name in changed):
             return super().remedy(branch)
-        there = mapping[f"{group}_{first}"]
-        listed, of_infinite = (
-            ", ".join(f"{name}: where({there} {condition}, {mapping[name]}, 0)" for name in changed)
+        size = mapping[f"{group}_{first}"]
+        listed, ratio = (
+            ", ".join(f"{name}: where({size} {condition}, {mapping[name]}, 0)" for name in changed)
             for condition in ("> 0", "< 1e9")
         )
         return (
             f"Repair the file or, where these are places without an object, map '{listed}'; where they are infinite, "
-            f"'{of_infinite}'."
+            f"'{ratio}'."
         )
 
     def _mapping(self, path, present: frozenset[str]) -> dict[str, str]:
@@ -197,9 +195,9 @@ class Mapped(Reader):
             columns["jet"] = np.stack([jet["pt"] * scale, jet["eta"], jet["phi"], mass], axis=-1).astype(np.float32)
         for group in COLLECTIONS:
             if f"{group}_pt" in arrays:
-                columns[group], row, p, there = four_vectors(path, arrays, group, WIDTHS[group], scale)
+                columns[group], row, p, mask = four_vectors(path, arrays, group, WIDTHS[group], scale)
                 if group == "jets" and "jets_b_tag" in arrays:
-                    columns["b_tag"] = tags(path, arrays, row, p, there)
+                    columns["b_tag"] = tags(path, arrays, row, p, mask)
         if "jets" in columns and not layout(arrays) and "jet_pt" not in arrays:
             columns["jet"] = columns["jets"][:, 0]
         if "met_pt" in arrays:
@@ -213,11 +211,11 @@ class Mapped(Reader):
 
 
 @contextmanager
-def _at(path: str, where: str) -> Iterator[None]:
+def _at(path: str, key: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{path}: {where}: {error}") from None
+        raise InputError(f"{path}: {key}: {error}") from None
 
 
 def _fact(values: ak.Array, kind) -> np.ndarray:
@@ -241,10 +239,10 @@ def _damaged(arrays: dict, mapping: dict) -> dict[str, np.ndarray]:
     damaged = {}
     for name, array in arrays.items():
         bad = unsound(array, positive=_positive(name))
-        there = size(arrays, group_of(name)) if group_of(name) and bad.any() else None
-        if there is not None and name not in (f"{group_of(name)}_{x}" for x in ("pt", "px", "py")):
-            with suppress(ValueError):  # of other lengths, which is told later
-                arrays[name] = ak.where(there == 0, 0, array)
+        sizes = size(arrays, group_of(name)) if group_of(name) and bad.any() else None
+        if sizes is not None and name not in (f"{group_of(name)}_{x}" for x in ("pt", "px", "py")):
+            with suppress(ValueError):  # other lengths are reported later
+                arrays[name] = ak.where(sizes == 0, 0, array)
                 bad = unsound(arrays[name], positive=_positive(name))
         damaged[mapping[name]] = damaged.get(mapping[name], False) | bad
     return damaged

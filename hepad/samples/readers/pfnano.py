@@ -1,4 +1,4 @@
-"""What jets are made of in CMS PFNano: a link for each pair of a jet and a candidate, in three dialects.
+"""Constituents of jets in CMS PFNano: a link for each pair of a jet and a candidate, in three dialects.
 
     FatJetPFCands_{jetIdx,pFCandsIdx}, JetPFCands_{...}     to PFCands_{pt,eta,phi,mass,puppiWeight}
     JetPFCandsAK8_{jetIdx,candIdx}, JetPFCandsAK4_{...}     to JetPFCands_{...}      (CMSSW 10_6)
@@ -41,15 +41,15 @@ class Links(NamedTuple):
         return (self.jet, self.candidate, *self.candidates.branches, *filter(None, [self.weight]))
 
 
-def find_links(there: dict[str, str], vectors: Callable, jet: str) -> Links | None:
-    """The links of a collection of jets; ``there`` are the branches by name, ``vectors`` those of a collection."""
+def find_links(branches: dict[str, str], vectors: Callable, jet: str) -> Links | None:
+    """The links of a collection of jets; ``branches``: the file's, by name; ``vectors``: those of a collection."""
     for table, index, candidates in DIALECTS:
         if "cone" in table and jet not in CONES:
             continue
         table = table.format(jet, cone=CONES.get(jet))
-        names, columns = (f"{table}_jetIdx", f"{table}_{index}"), vectors(candidates, there)
-        if columns and there.keys() >= set(names):
-            return Links(*(there[name] for name in names), columns, there.get(f"{candidates}_puppiWeight", ""))
+        names, columns = (f"{table}_jetIdx", f"{table}_{index}"), vectors(candidates, branches)
+        if columns and branches.keys() >= set(names):
+            return Links(*(branches[name] for name in names), columns, branches.get(f"{candidates}_puppiWeight", ""))
     return None
 
 
@@ -58,23 +58,23 @@ def choose_weight(path, tree, links: Links, jet: Collection, factor: str, puppi:
     if puppi and not links.weight:
         raise InputError(f"{path}: there is no 'puppiWeight' of the candidates. Leave 'puppi' out.")
     bare = links._replace(weight="")
-    off = {x: _mismatch(path, tree, x, jet, factor) for x in (links, bare)}
+    gaps = {x: _mismatch(path, tree, x, jet, factor) for x in (links, bare)}
     if puppi is not None:
         links = links if puppi else bare
-    elif off[bare] < off[links]:
+    elif gaps[bare] < gaps[links]:
         links = bare
-    said = f"weighted by {links.weight}" if links.weight else "without weights"
+    form = f"weighted by {links.weight}" if links.weight else "without weights"
     return (
         links,
-        f"constituents: {links.candidates.pt} by {links.jet}, {said}; they sum to the jet within {off[links]:.2%}.",
+        f"constituents: {links.candidates.pt} by {links.jet}, {form}; they sum to the jet within {gaps[links]:.2%}.",
     )
 
 
-def probe_jets(rows: Probes, jet: Collection, factor: str, found: dict[str, ak.Array]) -> np.ndarray:
+def probe_jets(rows: Probes, jet: Collection, factor: str, columns: dict[str, ak.Array]) -> np.ndarray:
     """(R, 4) float32 four-vectors of the probe jets: raw if the branch ``factor`` (rawFactor) is given."""
-    p = np.stack([rows.of(found[name]) for name in jet.branches], axis=-1).astype(np.float32)
+    p = np.stack([rows.of(columns[name]) for name in jet.branches], axis=-1).astype(np.float32)
     if factor:
-        p[:, [0, 3]] *= 1 - rows.of(found[factor])[:, None].astype(np.float32)
+        p[:, [0, 3]] *= 1 - rows.of(columns[factor])[:, None].astype(np.float32)
     p[:, 3] = np.maximum(p[:, 3], 0)
     return p
 
@@ -83,8 +83,8 @@ def constituents(branches: Branches, links: Links, jet: str, rows: Probes) -> tu
     """(R, P, 4) of the linked candidates, the rows (R,) with a value that cannot be, by branch, and the number (R,) of
     candidates that found no room."""
     index, place = branches.collection(links[:2], integers=links[:2]).values()
-    found = branches.collection(links.branches[2:])
-    jets, candidates, n = branches.jagged(jet), found[links.candidates.pt], len(rows.entry)
+    columns = branches.collection(links.branches[2:])
+    jets, candidates, n = branches.jagged(jet), columns[links.candidates.pt], len(rows.entry)
     entry, index, place = rows_of(index), _signed(flat(index)), _signed(flat(place))
     for name, values, table in ((links.jet, index, jets), (links.candidate, place, candidates)):
         if ((values < -1) | (values >= _counts(table)[entry])).any():
@@ -94,11 +94,11 @@ def constituents(branches: Branches, links: Links, jet: str, rows: Probes) -> tu
     row_of_jet = np.full(len(flat(jets)) + 1, -1)  # the last one for links to no jet
     row_of_jet[rows.number(jets)] = np.arange(n)
     row = row_of_jet[np.where(index >= 0, _begins(jets)[entry] + index, -1)]
-    mine = row >= 0
-    row, place, entry = row[mine], place[mine], entry[mine]
+    linked = row >= 0
+    row, place, entry = row[linked], place[linked], entry[linked]
     damaged = {links.candidate: np.bincount(row[place < 0], minlength=n) > 0}
     row, place = row[place >= 0], (_begins(candidates)[entry] + place)[place >= 0]
-    values = {name: flat(x)[place] for name, x in found.items()}
+    values = {name: flat(x)[place] for name, x in columns.items()}
     for name, x in values.items():
         damaged[name] = row_damage(x, row, n, positive=name in (links.candidates.pt, links.weight))
     p = np.stack([values[name] for name in links.candidates.branches], axis=-1)
@@ -129,10 +129,10 @@ def _mismatch(path, tree, links: Links, jet: Collection, factor: str) -> float:
     """Median relative difference of the raw pt of the first jets and the pt of the sum of their constituents."""
     names = (*jet.branches, *filter(None, [factor]))
     for _, branches in read(path, tree, (*names, *links.branches), LOOK, LOOK):
-        found = branches.collection(names)
-        rows = probes(found[jet.pt], 1, absent=False)
-        pt = probe_jets(rows, jet, factor, found)[:, 0]
+        columns = branches.collection(names)
+        rows = probes(columns[jet.pt], 1, absent=False)
+        pt = probe_jets(rows, jet, factor, columns)[:, 0]
         with np.errstate(all="ignore"):
-            off = np.abs(sum_four_vectors(constituents(branches, links, jet.pt, rows)[0])[:, 0] / pt - 1)
-        return float(np.median(off[np.isfinite(off)])) if np.isfinite(off).any() else 0.0
+            differences = np.abs(sum_four_vectors(constituents(branches, links, jet.pt, rows)[0])[:, 0] / pt - 1)
+        return float(np.median(differences[np.isfinite(differences)])) if np.isfinite(differences).any() else 0.0
     return 0.0

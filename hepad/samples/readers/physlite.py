@@ -53,7 +53,7 @@ GEV = np.array([1e-3, 1, 1, 1e-3], np.float32)
 
 
 class Plan(NamedTuple):
-    """What is read of a file; ``names`` maps names with a dot to those of the branches or fields."""
+    """The branches to read; ``names`` maps names with a dot to the file's names of branches or fields."""
 
     names: dict[str, str]
     jet: Collection
@@ -89,9 +89,9 @@ class PHYSLITE(Reader):
     def look(self, path: str) -> Found:
         with opened(path, *TREES) as tree:
             plan = self._plan(path, tree)
-            there = {"met": plan.term, "weight": _of_event("mcEventWeights") in plan.names, "event_id": True}
-            there["pileup"] = _of_event("averageInteractionsPerCrossing") in plan.names
-            present = {*plan.objects, *(name for name, found in there.items() if found)}
+            sources = {"met": plan.term, "weight": _of_event("mcEventWeights") in plan.names, "event_id": True}
+            sources["pileup"] = _of_event("averageInteractionsPerCrossing") in plan.names
+            present = {*plan.objects, *(name for name, source in sources.items() if source)}
             facts = {fact for x, fact in NUMBERS.items() if fact and _of_event(x) in plan.names} | present & {"pileup"}
             facts |= {"n_pv"} if "PrimaryVerticesAuxDyn.vertexType" in plan.names else set()
             return Found(
@@ -101,20 +101,20 @@ class PHYSLITE(Reader):
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with opened(path, *TREES) as tree:
             plan = self._plan(path, tree)
-            wanted = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
+            names = [name for collection in (plan.jet, *plan.objects.values()) for name in collection.branches]
             facts = (*NUMBERS, "averageInteractionsPerCrossing", "mcEventWeights")
-            maybe = [_of_event(name) for name in facts] + ["PrimaryVerticesAuxDyn.vertexType"]
-            maybe += [f"{TERMS}.{x}" for x in ("name", "mpx", "mpy")] if plan.term else []
-            wanted += [plan.names[name] for name in maybe if name in plan.names]
-            for start, branches in read(path, tree, wanted, rows):
+            optional = [_of_event(name) for name in facts] + ["PrimaryVerticesAuxDyn.vertexType"]
+            optional += [f"{TERMS}.{x}" for x in ("name", "mpx", "mpy")] if plan.term else []
+            names += [plan.names[name] for name in optional if name in plan.names]
+            for start, branches in read(path, tree, names, rows):
                 yield self._block(branches, plan, start)
 
     def _block(self, branches: Branches, plan: Plan, start: int) -> Block:
-        of_jet = branches.collection(plan.jet.branches)
-        rows = probes(of_jet[plan.jet.pt], self.leading, absent=True)
+        jets = branches.collection(plan.jet.branches)
+        rows = probes(jets[plan.jet.pt], self.leading, absent=True)
         columns, damaged, cut_off = of_events(branches, plan.objects)
         columns = {name: p * GEV for name, p in columns.items()}
-        damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in of_jet.items()}
+        damaged |= {name: unsound(values, positive=name == plan.jet.pt) for name, values in jets.items()}
         number = {x: branches.whole(plan.names[_of_event(x)]) for x in NUMBERS if _of_event(x) in plan.names}
         facts = {fact: number[x] for x, fact in NUMBERS.items() if x in number and fact}
         damaged |= {plan.names[_of_event(x)]: unsound(values, positive=True) for x, values in number.items()}
@@ -135,7 +135,7 @@ class PHYSLITE(Reader):
             columns["met"] = np.stack([np.hypot(mpx, mpy), np.arctan2(mpy, mpx)], axis=-1).astype(np.float32)
             damaged[f"{TERMS}.mpx"] = unsound(columns["met"])
         columns = {name: values[rows.entry] for name, values in columns.items()}
-        jet = np.stack([rows.of(values) for values in of_jet.values()], axis=-1).astype(np.float32) * GEV
+        jet = np.stack([rows.of(values) for values in jets.values()], axis=-1).astype(np.float32) * GEV
         jet[:, 3] = np.maximum(jet[:, 3], 0)
         columns |= {"jet": jet, "constituents": np.zeros((len(jet), 0, 4), np.float32)}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
@@ -153,8 +153,8 @@ class PHYSLITE(Reader):
                 f"{branches.path}: '{name}' does not name the terms of '{mpx}'. The file is damaged: fetch it."
             )
         term = named == plan.term
-        found = ak.to_numpy(ak.sum(term, axis=1)) == 1
-        x, y = (np.where(found, ak.to_numpy(ak.sum(terms[i][term], axis=1)), np.nan) * 1e-3 for i in (mpx, mpy))
+        unique = ak.to_numpy(ak.sum(term, axis=1)) == 1
+        x, y = (np.where(unique, ak.to_numpy(ak.sum(terms[i][term], axis=1)), np.nan) * 1e-3 for i in (mpx, mpy))
         if self.met == REBUILT:
             jets = columns["jets"]
             for kind in ("jets", *KINDS):
@@ -170,34 +170,34 @@ class PHYSLITE(Reader):
 
     def _plan(self, path, tree) -> Plan:
         check_leading(self.leading)
-        there = _dotted(names(tree))
-        missing = [_of_event("eventNumber")] if _of_event("eventNumber") not in there else []
+        branches = _dotted(names(tree))
+        missing = [_of_event("eventNumber")] if _of_event("eventNumber") not in branches else []
         require(path, tree, missing, "This is not PHYSLITE: name another reader.")
         containers = sorted(
-            {name.split("AuxDyn.")[0] for name in there if re.match(r"(?!.*Tau)[A-Z]\w*JetsAuxDyn\.", name)}
+            {name.split("AuxDyn.")[0] for name in branches if re.match(r"(?!.*Tau)[A-Z]\w*JetsAuxDyn\.", name)}
         )
-        jets = [name for name in (*JETS, *containers) if _vectors(name, there)]
+        jets = [name for name in (*JETS, *containers) if _vectors(name, branches)]
         jet, remarks = chosen(path, "jet", self.jet, list(dict.fromkeys(jets)))
-        objects = {"jets": _vectors("AnalysisJets", there) or _vectors(jet, there)}
-        objects |= {kind: _vectors(name, there, MASSES[kind] * 1e3) for kind, name in KINDS.items()}
+        objects = {"jets": _vectors("AnalysisJets", branches) or _vectors(jet, branches)}
+        objects |= {kind: _vectors(name, branches, MASSES[kind] * 1e3) for kind, name in KINDS.items()}
         objects = {kind: columns for kind, columns in objects.items() if columns}
-        term, of_met = self._term(path, tree, there)
-        return Plan(there, _vectors(jet, there), RADII.get(jet), objects, term, (*remarks, *of_met))
+        term, met_remark = self._term(path, tree, branches)
+        return Plan(branches, _vectors(jet, branches), RADII.get(jet), objects, term, (*remarks, *met_remark))
 
-    def _term(self, path, tree, there: dict[str, str]) -> tuple[str, tuple[str, ...]]:
+    def _term(self, path, tree, names: dict[str, str]) -> tuple[str, tuple[str, ...]]:
         """Name of the term that is read, '' if the file has none, and a remark."""
-        wanted = SOFT if self.met == REBUILT else self.met
+        chosen = SOFT if self.met == REBUILT else self.met
         terms: list[str] = []
-        if {f"{TERMS}.{x}" for x in ("name", "mpx", "mpy")} <= there.keys():
-            for _, branches in read(path, tree, [there[f"{TERMS}.name"]], 1, 1):
-                terms = [str(term) for term in branches.values[there[f"{TERMS}.name"]][0]]
-        if wanted in terms:
-            said = f"met: jets, leptons, photons and {SOFT}, an approximation." if self.met == REBUILT else ""
-            return wanted, (said,) if said else ()
+        if {f"{TERMS}.{x}" for x in ("name", "mpx", "mpy")} <= names.keys():
+            for _, branches in read(path, tree, [names[f"{TERMS}.name"]], 1, 1):
+                terms = [str(term) for term in branches.values[names[f"{TERMS}.name"]][0]]
+        if chosen in terms:
+            remark = f"met: jets, leptons, photons and {SOFT}, an approximation." if self.met == REBUILT else ""
+            return chosen, (remark,) if remark else ()
         listed = ", ".join(terms) or "no terms"
         if self.met != "Final":
             raise InputError(
-                f"{path}: met: there is no term '{wanted}'; {TERMS} has {listed}. Set 'met' to one of them."
+                f"{path}: met: there is no term '{chosen}'; {TERMS} has {listed}. Set 'met' to one of them."
             )
         return "", (f"no final met: {TERMS} has {listed}; 'met: {REBUILT}' approximates it.",)
 
@@ -206,18 +206,18 @@ def _of_event(name: str) -> str:
     return f"EventInfoAuxDyn.{name}"
 
 
-def _dotted(there) -> dict[str, str]:
+def _dotted(branches) -> dict[str, str]:
     """Names as in a TTree, AnalysisJetsAuxDyn.pt, of branches and fields by their names in the file.
 
     A member may be part of the class of its store: 'EventInfoAux.runNumber', in an RNTuple 'EventInfoAux:.runNumber'.
     """
-    dotted = {re.sub(r"[:.]+", ".", name): name for name in sorted(there)}
+    dotted = {re.sub(r"[:.]+", ".", name): name for name in sorted(branches)}
     return {name.replace("Aux.", "AuxDyn."): x for name, x in dotted.items()} | dotted
 
 
-def _vectors(name: str, there: dict[str, str], mass: float | None = None) -> Collection | None:
+def _vectors(name: str, branches: dict[str, str], mass: float | None = None) -> Collection | None:
     """The branches of a collection [MeV], if they are there."""
-    wanted = [f"{name}AuxDyn.{x}" for x in (("pt", "eta", "phi", "m") if mass is None else ("pt", "eta", "phi"))]
-    if not there.keys() >= set(wanted):
+    names = [f"{name}AuxDyn.{x}" for x in (("pt", "eta", "phi", "m") if mass is None else ("pt", "eta", "phi"))]
+    if not branches.keys() >= set(names):
         return None
-    return Collection(*(there[x] for x in wanted), *([] if mass is None else [mass]))
+    return Collection(*(branches[x] for x in names), *([] if mass is None else [mass]))

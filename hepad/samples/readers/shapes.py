@@ -1,4 +1,4 @@
-"""From the arrays that a mapping gives to one probe jet per entry: numbers flat, collections jagged once."""
+"""Shapes the arrays of a mapping to one probe jet per entry: numbers flat, collections jagged once."""
 
 import re
 
@@ -17,7 +17,7 @@ LAYOUTS += (("pt", "eta", "phi"),)
 
 
 def layout(mapping) -> tuple[str, ...] | None:
-    """Which components the constituents come in; None if there are none."""
+    """The components that describe the constituents; None if there are no constituents."""
     return next((x for x in LAYOUTS if all(f"constituent_{name}" in mapping for name in x)), None)
 
 
@@ -28,7 +28,7 @@ def group_of(name: str) -> str | None:
 
 
 def size(arrays, group: str):
-    """What is 0 of an object that is not there: its pt, or, of Cartesian constituents, px² + py²; None if unknown."""
+    """A quantity that is 0 for an absent object: pt, or px² + py² of Cartesian constituents; None if unknown."""
     if f"{group}_pt" in arrays:
         return arrays[f"{group}_pt"]
     px, py = (arrays.get(f"{group}_{x}") for x in ("px", "py"))
@@ -77,16 +77,16 @@ def shaped(path: str, arrays: dict, mapping: dict) -> tuple[dict, dict[str, np.n
         if group_of(x) is None and arrays[x].ndim == 2:
             counts = ak.to_numpy(ak.num(arrays[x], axis=1))
             if len(counts) and counts.max() > 1:
-                alike = (counts == counts[0]).all()
+                equal = (counts == counts[0]).all()
                 raise InputError(
-                    f"{path}: '{mapping[x]}', read as '{x}', has {'' if alike else 'up to '}{counts.max()} numbers per "
-                    f"entry, not one. Take one of them: '{_sliced(mapping[x], 2) if alike else _first(mapping[x])}'."
+                    f"{path}: '{mapping[x]}', read as '{x}', has {'' if equal else 'up to '}{counts.max()} numbers per "
+                    f"entry, not one. Take one of them: '{_sliced(mapping[x], 2) if equal else _first(mapping[x])}'."
                 )
             missing[mapping[x]] = counts == 0
             arrays[x] = ak.fill_none(ak.firsts(arrays[x]), 0)
         if arrays[x].ndim != (2 if group_of(x) else 1):
-            wanted = "a list of numbers" if group_of(x) else "one number"
-            raise InputError(f"{path}: branch '{mapping[x]}', read as '{x}', is not {wanted} per entry.")
+            expected = "a list of numbers" if group_of(x) else "one number"
+            raise InputError(f"{path}: branch '{mapping[x]}', read as '{x}', is not {expected} per entry.")
     return arrays, missing
 
 
@@ -122,10 +122,10 @@ def _sums(path: str, mapping: dict, arrays: dict) -> ak.Array:
 def _check_different(path: str, mapping: dict) -> None:
     """InputError if two components of one object are the same branch."""
     for branch in mapping.values():
-        same = [x for x in mapping if mapping[x] == branch]
-        if len(same) > 1 and _is_name(branch):
+        names = [x for x in mapping if mapping[x] == branch]
+        if len(names) > 1 and _is_name(branch):
             raise InputError(
-                f"{path}: {' and '.join(same)} are the same branch '{branch}'. Correct 'branches'; of an array with "
+                f"{path}: {' and '.join(names)} are the same branch '{branch}'. Correct 'branches'; of an array with "
                 f"several columns take one for each: '{branch}[:, 0]'."
             )
 
@@ -164,29 +164,29 @@ def _is_name(expression: str) -> bool:
 
 
 def four_vectors(path: str, arrays: dict, group: str, width: int, scale: float):
-    """From jagged components: (N, width, 4) float32 of (pt, eta, phi, mass); flat, the rows (M,) and vectors (M, 4) of
-    what is there; and which of all places (L,) that are."""
+    """Objects from jagged components: (N, width, 4) float32 of (pt, eta, phi, mass); flat, the rows (M,) and vectors
+    (M, 4) of the objects that are there; and a mask (L,) of all places that says where they are."""
     names = [x for x in (*FOUR_VECTOR, "energy", "px", "py", "pz") if f"{group}_{x}" in arrays]
     chosen = next(x for x in LAYOUTS if set(x) <= set(names))
-    found = {x: parts(arrays[f"{group}_{x}"]) for x in chosen}
-    counts, *others = (count for count, _ in found.values())
+    columns = {x: parts(arrays[f"{group}_{x}"]) for x in chosen}
+    counts, *others = (count for count, _ in columns.values())
     if any((count != counts).any() for count in others):
         raise InputError(f"{path}: the branches of '{group}' ({', '.join(chosen)}) differ in length. Check 'branches'.")
-    row, component = np.repeat(np.arange(len(counts)), counts), {x: values for x, (_, values) in found.items()}
+    row, component = np.repeat(np.arange(len(counts)), counts), {x: values for x, (_, values) in columns.items()}
     if chosen[0] == "px":
         p = from_cartesian(np.stack(list(component.values()), axis=-1))
     else:
         p = np.stack([*(component[x] for x in ("pt", "eta", "phi")), masses(component)], axis=-1)
     p[:, [0, 3]] *= p.dtype.type(scale)
-    there = p[:, 0] > 0  # regular arrays are padded with zeros
-    row, p = (row, p) if there.all() else (row[there], p[there])
-    return pad(row, p, len(counts), width), row, p, there
+    mask = p[:, 0] > 0  # regular arrays are padded with zeros
+    row, p = (row, p) if mask.all() else (row[mask], p[mask])
+    return pad(row, p, len(counts), width), row, p, mask
 
 
-def tags(path: str, arrays: dict, row: np.ndarray, p: np.ndarray, there: np.ndarray) -> np.ndarray:
+def tags(path: str, arrays: dict, row: np.ndarray, p: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(N, K) b tags of the jets of :func:`four_vectors`, in their order."""
-    (counts, values), of_jets = parts(arrays["jets_b_tag"]), parts(arrays["jets_pt"])[0]
-    if (counts != of_jets).any():
+    (counts, values), jet_counts = parts(arrays["jets_b_tag"]), parts(arrays["jets_pt"])[0]
+    if (counts != jet_counts).any():
         raise InputError(f"{path}: 'jets_b_tag' and 'jets_pt' differ in length. Check 'branches'.")
-    values = values[there]
+    values = values[mask]
     return pad(row, np.stack([p[:, 0], values, values, values], axis=-1), len(counts), WIDTHS["jets"])[..., 1]

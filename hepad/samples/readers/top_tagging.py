@@ -83,9 +83,9 @@ class TopTagging(Reader):
         entry, length = start + np.arange(len(values)), values.shape[1] // 4
         refused = {}
         if self.is_signal is not None:
-            wanted = labels["is_signal_new"] == self.is_signal
-            refused["is_signal"] = int((~wanted).sum())
-            values, entry, labels = values[wanted], entry[wanted], {k: v[wanted] for k, v in labels.items()}
+            chosen = labels["is_signal_new"] == self.is_signal
+            refused["is_signal"] = int((~chosen).sum())
+            values, entry, labels = values[chosen], entry[chosen], {k: v[chosen] for k, v in labels.items()}
         energy = values[:, ::4]
         damaged = {}
         with np.errstate(over="ignore"):
@@ -109,11 +109,11 @@ class TopTagging(Reader):
 def _read(table: Table, momenta: list[str], labels: list[str], rows: slice) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Momenta (N, 4 P) and labels, (N,) each; what is stored together is read once."""
     values = table.read_blocks([*momenta, *labels], rows)
-    where = np.array([table.where[name] for name in momenta])
-    block, column = where.T
+    places = np.array([table.where[name] for name in momenta])
+    block, column = places.T
     if (block == block[0]).all():
         first = values[block[0]]
         first = first[:, : len(column)] if (column == np.arange(len(column))).all() else first[:, column]
     else:
-        first = np.stack([values[b][:, i] for b, i in where], axis=-1)
+        first = np.stack([values[b][:, i] for b, i in places], axis=-1)
     return first, {name: values[table.where[name][0]][:, table.where[name][1]] for name in labels}

@@ -35,12 +35,12 @@ def sqrt_s_tev(path: str | Path) -> float | None:
     As Pythia reads it: names in any case, the last value of several, other lines are comments.
     """
     lines = re.sub(r"/\*.*?\*/", "", Path(path).read_text(errors="replace"), flags=re.DOTALL).splitlines()
-    said = dict(re.findall(r"^\s*beams:(\w+)[\s=]+(\S+)", "\n".join(lines).lower(), re.MULTILINE))
+    settings = dict(re.findall(r"^\s*beams:(\w+)[\s=]+(\S+)", "\n".join(lines).lower(), re.MULTILINE))
     try:
-        if int(said.get("frametype", 1)) == 1:
-            return float(said.get("ecm", E_CM)) / 1000
-        if int(said["frametype"]) == 2:
-            return 2 * math.sqrt(float(said["ea"]) * float(said["eb"])) / 1000
+        if int(settings.get("frametype", 1)) == 1:
+            return float(settings.get("ecm", E_CM)) / 1000
+        if int(settings["frametype"]) == 2:
+            return 2 * math.sqrt(float(settings["ea"]) * float(settings["eb"])) / 1000
     except (KeyError, ValueError):  # Pythia's own words on the line come with the first job
         return None
     return None

@@ -60,26 +60,26 @@ def level1_objects(particles: Particles, n: int, response: Response, rng: np.ran
 def towers(particles: Particles, n: int, response: Response, rng) -> tuple[np.ndarray, np.ndarray]:
     """(n, N_ETA, N_PHI) E_T [GeV] of ECAL and HCAL towers above their thresholds."""
     pt, eta, phi, mass = particles.p.T
-    seen = (particles.kind != MUON) & (np.abs(eta) < MAX_ETA) & ~(particles.charged & (pt < MIN_CHARGED_PT))
-    event, eta, phi = particles.event[seen], eta[seen], phi[seen]
-    energy = np.sqrt((pt[seen] * np.cosh(eta)) ** 2 + mass[seen] ** 2)
+    visible = (particles.kind != MUON) & (np.abs(eta) < MAX_ETA) & ~(particles.charged & (pt < MIN_CHARGED_PT))
+    event, eta, phi = particles.event[visible], eta[visible], phi[visible]
+    energy = np.sqrt((pt[visible] * np.cosh(eta)) ** 2 + mass[visible] ** 2)
     i_eta = np.clip(((eta + MAX_ETA) / D_ETA).astype(np.int64), 0, N_ETA - 1)
     i_phi = ((phi + np.pi) / D_PHI).astype(np.int64) % N_PHI
-    cell, share = (event * N_ETA + i_eta) * N_PHI + i_phi, ecal_share(particles.kind[seen])
-    found = []
+    cell, share = (event * N_ETA + i_eta) * N_PHI + i_phi, ecal_share(particles.kind[visible])
+    energies = []
     for part, regions, threshold in (
         (share, response.ecal, ECAL_MIN_ET),
         (1 - share, response.hcal, HCAL_MIN_ET),
     ):
         deposit = np.bincount(cell, energy * part, minlength=n * N_ETA * N_PHI)
         hit = np.flatnonzero(deposit)
-        of_eta = hit // N_PHI % N_ETA
-        # normal, not log-normal: with a noise far above the deposit, the tail of that makes jets out of nothing
-        width = resolution(deposit[hit], _settings(regions)[of_eta])
-        e_t = (deposit[hit] + width * rng.standard_normal(len(hit))) / np.cosh(ETA[of_eta])
+        rows = hit // N_PHI % N_ETA
+        # normal, not log-normal: with a noise far above the deposit, the tail of a log-normal makes jets out of nothing
+        width = resolution(deposit[hit], _settings(regions)[rows])
+        e_t = (deposit[hit] + width * rng.standard_normal(len(hit))) / np.cosh(ETA[rows])
         deposit[hit] = np.where(e_t > threshold, e_t, 0)
-        found.append(deposit.reshape(n, N_ETA, N_PHI))
-    return found[0], found[1]
+        energies.append(deposit.reshape(n, N_ETA, N_PHI))
+    return energies[0], energies[1]
 
 
 def density(total: np.ndarray) -> np.ndarray:
@@ -132,13 +132,13 @@ def _egammas(ecal: np.ndarray, hcal: np.ndarray, rho: np.ndarray) -> np.ndarray:
     near_e, near_h = ecal[index], hcal[index]
     inner = np.zeros((7, 7), bool)
     inner[2:5, 2:5] = True
-    own, h = near_e[:, inner].sum(axis=1), near_h[:, inner].sum(axis=1)
+    core, h = near_e[:, inner].sum(axis=1), near_h[:, inner].sum(axis=1)
     area = D_ETA * D_PHI
-    isolation = (near_e + near_h).sum(axis=(1, 2)) - own - h - rho[event] * 40 * area
+    isolation = (near_e + near_h).sum(axis=(1, 2)) - core - h - rho[event] * 40 * area
     # of two equal neighbours the first is the maximum
-    maximum = near_e.reshape(len(own), 49)[:, inner.ravel()].argmax(axis=1) == 4
-    good = maximum & (h < MAX_H_OVER_E * own) & (isolation < MAX_ISOLATION * own)
-    p = np.stack([own, ETA[i_eta], PHI[i_phi], np.zeros_like(own)], axis=-1)[good]
+    maximum = near_e.reshape(len(core), 49)[:, inner.ravel()].argmax(axis=1) == 4
+    good = maximum & (h < MAX_H_OVER_E * core) & (isolation < MAX_ISOLATION * core)
+    p = np.stack([core, ETA[i_eta], PHI[i_phi], np.zeros_like(core)], axis=-1)[good]
     return pad(event[good], p, n, WIDTHS["photons"])
 
 
@@ -147,6 +147,6 @@ def _muons(particles: Particles, n: int, rng) -> np.ndarray:
     muons = particles.take(particles.kind == MUON)
     p = muons.p.copy()
     p[:, 0] *= lognormal(np.full(len(p), MUON_RESOLUTION), rng)
-    found = rng.random(len(p)) < MUON_EFFICIENCY
-    found &= (p[:, 0] > MUON_MIN_PT) & (np.abs(p[:, 1]) < MUON_MAX_ETA)
-    return pad(muons.event[found], p[found], n, WIDTHS["muons"])
+    mask = rng.random(len(p)) < MUON_EFFICIENCY
+    mask &= (p[:, 0] > MUON_MIN_PT) & (np.abs(p[:, 1]) < MUON_MAX_ETA)
+    return pad(muons.event[mask], p[mask], n, WIDTHS["muons"])

@@ -62,32 +62,32 @@ class Pileup:
     pool: int
 
     @classmethod
-    def of(cls, entry: dict, where: str = "pileup") -> "Pileup":
-        """From ``{card, mean: 50, pool: 2000}`` or ``mean: [20, 80]``; InputError if it is anything else."""
+    def of(cls, entry: dict, place: str = "pileup") -> "Pileup":
+        """Settings from ``{card, mean: 50, pool: 2000}`` or ``mean: [20, 80]``; InputError if it is anything else."""
         for key in entry:
-            check_choice(f"{where}: key", key, KEYS)
+            check_choice(f"{place}: key", key, KEYS)
         missing = [key for key in KEYS if key not in entry]
         if missing:
             raise InputError(
-                f"{where}: {', '.join(missing)} missing; it is of the form {{card, mean: 50, pool: 2000}}."
+                f"{place}: {', '.join(missing)} missing; it is of the form {{card, mean: 50, pool: 2000}}."
             )
         mean = np.ravel(entry["mean"])
         low, high = mean[0], mean[-1]
         if len(mean) > 2 or not 0 <= low <= high <= MAX_MEAN:
             raise InputError(
-                f"{where}: mean {entry['mean']!r} is neither a number from 0 to {MAX_MEAN} nor [lowest, highest]."
+                f"{place}: mean {entry['mean']!r} is neither a number from 0 to {MAX_MEAN} nor [lowest, highest]."
             )
         if int(entry["pool"]) < 1:
-            raise InputError(f"{where}: pool is {entry['pool']}; at least one event is needed, thousands to be of use.")
+            raise InputError(f"{place}: pool is {entry['pool']}; at least one event is needed, thousands to be of use.")
         return cls(str(entry["card"]), (float(low), float(high)), int(entry["pool"]))
 
-    def places(self, split: tuple[float, float, float] | None, where: str) -> np.ndarray:
+    def places(self, split: tuple[float, float, float] | None, key: str) -> np.ndarray:
         """(4,) where the parts of training, validation and test begin in the pool, and its end; None: all is test's."""
         split = (0.0, 0.0, 1.0) if split is None else split
-        found = np.round(np.append(0, np.cumsum(split)) * self.pool).astype(int)
-        if any(share > 0 and size < 1 for share, size in zip(split, np.diff(found), strict=True)):
-            raise InputError(f"{where}: a pool of {self.pool} cannot be divided as {list(split)}. Make it larger.")
-        return found
+        ends = np.round(np.append(0, np.cumsum(split)) * self.pool).astype(int)
+        if any(share > 0 and size < 1 for share, size in zip(split, np.diff(ends), strict=True)):
+            raise InputError(f"{key}: a pool of {self.pool} cannot be divided as {list(split)}. Make it larger.")
+        return ends
 
     @property
     def average(self) -> float:
@@ -96,15 +96,15 @@ class Pileup:
 
 def make_pool(settings: Pileup, visible: Callable, following: Callable) -> Pool:
     """Generate the pool: ``following(n)`` is a batch of up to n events, ``visible`` maps it to Particles."""
-    parts, done = [], 0
-    while done < settings.pool:
-        batch = following(min(BATCH, settings.pool - done))
+    parts, count = [], 0
+    while count < settings.pool:
+        batch = following(min(BATCH, settings.pool - count))
         if not len(batch):
             raise InputError(f"{Path(settings.card)}: Pythia generates no events of this card. Check it.")
         part = visible(batch)
-        parts.append(part._replace(event=part.event + done))
-        done += len(batch)
-    return Pool.of(Particles(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), done)
+        parts.append(part._replace(event=part.event + count))
+        count += len(batch)
+    return Pool.of(Particles(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), count)
 
 
 def draw(

@@ -77,10 +77,10 @@ def generate(
         settings=settings, pythia=pythia, collisions=collisions, rng=np.random.default_rng(seed),
     )  # fmt: skip
     # pile-up fills the memory that many events would; a crossing needs no event of its own
-    most = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
+    limit = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
     parts, sums = [], dict.fromkeys(SUMMED, 0)
     following = range if zero_bias else pythia.nextBatch
-    for part, counts in _batches(following, make, jets, max_events, most, first_event_id):
+    for part, counts in _batches(following, make, jets, max_events, limit, first_event_id):
         parts.append(part)
         sums = {key: sums[key] + counts[key] for key in SUMMED}
         if progress:
@@ -102,18 +102,18 @@ def generate(
     return events
 
 
-def _batches(following, make, jets: int, max_events: int, most: int, first: int) -> Iterator[tuple[Events, dict]]:
+def _batches(following, make, jets: int, max_events: int, limit: int, first: int) -> Iterator[tuple[Events, dict]]:
     """Batches of probe jets with their counts until there are enough, or no hope of it; ``first``: identifier."""
-    tried, found = 0, 0
-    while found < jets and tried < max_events and (found or tried < HOPELESS):
-        wanted = 1.1 * (jets - found) * tried / found if found else 4 * jets + tried
-        batch = following(int(np.clip(wanted, 50, most).clip(1, max_events - tried)))
+    n_events, n_jets = 0, 0
+    while n_jets < jets and n_events < max_events and (n_jets or n_events < HOPELESS):
+        size = 1.1 * (jets - n_jets) * n_events / n_jets if n_jets else 4 * jets + n_events
+        batch = following(int(np.clip(size, 50, limit).clip(1, max_events - n_events)))
         if not len(batch):
             return
-        ids = first + tried + np.arange(len(batch))
+        ids = first + n_events + np.arange(len(batch))
         part, weight = make(batch, ids)
         accepted = np.unique(part.event_id) - ids[0]
-        tried, found = tried + len(batch), found + len(part)
+        n_events, n_jets = n_events + len(batch), n_jets + len(part)
         yield (
             part,
             {
@@ -157,14 +157,14 @@ def start(card: str | Path, seed: int):
 def visible(record: truth.Record, particle_data) -> Particles:
     """The stable particles that a detector may see: |η| < 5, no neutrinos, no dark matter."""
     final = np.flatnonzero(record.status > 0)
-    species, which = np.unique(record.id[final], return_inverse=True)
-    seen = np.array([particle_data.isVisible(int(i)) for i in species])
+    species, index = np.unique(record.id[final], return_inverse=True)
+    visibility = np.array([particle_data.isVisible(int(i)) for i in species])
     charged = np.array([particle_data.charge(int(i)) != 0 for i in species])
-    final, which = final[seen[which]], which[seen[which]]
+    final, index = final[visibility[index]], index[visibility[index]]
     p = from_cartesian(record.p[final])
     central = np.abs(p[:, 1]) < MAX_ABS_ETA
     kind = np.abs(record.id[final]).astype(np.int32)
-    return Particles(record.event[final], kind, charged[which], p).take(central)
+    return Particles(record.event[final], kind, charged[index], p).take(central)
 
 
 def _collisions(pythia, others: Pileup | None, seed: int, zero_bias: bool, split):
@@ -193,23 +193,23 @@ def _add_pileup(particles: Particles, ids: np.ndarray, collisions, rng) -> tuple
 
 def _trigger_rows(batch, ids, *, settings: Generation, pythia, collisions, rng) -> tuple[Events, np.ndarray]:
     """A row per event with first-level objects, and the weights; a range stands for crossings of pile-up alone."""
-    n, weight, about = len(batch), np.ones(len(batch)), {}
+    n, weight, kinematics = len(batch), np.ones(len(batch)), {}
     particles = Particles(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros((0, 4)))
     if not isinstance(batch, range):
         particles, weight = visible(truth.flatten(batch), pythia.particleData), ak.to_numpy(batch.info.weights[:, 0])
-        about = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
-    particles, facts, more = _add_pileup(particles, ids, collisions, rng)
+        kinematics = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
+    particles, facts, crossings = _add_pileup(particles, ids, collisions, rng)
     columns = level1_objects(particles, n, settings.detector, rng) | {"event_id": ids, "weight": weight}
-    about = {name: np.asarray(values, np.float32) for name, values in (about | more).items()}
+    kinematics = {name: np.asarray(values, np.float32) for name, values in (kinematics | crossings).items()}
     facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
-    return complete(columns, split=None, split_rows=np.zeros(n), truth=about, facts=facts), weight
+    return complete(columns, split=None, split_rows=np.zeros(n), truth=kinematics, facts=facts), weight
 
 
 def _probe_jets(batch, ids, *, settings: Generation, pythia, collisions, rng) -> tuple[Events, np.ndarray]:
     """The probe jets of one batch of events with the identifiers ``ids``, and the weights of all its events."""
     n = len(batch)
     record = truth.flatten(batch)
-    particles, of_event, about = _add_pileup(visible(record, pythia.particleData), ids, collisions, rng)
+    particles, event_truth, event_facts = _add_pileup(visible(record, pythia.particleData), ids, collisions, rng)
     if settings.detector:
         particles = respond(particles, settings.detector, rng)
     jets = clustering.cluster(particles, n, settings.jet_radius)
@@ -224,7 +224,7 @@ def _probe_jets(batch, ids, *, settings: Generation, pythia, collisions, rng) ->
     if pythia.settings.flag("HiddenValley:fragment"):
         number, fraction = truth.dark_mesons(record, n)
         facts |= {"n_dark_mesons": number[event], "invisible_fraction": fraction[event]}
-    facts |= {name: values[event] for name, values in about.items()}
+    facts |= {name: values[event] for name, values in event_facts.items()}
     weight = ak.to_numpy(batch.info.weights[:, 0])
     columns = {
         "event_id": ids[event],
@@ -236,7 +236,7 @@ def _probe_jets(batch, ids, *, settings: Generation, pythia, collisions, rng) ->
     objects = clustering.event_objects(particles.take(kept), jets, n)
     columns |= {name: array[event] for name, array in objects.items()}
     facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
-    pileup = {name: np.asarray(values[event], np.float32) for name, values in of_event.items()}
+    pileup = {name: np.asarray(values[event], np.float32) for name, values in event_truth.items()}
     return complete(columns, split=None, split_rows=np.zeros(len(rows)), truth=facts, facts=pileup), weight
 
 

@@ -70,12 +70,12 @@ class Response:
 
 def respond(particles: Particles, settings: Response, rng: np.random.Generator) -> Particles:
     """Visible stable particles in, reconstructed objects out, both flat; grouped by event, in event order."""
-    found = find_tracks(particles, settings, rng)
-    tracks = particles.take(found)
+    tracked = find_tracks(particles, settings, rng)
+    tracks = particles.take(tracked)
     kind = np.where(np.isin(tracks.kind, (ELECTRON, MUON)), tracks.kind, CHARGED_HADRON)
     tracks = tracks._replace(kind=kind, p=smear_tracks(tracks.p, settings, rng))
 
-    rest = particles.take(~found & (particles.kind != MUON))
+    rest = particles.take(~tracked & (particles.kind != MUON))
     energy = np.sqrt((rest.p[:, 0] * np.cosh(rest.p[:, 1])) ** 2 + rest.p[:, 3] ** 2)
     share = ecal_share(rest.kind)
     towers = [
@@ -114,8 +114,8 @@ def merge_cells(event: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.
     """
     table = np.array(regions)
     edges = table[:, 0]
-    seen = (np.abs(eta) < edges[-1]) & (energy > 0)
-    event, eta, phi, energy = event[seen], eta[seen], phi[seen], energy[seen]
+    inside = (np.abs(eta) < edges[-1]) & (energy > 0)
+    event, eta, phi, energy = event[inside], eta[inside], phi[inside], energy[inside]
     region = np.searchsorted(edges, np.abs(eta), side="right")
     d_eta, n_phi = table[region, 1], np.rint(2 * np.pi / table[region, 2]).astype(np.int64)
     # cells are counted from the inner edge of their region, on either side

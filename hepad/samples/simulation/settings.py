@@ -1,4 +1,4 @@
-"""What is generated: the card, what is overlaid, how the detector sees it, and which jets or events are kept."""
+"""Settings of a generation: the card, the pile-up, the response of the detector, and the selection."""
 
 from dataclasses import dataclass
 from functools import cached_property

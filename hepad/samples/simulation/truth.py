@@ -45,8 +45,8 @@ def flatten(batch: ak.Array) -> Record:
 def last_copy(record: Record, rows: np.ndarray) -> np.ndarray:
     """Follow each particle through its copies (recoil, radiation) to the one that decays."""
     while True:
-        d1, d2, own = record.daughter1[rows], record.daughter2[rows], record.id[rows]
-        following = np.where(record.id[d1] == own, d1, np.where(record.id[d2] == own, d2, rows))
+        d1, d2, kind = record.daughter1[rows], record.daughter2[rows], record.id[rows]
+        following = np.where(record.id[d1] == kind, d1, np.where(record.id[d2] == kind, d2, rows))
         if (following == rows).all():
             return rows
         rows = following
@@ -75,17 +75,17 @@ def match(record: Record, particle: int, event: np.ndarray, jet: np.ndarray) -> 
     decay partons; the best match is the one of smallest dr_max. Without any such particle: 0 and 99.
     """
     rows = decays(record, particle)
-    of = record.event[rows[:, 0]]
-    place = np.arange(len(of)) - np.searchsorted(of, of)
-    n_events, most = int(max(event.max(initial=0), of.max(initial=0))) + 1, int(place.max(initial=0)) + 1
-    decay = np.zeros((n_events, most, 5, 3))
+    particle_event = record.event[rows[:, 0]]
+    place = np.arange(len(particle_event)) - np.searchsorted(particle_event, particle_event)
+    n_events, width = int(max(event.max(initial=0), particle_event.max(initial=0))) + 1, int(place.max(initial=0)) + 1
+    decay = np.zeros((n_events, width, 5, 3))
     decay[:, :, :, 1] = 1e3  # where there is none: far from every jet
-    decay[of, place] = from_cartesian(record.p[rows])[..., :3]
+    decay[particle_event, place] = from_cartesian(record.p[rows])[..., :3]
     near = decay[event]
     distance = delta_r(near[..., 1], near[..., 2], jet[:, None, None, 1], jet[:, None, None, 2]).max(axis=-1)
     best = distance.argmin(axis=1)
-    own = np.arange(len(event))
-    return near[own, best, 0, 0], np.minimum(distance[own, best], 99.0)
+    jet_rows = np.arange(len(event))
+    return near[jet_rows, best, 0, 0], np.minimum(distance[jet_rows, best], 99.0)
 
 
 def dark_mesons(record: Record, n_events: int) -> tuple[np.ndarray, np.ndarray]:

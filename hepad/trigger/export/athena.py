@@ -1,4 +1,4 @@
-"""What Athena's TrigADComboHypoTool fills: one vector of (pt/GeV, eta, phi), and nothing else.
+"""Input of Athena's TrigADComboHypoTool, which fills one vector of (pt/GeV, eta, phi), and nothing else.
 
     max_jets jets | max_electrons electrons | max_muons muons | max_photons photons | MET, 0, phi
 
@@ -16,7 +16,7 @@ FEATURES = ("pt", "eta", "phi")
 
 
 def place(column: str) -> int:
-    """Of a column of an EventMatrix, the place of its kind of object in the tool's order; unknown ones come last."""
+    """The place of the objects of an EventMatrix's column in the tool's order; unknown objects come last."""
     kinds = (*OBJECTS, "met")
     kind = column.rpartition("_")[0].rstrip("0123456789")
     return kinds.index(kind) if kind in kinds else len(kinds)
@@ -29,10 +29,10 @@ def properties(columns: Sequence[str], pixels: int = 0) -> dict[str, int]:
     filled = [f"{row}_{feature}" for row in rows for feature in FEATURES]
     if pixels or list(columns) != filled:
         wrong = [f"'{name}'" for name, right in zip(columns, filled, strict=False) if name != right]
-        what = f"{pixels} pixels" if pixels else f"{len(columns)} numbers, {wrong[0] if wrong else 'some'} among them"
+        input = f"{pixels} pixels" if pixels else f"{len(columns)} numbers, {wrong[0] if wrong else 'some'} among them"
         raise InputError(
             "athena: TrigADComboHypoTool fills (pt, eta, phi) of jets, electrons, muons, photons and MET, but this "
-            f"detector takes {what}. Train it on 'EventMatrix' with 'b_jets: 0' and 'features: [pt, eta, phi]', in "
+            f"detector takes {input}. Train it on 'EventMatrix' with 'b_jets: 0' and 'features: [pt, eta, phi]', in "
             "this order, or take --target generic and fill its columns with a tool of your own."
         )
     return {f"max_{kind}s": count for kind, count in counts.items()}

@@ -41,28 +41,28 @@ def agree(model: bytes, detector: Detector, layout: Layout, events: Tensor, thre
     if not np.isfinite(expected).all():
         raise InputError("export: the detector's scores of the events are not finite; check the events.")
     runs = [(len(x), 256), (min(len(x), EVENTS), 1), (min(len(x), 7), 7), (0, 0)]
-    found = [scores for of_level in run_apart(model, x, runs).values() for scores in of_level]
-    for scores, (count, batch) in zip(found, len(LEVELS) * runs, strict=True):
+    outputs = [scores for outputs_at_level in run_apart(model, x, runs).values() for scores in outputs_at_level]
+    for scores, (count, batch) in zip(outputs, len(LEVELS) * runs, strict=True):
         if scores.shape != (count, 1):
             raise InputError(
                 f"{type(detector).__name__}: of {count} events, {batch} at a time, the graph's output has shape "
                 f"{scores.shape}, not one score each. Try another opset."
             )
-    found = [scores[:, 0] for scores in found]
+    outputs = [scores[:, 0] for scores in outputs]
     size = np.abs(expected) + expected.std()
-    apart = [np.abs(scores - expected[: len(scores)]) / size[: len(scores)] for scores in found]
-    difference = float(max(a.max(initial=0) for a in apart))
+    distances = [np.abs(scores - expected[: len(scores)]) / size[: len(scores)] for scores in outputs]
+    difference = float(max(a.max(initial=0) for a in distances))
     if not difference <= TOLERANCE:
-        few = events[:200]
-        alone = np.array([detector.score(event).item() for event in few.split(1)])
-        own = (np.abs(alone - expected[: len(few)]) / size[: len(few)]).max()
+        sample = events[:200]
+        singles = np.array([detector.score(event).item() for event in sample.split(1)])
+        gap = (np.abs(singles - expected[: len(sample)]) / size[: len(sample)]).max()
         raise InputError(
             f"{type(detector).__name__}: the scores of ONNX Runtime and of torch differ by {difference:.1e}, more than "
-            f"{TOLERANCE:.0e}; those of torch itself by {own:.1e} between a batch and events alone. If both are alike, "
+            f"{TOLERANCE:.0e}; those of torch itself by {gap:.1e} between a batch and events alone. If both are alike, "
             "single precision does not fix this score better; else the graph is not the detector's, try another opset."
         )
-    lowest, highest = found[0].copy(), found[0].copy()
-    for scores in found[1:]:
+    lowest, highest = outputs[0].copy(), outputs[0].copy()
+    for scores in outputs[1:]:
         lowest[: len(scores)] = np.minimum(lowest[: len(scores)], scores)
         highest[: len(scores)] = np.maximum(highest[: len(scores)], scores)
     placed = {name: place(name, t, expected, lowest, highest, TOLERANCE) for name, t in thresholds.items()}

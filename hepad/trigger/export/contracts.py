@@ -1,4 +1,4 @@
-"""What the software of an experiment asks of an ONNX file, and whether a file keeps to it.
+"""Contracts: the demands of an experiment's software on an ONNX file, and a check that a file meets them.
 
     generic   ONNX Runtime: one float32 input (batch, ...), one output ``score`` (batch, 1)
     cmssw     cms::Ort::ONNXRuntime: float tensors alone, the first dimension is the batch, all others are fixed
@@ -39,14 +39,14 @@ TARGETS = {"generic": Target(), "cmssw": Target(), "athena": Target(flat=True)}
 
 def check_contract(path: str | Path, target: str = "generic") -> None:
     """Load the file as the experiment's wrapper does, at batch 0, 1 and 4; InputError that names what it breaks."""
-    wanted = TARGETS[check_choice("target", target, TARGETS)]
+    contract = TARGETS[check_choice("target", target, TARGETS)]
     model = read_model(path)
-    broken = _broken_file(model) or _broken_session(path, wanted)
+    broken = _broken_file(model) or _broken_session(path, contract)
     if broken:
         raise InputError(f"{path}: it breaks the contract of '{target}': {'; '.join(broken)}. Export it again.")
-    said = entries(path, model)
-    if wanted.flat and said:
-        athena.properties(said["columns"], said["space"].get("pixels", 0))
+    notes = entries(path, model)
+    if contract.flat and notes:
+        athena.properties(notes["columns"], notes["space"].get("pixels", 0))
 
 
 def read_model(path: str | Path) -> onnx.ModelProto:
@@ -110,10 +110,10 @@ def _broken_session(path: str | Path, wanted: Target) -> list[str]:
     x = np.full((4, *source.shape[1:]), 0.5, np.float32)
     runs = [(batch, batch) for batch in (1, 4, 0)]
     try:
-        found = run_apart(Path(path).read_bytes(), x, runs)
+        results = run_apart(Path(path).read_bytes(), x, runs)
     except InputError as error:
         return [str(error).rstrip(".")]
-    for of_level in found.values():
+    for of_level in results.values():
         for (batch, _), value in zip(runs, of_level, strict=True):
             if value.shape != (batch, 1):
                 return [f"at batch {batch} the output has {value.size} elements, shape {value.shape}, not ({batch}, 1)"]

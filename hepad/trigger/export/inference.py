@@ -58,7 +58,7 @@ def about(path: str | Path) -> dict:
 
     Raises InputError for a file that hepad did not write, or that was changed since.
     """
-    found = entries(path, read_model(path))
-    if not found:
+    notes = entries(path, read_model(path))
+    if not notes:
         raise InputError(f"{path}: it has no metadata of hepad; something else wrote it.")
-    return found
+    return notes

@@ -1,4 +1,4 @@
-"""What a file says of itself, and whether it is still the file that was written.
+"""Metadata of an exported file, and a check that it is still the file that was written.
 
 The entry ``digest`` is the SHA-256 of the model without that entry, graph, weights and all other entries together:
 
@@ -17,7 +17,7 @@ import onnx
 from hepad.errors import InputError
 
 DIGEST = "digest"
-LARGEST = 3.4e38  # of single precision
+LARGEST = 3.4e38  # largest number of single precision
 KINDS = {"hepad": str, "target": str, "thresholds": dict, "columns": list, "space": dict, "spec": dict, "tool": dict}
 KINDS |= {"nan": str}
 
@@ -27,9 +27,9 @@ def seal(model: onnx.ModelProto, notes: dict) -> str:
     for key, value in notes.items():
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         model.metadata_props.add(key=key, value=text)
-    found = digest_of(model)
-    model.metadata_props.add(key=DIGEST, value=found)
-    return found
+    digest = digest_of(model)
+    model.metadata_props.add(key=DIGEST, value=digest)
+    return digest
 
 
 def digest_of(model: onnx.ModelProto) -> str:
@@ -47,20 +47,20 @@ def entries(path: str | Path, model: onnx.ModelProto) -> dict:
     if "hepad" not in stored:
         return {}
     if stored.get(DIGEST) != digest_of(model):
-        how = "has no digest" if DIGEST not in stored else "does not have its digest: it was changed after its export"
-        raise InputError(f"{path}: the file {how}. Export the detector again.")
+        fault = "has no digest" if DIGEST not in stored else "does not have its digest: it was changed after its export"
+        raise InputError(f"{path}: the file {fault}. Export the detector again.")
     try:
-        found = {key: json.loads(value) if value[:1] in "{[" else value for key, value in stored.items() if value}
-        wrong = [key for key, kind in KINDS.items() if not isinstance(found.get(key), kind)]
-        wrong += [f"thresholds: {name}" for name, value in found["thresholds"].items() if not is_number(value)]
-        wrong += [] if isinstance(found["space"].get("pixels"), int) else ["space: pixels"]
-        wrong += [f"columns: {name}" for name in found["columns"] if not isinstance(name, str)]
+        notes = {key: json.loads(value) if value[:1] in "{[" else value for key, value in stored.items() if value}
+        wrong = [key for key, kind in KINDS.items() if not isinstance(notes.get(key), kind)]
+        wrong += [f"thresholds: {name}" for name, value in notes["thresholds"].items() if not is_number(value)]
+        wrong += [] if isinstance(notes["space"].get("pixels"), int) else ["space: pixels"]
+        wrong += [f"columns: {name}" for name in notes["columns"] if not isinstance(name, str)]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         wrong = [f"{type(error).__name__}: {error}"]
     if wrong or len(stored) != len(model.metadata_props):
-        what = ", ".join(wrong) or "an entry twice"
-        raise InputError(f"{path}: its metadata are not those of an export ({what}). Export the detector again.")
-    return found
+        faults = ", ".join(wrong) or "an entry twice"
+        raise InputError(f"{path}: its metadata are not those of an export ({faults}). Export the detector again.")
+    return notes
 
 
 def is_number(value) -> bool:

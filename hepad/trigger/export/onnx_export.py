@@ -54,7 +54,7 @@ def export(
     target: a name in hepad.trigger.export.contracts.TARGETS
     opset: 13 to 17
     thresholds: {name of a rate: score above which an event passes}, stored in the file
-    hashes: {what: hexadecimal digest} of what the detector comes from, such as config and training_data
+    hashes: {origin: hexadecimal digest} of what the detector comes from, such as config and training_data
     events: (N, *space.shape), N >= 2, on which file and detector must agree; None for 1,000 drawn ones
     nan: a name in NAN: what the file gives an event with a number that is not finite, or whose score is NaN
 
@@ -88,7 +88,7 @@ def export(
     model = traced(detectors.load(model_path), layout, opset, NAN[nan])
     agreement = agree(model.SerializeToString(), detector, layout, events, thresholds)
     notes = _notes(model_path, detector, layout) | {"target": target, "nan": nan, "thresholds": agreement.thresholds}
-    notes |= {f"{what}_sha256": digest for what, digest in (hashes or {}).items()}
+    notes |= {f"{origin}_sha256": digest for origin, digest in (hashes or {}).items()}
     seal(model, notes)
     with atomic_path(path) as partial:
         partial.write_bytes(model.SerializeToString())

@@ -1,4 +1,4 @@
-"""The same score with operators that ONNX has: a detector with some of its parts exchanged.
+"""A detector with some parts exchanged, so that ONNX has all operators of its score; the score stays the same.
 
 spectral norms      the weights that they end with
 Head, Unflatten     shapes as constants, nothing joined to an empty set of pixels or columns
@@ -40,13 +40,13 @@ class Sized(TorchFunctionMode):
         if name in ("matmul", "__matmul__") and args[1].ndim > 2 and args[0].shape[:-2] != args[1].shape[:-2]:
             batch, *others = max((x.shape[:-2] for x in args), key=math.prod)
             args = tuple(x.expand(batch, *map(int, others), -1, -1) for x in args)
-        found = function(*args, **kwargs)
-        if name in ("unflatten", "flatten", "reshape", "view") and found.ndim:
-            return args[0].reshape(-1, *map(int, found.shape[1:]))
-        if name == "diagonal":  # of square matrices, always in the last two places
+        result = function(*args, **kwargs)
+        if name in ("unflatten", "flatten", "reshape", "view") and result.ndim:
+            return args[0].reshape(-1, *map(int, result.shape[1:]))
+        if name == "diagonal":  # its matrices are square, in the last two places
             *_, size = sizes = [int(n) for n in args[0].shape[1:]]
             return args[0].reshape(-1, *sizes[:-2], size**2)[..., :: size + 1]
-        return found
+        return result
 
 
 class _Reshape(nn.Module):
@@ -135,8 +135,8 @@ def closed(detector: Detector) -> Detector:
             size = (module.latent_dim, module.rank)
             module.basis = lambda axes, size=size: gram_schmidt(axes.unflatten(2, size))
         if isinstance(module, Convolutional):
-            own = module.maps
-            module.maps = lambda h, own=own: (partial(shifted_convolve, **given.keywords) for given in own(h))
+            maps = module.maps
+            module.maps = lambda h, maps=maps: (partial(shifted_convolve, **given.keywords) for given in maps(h))
     _exchange(detector, detector.inner.shape)
     return detector
 

@@ -33,11 +33,11 @@ def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.Infe
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = LEVELS[level]
-    options.log_severity_level = 4  # what is refused is raised, too
+    options.log_severity_level = 4  # refusals are raised, too
     source, name = (model, "the model") if isinstance(model, bytes) else (str(model), model)
-    how = {"providers": ["CPUExecutionProvider"], "enable_fallback": False}  # which would print, and try again
+    settings = {"providers": ["CPUExecutionProvider"], "enable_fallback": False}  # which would print, and try again
     try:
-        loaded = onnxruntime.InferenceSession(source, options, **how)
+        loaded = onnxruntime.InferenceSession(source, options, **settings)
         for node in (*loaded.get_inputs(), *loaded.get_outputs()):
             str(node)  # its names, which may be no text
         return loaded
@@ -46,7 +46,7 @@ def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.Infe
 
 
 def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[str, list[np.ndarray]]:
-    """What a model gives in a process of its own: {level: for each run the output of its events, joined}.
+    """Run a model in a process of its own: {level: [the output of each run, joined]}.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[
         path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         child = subprocess.run(command, capture_output=True, text=True, env=os.environ | path)
         if child.returncode == 0:
-            found = load_file(Path(folder, "found.safetensors"))
-            return {level: [found[f"{level} {i}"] for i in range(len(runs))] for level in LEVELS}
+            outputs = load_file(Path(folder, "found.safetensors"))
+            return {level: [outputs[f"{level} {i}"] for i in range(len(runs))] for level in LEVELS}
     if child.returncode > 0:
         raise InputError((child.stderr.strip().splitlines() or ["the graph does not run."])[-1].removeprefix("ERROR: "))
-    at, how = (child.stdout.splitlines() or ["its loading"])[-1], signal.Signals(-child.returncode).name
+    run, name = (child.stdout.splitlines() or ["its loading"])[-1], signal.Signals(-child.returncode).name
     raise InputError(
-        f"the graph ends the process that runs it ({how}) at {at}; so it would end a job of the experiment. Export the "
-        "detector with another opset; if that does not help, report it."
+        f"the graph ends the process that runs it ({name}) at {run}; so it would end a job of the experiment. Export "
+        "the detector with another opset; if that does not help, report it."
     )
 
 
@@ -80,7 +80,7 @@ def short(error: Exception) -> str:
 
 
 def _child(folder: str, runs: str) -> None:
-    x, found = load_file(Path(folder, "x.safetensors"))["x"], {}
+    x, results = load_file(Path(folder, "x.safetensors"))["x"], {}
     for level in LEVELS:
         loaded = session(Path(folder, "model.onnx").read_bytes(), level)
         for i, (count, batch) in enumerate(json.loads(runs)):
@@ -90,8 +90,8 @@ def _child(folder: str, runs: str) -> None:
                 outputs = [loaded.run([OUTPUT], {INPUT: np.ascontiguousarray(part)})[0] for part in parts]
             except REFUSALS as error:
                 raise InputError(f"the graph does not run at a batch of {batch} ({short(error)}).") from None
-            found[f"{level} {i}"] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-    save_file(found, Path(folder, "found.safetensors"))
+            results[f"{level} {i}"] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    save_file(results, Path(folder, "found.safetensors"))
 
 
 if __name__ == "__main__":

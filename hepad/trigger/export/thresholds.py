@@ -9,7 +9,7 @@ from hepad.storage.files import read_json
 from hepad.trigger.export.metadata import is_number
 from hepad.trigger.export.onnx_export import sha256
 
-# what a record and each of its points must hold; None where a background declares no rate, or a number is infinite
+# keys of a record and of each of its points; None where a background declares no rate, or a number is infinite
 NUMBER, NUMBER_OR_NONE = (int, float), (int, float, NoneType)
 RECORD = {"points": list, "of": str, "remarks": dict, "scale_khz": NUMBER_OR_NONE}
 POINT = {"threshold": NUMBER_OR_NONE, "budget_khz": NUMBER_OR_NONE, "eps_b": NUMBER, "resolved": bool, "remark": str}
@@ -47,9 +47,9 @@ def thresholds_of(rates: str | Path, model: str | Path, budgets: list[float]) ->
     unit, key = ("kHz", "rates_khz") if declared else ("of the background", "eps_b")
     for budget in budgets:
         if budget not in points:
-            there = ", ".join(f"{b:g}" for b in points)
+            names = ", ".join(f"{b:g}" for b in points)
             raise InputError(
-                f"{rates}: no threshold for {budget:g} {unit}; there are those for {there}. Choose one of them, or add "
+                f"{rates}: no threshold for {budget:g} {unit}; there are those for {names}. Choose one of them, or add "
                 f"{budget:g} to 'evaluation.{key}' and run snakemake."
             )
     chosen = budgets or [budget for budget, point in points.items() if point["resolved"]]
@@ -75,10 +75,10 @@ def _record_of(rates: str | Path, digest: str) -> tuple[dict | None, int]:
     for record in records:
         if not isinstance(record, dict) or not isinstance(record.get("model_sha256", 0), str | None):
             raise _foreign(rates, "a record has no 'model_sha256'")
-    found = [record for record in records if record["model_sha256"] == digest]
-    if not found:
+    matches = [record for record in records if record["model_sha256"] == digest]
+    if not matches:
         return None, len(records)
-    record = found[0]  # a model under two names is the same model
+    record = matches[0]  # a model under two names is the same model
     _check(rates, record, RECORD)
     if not record["points"]:
         raise _foreign(rates, "'points' is empty")
@@ -97,9 +97,9 @@ def _check(rates: str | Path, part: dict, kinds: dict) -> None:
         value = part.get(key, ...) if isinstance(part, dict) else ...
         number = isinstance(value, NUMBER) and kind is not bool
         if not isinstance(value, kind) or (number and not is_number(value)):
-            what = "missing" if value is ... else f"{value!r:.60}"
-            raise _foreign(rates, f"'{key}' is {what}")
+            fault = "missing" if value is ... else f"{value!r:.60}"
+            raise _foreign(rates, f"'{key}' is {fault}")
 
 
-def _foreign(rates: str | Path, why: str) -> InputError:
-    return InputError(f"{rates}: no rates of hepad ({why}). Give results/rates/<task>.json of the model's run.")
+def _foreign(rates: str | Path, reason: str) -> InputError:
+    return InputError(f"{rates}: no rates of hepad ({reason}). Give results/rates/<task>.json of the model's run.")
