@@ -25,8 +25,6 @@ html_math_renderer = "mathml"
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
-exclude_patterns = ["README.md"]
-suppress_warnings = ["toc.empty_glob"]
 
 
 class Made(SphinxDirective):
@@ -49,6 +47,12 @@ def formula(display: str) -> tuple:
     return write, None
 
 
+def plain(app, what, name, thing, options, lines: list[str]) -> None:
+    """Docstrings are plain text: their stars and bars are no markup."""
+    lines[:] = [line.replace("*", "\\*").replace("|", "\\|") for line in lines]
+
+
 def setup(app) -> None:
+    app.connect("autodoc-process-docstring", plain, priority=100)
     app.add_directive("made", Made)
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))

@@ -84,8 +84,8 @@ def settings(name: str) -> str:
     cls = DETECTORS[name]
     doc = inspect.getdoc(cls) or ""
     said = meanings(doc.partition("----------\n")[2].split("\n\n")[0] if "Parameters" in doc else doc)
-    said["n_components"] = said.get("n_components", "").replace("as for Detector", "principal components that replace "
-        "the pixels, with the log of the distance to their plane; 0 keeps the pixels")  # fmt: skip
+    components = "principal components that replace the pixels, with the log of the distance to their plane; 0: none"
+    said["n_components"] = said.get("n_components", "").replace("as for Detector", components)
     parameters = [p for p in inspect.signature(cls).parameters.values() if p.name != "space"]
     rows = [(f"`{p.name}`", value_kind(p.annotation), default_of(p.default), said.get(p.name, "")) for p in parameters]
     return table(("argument", "kind", "default", "meaning"), rows) if rows else "It has no arguments.\n"
@@ -166,10 +166,16 @@ def _default(entry: Mapping) -> str:
     return f"`{yaml.safe_dump(entry['default'], default_flow_style=True, width=1000).split(chr(10))[0]}`"
 
 
-def write_keys(path: Path) -> None:
-    """Put the table of keys between its marks."""
-    before, _, rest = path.read_text().partition(MARKS[0])
-    path.write_text(before + MARKS[0] + configuration() + MARKS[1] + rest.partition(MARKS[1])[2])
+def between(path: Path, marks: tuple[str, str], text: str) -> None:
+    """Put a text between its marks in a file."""
+    before, first, rest = path.read_text().partition(marks[0])
+    _, second, after = rest.partition(marks[1])
+    path.write_text("".join((before, first, text, second, after)))
+
+
+def default_detectors() -> list[str]:
+    """Names of the detectors of the default configuration, in its order."""
+    return list(yaml.safe_load((ROOT / "config/config.yaml").read_text())["detectors"])
 
 
 def gallery() -> str:
@@ -225,4 +231,4 @@ def detectors_reached() -> set[str]:
 
 
 if __name__ == "__main__":
-    write_keys(ROOT / "config/README.md")
+    between(ROOT / "config/README.md", MARKS, configuration())
