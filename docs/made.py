@@ -127,15 +127,14 @@ def configuration() -> str:
 
 def _keys(entry: Mapping, schema: Mapping, path: str) -> Iterator[tuple[str, str, str]]:
     """(key, meaning, default) of what is in a mapping of the schema, depth first."""
-    required = entry.get("required", ())
+    required = dict.fromkeys(entry.get("required", ()), "required") | entry.get("required_with", {})
     for key, raw in entry.get("properties", {}).items():
         of_key, where = _resolved(raw, schema), f"{path}.{key}" if path else key
         inner = of_key.get("additionalProperties")
         named = isinstance(inner, Mapping) and "properties" in inner
         top, name = not path, f"{where}.<name>" if named else where
         shown = f"**`{name}`**" if top and (named or "properties" in of_key) else f"`{name}`"
-        default = "required" if key in required else _default(of_key)
-        yield shown, _meaning(of_key), default
+        yield shown, _meaning(of_key), required.get(key) or _default(of_key)
         yield from _keys(_resolved(inner, schema) if named else of_key, schema, name)
 
 
@@ -144,12 +143,14 @@ def _resolved(entry: Mapping, schema: Mapping) -> dict:
     entry = dict(entry)
     if "$ref" in entry:
         entry = {**_resolved(schema["$defs"][entry["$ref"].rpartition("/")[2]], schema), **entry}
-    for part in (entry.get("then"), *(branch.get("then") for branch in entry.get("allOf", ()))):
-        if part:
-            found = _resolved(part, schema)
+    for branch in (entry, *entry.get("allOf", ())):
+        if "then" in branch:
+            found, (condition, *_) = _resolved(branch["then"], schema), branch["if"].get("required", [""])
+            others = [key for key in found.get("required", ()) if key != condition]
+            needed = dict.fromkeys(others, f"required with `{condition}`" if condition else "required")
             merged = {**entry.get("properties", {}), **found.get("properties", {})}
-            needed = [f for f in (*entry.get("required", ()), *found.get("required", ())) if f not in ("card", "files")]
-            entry = {**found, **entry, "properties": merged, "required": needed}
+            known = {**entry.get("required_with", {}), **needed}
+            entry = {**found, **entry, "properties": merged, "required": (), "required_with": known}
     return entry
 
 
