@@ -1,4 +1,4 @@
-"""Markdown that is made of the code, the schema and tables: settings, configuration keys, figures, benchmarks, the door.
+"""Markdown that is made of the code, the schema and tables: settings, keys of configurations, figures, the door.
 
     python docs/made.py             # writes the table of keys into config/README.md
 
@@ -6,7 +6,6 @@ Each function returns the text of one place in the pages, where ```` ```{made} N
 """
 
 import csv
-import importlib
 import inspect
 import re
 import sys
@@ -162,7 +161,7 @@ def _meaning(entry: Mapping) -> str:
 
 
 def _default(entry: Mapping) -> str:
-    if "default" not in entry or entry["default"] == {} and "properties" in entry:
+    if "default" not in entry or (entry["default"] == {} and "properties" in entry):
         return ""
     return f"`{yaml.safe_dump(entry['default'], default_flow_style=True, width=1000).split(chr(10))[0]}`"
 
@@ -221,8 +220,9 @@ def door() -> str:
 
 def own_methods(cls: type) -> list[str]:
     """Public methods and properties of a class that is no detector, whose methods are those of the first one."""
-    shared = issubclass(cls, Estimator) and cls is not hepad.AE
-    return [] if shared else [name for name in dir(cls) if not name.startswith("_") and inspect.getdoc(getattr(cls, name))]
+    if issubclass(cls, Estimator) and cls is not hepad.AE:
+        return []
+    return [name for name in dir(cls) if not name.startswith("_") and inspect.getdoc(getattr(cls, name))]
 
 
 def detectors_reached() -> set[str]:
