@@ -167,10 +167,10 @@ def _check_bits(name: str, entry: dict, facts: dict[str, dict | None]) -> None:
     for pattern in menu.get("without", ()):
         _check_matched(f"{place}.without", pattern, list(seeds), "the seeds of the menu")
     left = _menu(name, menu, bits)
-    for sample, of_sample in facts.items():
-        if of_sample is not None:
+    for sample, sample_facts in facts.items():
+        if sample_facts is not None:
             with at(f"{place}: sample '{sample}'"):
-                acceptance(left, np.zeros((0, len(of_sample["triggers"])), bool), of_sample["triggers"])
+                acceptance(left, np.zeros((0, len(sample_facts["triggers"])), bool), sample_facts["triggers"])
 
 
 def _check_matched(key: str, pattern: str, names: list[str], group: str) -> None:
