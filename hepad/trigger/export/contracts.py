@@ -85,7 +85,7 @@ def _tensors(part: Message) -> Iterator[onnx.TensorProto]:
                 yield from _tensors(inner)
 
 
-def _broken_session(path: str | Path, wanted: Target) -> list[str]:
+def _broken_session(path: str | Path, contract: Target) -> list[str]:
     loaded = session(path)
     inputs, outputs = loaded.get_inputs(), loaded.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
@@ -101,11 +101,11 @@ def _broken_session(path: str | Path, wanted: Target) -> list[str]:
             broken.append(f"the batch of the {kind} is fixed: {node.shape}")
         if not all(isinstance(n, int) for n in node.shape[1:]):
             broken.append(f"a dimension of the {kind} besides the batch is open: {node.shape}")
-    if wanted.flat and len(source.shape) != 2:
+    if contract.flat and len(source.shape) != 2:
         broken.append(f"the input {source.shape} is not a vector (batch, D)")
     if broken:
         return broken
-    if wanted.flat and source.shape[1] % 3:
+    if contract.flat and source.shape[1] % 3:
         return [f"its input of {source.shape[1]} numbers is not (pt, eta, phi) of objects"]
     x = np.full((4, *source.shape[1:]), 0.5, np.float32)
     runs = [(batch, batch) for batch in (1, 4, 0)]
@@ -113,8 +113,8 @@ def _broken_session(path: str | Path, wanted: Target) -> list[str]:
         results = run_apart(Path(path).read_bytes(), x, runs)
     except InputError as error:
         return [str(error).rstrip(".")]
-    for of_level in results.values():
-        for (batch, _), value in zip(runs, of_level, strict=True):
+    for values in results.values():
+        for (batch, _), value in zip(runs, values, strict=True):
             if value.shape != (batch, 1):
                 return [f"at batch {batch} the output has {value.size} elements, shape {value.shape}, not ({batch}, 1)"]
     return []
