@@ -139,7 +139,7 @@ def parts_needed(config: dict, task: dict, name: str) -> tuple[str, ...]:
     """The parts of a sample that a task needs. A signal may be all test, unless it is to contaminate the background."""
     if name == task["background"]:
         return SPLITS
-    contaminates = name == task["signals"][0] and config["evaluation"]["contamination"]
+    contaminates = name == task["signals"][0] and config["evaluation"].get("contamination")
     return () if name not in task["signals"] else ("train", "test") if contaminates else ("test",)
 
 

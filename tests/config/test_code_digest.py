@@ -127,7 +127,7 @@ def test_a_new_class_beside_the_others_concerns_none_of_them(clone, before):
         "from hepad.detectors.energy_based.nae",
         "from hepad.detectors.new import New\nfrom hepad.detectors.energy_based.nae",
     )
-    edit(registry, "_MODELS = (AE,", "_MODELS = (New, AE,")
+    edit(registry, "DETECTORS.add(AE,", "DETECTORS.add(New, AE,")
     assert not changed(clone, before)
 
 
