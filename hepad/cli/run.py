@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hepad.cli import results, shipped
 from hepad.cli.watching import Watch
+from hepad.config.ranking import ranking
 from hepad.config.results import Results
 from hepad.errors import InputError
 
@@ -147,7 +148,7 @@ def _end(directory: Path) -> str:
     """The table of results, where the page is, and what can be done next."""
     folder, lines = directory / "results", []
     try:
-        lines += ["", *results.text(results.found(Results(folder)))]
+        lines += ["", *results.text(ranking(Results(folder)))]
     except InputError as error:  # a target of Snakemake that makes none
         lines += [f"no table of results: {error}"]
     if (directory / PAGE).is_file():

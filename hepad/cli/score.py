@@ -6,7 +6,6 @@ from pathlib import Path
 
 from hepad.config.results import Results
 from hepad.errors import InputError
-from hepad.evaluation import score_files
 
 EXAMPLES = """examples:
   hepad score my.root --task qcd                      how many events pass at 1 % background
@@ -37,12 +36,13 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from hepad.config import scoring  # torch takes seconds
+
     if args.to:
-        score_files.kind_of(args.to)
+        scoring.kind_of(args.to)
     if not 0 < args.eps_b < 1:
         raise InputError(f"--eps-b {args.eps_b:g}: a fraction of the background is needed, between 0 and 1.")
     results = Results(args.results)
-    from hepad.config import scoring  # torch takes seconds
 
     models = scoring.models(results, args.task, args.detectors.split(",") if args.detectors else None)
     options = {"reader": args.reader} if args.reader else {}

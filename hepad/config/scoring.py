@@ -16,7 +16,7 @@ from hepad.errors import InputError, check_choice
 from hepad.evaluation.efficiency import Efficiency
 from hepad.evaluation.roc import efficiencies
 from hepad.evaluation.score_distribution import ScoreDistribution
-from hepad.evaluation.score_files import new_scores
+from hepad.evaluation.score_files import kind_of, new_scores
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import distribution, rows_and_events
 from hepad.events import FACTS, FOUR_VECTOR, Events
@@ -24,6 +24,8 @@ from hepad.events.cuts import outside
 from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
 from hepad.storage.files import provenance
+
+__all__ = ["Models", "Scored", "kind_of", "score_files", "write"]
 
 
 class Scored(NamedTuple):

@@ -118,6 +118,11 @@ def test_an_edit_concerns_those_who_need_it(clone, before, file, detectors):
         assert found == {"read"}
 
 
+def test_an_edit_of_a_template_concerns_the_page_alone(clone, before):
+    edit(clone / "hepad/figures/page.html", "<h2>Gallery</h2>", "<h2>All figures</h2>")
+    assert changed(clone, before) == {"page"}
+
+
 def test_a_new_class_beside_the_others_concerns_none_of_them(clone, before):
     new = clone / "hepad/detectors/new.py"
     new.write_text("from hepad.detectors.autoencoder import AE\n\n\nclass New(AE):\n    pass\n")

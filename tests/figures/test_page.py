@@ -318,7 +318,7 @@ def test_half_a_picture_is_refused(folder):
 PROBE = """<script>addEventListener("load", () => {
   const seen = [performance.now()], table = document.querySelector(".sortable");
   for (const column of [2, 2, 0]) {
-    table.querySelectorAll("button")[column].click();
+    table.querySelectorAll("[role=button]")[column].click();
     seen.push([...table.tBodies[0].rows].map((row) => row.cells[0].dataset.value));
   }
   document.body.textContent = "PROBE" + JSON.stringify(seen) + "END";

@@ -18,7 +18,7 @@ import yaml
 from command_line import COMMAND, ENVIRONMENT, planned, snakemake
 
 import hepad
-from hepad.config import subjects
+from hepad.config import plan, subjects
 from hepad.evaluation.scores import read_scores
 from hepad.figures import KINDS, registry
 from hepad.samples.root_output import write_root
@@ -142,6 +142,17 @@ def test_every_figure_is_there_as_pdf_and_png(finished):
         assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
         assert min((figures / f"{name}.{kind}").stat().st_size for kind in ("pdf", "png")) > 3000, name
     assert {str(path.relative_to(figures).with_suffix("")) for path in figures.rglob("*.p*")} == set(names)
+
+
+def test_the_front_page_is_of_this_run(finished):
+    results = finished[0] / "results"
+    page = (results / "index.html").read_text()
+    assert "two in one</strong>:" in page
+    (digest,) = re.findall("<code>([0-9a-f]{64})</code>", page)
+    assert digest == plan.digest(hepad.open(results).config)
+    pictures = {path.relative_to(results).as_posix() for path in (results / "figures").rglob("*.png")}
+    assert set(re.findall('href="(figures/[^"]+png)"', page)) == pictures
+    assert (results / "jets_efficiency.tex").read_text().count("two in one") == 1
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
@@ -294,8 +305,9 @@ def test_the_report_is_one_page(finished, tmp_path):
     result = snakemake(*finished, "--report", str(page))
     assert result.returncode == 0, result.stdout
     text = page.read_text()
-    for part in ("auc.csv", "efficiency_two.png", "Signal efficiency", "Training"):
+    for part in ("auc.csv", "efficiency_two.png", "Signal efficiency", "Training", "two in one</strong>:"):
         assert part in text
+    assert len(text) < 10e6
     unwrapped = " ".join(text.split())
     for kind, subject in figure_jobs(finished).values():
         for caption in kind["captions"]:
