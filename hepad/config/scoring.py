@@ -25,7 +25,7 @@ from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
 from hepad.storage.files import provenance
 
-__all__ = ["Models", "Scored", "kind_of", "score_files", "write"]
+__all__ = ["Models", "Scored", "kind_of", "models", "report", "score_files", "write_scored"]
 
 
 class Scored(NamedTuple):
