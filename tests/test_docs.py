@@ -19,10 +19,8 @@ from hepad.samples.root_output import write_root
 sys.path.insert(0, str(ROOT / "docs"))
 import made
 
-PAGES = [
-    *(ROOT / f"{folder}README.md" for folder in ("", "config/", "benchmarks/")),
-    *sorted(ROOT.glob("docs/**/*.md")),
-]
+READMES = [ROOT / f"{folder}README.md" for folder in ("", "config/", "benchmarks/")]
+PAGES = [*READMES, *sorted(ROOT.glob("docs/**/*.md"))]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 FENCE = re.compile(r"^(<!-- runs -->\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
