@@ -76,7 +76,7 @@ def results(folder: Path) -> str:
     rows = []
     for name in shown:
         cells = [values.get((*column, name), "") for column in columns]
-        cells = [f"**{cell}**" if cell == best[c] else cell for cell, c in zip(cells, columns, strict=True)]
+        cells = [f"**{cell}**" if cell and cell == best[c] else cell for cell, c in zip(cells, columns, strict=True)]
         rows.append((config["detectors"][name].get("label", name), *cells))
     return made.table(("detector", *heads), rows)
 

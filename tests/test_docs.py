@@ -17,12 +17,11 @@ from hepad.figures import KINDS
 from hepad.samples.root_output import write_root
 
 sys.path.insert(0, str(ROOT / "docs"))
+import from_run
 import made
 
-PAGES = [
-    *(ROOT / f"{folder}README.md" for folder in ("", "config/", "benchmarks/")),
-    *sorted(ROOT.glob("docs/**/*.md")),
-]
+READMES = [ROOT / f"{folder}README.md" for folder in ("", "config/", "benchmarks/")]
+PAGES = [*READMES, *sorted(ROOT.glob("docs/**/*.md"))]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 FENCE = re.compile(r"^(<!-- runs -->\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -173,6 +172,18 @@ def test_every_detector_has_its_settings_on_a_page():
     assert made.detectors_reached() == set(DETECTORS)
     for name in DETECTORS:
         assert made.settings(name).startswith(("| argument", "It has none"))
+
+
+def test_numbers_of_the_readme_are_medians_and_half_of_their_interval(tmp_path):
+    rows = [("jets", "ae", "two", 1, 0.01, 0.2, 0.15, 0.25), ("jets", "ae", "two", 2, 0.01, 0.4, 0.3, 0.5)]
+    rows += [("jets", "ae", "two", 1, 0.1, 0.7, 0.6, 0.8), ("jets", "met", "two", 1, 0.01, 0.5, 0.48, 0.54)]
+    rows += [("jets", "gmm", "two", 1, 0.01, "", "", "")]
+    head = "task,detector,signal,seed,eps_b,eps_s,eps_s_low,eps_s_high"
+    (tmp_path / "efficiency.csv").write_text("\n".join([head, *(",".join(map(str, row)) for row in rows)]) + "\n")
+    spread = "task,detector,signal,trainings,quantity,at,median,low,high\njets,ae,two,2,eps_s,0.01,0.3,0.1,0.5\n"
+    (tmp_path / "seed_spread.csv").write_text(spread)
+    expected = {("jets", "two", "ae"): "0.300 ± 0.200", ("jets", "two", "met"): "0.500 ± 0.030"}
+    assert from_run.efficiencies(tmp_path) == expected
 
 
 def test_every_kind_of_figures_is_in_the_gallery():

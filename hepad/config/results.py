@@ -57,7 +57,7 @@ class Results:
             )
         try:
             made = read_json(self.folder / PLAN)
-            self.plan, self.given = made["plan"], made["of"].get("config", {})
+            self.plan, self.given = made["plan"], made.get("of", {}).get("config", {})
             self.config = self.plan["config"]
             entries = self.config["tasks"].values()
             samples = [(task["background"], *task["signals"]) for task in entries]

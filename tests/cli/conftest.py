@@ -45,6 +45,8 @@ def finished(make_events, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished") / "results"
     samples = {"qcd": make_events(400, 1), "top": make_events(300, 2, prongs=2)}
     features = {name: Features.of(EventVector(("mass", "girth")), events) for name, events in samples.items()}
+    for name, events in samples.items():
+        events.write(folder / f"events/{name}.h5")
     scores = {name: {} for name in samples}
     for name, spec in SPEC.items():
         for seed in CONFIG["detectors"][name].get("seeds", [1]):

@@ -1,7 +1,10 @@
 """The house in order: pinned versions, README, continuous integration, and who may import what."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -81,17 +84,47 @@ def test_continuous_integration_runs_the_second_command_of_the_readme():
     awk = re.search(r"awk '(.+?)' README\.md", script)[1]
     assert "n == 2" in awk
     assert 'eval "$command"' in script
-    for needed in ("snakemake --lint", "ruff check", "ruff format --check", "config/test.yaml"):
+    for needed in ("sphinx-build -q -W", "snakemake --lint", "ruff check", "ruff format --check", "config/test.yaml"):
         assert needed in script
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o100, ".ci/run can be executed"
 
 
-def test_links_of_the_readme_lead_somewhere():
-    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    quoted = re.findall(r"`((?:hepad|config|workflow|notebooks|tests|profiles)/[\w./-]*)`", README)
-    assert links
-    assert quoted
-    assert [path for path in (*links, *quoted) if path and not (ROOT / path).exists()] == []
+def test_paths_that_pages_quote_exist():
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+    folders = "hepad|config|workflow|notebooks|tests|profiles|benchmarks|docs"
+    quoted = [path for page in pages for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())]
+    assert len(quoted) > 30
+    assert [path for path in quoted if not (ROOT / path).exists()] == []
+
+
+def test_the_catalogue_of_workflows_finds_what_it_asks_for():
+    """https://github.com/snakemake/snakemake-workflow-catalog: standardised usage."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert {"snakemake", "workflow"} <= set(re.findall(r"\w+", README.lower()))
+    assert all((ROOT / path).is_file() for path in ("workflow/Snakefile", "config/README.md", "LICENSE"))
+    assert "include:" in (ROOT / "Snakefile").read_text()
+
+
+def test_it_is_a_module_of_other_workflows(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text((ROOT / "config/test.yaml").read_text())
+    module = f'module hepad:\n    snakefile: "{ROOT}/workflow/Snakefile"\n    config: config\n'
+    text = f'configfile: "config/config.yaml"\n\n{module}\nuse rule * from hepad as hepad_*\n'
+    (tmp_path / "Snakefile").write_text(text)
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", "results/auc.csv"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "hepad_train_detector" in done.stdout + done.stderr
+
+
+def test_versions_of_python_are_those_that_are_said():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    classified = [line.rpartition(" ")[2] for line in project["classifiers"] if "Python ::" in line]
+    assert classified == ["3.11", "3.12", "3.13"]
+    assert f"Python {classified[0]} to {classified[-1]}" in README
+    assert project["requires-python"] == f">={classified[0]}"
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -34,7 +34,8 @@ def test_profiles_name_rules_and_groups_that_exist(path):
     rules = {name for file in files for name in named.findall(file.read_text())} | {f"plot_{kind}" for kind in KINDS}
     assert set(profile.get("groups", {})) | set(profile.get("set-resources", {})) <= rules
     assert set(profile.get("group-components", {})) == set(profile.get("groups", {}).values())
-    local = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1].split(",")
+    snakefile = (ROOT / "workflow/Snakefile").read_text()
+    local = re.search(r"^localrules:\n((?:    \w+,\n)+)", snakefile, re.MULTILINE)[1].split(",")
     assert {name.strip() for name in local} - {""} <= rules - set(profile.get("groups", {}))
 
 

@@ -126,7 +126,7 @@ TARGETS = [*MODELS, "results/figures/jets/training"]
 
 def test_a_renamed_clone_has_nothing_to_do_and_an_edit_what_needs_it(clone):
     assert clone.left(*TARGETS) == set()
-    for path in (*clone.folder.rglob("*.py"), *clone.folder.glob("workflow/rules/*"), clone.folder / "Snakefile"):
+    for path in (*clone.folder.rglob("*.py"), *clone.folder.rglob("*.smk"), *clone.folder.rglob("Snakefile")):
         os.utime(path)
     assert clone.left(*TARGETS) == set()
     clone.edit("hepad/figures/training.py", "3.8, 3.3", "3.8, 3.4")

@@ -24,7 +24,7 @@ with errors.report_errors():
             validate(config, "../schemas/config.schema.yaml")
         except WorkflowError as error:
             validation.raise_schema_error(error.__context__)
-        PLAN = preflight.make(config, workflow.basedir)
+        PLAN = preflight.make(config, REPOSITORY)
     config.update(PLAN["config"])
 
 DEVICE = PLAN["device"]
@@ -84,7 +84,7 @@ def cards_of(sample):
     """Digests of the cards that a sample is generated from, that of its pile-up included."""
     named = [part["card"] for part in (source_of(sample), source_of(sample)["pileup"]) if part]
     with errors.report_errors():
-        return [cards.digest(cards.find(card, workflow.basedir)) for card in named]
+        return [cards.digest(cards.find(card, REPOSITORY)) for card in named]
 
 
 def reading_of(sample):
