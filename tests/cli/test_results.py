@@ -135,9 +135,8 @@ def test_an_export_is_an_onnx_file(finished, tmp_path, capsys):
 
 def test_a_missing_file_is_not_to_be_deleted(tmp_path):
     """'Delete it and train again' was said of files that were not there."""
-    from hepad.detectors.training.candidates import load_candidates
-
     from hepad import load
+    from hepad.detectors.training.candidates import load_candidates
     from hepad.errors import InputError
     from hepad.trigger import student
 
