@@ -153,8 +153,8 @@ def test_figures_are_drawn_on_request(copy, finished):
     result = snakemake(copy, finished[1], *names)
     assert result.returncode == 0, result.stdout
     assert (copy / names[0]).is_file()
-    assert {path.stem for path in (copy / names[1]).iterdir()} == set(DETECTORS)
-    assert {path.stem for path in (copy / names[2]).iterdir()} == {"ae", "nae", "vae"}
+    assert {path.stem for path in (copy / names[1]).glob("*.pdf")} == set(DETECTORS)
+    assert {path.stem for path in (copy / names[2]).glob("*.pdf")} == {"ae", "nae", "vae"}
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
