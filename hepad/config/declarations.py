@@ -15,10 +15,10 @@ import numpy as np
 from hepad.config.loading import used_samples
 from hepad.errors import InputError, at, check_choice
 from hepad.evaluation.model_samples import MODEL, STAGES
-from hepad.figures.phase_space import SAME_ENERGY, check_energy
 from hepad.figures.style import settings
 from hepad.registry import check_types
 from hepad.samples.metadata import merge_meta
+from hepad.samples.phase_space import SAME_ENERGY, check_energy
 from hepad.samples.readers.base import Found
 from hepad.samples.simulation import cards
 from hepad.samples.simulation.settings import Generation

@@ -18,6 +18,8 @@ from hepad.figures import colors
 
 # what a figure can be made for each of, in a task
 EACH = {"signal": "signals", "sample": "samples", "representation": "representations"}
+# words that stand for detectors; all others that have labels stand for samples
+KINDS = dict.fromkeys(("detectors", "teacher"), "detectors")
 
 
 class Subject:
@@ -41,6 +43,7 @@ class Subject:
         else:
             self.task = self.wildcards.get("task")
         self._task = self.config["tasks"].get(self.task)
+        self._tasks = [self._task] if self._task else list(self.config["tasks"].values())
 
     def value(self, word: str):
         """What a word in braces stands for: a wildcard of the job, or the attribute of this name."""
@@ -60,19 +63,14 @@ class Subject:
 
     @property
     def samples(self) -> list[str]:
-        """Background and signals."""
-        return [self.background, *self.signals]
+        """Background and signals; without a task, those of all tasks."""
+        used = dict.fromkeys(name for task in self._tasks for name in (task["background"], *task["signals"]))
+        return list(used)
 
     @property
     def evaluated(self) -> list[str]:
         """'task/signal' of all tasks."""
         return [f"{name}/{signal}" for name, task in self.config["tasks"].items() for signal in task["signals"]]
-
-    @property
-    def all_samples(self) -> list[str]:
-        """Of all tasks."""
-        used = {name for task in self.config["tasks"].values() for name in (task["background"], *task["signals"])}
-        return [name for name in self.config["samples"] if name in used]
 
     @property
     def families(self) -> dict[str, str]:
@@ -92,8 +90,7 @@ class Subject:
     @cached_property
     def detectors(self) -> list[str]:
         """Those of the task that the job is about, or of all tasks."""
-        tasks = [self._task] if self._task else self.config["tasks"].values()
-        used = {name for task in tasks for name in task["detectors"]}
+        used = {name for task in self._tasks for name in task["detectors"]}
         ordered = self._task["detectors"] if self._task else filter(used.__contains__, self.config["detectors"])
         return [name for name in ordered if self._has(name, self.which)]
 
@@ -134,9 +131,9 @@ class Subject:
     @property
     def seen(self) -> dict:
         """What a detector sees, for the file of its model: the representation, and the window of the background."""
-        selection = self.config["samples"][self.background]["selection"]
-        window = None if selection == "any" else selection
-        return {"representation": self.config["representations"][self.representation], "window": window}
+        window = self.config["samples"][self.background]["selection"]
+        seen = self.config["representations"][self.representation]
+        return {"representation": seen, "window": None if window == "any" else window}
 
     @property
     def supervised(self) -> str:
@@ -171,11 +168,8 @@ class Subject:
     @property
     def swapped(self) -> list[str]:
         """Tasks in which the background is a signal and a signal of this task the background."""
-        return [
-            name
-            for name, entry in self.config["tasks"].items()
-            if self.background in entry["signals"] and entry["background"] in self.signals
-        ]
+        tasks = self.config["tasks"].items()
+        return [name for name, x in tasks if self.background in x["signals"] and x["background"] in self.signals]
 
     @property
     def backgrounds(self) -> dict[str, str]:
@@ -220,7 +214,7 @@ class Subject:
         """What is written for the samples and detectors that the words stand for."""
         found = {}
         for word in words:
-            entries, value = self.config[_kind(word)], self.value(word)
+            entries, value = self.config[KINDS.get(word, "samples")], self.value(word)
             for name in [value] if isinstance(value, str) else value:
                 any_window = " (window: any)" if entries[name].get("selection") == "any" else ""
                 found[name] = entries[name].get("label", name) + any_window
@@ -228,9 +222,9 @@ class Subject:
 
     def colors(self, words: Iterable[str]) -> dict[str, str]:
         """Label -> colour of the same."""
-        of = {"detectors": colors.of_detectors, "samples": colors.of_samples}
-        of = {word: of[_kind(word)](self.config[_kind(word)]) for word in words}
-        return {label: of[word][name] for word in words for name, label in self.labels([word]).items()}
+        of = {kind: of_entries(self.config[kind]) for kind, of_entries in colors.OF.items()}
+        labels = {word: self.labels([word]) for word in words}
+        return {text: of[KINDS.get(word, "samples")][name] for word in words for name, text in labels[word].items()}
 
     def files(self, pattern: str) -> dict[tuple, str]:
         """The paths that a pattern of words stands for, by the values of those words that stand for several."""
@@ -244,10 +238,6 @@ class Subject:
         found = [self.files(pattern) for pattern in patterns]
         paths = [f"{folder}/{path}" for of_pattern in found for path in of_pattern.values()]
         return paths[0] if list(map(list, found)) == [[()]] else paths
-
-
-def _kind(word: str) -> str:
-    return "detectors" if word in ("detectors", "teacher") else "samples"
 
 
 def words_of(pattern: str) -> list[str]:
@@ -273,8 +263,8 @@ def figures(plan: dict) -> Iterator[tuple[dict, Subject]]:
 
 def figure_files(plan: dict) -> list[str]:
     """What a run draws unasked, below results/figures: folders, and the PDFs of those that are in none."""
-    jobs = ((kind, subject) for kind, subject in figures(plan) if not kind["on_request"])
-    drawn = ((found, subject.wildcards) for kind, subject in jobs for found in drawn_by(kind))
+    unasked = ((kind, of.wildcards) for kind, of in figures(plan) if not kind["on_request"])
+    drawn = ((found, wildcards) for kind, wildcards in unasked for found in drawn_by(kind))
     return [(found.path if found.folder else f"{found.path}.pdf").format(**wildcards) for found, wildcards in drawn]
 
 
@@ -320,8 +310,7 @@ def told(kind: dict, subject: Subject) -> dict:
 def job(told: dict, paths: dict[str, str | list[str]], style: dict) -> SimpleNamespace:
     """The job of :func:`hepad.figures.registry.draw`: what it is told, and the files under their keys.
 
-    Under a name of ``reads`` stands a path; where the pattern has one word for several, a dict of paths by its values,
-    and where it has more, by tuples of them, in the order of the words.
+    Under a name of ``reads`` stands a path; where the pattern has words for several, a dict of paths by their values.
     """
     files = {}
     for name, keys in told["keys"].items():

@@ -40,3 +40,6 @@ def shade(color: str, amount: float) -> str:
     channels = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     end = 255 if amount > 0 else 0
     return "#" + "".join(f"{round(x + (end - x) * abs(amount)):02x}" for x in channels)
+
+
+OF = {"detectors": of_detectors, "samples": of_samples}

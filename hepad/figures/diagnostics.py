@@ -148,11 +148,12 @@ def _masses(ax: Axes, records: dict, looks: dict) -> None:
     for name, record in records.items():
         passed = np.array(record["mass"]["passed"], float)
         if passed.sum():
-            ax.stairs(passed / passed.sum() / widths, edges, linewidth=1.1, gid="passed", **looks[name])
+            ax.stairs(passed / passed.sum() / widths, edges, linewidth=1.1, gid="passed", label=name, **looks[name])
     cut = rf"$\epsilon_B$ = {first['working_point']:g}"
     ax.set_xlabel(f"jet mass [GeV]; all (grey), after {cut}:\nthe two that sculpt least, and most")
     ax.set_ylabel("density [1/GeV]")
     ax.set_ylim(0, None)
+    ax.legend(loc="upper right", fontsize=6.5)
 
 
 def _at_working_point(record: dict) -> dict:
@@ -187,7 +188,8 @@ def _symmetries(ax: Axes | None, records: dict, names: list[str]) -> bool:
         ax.set_xscale("log")
         ax.set_xlim(FLOOR, max(3, ax.get_xlim()[1]))
         ax.set_xlabel("|Δ score| / spread")
-    return True
+    # a score that no turn changes has nothing to show
+    return any(x["high"] > FLOOR for name in names for x in records[name]["invariance"].values())
 
 
 def _sculpted(ax: Axes | None, records: dict, names: list[str]) -> bool:

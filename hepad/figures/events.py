@@ -1,32 +1,19 @@
 """The most anomalous jets of a task's samples, one by one."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from hepad.errors import InputError
+from hepad.evaluation.anomalous import HALF_WIDTH, Jet, displays, most_anomalous
 from hepad.evaluation.scored_sample import LOOK, ScoredSample
-from hepad.events import Events, concatenate
-from hepad.events.kinematics import delta_phi
-from hepad.events.observables import OBSERVABLES, measure
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, panels
 
-MOST, ACROSS = 8, 4
-PIXELS, HALF_WIDTH = 40, 1.0  # of a display, in Δη and Δφ
+ACROSS = 4
 LOWEST = 0.1  # GeV, of the colour scale
-SHOWN = ("jet_pt", "jet_mass", "multiplicity")
-
-
-class Jet(NamedTuple):
-    """pT [GeV] in pixels of Δφ (vertical) and Δη, and what is written in the corner."""
-
-    image: np.ndarray
-    text: str
 
 
 @figure(
@@ -48,35 +35,6 @@ def events(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
         rows = ScoredSample(sample, path, job.files["events"][sample]).beginning(LOOK, constituents=True)
         found[job.labels[sample]] = displays(*most_anomalous(rows, f"{name}/{job.seed}"))
     yield f"{job.task}/events", event_displays(found, job.style, title=job.labels[name])
-
-
-def most_anomalous(rows: Iterable, key: str) -> tuple[Events, np.ndarray]:
-    """The events with the largest scores under one training, falling, out of blocks of a scored sample."""
-    held = None
-    for block, scores in rows:
-        best = np.argsort(-scores[key], kind="stable")[:MOST]
-        parts = [(block[best], scores[key][best])] + ([held] if held else [])
-        together, values = concatenate([e for e, _ in parts]), np.concatenate([s for _, s in parts])
-        order = np.argsort(-values, kind="stable")[:MOST]
-        held = together[order], values[order]
-    if held is None:
-        raise InputError("figures: a sample has no test events to show. Check its split.")
-    return held
-
-
-def displays(found: Events, scores: np.ndarray) -> list[Jet]:
-    """Images of the jets, and their texts."""
-    measured = list(measure(found, SHOWN).values())
-    pt, eta, phi = (found.constituents[..., i] for i in range(3))
-    eta, phi = eta - found.jet[:, 1:2], delta_phi(phi, found.jet[:, 2:3])
-    edges = np.linspace(-HALF_WIDTH, HALF_WIDTH, PIXELS + 1)
-    jets = []
-    for i, score in enumerate(scores):
-        image, *_ = np.histogram2d(phi[i], eta[i], [edges, edges], weights=pt[i])
-        of_jet, mass, count = (values[i] for values in measured)
-        text = f"{OBSERVABLES['jet_pt'].symbol.removeprefix('jet ')} = {of_jet:.0f} GeV, $m$ = {mass:.0f} GeV\n"
-        jets.append(Jet(image, f"{text}$n$ = {count:.0f}, score {score:.3g}".replace("-", "−")))
-    return jets
 
 
 def event_displays(jets: dict[str, list[Jet]], config: dict, *, title: str = "") -> Figure:

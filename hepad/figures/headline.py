@@ -10,14 +10,11 @@ from matplotlib.figure import Figure
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import MIN_COUNT
 from hepad.evaluation.seed_spread import SeedSpread, spreads
-from hepad.evaluation.tables import SUPERVISED, read_records
+from hepad.figures.efficiency import EPS_B, EPS_S, SUPERVISED_COLOR, records_of
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import UNRESOLVED, label, palette, settings
 
 MOST = 4  # detectors
-GREY = "#777777"
-EPS_S = r"signal efficiency $\epsilon_S$"
-EPS_B = r"background efficiency $\epsilon_B$"
 
 
 @figure(
@@ -35,27 +32,23 @@ def headline(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     of the trainings and from all counts. Below, the rejection over that of the simple opponent. Lines end where fewer
     than 10 independent background jets pass.
     """
-    known = {*job.families, *SUPERVISED}
-    records = [r for r in read_records([job.files["evaluation"]], job.labels | SUPERVISED) if r["detector"] in known]
-    found, groups = spreads(records)
-    families = {job.labels[name]: family for name, family in job.families.items()}
-    chosen = choose(found, groups, families, job.working_point)
+    found, groups = spreads(records_of(job))
+    chosen = choose(found, groups, job)
     names = [job.labels[name] for name in (job.background, job.signal)]
     curves = headline_curves({name: found[name] for name in chosen}, groups, job.style, names=names)
     yield f"{job.task}/headline_{job.signal}", curves
 
 
-def choose(
-    found: dict[str, SeedSpread], groups: dict[str, str], families: dict[str, str], working_point: float
-) -> list[str]:
+def choose(found: dict[str, SeedSpread], groups: dict[str, str], job: SimpleNamespace) -> list[str]:
     """Who is drawn: of each family of detectors the best, at most four, in their order; the best opponent; what is
     supervised. Without a detector, four opponents take their place.
 
-    Best is the largest median ε_S at the working point, of opponents the largest median AUC.
+    Best is the largest median ε_S at the job's working point, of opponents the largest median AUC.
     """
+    families = {job.labels[name]: family for name, family in job.families.items()}
     order = sorted(found, key=lambda name: list(families).index(name) if name in families else len(families))
     of = {group: [name for name in order if groups[name] == group] for group in ("detector", "baseline", "supervised")}
-    at = {name: np.interp(np.log(working_point), np.log(x.eps_b), x.eps_s) for name, x in found.items()}
+    at = {name: np.interp(np.log(job.working_point), np.log(x.eps_b), x.eps_s) for name, x in found.items()}
     best = sorted(of["baseline"], key=lambda name: -found[name].auc[0])[: 1 if of["detector"] else MOST]
     of_families = {}
     for name in sorted(of["detector"], key=lambda name: -at[name]):
@@ -86,7 +79,7 @@ def headline_curves(
     looks = {name: {"color": color} for name, color in palette(spreads, config).items()}
     for name, spread in spreads.items():
         if groups[name] == "supervised":
-            looks[name] = {"color": GREY, "linestyle": "--"}
+            looks[name] = {"color": SUPERVISED_COLOR, "linestyle": "--"}
         elif name == opponent:
             looks[name] |= {"linestyle": (0, (4, 1.2))}
         role = "opponent: " if name == opponent else "supervised: " if groups[name] == "supervised" else ""

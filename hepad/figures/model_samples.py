@@ -97,7 +97,7 @@ def _images(
     eta, phi = half_widths
     rows = [-(-len(images) // COLUMNS) for images, _ in samples.values()]
     across = min(COLUMNS, max(len(images) for images, _ in samples.values()))
-    size = (across + 1.9, phi / eta * sum(rows) + 0.75)
+    size = (across + 1.5, phi / eta * sum(rows) + 0.75)
     figure = Figure(figsize=size, layout="compressed")
     axes = figure.subplots(len(samples), 1, squeeze=False, height_ratios=rows)[:, 0]
     for ax, (name, (images, energies)) in zip(axes, samples.items(), strict=True):
@@ -121,7 +121,7 @@ def _images(
         ax.minorticks_off()
         ax.spines[:].set_visible(False)
     axes[-1].set_xlabel(rf"each image: |$\Delta\eta$| < {eta:g} across, |$\Delta\phi$| < {phi:g} upwards", fontsize=9)
-    figure.colorbar(shown, ax=axes, label=FRACTION, extend="min", aspect=40)
+    figure.colorbar(shown, ax=axes, label=FRACTION, extend="min", aspect=40, pad=0.01)
     label(axes[0], config, title=title)
     return figure
 

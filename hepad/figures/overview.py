@@ -10,16 +10,16 @@ from matplotlib.patches import Rectangle
 from hepad.errors import InputError
 from hepad.evaluation.seed_spread import rows
 from hepad.evaluation.tables import GROUPS, SUPERVISED, read_records
-from hepad.events import Events
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, panels
+from hepad.samples.phase_space import meta_of
 
 
 @figure(
     {"overview/signal_efficiency": Shown("Headline", {"figure": "all detectors and signals"})},
-    reads={"evaluations": "evaluation/{evaluated}.json", "events": "events/{all_samples}.h5"},
+    reads={"evaluations": "evaluation/{evaluated}.json", "events": "events/{samples}.h5"},
     needs=("backgrounds", "evaluated", "working_point"),
-    labels=("all_samples", "detectors"),
+    labels=("samples", "detectors"),
 )
 def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Median signal efficiency of the trainings of every detector at the background efficiency of the working point,
@@ -35,7 +35,7 @@ def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
                for task, signal in (name.split("/") for name in job.evaluated)}  # fmt: skip
     lines = {(job.labels | SUPERVISED)[name]: [_of(found, key, name) for key in columns.values()] for name in of}
     blind = sum(groups[name] != "supervised" for name in of)
-    energies = {Events.table(path).meta.get("sqrt_s_tev") for path in job.files["events"].values()}
+    energies = {meta_of(path).get("sqrt_s_tev") for path in job.files["events"].values()}
     style = job.style if len(energies) > 1 else job.style | {"sqrt_s_tev": energies.pop()}
     yield "overview/signal_efficiency", heat_map(lines, list(columns), style, job.working_point, blind)
 

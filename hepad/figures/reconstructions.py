@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from hepad.errors import InputError
 from hepad.evaluation.model_samples import loaded
-from hepad.figures.images import FRACTION, HALF_WIDTHS, frame, log_norm, show
+from hepad.figures.images import HALF_WIDTHS, frame, log_norm, show
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import label, panels
+from hepad.figures.style import inside, label, panels
 
 
 @figure(
@@ -21,7 +21,7 @@ from hepad.figures.style import label, panels
         "features": "features/{representations}/{samples}.test.h5",
     },
     needs=("samples", "seen_as", "half_widths"),
-    labels=("samples",),
+    labels=("samples", "detectors"),
     detectors="images",
     on_request=True,
 )
@@ -32,7 +32,8 @@ def reconstructions(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
         features = [job.files["features"][job.seen_as[name], sample] for sample in job.samples]
         detector, x = loaded(path, features, 1)
         images = (x[:, 0].numpy(), detector.reconstruct(x)[:, 0].numpy(), detector.score(x).numpy())
-        drawn = reconstructed_images(*images, job.style, names=names, half_widths=job.half_widths[name])
+        look = {"names": names, "title": job.labels[name], "half_widths": job.half_widths[name]}
+        drawn = reconstructed_images(*images, job.style, **look)
         yield f"{job.task}/reconstructions/{name}", drawn
 
 
@@ -43,6 +44,7 @@ def reconstructed_images(
     config: dict,
     *,
     names: list[str] | None = None,
+    title: str = "",
     half_widths: tuple[float, float] = HALF_WIDTHS,
 ) -> Figure:
     """Originals above their reconstructions above the difference; one column per jet with its score.
@@ -53,6 +55,7 @@ def reconstructed_images(
     scores: (n,)
     config: style config
     names: the sample of each jet
+    title: e.g. the detector's name
     half_widths: of the image in Δη and Δφ
     """
     if originals.shape != reconstructed.shape or originals.ndim != 3 or len(scores) != len(originals):
@@ -64,18 +67,18 @@ def reconstructed_images(
     largest = max(float(np.abs(difference).max()), 1e-12)
     step = 10.0 ** (np.floor(np.log10(largest)) - 1)  # the difference is linear below, logarithmic above
     norms = [log_norm(originals)] * 2 + [SymLogNorm(step, vmin=-largest, vmax=largest)]
-    figure, axes = panels(3, len(originals), 1.9, 2.2, "compressed", sharex=True, sharey=True)
-    titles = ("original", "reconstruction", "reconstruction − original")
+    figure, axes = panels(3, len(originals), 2.1, 2.1, "compressed", sharex=True, sharey=True)
+    titles = ("original", "reconstruction", "difference")
     for line, stack, norm, text in zip(axes, (originals, reconstructed, difference), norms, titles, strict=True):
         for ax, image in zip(line, stack, strict=True):
             shown = show(ax, image, norm, half_widths, "RdBu_r" if stack is difference else "viridis")
-        # three long labels would run into each other: the unit stands in the middle
         bar = figure.colorbar(shown, ax=line)
-        bar.set_label(f"{text}\n{FRACTION if stack is reconstructed else ''}", fontsize=7)
+        bar.set_label(f"{text} [share of $p_T$]", fontsize=8, loc="center")
+        bar.ax.tick_params(labelsize=7)
         if stack is difference:
             bar.set_ticks([-10 * step, -step, 0, step, 10 * step])
-    for ax, score, name in zip(axes[-1], scores, names or [""] * len(scores), strict=True):
-        ax.set_xlabel(f"{name}\nscore {score:.3g}".strip(), fontsize=8, loc="center")
+    for ax, score, name in zip(axes[0], scores, names or [""] * len(scores), strict=True):
+        inside(ax, f"{name}\nscore {score:.3g}".strip(), "white")
     frame(figure, axes)
-    label(axes[0, 0], config, axes[0, -1])
+    label(axes[0, 0], config, axes[0, -1], title)
     return figure

@@ -28,10 +28,9 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from hepad.errors import check_choice
-from hepad.events import Events
 from hepad.figures import KINDS
-from hepad.figures.phase_space import of_sample
 from hepad.figures.style import save, style
+from hepad.samples.phase_space import meta_of, of_sample
 
 SAMPLE = {"sample": "events/{background}.h5"}
 
@@ -103,7 +102,7 @@ def style_of(job: SimpleNamespace) -> dict:
     """The style of a job: the configuration's, the colours of what it shows, and what its sample says of itself."""
     found = job.style | {"colors": getattr(job, "colors", {}) | job.style.get("colors", {})}
     if path := job.files.get("sample"):
-        found |= of_sample(Events.table(path).meta, job.sample_label, job.style.get("sqrt_s_tev"))
+        found |= of_sample(meta_of(path), job.sample_label, job.style.get("sqrt_s_tev"))
     return found
 
 

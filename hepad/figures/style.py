@@ -5,7 +5,7 @@
 
 The style's config has optional keys: ``experiment`` (null, CMS, ATLAS, LHCb or ALICE), ``label`` (text beside the
 experiment's name), ``colors`` (a colour per name) and ``sqrt_s_tev``, by default that of the samples; and ``header``,
-what all figures of a job say of their sample (:mod:`hepad.figures.phase_space`).
+what all figures of a job say of their sample (:mod:`hepad.samples.phase_space`).
 """
 
 import io

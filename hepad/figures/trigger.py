@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from hepad.evaluation.efficiency import MIN_COUNT
 from hepad.evaluation.seed_spread import SeedSpread, spreads
-from hepad.evaluation.tables import SUPERVISED, read_records
-from hepad.figures.efficiency import HEADING, LINES, LOWEST_EPS_B, draw_spread, line_looks, plan_panels
+from hepad.figures.efficiency import HEADING, LOWEST_EPS_B, draw_spread, line_looks, plan_panels, records_of
+from hepad.figures.headline import choose
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import UNRESOLVED, label, panels
 from hepad.storage.files import read_json
@@ -21,7 +21,7 @@ QUANTITIES = {0.0: r"signal efficiency $\epsilon_S$", 0.5: r"$\epsilon_S / \sqrt
 @figure(
     {"{task}/trigger_{signal}": Shown("Trigger", {"task": "{task}", "figure": "efficiency and rate, {signal}"})},
     reads={"evaluation": "evaluation/{task}/{signal}.json", "rates": "rates/{task}.json"},
-    needs=("background",),
+    needs=("background", "families", "working_point"),
     labels=("background", "signal", "detectors"),
     on_request=True,
 )
@@ -29,11 +29,11 @@ def trigger(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Signal efficiency of events, which a trigger counts, and ε_S / √ε_B against background efficiency, and against
     the rate where the background declares one. One line per detector: the median of its trainings, the band where a
     further training is expected with 68 %, from the scatter of the trainings and from all counts, those that fix the
-    threshold included. Grey: fewer than 10 independent background events pass. Detectors left, baselines right, the
-    best of the other side and the supervised trees in black; the supervised may leave the lower panel.
+    threshold included. Grey: fewer than 10 independent background events pass. Drawn are the
+    curves of the headline figure, a choice that looked at the signal; the supervised may leave the lower panel.
     """
-    records = read_records([job.files["evaluation"]], job.labels | SUPERVISED)
-    of_detectors, groups = spreads(records, kind="events")
+    of_detectors, groups = spreads(records_of(job), kind="events")
+    of_detectors = {name: of_detectors[name] for name in choose(of_detectors, groups, job)}
     khz = next((record["scale_khz"] for record in read_json(job.files["rates"])), None)
     title = " → ".join(job.labels[name] for name in (job.background, job.signal))
     curves = trigger_curves(of_detectors, groups, job.style, khz=khz, title=title)
@@ -50,8 +50,7 @@ def trigger_curves(
 ) -> Figure:
     """ε_S, and below it ε_S/sqrt(ε_B), against ε_B; a second axis is the rate. One line per detector, all trainings.
 
-    All are of events, which a trigger counts. Detectors are on the left, baselines on the right, each beside the best
-    of the other and the supervised trees in black. Bands are as in :func:`hepad.figures.efficiency_curves`. Where
+    All are of events, which a trigger counts. Panels and bands are as in :func:`hepad.figures.efficiency_curves`. Where
     fewer than 10 independent background events pass, lines are grey.
 
     Parameters
@@ -64,10 +63,9 @@ def trigger_curves(
     """
     plan, supervised = plan_panels(spreads, groups)
     height = 3.6 + 0.08 * max(len(own) for own, _ in plan)
-    figure, axes = panels(2, len(plan), 4.6, height, sharex=True, sharey="row")
+    figure, axes = panels(2, len(plan), 4.2, height, sharex=True, sharey="row")
+    looks = line_looks(list(spreads), groups, config)
     for column, (own, guest) in zip(axes.T, plan, strict=True):
-        looks = line_looks([name for name in spreads if name in own], groups, config)
-        looks |= {name: {"color": "black", "linestyle": LINES[groups[name]][0]} for name in supervised + guest}
         for ax, power in zip(column, QUANTITIES, strict=True):
             for name in supervised + guest + own:
                 draw_spread(ax, name, spreads[name], groups[name], looks[name], power)

@@ -13,7 +13,7 @@ from snakemake.utils import validate
 
 from hepad.config import sweeps, validation
 from hepad.errors import InputError
-from hepad.evaluation.tables import escape
+from hepad.evaluation.latex import escape
 from hepad.figures.style import EXPERIMENTS, style
 from hepad.samples.formats.paths import find_files
 from hepad.storage.hdf5 import open_hdf5

@@ -206,8 +206,12 @@ def test_the_page_of_diagnostics(events):
     records = {"AE": record | area | {"contamination": dirty}, "HT": record | area}
     figure = diagnostics_page(records, {"AE": "detector", "HT": "baseline"}, CONFIG, title="zero bias")
     labels = " ".join(ax.get_xlabel() for ax in figure.axes)
-    for text in ("pile-up", "JSD", "jet mass", "per collision", "spread", "Spearman", "AUC"):
+    for text in ("pile-up", "JSD", "jet mass", "per collision", "Spearman", "AUC"):
         assert text in labels
+    assert "spread" not in labels, "no turn changes these scores: a column of zeros"
+    moved = record | {"invariance": {kind: x | {"high": 0.5} for kind, x in record["invariance"].items()}}
+    page = diagnostics_page({"AE": moved | area}, {"AE": "detector"}, CONFIG)
+    assert any("spread" in ax.get_xlabel() for ax in page.axes)
     bare = {"AE": record | area | {"pileup": None}}
     fewer = diagnostics_page(bare, {"AE": "detector"}, CONFIG)
     assert "per collision" not in " ".join(ax.get_xlabel() for ax in fewer.axes)

@@ -16,19 +16,20 @@ from snakemake.utils import validate
 from hepad.config import preflight, subjects
 from hepad.errors import InputError
 from hepad.evaluation import seed_spread
+from hepad.evaluation.anomalous import displays, most_anomalous
 from hepad.evaluation.roc import evaluate
 from hepad.events.kinematics import delta_phi
 from hepad.figures import KINDS, colors, registry
 from hepad.figures.correlation import correlation_matrix, rank_correlation
-from hepad.figures.events import displays, event_displays, most_anomalous
+from hepad.figures.events import event_displays
 from hepad.figures.headline import choose, headline_curves
 from hepad.figures.overview import heat_map
-from hepad.figures.phase_space import of_sample, phase_space
 from hepad.figures.score_grid import score_panels
 from hepad.figures.scores import score_histograms
 from hepad.figures.seeds import seed_points
 from hepad.figures.style import label, panels, save, style
 from hepad.figures.trainings import training_page
+from hepad.samples.phase_space import of_sample, phase_space
 
 META = {"generator": "Pythia 8", "jet_radius": 0.8, "sqrt_s_tev": 13.6, "window": {"pt": [550, 650], "abs_eta": 2.0}}
 GROUPS = {"AE": "detector", "VAE": "detector", "NAE": "detector", "mass": "baseline", "trees": "supervised"}
@@ -160,9 +161,10 @@ def test_a_headline_says_what_it_is_of(spreads, look):
 def test_the_choice_is_one_of_each_family_and_the_best_opponent(spreads):
     families = {"AE": "AE", "VAE": "AE", "NAE": "NAE", "mass": "Variable", "width": "Variable"}
     found, groups = spreads | {"width": spreads["AE"]}, GROUPS | {"width": "baseline"}
-    assert choose(found, groups, families, 0.1) == ["VAE", "NAE", "width", "trees"]
+    job = SimpleNamespace(families=families, labels={name: name for name in families}, working_point=0.1)
+    assert choose(found, groups, job) == ["VAE", "NAE", "width", "trees"]
     trivial = {name: found[name] for name in ("mass", "width", "trees")}
-    assert choose(trivial, groups, families, 0.1) == ["width", "mass", "trees"]
+    assert choose(trivial, groups, job) == ["width", "mass", "trees"]
 
 
 def test_experiments_have_their_labels_where_their_guides_ask(look):

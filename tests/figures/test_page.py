@@ -74,7 +74,7 @@ def finished(tmp_path_factory):
             write_json(folder / f"models/jets/{name}/{seed}.json", {"history": history, "facts": {}})
     figure = Figure(figsize=(6, 4))
     figure.subplots().plot(np.arange(9))
-    for name in ("efficiency_top", "efficiency_svj", "auc", "scores/ae", "scores/nae"):
+    for name in ("headline_top", "headline_svj", "auc", "scores/ae", "scores/nae"):
         save(figure, folder / "figures/jets" / name)
     overview.write(folder)
     return folder

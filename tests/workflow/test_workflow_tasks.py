@@ -1,5 +1,6 @@
 """Unusual tasks, and a clone that is moved: what is asked of the workflow is what there is to make."""
 
+import copy
 import csv
 import os
 import re
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 from command_line import ENVIRONMENT, ROOT, planned, snakemake
+from snakemake.utils import validate
 from toy_run import toy_run, written
+
+from hepad.config import preflight, subjects
 
 CHAIN = {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05}
 AUTOENCODER = {"hidden_dims": [16], "latent_dim": 2}
@@ -42,12 +46,16 @@ def toy(make_events, tmp_path_factory):
 
 
 def figures_of(toy, *detectors: str) -> set[str]:
-    """The figures of a task with these detectors alone."""
+    """The figures of a task with these detectors alone, those on request too."""
     config, folder = toy
-    task = config["tasks"]["jets"] | {"detectors": list(detectors)}
-    jobs = planned(folder / "run", written(config | {"tasks": {"jets": task}}, folder))
-    outputs = {output for job in jobs for output in job.outputs}
-    return {path.split("/")[3] for path in outputs if path.startswith("results/figures/jets/")}
+    config = copy.deepcopy(config) | {"tasks": {"jets": config["tasks"]["jets"] | {"detectors": list(detectors)}}}
+    validate(config, str(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
+    plan = preflight.make(config, ROOT)
+    asked = {drawn.path.split("/")[1] for kind, _ in subjects.figures(plan) for drawn in subjects.drawn_by(kind)}
+    jobs = planned(folder / "run", written(config, folder))
+    unasked = {output.split("/")[3] for job in jobs for output in job.outputs if "/figures/jets/" in output}
+    assert {name.partition(".")[0].replace("two", "{signal}") for name in unasked} <= asked
+    return asked
 
 
 @pytest.mark.parametrize(
@@ -55,10 +63,10 @@ def figures_of(toy, *detectors: str) -> set[str]:
     [
         (
             ["mass"],
-            {"scores", "auc.pdf", "images.pdf"},
-            {"training", "model_selection", "model_samples", "reconstructions", "generated"},
+            {"scores", "score_grid", "auc", "images"},
+            {"training", "trainings", "events", "model_selection", "model_samples", "reconstructions", "generated"},
         ),
-        (["pixels", "mass"], {"scores", "images.pdf"}, {"training", "model_selection", "reconstructions"}),
+        (["pixels", "mass"], {"scores", "images"}, {"training", "model_selection", "reconstructions"}),
         (
             ["nae"],
             {"training", "model_selection", "model_samples", "negatives", "paths"},

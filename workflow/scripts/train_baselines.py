@@ -3,7 +3,7 @@
 import torch
 
 from hepad import detectors
-from hepad.errors import InputError, report_errors
+from hepad.errors import at, report_errors
 from hepad.progress import Progress
 from hepad.representations.features import Features
 from hepad.storage.files import write_json
@@ -16,11 +16,7 @@ with report_errors(snakemake.log[0]):
     paths = zip(output.models, output.histories, strict=True)
     for (name, seed, spec), seen, (model, history) in zip(params.runs, params.seen, paths, strict=True):
         progress = Progress(name, snakemake.log[0])
-        try:
+        with at(f"detectors.{name}"):
             detector, fit = detectors.train(spec, *background[params.seen_as[name]], seed, progress=progress)
-        except InputError as error:
-            raise type(error)(f"detectors.{name}: {error}") from None
-        finally:
-            progress.close()
         detectors.save(detector, model, spec, seed=seed, **seen)
         write_json(history, {"history": fit.history, "facts": fit.facts})

@@ -1,8 +1,10 @@
 """What a figure says of the sample that it is of, from the sample itself: jets, window, energy of the collisions."""
 
 import math
+from pathlib import Path
 
 from hepad.errors import InputError
+from hepad.events import Events
 from hepad.events.cuts import window
 from hepad.events.observables import OBSERVABLES
 
@@ -46,6 +48,11 @@ def of_sample(meta: dict, label: str, shown: float | None = None) -> dict:
     energy = meta.get("sqrt_s_tev")
     check_energy(shown, energy, label)
     return {"header": ", ".join([label, *phase_space(meta)]), "sqrt_s_tev": energy if shown is None else shown}
+
+
+def meta_of(path: str | Path) -> dict:
+    """What the events in a file, or of an index, say of their sample."""
+    return Events.table(path).meta
 
 
 def check_energy(shown: float | None, energy: float | None, label: str) -> None:
