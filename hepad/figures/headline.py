@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import MIN_COUNT
@@ -135,6 +136,9 @@ def _finish(rejection: Axes, ratio: Axes, right: Axes, opponent: str | None) -> 
     rejection.tick_params(labelbottom=False)
     right.set(xscale="log", xlim=(lowest, 1), ylim=(0, 1.02), xlabel=EPS_B, ylabel=EPS_S)
     ratio.set(xlabel=EPS_S, yscale="log", ylabel="ratio")
+    ratio.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ratio.yaxis.set_major_formatter("{x:g}")
+    ratio.yaxis.set_minor_formatter("")
     if opponent is None:
         ratio.set_axis_off()
     if opponent:

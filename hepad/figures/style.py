@@ -225,9 +225,13 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def palette_png(image: Image.Image, colors: int) -> bytes:
-    """A PNG of so many colours, opaque and without dithering; not the colours that are frequent, but those of lines."""
+    """A PNG of so many colours, opaque and without dithering.
+
+    The colours are spread over those of the image, however thin a line is, and moved to the means of what they stand
+    for, without which a pale band would take the tint of another.
+    """
     written, dpi = io.BytesIO(), image.info.get("dpi")
-    few = image.convert("RGB").quantize(colors, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few = image.convert("RGB").quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     few.save(written, "png", optimize=True, **({"dpi": dpi} if dpi else {}))
     return written.getvalue()
 
