@@ -1,6 +1,6 @@
 """What README and pages show of a finished run: its table of results, the first picture, and a picture of each kind.
 
-python docs/from_run.py RESULTS FIGURE        # FIGURE: below RESULTS/figures, e.g. qcd/efficiency_top
+python docs/from_run.py RESULTS FIGURE        # FIGURE: below RESULTS/figures, e.g. qcd/headline_top
 """
 
 import csv
