@@ -18,8 +18,7 @@ from hepad.figures import colors
 
 # what a figure can be made for each of, in a task
 EACH = {"signal": "signals", "sample": "samples", "representation": "representations"}
-# words that stand for detectors; all others that have labels stand for samples
-KINDS = dict.fromkeys(("detectors", "teacher"), "detectors")
+KINDS = dict.fromkeys(("detectors", "teacher"), "detectors")  # of words with labels; the others are samples
 
 
 class Subject:
@@ -83,6 +82,11 @@ class Subject:
         return self.config["samples"][self.background].get("rate")
 
     @property
+    def rated(self) -> bool:
+        """Whether the configuration says that efficiencies of the background are rates."""
+        return bool(self.rate or self.menu or self.config["samples"][self.background]["source"].get("zero_bias"))
+
+    @property
     def menu(self) -> dict | None:
         """The menu of triggers that the background declares."""
         return self.config["samples"][self.background].get("menu")
@@ -90,9 +94,8 @@ class Subject:
     @cached_property
     def detectors(self) -> list[str]:
         """Those of the task that the job is about, or of all tasks."""
-        used = {name for task in self._tasks for name in task["detectors"]}
-        ordered = self._task["detectors"] if self._task else filter(used.__contains__, self.config["detectors"])
-        return [name for name in ordered if self._has(name, self.which)]
+        used = dict.fromkeys(name for task in self._tasks for name in task["detectors"])
+        return [name for name in used if self._has(name, self.which)]
 
     def _has(self, name: str, which: str) -> bool:
         found = self.plan["detectors"][name]
@@ -223,8 +226,7 @@ class Subject:
     def colors(self, words: Iterable[str]) -> dict[str, str]:
         """Label -> colour of the same."""
         of = {kind: of_entries(self.config[kind]) for kind, of_entries in colors.OF.items()}
-        labels = {word: self.labels([word]) for word in words}
-        return {text: of[KINDS.get(word, "samples")][name] for word in words for name, text in labels[word].items()}
+        return {x: of[KINDS.get(word, "samples")][name] for word in words for name, x in self.labels([word]).items()}
 
     def files(self, pattern: str) -> dict[tuple, str]:
         """The paths that a pattern of words stands for, by the values of those words that stand for several."""
@@ -256,9 +258,8 @@ def figures(plan: dict) -> Iterator[tuple[dict, Subject]]:
                 of_task = Subject(plan, {"task": task}, kind["detectors"])
                 values = product(*(of_task.value(EACH[word]) for word in each))
                 found += [{"task": task} | dict(zip(each, value, strict=True)) for value in values]
-        for subject in (Subject(plan, wildcards, kind["detectors"]) for wildcards in found):
-            if subject.value(kind["only"]):
-                yield kind, subject
+        subjects = (Subject(plan, wildcards, kind["detectors"]) for wildcards in found)
+        yield from ((kind, subject) for subject in subjects if subject.value(kind["only"]))
 
 
 def figure_files(plan: dict) -> list[str]:

@@ -27,7 +27,7 @@ LINES = {"total": "-", "pure": "--", "overlap": ":"}
     reads={"rates": "rates/{task}.json", "scores": "scores/{task}/{samples}.h5", "events": "events/{samples}.h5"},
     needs=("detectors", "seed", "working_point"),
     labels=("samples", "detectors"),
-    only="rate",
+    only="rated",
 )
 def rates(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Left: rate against the threshold with its 68.3 % interval; dotted lines are the budgets, shaded ranges the
