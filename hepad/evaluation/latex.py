@@ -7,6 +7,7 @@ wider than the line: one that would be is made smaller as a whole.
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import accumulate
 from math import log10
 from pathlib import Path
 
@@ -37,6 +38,12 @@ ESCAPES |= {
         "√": r"\surd", "∞": r"\infty", "·": r"\cdot", "²": "^2", "³": "^3", "ℓ": r"\ell", "′": "'",
     }.items()
 }  # fmt: skip
+
+MATHEMATICS = """
+alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi varphi chi psi omega
+Gamma Delta Theta Lambda Sigma Phi Psi Omega bar hat tilde vec overline sqrt frac mathrm mathbf mathit text to rightarrow
+leftarrow pm mp times cdot leq geq approx sim neq infty ell prime left right quad
+"""
 
 Column = tuple[str, float | None]  # quantity and where: ε_B of an ε_S, ε_S of a rejection
 
@@ -81,11 +88,23 @@ def write_latex(path: str | Path, kind: str, records: Iterable[dict], **of_task)
 
 
 def escape(text: str) -> str:
-    """A label as LaTeX sets it, on one line: special characters do no harm, mathematics between '$' stays as it is."""
+    """A label as LaTeX sets it, on one line: special characters do no harm, mathematics between '$' stays as it is.
+
+    Mathematics is letters, numbers and the commands of ``MATHEMATICS``; with anything else it is written as text.
+    """
     parts = re.split(r"(?<!\\)\$", text)
-    if len(parts) % 2 == 0:  # a '$' that is not closed
+    if len(parts) % 2 == 0 or not all(map(_is_mathematics, parts[1::2])):  # or a '$' that is not closed
         return _plain(text)
-    return "".join(f"${_line(part)}$" if i % 2 else _plain(part.replace(r"\$", "$")) for i, part in enumerate(parts))
+    return "".join(f"${part}$" if i % 2 else _plain(part.replace(r"\$", "$")) for i, part in enumerate(parts))
+
+
+def _is_mathematics(text: str) -> bool:
+    """Whether these are letters, numbers, braces in pairs and commands that read and run nothing."""
+    if not re.fullmatch(r"(?:[A-Za-z0-9 +\-=.,:;/()\[\]<>|'*_^{}]|\\[A-Za-z]+|\\[,;!: ])*", text):
+        return False
+    depths = accumulate((x == "{") - (x == "}") for x in text)
+    closed = text.count("{") == text.count("}") and min(depths, default=0) >= 0
+    return closed and set(re.findall(r"\\([A-Za-z]+)", text)) <= set(MATHEMATICS.split())
 
 
 def with_interval(value: float, low: float, high: float, bold: bool = False) -> str:

@@ -288,11 +288,11 @@ def test_where_nothing_is_resolved_the_area_is_said(folder):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("evaluation/jets/top.json", None, r"top\.json: not readable"),
+        ("evaluation/jets/top.json", None, r"top\.json: there is no such file"),
         ("evaluation/jets/top.json", "[{", r"top\.json: not readable"),
         ("evaluation/jets/top.json", "[]", "no results"),
         ("evaluation/jets/top.json", '{"auc": 1}', "not a list of evaluations"),
-        ("models/jets/nae/1.json", None, r"nae/1\.json: not readable"),
+        ("models/jets/nae/1.json", None, r"nae/1\.json: there is no such file"),
         ("models/jets/nae/1.json", "[]", r"nae/1\.json: not the history"),
         ("figures/jets/auc.png", "no picture", r"auc\.png: not a picture"),
         ("admitted/plan.json", None, "no results of hepad"),
