@@ -40,9 +40,9 @@ ESCAPES |= {
 }  # fmt: skip
 
 MATHEMATICS = """
-alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi varphi chi psi omega
-Gamma Delta Theta Lambda Sigma Phi Psi Omega bar hat tilde vec overline sqrt frac mathrm mathbf mathit text to rightarrow
-leftarrow pm mp times cdot leq geq approx sim neq infty ell prime left right quad
+alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi pi rho sigma tau phi varphi chi psi
+omega Gamma Delta Theta Lambda Sigma Phi Psi Omega bar hat tilde vec overline sqrt frac mathrm mathbf mathit text to
+rightarrow leftarrow pm mp times cdot leq geq approx sim neq infty ell prime left right quad
 """
 
 Column = tuple[str, float | None]  # quantity and where: ε_B of an ε_S, ε_S of a rejection

@@ -540,7 +540,7 @@ def test_damaged_model_files_are_refused(tmp_path):
         path.write_bytes(whole[:size])
         with pytest.raises(InputError, match="not a usable hepad model"):
             detectors.load(path)
-    with pytest.raises(InputError, match="not a usable hepad model"):
+    with pytest.raises(InputError, match="there is no such file"):
         detectors.load(tmp_path / "absent.safetensors")
 
 

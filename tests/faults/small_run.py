@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from command_line import COMMAND, ENVIRONMENT, ROOT  # noqa: E402
-from conftest import make_events  # noqa: E402
+from toy_jets import toy_jets  # noqa: E402
 
 from hepad.samples.root_output import write_root  # noqa: E402
 
@@ -63,7 +63,7 @@ def configuration() -> dict:
 
 def prepare(directory: Path) -> None:
     """Write the user's files and the configuration to ``directory``."""
-    make = make_events.__wrapped__()
+    make = toy_jets
     for name, (seed, prongs, counts) in FILES.items():
         events, first = make(sum(counts), seed, prongs=prongs), 0
         for i, count in enumerate(counts):

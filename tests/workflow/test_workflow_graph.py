@@ -72,7 +72,7 @@ def test_nothing_blind_descends_from_the_supervised_trees(graph):
     "forbidden",
     [
         "results/features/{representation}/{signal}/0.train.h5",
-        "results/features/{representation}/{background}.test.h5",
+        "results/features/{representation}/{background}/0.test.h5",
         "results/events/{signal}.h5",
         "results/samples/{signal}/0.root",
         "results/scores/{task}/{signal}.h5",
