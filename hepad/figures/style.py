@@ -8,6 +8,7 @@ experiment's name), ``colors`` (a colour per name) and ``sqrt_s_tev``, by defaul
 what all figures of a job say of their sample (:mod:`hepad.samples.phase_space`).
 """
 
+import logging
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,8 @@ from matplotlib.text import Text
 from hepad.errors import InputError, check_choice
 from hepad.figures.colors import CYCLE
 from hepad.storage.files import atomic_path
+
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it remarks on every font that a PDF takes a part of
 
 DEFAULTS = {"experiment": None, "label": "Simulation", "sqrt_s_tev": None, "colors": {}, "header": ""}
 
