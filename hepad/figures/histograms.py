@@ -1,5 +1,6 @@
 """Histograms of input variables, and what all histograms share: common bins, background filled, signals as lines."""
 
+import textwrap
 from collections.abc import Iterable
 
 import hist
@@ -56,19 +57,21 @@ def input_histograms(
     colors = palette(samples, config)
     for ax, i in zip(axes.flat, drawn, strict=False):
         of_column = {name: values[:, i] for name, values in samples.items()}
-        draw_histograms(ax, of_column, common_edges(columns[i], of_column), background_name, colors)
+        edges = common_edges(columns[i], of_column)
+        draw_histograms(ax, of_column, edges, background_name, colors)
         if ax.get_xscale() == "linear":
-            ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+            whole = bool(np.all(edges % 1 == 0.5))
+            ax.xaxis.set_major_locator(MaxNLocator(4, integer=whole, steps=[1, 2, *[2.5] * (not whole), 5, 10]))
         ax.set_xlabel(columns[i])
         ax.set_ylim(0, None)
-    if same:
-        text = ", ".join(f"{columns[i]} = {value:g}" for i, value in same.items())
-        figure.supxlabel(f"one value in all samples: {text}", fontsize=8, x=0.01, ha="left")
+    text = ", ".join(f"{columns[i]} = {value:g}" for i, value in same.items())
+    below = textwrap.fill(f"one value in all samples: {text}", 40 * width) if same else None
     for ax in axes.flat[len(drawn) :]:
         ax.set_axis_off()
     for ax in axes[:, 0]:
         ax.set_ylabel("fraction of jets")
-    figure.legend(legend_lines(samples, background_name, colors), list(samples), loc="outside lower center", ncols=4)
+    lines = legend_lines(samples, background_name, colors)
+    figure.legend(lines, list(samples), loc="outside lower center", ncols=4, title=below)
     label(axes[0, 0], config, axes[0, -1], title)
     return figure
 

@@ -9,6 +9,7 @@ what all figures of a job say of their sample (:mod:`hepad.samples.phase_space`)
 """
 
 import io
+import logging
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,8 @@ from PIL import Image
 from hepad.errors import InputError, check_choice
 from hepad.figures.colors import CYCLE
 from hepad.storage.files import atomic_path
+
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it remarks on every font that a PDF takes a part of
 
 DEFAULTS = {"experiment": None, "label": "Simulation", "sqrt_s_tev": None, "colors": {}, "header": ""}
 

@@ -90,7 +90,7 @@ def _finish(column: np.ndarray, spreads: dict[str, SeedSpread], blind: list[Seed
     bottom.set_ylim(0, 1.15 * max(highest, default=1))
     bottom.set_xlabel(r"background efficiency $\epsilon_B$, of events")
     for ax, text in zip(column, QUANTITIES.values(), strict=True):
-        ax.set_ylabel(text)
+        ax.set_ylabel(text, math_fontfamily="dejavusans")  # experiments' own math fonts lack the root sign
         ax.label_outer()
     if khz is not None:
         axis = bottom.secondary_xaxis(-0.3, functions=(lambda x: x * khz, lambda x: x / khz))

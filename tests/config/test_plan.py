@@ -58,7 +58,8 @@ def test_a_plan_holds_for_one_configuration_and_one_state_of_the_package(planned
 def test_a_plan_knows_what_the_classes_are(planned):
     for name, entry in planned[2]["config"]["detectors"].items():
         cls, found = DETECTORS[entry["type"]], planned[2]["detectors"][name]
-        assert (found["group"], found["score_name"]) == (cls.group, cls.score_name)
+        assert found["group"] == cls.group
+        assert found["score_name"] == cls.score_axis(entry)
         of = entry.get("of", {}).get("type", entry["type"])
         files = {sys.modules[DETECTORS[name].__module__].__file__ for name in (entry["type"], of)}
         assert found["code"] == code_digest.digest(*files)

@@ -23,6 +23,7 @@ from hepad.figures import KINDS, colors, registry
 from hepad.figures.correlation import correlation_matrix, rank_correlation
 from hepad.figures.events import event_displays
 from hepad.figures.headline import choose, headline_curves
+from hepad.figures.histograms import input_histograms
 from hepad.figures.overview import heat_map
 from hepad.figures.score_grid import score_panels
 from hepad.figures.scores import score_histograms
@@ -325,6 +326,17 @@ def test_rank_correlations_are_those_of_scipy():
     scores = np.random.default_rng(3).normal(size=(3, 500)) ** 3
     scores[1] += scores[0]
     np.testing.assert_allclose(rank_correlation(scores), spearmanr(scores, axis=1).statistic, atol=1e-12)
+
+
+def test_variables_of_one_value_are_named_and_not_drawn(look):
+    rng = np.random.default_rng(6)
+    samples = [np.column_stack([rng.normal(size=(500, 2)), np.zeros(500), np.ones(500)]) for _ in range(2)]
+    samples[0][3, 2] = 1  # one electron in 500 jets
+    names = ("$m$ [GeV]", r"$\tau_{21}$", "electrons", "weight")
+    figure = input_histograms(names, samples[1], {"top": samples[0]}, look, background_name="QCD")
+    assert [ax.get_xlabel() for ax in figure.axes if ax.axison] == ["$m$ [GeV]", r"$\tau_{21}$", "electrons"]
+    assert figure.legends[0].get_title().get_text() == "one value in all samples: weight = 1"
+    check_no_collisions(figure)
 
 
 def test_points_of_seeds_are_the_tables(trainings):
