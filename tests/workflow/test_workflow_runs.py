@@ -30,6 +30,7 @@ CHAIN = {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05}
 MODEL = "results/models/jets/{}/1.safetensors"
 DETECTORS = ("ae", "nae", "vae", "mass")
 SIGNAL_FREE = {"plot_trainings", "plot_correlation"}
+TARGETS = ("all", *(f"results/features/image/{name}.test.h5" for name in ("one", "two")))
 RATE = {"kind": "cross_section", "cross_section_pb": 1e8, "acceptance": 0.3, "luminosity": 2e34}
 UNASKED = [name for name in KINDS if not registry.kind(name).on_request]
 COLUMNS = {
@@ -94,10 +95,10 @@ def data(make_events, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """(directory, configuration file) of a finished run; nobody writes there."""
+    """(directory, configuration file) of a finished run, with all that figures on request read; nobody writes there."""
     directory = tmp_path_factory.mktemp("finished") / "run"
     config = written(directory.parent / "config.yaml", configuration(data))
-    result = snakemake(directory, config)
+    result = snakemake(directory, config, *TARGETS)
     assert result.returncode == 0, result.stdout
     return directory, config
 
@@ -170,7 +171,7 @@ def test_the_front_page_is_of_this_run(finished):
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
     results = finished[0] / "results"
-    jobs = [job for job in planned(*finished, "--forceall") if job.rule != "all"]
+    jobs = [job for job in planned(*finished, "--forceall", *TARGETS) if job.rule != "all"]
     assert len(jobs) == len(list((results / "benchmarks").rglob("*.tsv")))
     assert "r2 = " in (results / "logs/train/jets/ae/1.log").read_text()
 
@@ -347,7 +348,7 @@ def bad_inputs(data, folder):
         "misspelt key": (changed(lambda c: c.update(detector=c.pop("detectors"))), ["'detector'", "'detectors'"]),
         "misspelt argument": (
             changed(lambda c: c["detectors"]["ae"]["training"].update(step=c["detectors"]["ae"]["training"]["steps"])),
-            ["detectors.ae", "training 'step'", "steps"],
+            ["detectors.ae", "training: argument of Schedule 'step'", "steps"],
         ),
         "window": (
             changed(lambda c: c["samples"]["two"]["selection"].update(pt=[300, 400])),
