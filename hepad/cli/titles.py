@@ -8,7 +8,6 @@ TITLES = {
     "represent": "representing {sample} as {representation}, part {chunk}",
     "gather_features": "gathering {sample} as {representation}",
     "train_detector": "training {detector} on {background}, seed {seed}",
-    "train_baseline": "fitting {detector} to {background}, seed {seed}",
     "score": "scoring {sample}, detectors of {background}, part {chunk}",
     "gather_scores": "gathering the scores of {sample}, detectors of {background}",
     "supervised_trees": "training the supervised trees, {signal} in {background}",
@@ -20,9 +19,10 @@ TITLES = {
     "distil": "distilling {student}",
     "emulate": "emulating {student} in fixed point",
     "compare_student": "comparing {student} with its teacher",
+    "page": "writing the page of results",
     "all": "finishing",
 }
-FIGURES, TABLES = "plot_", "tabulate"
+FIGURES, TABLES, BASELINES = "plot_", "tabulate", "train_baselines_"
 
 
 def title(rule: str, wildcards: dict[str, str], config: dict) -> str:
@@ -39,6 +39,8 @@ def title(rule: str, wildcards: dict[str, str], config: dict) -> str:
     what = rule.replace("_", " ")
     if rule.startswith(FIGURES):
         what = f"drawing {rule.removeprefix(FIGURES).replace('_', ' ')}"
+    elif rule.startswith(BASELINES):
+        what = f"fitting the simple opponents of {rule.removeprefix(BASELINES)}"
     elif rule.startswith(TABLES):
         what = f"writing tables: {rule.removeprefix(TABLES).strip('_').replace('_', ' ') or 'results'}"
     return f"{what} ({subject})" if subject else what
