@@ -52,12 +52,13 @@ def draw(
     found = [subject for subject in _subjects(plan, task, signal) if plan["config"]["tasks"][subject.task]["detectors"]]
     if not found:
         raise InputError(f"figure {kind}: nothing in this run has one, with these options. Leave some out.")
+    read = [{name: subject.files(pattern) for name, pattern in declared["reads"].items()} for subject in found]
+    _check_there(results, [path for of_subject in read for files in of_subject.values() for path in files.values()])
     with tempfile.TemporaryDirectory() as scratch:
-        for subject in found:
+        for subject, of_subject in zip(found, read, strict=True):
             paths = {}
-            for name, pattern in declared["reads"].items():
-                files = subject.files(pattern)
-                there = [_without(_there(results, path), others, Path(scratch)) for path in files.values()]
+            for name, files in of_subject.items():
+                there = [_without(str(results.folder / path), others, Path(scratch)) for path in files.values()]
                 paths[name] = there[0] if list(files) == [()] else there
             yield from registry.draw(kind, subjects.job(subjects.told(declared, subject), paths, style), to)
 
@@ -82,12 +83,15 @@ def _subjects(plan: dict, task: str | None, signal: str | None) -> Iterator[subj
             yield subject
 
 
-def _there(results: Results, path: str) -> str:
-    if not (results.folder / path).exists():
+def _check_there(results: Results, paths: list[str]) -> None:
+    """Refuse to draw from a run that has not made all of these files, with the command that makes them."""
+    missing = [f"results/{path}" for path in dict.fromkeys(paths) if not (results.folder / path).exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
         raise InputError(
-            f"{results.folder / path} is missing: the run is not finished. Start it again: what is finished is kept."
+            f"{results.folder}: the run has not made {missing[0]}{more}, which the figure reads. With the "
+            f"configuration of the run, this makes what is missing: hepad run -- {' '.join(missing)}"
         )
-    return str(results.folder / path)
 
 
 def _without(path: str, others: set[str], scratch: Path) -> str:

@@ -82,7 +82,9 @@ def test_wrong_input_gives_one_message(finished, tmp_path, capsys):
     folder = shutil.copytree(finished, tmp_path / "results")
     (folder / "evaluation/search/top.json").unlink()
     assert "top.json is missing: the run is not finished" in refused(capsys, "results", "--results", folder)
-    assert "top.json is missing" in refused(capsys, "figure", "efficiency", "--results", folder, "--to", tmp_path / "f")
+    told = refused(capsys, "figure", "efficiency", "--results", folder, "--to", tmp_path / "f")
+    assert "top.json" in told
+    assert "hepad run -- results/evaluation/" in told
     assert not (tmp_path / "f").exists()
     where = ("--results", finished, "--to", tmp_path / "g")
     assert "figure 'eficiency' is unknown. Did you mean 'efficiency'" in refused(capsys, "figure", "eficiency", *where)
