@@ -11,7 +11,7 @@ from hepad.errors import InputError
 
 # names stand in a path with others and an ending: 255 characters are allowed there
 NAME, LONGEST = r"[A-Za-z][A-Za-z0-9_]*", 100
-RESERVED = {"samples": "supervised", "detectors": "supervised", "tasks": "students"}
+RESERVED = {"samples": {"supervised"}, "detectors": {"supervised"}, "tasks": {"students", "overview"}}
 LONGEST_LABEL = 200
 
 
@@ -36,7 +36,7 @@ def _check_names(kind: str, names: Iterable[str]) -> None:
             raise InputError(f"{kind}: {name!r} is no name: letters, digits and underscores, a letter first.")
         if len(name) > LONGEST:
             raise InputError(f"{kind}.{name}: {len(name)} characters are too long for a file; give at most {LONGEST}.")
-        if name.lower() == RESERVED.get(kind):
+        if name.lower() in RESERVED.get(kind, ()):
             raise InputError(f"{kind}.{name}: this name is hepad's own, for files and curves. Rename it.")
         if name.lower() in spellings:
             raise InputError(

@@ -11,9 +11,10 @@ from command_line import ROOT, snakemake
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-from hepad.config import sweeps, validation
+from hepad.config import naming, sweeps, validation
 from hepad.errors import InputError
 from hepad.evaluation.latex import escape
+from hepad.figures import KINDS, registry
 from hepad.figures.style import EXPERIMENTS, style
 from hepad.samples.formats.paths import find_files
 from hepad.storage.hdf5 import open_hdf5
@@ -91,6 +92,11 @@ def test_names_that_are_no_names_are_refused(shipped, kind, name):
 def test_names_that_hepad_uses_itself_are_refused(shipped, kind, name):
     with pytest.raises(InputError, match=rf"{kind}\.{name}: this name is hepad's own"):
         admit(renamed(shipped, kind, name))
+
+
+def test_no_task_shares_its_folder_with_figures_that_belong_to_none():
+    first = {path.split("/")[0] for name in KINDS for path in registry.kind(name).draws}
+    assert first - {"{task}"} == naming.RESERVED["tasks"]
 
 
 @pytest.mark.parametrize("kind", ["samples", "representations", "detectors", "tasks"])

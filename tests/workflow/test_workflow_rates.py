@@ -16,7 +16,10 @@ FILE = Path(os.environ.get("HEPAD_DATA", "")) / "hep" / "nano_dimuon.root"
 PRESCALES = (1, 0, 2, 5)
 
 
-pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="HEPAD_DATA has no nano_dimuon.root")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FILE.is_file(), reason="HEPAD_DATA has no nano_dimuon.root"),
+]
 
 
 @pytest.fixture(scope="module")

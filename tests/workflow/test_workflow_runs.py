@@ -148,6 +148,7 @@ def test_every_figure_is_there_as_pdf_and_png(finished):
     }
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_on_request(copy, finished):
     names = [f"results/figures/jets/{name}" for name in ("efficiency_two.pdf", "scores", "training")]
     assert not any((copy / name).exists() for name in names)
@@ -398,6 +399,7 @@ def test_a_collapsed_detector_stops_its_rule_and_leaves_no_model(copy, finished,
     assert (copy / MODEL.format("nae")).exists()
 
 
+@pytest.mark.slow
 def test_a_killed_training_leaves_nothing_that_a_later_run_takes_for_a_result(copy, finished):
     log, model = copy / "results/logs/train/jets/ae/1.log", MODEL.format("ae")
     log.unlink()

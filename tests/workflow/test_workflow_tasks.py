@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import ENVIRONMENT, ROOT, planned, snakemake
+from command_line import ENVIRONMENT, ROOT, snakemake
 from snakemake.utils import validate
 from toy_run import toy_run, written
 
@@ -47,15 +47,11 @@ def toy(make_events, tmp_path_factory):
 
 def figures_of(toy, *detectors: str) -> set[str]:
     """The figures of a task with these detectors alone, those on request too."""
-    config, folder = toy
+    config, _ = toy
     config = copy.deepcopy(config) | {"tasks": {"jets": config["tasks"]["jets"] | {"detectors": list(detectors)}}}
     validate(config, str(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
     plan = preflight.make(config, ROOT)
-    asked = {drawn.path.split("/")[1] for kind, _ in subjects.figures(plan) for drawn in subjects.drawn_by(kind)}
-    jobs = planned(folder / "run", written(config, folder))
-    unasked = {output.split("/")[3] for job in jobs for output in job.outputs if "/figures/jets/" in output}
-    assert {name.partition(".")[0].replace("two", "{signal}") for name in unasked} <= asked
-    return asked
+    return {drawn.path.split("/")[1] for kind, _ in subjects.figures(plan) for drawn in subjects.drawn_by(kind)}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +128,7 @@ MODELS = [f"results/models/jets/{name}/1.safetensors" for name in ("ae", "nae", 
 TARGETS = [*MODELS, "results/figures/jets/training"]
 
 
+@pytest.mark.slow
 def test_a_renamed_clone_has_nothing_to_do_and_an_edit_what_needs_it(clone):
     assert clone.left(*TARGETS) == set()
     for path in (*clone.folder.rglob("*.py"), *clone.folder.rglob("*.smk"), *clone.folder.rglob("Snakefile")):
@@ -151,11 +148,13 @@ def test_a_renamed_clone_has_nothing_to_do_and_an_edit_what_needs_it(clone):
     assert clone.left(*MODELS) == {"ae", "nae"}
 
 
+@pytest.mark.slow
 def test_the_report_of_a_renamed_clone_has_its_figures(clone):
     clone.snakemake(TARGETS[-1], "--report", "../report.html")
     assert "training/ae.png" in (clone.folder.parent / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_signal_of_a_few_test_events_and_trivial_detectors_alone(make_events, tmp_path):
     config = toy_run(make_events, tmp_path, 1, (400, 40)) | {"device": "cpu"}
     config["samples"]["two"]["split"] = [0.0, 0.0, 1.0]
