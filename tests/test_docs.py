@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import ROOT
+from schema import SCHEMA, validate
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 from hepad.config import sweeps, validation
 from hepad.detectors import DETECTORS, defaults
@@ -22,7 +22,6 @@ import made
 
 READMES = [ROOT / f"{folder}README.md" for folder in ("", "config/", "benchmarks/")]
 PAGES = [*READMES, *sorted(ROOT.glob("docs/**/*.md"))]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 FENCE = re.compile(r"^(<!-- runs -->\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -150,7 +149,7 @@ def test_entries_are_admitted(path, text):
     for key, value in copy.deepcopy(whole_entries(text)).items():
         config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
     try:
-        validate(config, str(SCHEMA))
+        validate(config)
     except WorkflowError as error:
         validation.raise_schema_error(error.__context__)
     validation.check(sweeps.expand(config))

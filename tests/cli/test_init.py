@@ -5,13 +5,11 @@ import pytest
 import yaml
 from command_line import ROOT
 from dialects import DIALECTS, write_tree
-from snakemake.utils import validate
+from schema import validate
 
 from hepad.cli.main import main
 from hepad.config import preflight
 from hepad.samples.root_output import write_root
-
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
 
 def made(folder, *arguments) -> dict:
@@ -22,7 +20,7 @@ def made(folder, *arguments) -> dict:
 
 def admitted(config: dict) -> dict:
     """It passes all that a run begins with, the first events of every sample included."""
-    validate(config, str(SCHEMA))  # fills in defaults
+    validate(config)  # fills in defaults
     plan = preflight.make(config, ROOT)
     preflight.admit(plan["config"], plan["entries"], {})
     return plan["config"]

@@ -6,8 +6,8 @@ import math
 import pytest
 import yaml
 from command_line import ROOT, snakemake
-from snakemake.utils import validate
-from test_validation import SCHEMA, admit
+from schema import validate
+from test_validation import admit
 from toy_run import toy_run, written
 
 from hepad.config import declarations, plain_yaml
@@ -42,7 +42,7 @@ def generated():
 def looked(config, meta=None, **triggers) -> None:
     """What the start does when the files of the samples say ``meta`` and have these trigger bits."""
     config = copy.deepcopy(config)
-    validate(config, str(SCHEMA))
+    validate(config)
     declarations.check(config)
     looks = {name: [Found(60, frozenset(), tuple(bits), meta=meta or {})] for name, bits in triggers.items()}
     declarations.check_samples(config, ROOT, looks)

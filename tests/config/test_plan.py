@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 from command_line import ENVIRONMENT, GENERATED, ROOT, snakemake
-from snakemake.utils import validate
+from schema import validate
 from toy_run import toy_run, written
 
 from hepad.config import code_digest, plan, preflight
@@ -31,7 +31,7 @@ def planned(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = yaml.safe_load(request.param.read_text())
     given, about = copy.deepcopy(config), plan.of(config)
-    validate(config, str(ROOT / "workflow" / "schemas" / "config.schema.yaml"))  # fills in defaults, in place
+    validate(config)  # fills in defaults, in place
     return given, about, preflight.make(config, ROOT)
 
 

@@ -8,8 +8,8 @@ import matplotlib as mpl
 import pytest
 import yaml
 from command_line import ROOT, snakemake
+from schema import validate
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 from hepad.config import naming, sweeps, validation
 from hepad.errors import InputError
@@ -29,7 +29,7 @@ def admit(config):
     """What the workflow does with the text of a configuration when it starts."""
     config = copy.deepcopy(config)
     try:
-        validate(config, str(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
+        validate(config)
     except WorkflowError as error:
         validation.raise_schema_error(error.__context__)
     validation.check(sweeps.expand(config))

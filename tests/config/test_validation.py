@@ -10,21 +10,19 @@ import pytest
 import uproot
 import yaml
 from command_line import GENERATED, ROOT
+from schema import SCHEMA, validate
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
 from hepad.config import loading, plain_yaml, preflight, sweeps, validation
 from hepad.errors import InputError, report_errors
 from hepad.samples.root_output import write_root
-
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 
 def admit(config, *, values=False):
     """What the workflow does with a configuration when it starts; returns it with its defaults."""
     config = copy.deepcopy(config)
     try:
-        validate(config, str(SCHEMA))
+        validate(config)
     except WorkflowError as error:
         validation.raise_schema_error(error.__context__)
     config = sweeps.expand(config)

@@ -10,8 +10,8 @@ import yaml
 from command_line import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from schema import validate
 from scipy.stats import spearmanr
-from snakemake.utils import validate
 
 from hepad.config import preflight, subjects
 from hepad.errors import InputError
@@ -65,7 +65,7 @@ def look(request):
 def plan():
     """Of the default configuration."""
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    validate(config, str(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
+    validate(config)
     return preflight.make(config, str(ROOT))
 
 

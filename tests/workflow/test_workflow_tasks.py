@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import ENVIRONMENT, ROOT, snakemake
-from snakemake.utils import validate
+from schema import validate
 from toy_run import toy_run, written
 
 from hepad.config import preflight, subjects
@@ -49,7 +49,7 @@ def figures_of(toy, *detectors: str) -> set[str]:
     """The figures of a task with these detectors alone, those on request too."""
     config, _ = toy
     config = copy.deepcopy(config) | {"tasks": {"jets": config["tasks"]["jets"] | {"detectors": list(detectors)}}}
-    validate(config, str(ROOT / "workflow" / "schemas" / "config.schema.yaml"))
+    validate(config)
     plan = preflight.make(config, ROOT)
     return {drawn.path.split("/")[1] for kind, _ in subjects.figures(plan) for drawn in subjects.drawn_by(kind)}
 
