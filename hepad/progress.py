@@ -36,6 +36,12 @@ class Progress:
             with suppress(OSError):
                 self.file.write(f"{time.strftime('%H:%M:%S')} {self.name}: {text}\n")
 
+    def count(self, counts: dict[str, dict[str, int]]) -> None:
+        """A line to the log for each file: what was counted, without what none were of."""
+        for path, of_file in counts.items():
+            found = [f"{what} {number}" for what, number in of_file.items() if number]
+            self.say(f"{path}: {', '.join(found) or 'no events'}")
+
     @contextmanager
     def stage(self, title: str, total: int, unit: str = "steps") -> Iterator["Stage"]:
         """Count ``total`` units of work: ``with progress.stage('autoencoder', 1000) as s: s.advance(1, loss=0.3)``."""

@@ -156,3 +156,12 @@ def test_the_log_has_plain_lines_with_epoch_loss_rate_and_time_left(tmp_path):
     progress.close()
     last = (tmp_path / "log").read_text().splitlines()[-1]
     assert re.search(r"qcd nae: energy 20/40 epoch 1\.5, loss 0\.25 [\d.]+ steps/s, \d+ s left$", last)
+
+
+def test_a_log_says_of_each_file_what_was_read_kept_and_refused(tmp_path):
+    log = tmp_path / "read.log"
+    progress = Progress("qcd", log)
+    progress.count({"a.root": {"read": 3, "kept": 1, "refused: pt": 2, "repetition": 0}, "b.root": {"read": 0}})
+    progress.close()
+    lines = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
+    assert lines == ["qcd: a.root: read 3, kept 1, refused: pt 2", "qcd: b.root: no events"]

@@ -6,4 +6,4 @@ from hepad.samples.gather import gather
 
 with report_errors(snakemake.log[0]):
     meta = gather(snakemake.input, snakemake.output[0], snakemake.params.selection)
-    Progress(snakemake.wildcards.sample, snakemake.log[0]).say(f"counts: {meta['counts']}")
+    Progress(snakemake.wildcards.sample, snakemake.log[0]).count(meta["counts"])

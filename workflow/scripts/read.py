@@ -9,4 +9,4 @@ with report_errors(snakemake.log[0]):
     params, name = snakemake.params, snakemake.wildcards.sample
     events = stream_of({**params.source, "files": params.files}, name=name, part=params.part, **params.entry)
     meta = write_blocks(snakemake.output[0], events)
-    Progress(name, snakemake.log[0]).say(f"counts: {meta['counts']}")
+    Progress(name, snakemake.log[0]).count(meta["counts"])
