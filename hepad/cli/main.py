@@ -32,10 +32,12 @@ def main(argv: list[str] | None = None) -> None:
         with report_errors():
             args.run(args)
         sys.stdout.flush()
-    except (NotADirectoryError, FileExistsError, IsADirectoryError) as error:
-        raise SystemExit(f"ERROR: {error.filename}: {error.strerror}. Give another path, or remove it.") from None
     except BrokenPipeError:  # of `hepad results | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise SystemExit(f"ERROR: {error.filename}: {error.strerror}. Give another path, or mend this one.") from None
 
 
 if __name__ == "__main__":

@@ -20,9 +20,13 @@ from typing import NamedTuple
 import awkward as ak
 import fastjet
 import numpy as np
+from fastjet import _swig
 
 from hepad.events.kinematics import delta_phi, from_cartesian, to_cartesian
 from hepad.representations.substructure import rapidity
+
+# FastJet (arXiv:1111.6097) would introduce itself in every job
+_swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 # fastjet's largest radius: every row becomes one jet, whatever its size
 RADIUS = fastjet.JetDefinition.max_allowable_R

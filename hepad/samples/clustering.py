@@ -13,10 +13,14 @@ from typing import NamedTuple
 import awkward as ak
 import fastjet
 import numpy as np
+from fastjet import _swig
 
 from hepad.events.cuts import window
 from hepad.events.kinematics import delta_r, from_cartesian, to_cartesian
 from hepad.events.padding import WIDTHS, pad
+
+# FastJet (arXiv:1111.6097) would introduce itself in every job
+_swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 ELECTRON, MUON, PHOTON, CHARGED_HADRON, NEUTRAL_HADRON = 11, 13, 22, 211, 130
 JET_MIN_PT = 20.0

@@ -80,6 +80,15 @@ def test_what_runs_and_how_far_it_is(tmp_path):
     ]
 
 
+def test_a_folder_in_which_nothing_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match=r"^ERROR: file/results/logs: Not a directory\. Give another path"):
+        main(["run", "--config", "test", "--directory", "file"])
+    with pytest.raises(SystemExit, match=r"^ERROR: /proc/none: No such file or directory\. Give another path"):
+        main(["run", "--config", "test", "--directory", "/proc/none"])
+
+
 def test_configurations_by_name_and_by_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert shipped.configuration("test") == ROOT / "config/test.yaml"

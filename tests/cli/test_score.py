@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import h5py
@@ -174,3 +176,9 @@ def test_a_bad_file_leaves_no_scores(finished, signal, tmp_path):
         main(["score", str(signal[0] / "0.root"), str(tmp_path / "bad.root"), "--task", "search", "--results",
               str(finished), "--to", str(tmp_path / "s.root")])  # fmt: skip
     assert [x.name for x in tmp_path.iterdir()] == ["bad.root"]
+
+
+@pytest.mark.parametrize("module", ["hepad.samples.clustering", "hepad.representations.declustering"])
+def test_fastjet_writes_nothing_of_itself(module):
+    code = f"import {module}; from fastjet import _swig; print(_swig.ClusterSequence.fastjet_banner_stream())"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "None\n"
