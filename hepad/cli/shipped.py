@@ -19,6 +19,11 @@ def folder() -> Path:
     raise InputError(f"{PACKAGE}: the workflow is missing in this installation. Install hepad again.")
 
 
+def citation() -> str:
+    """The citation file of hepad."""
+    return (folder() / "CITATION.cff").read_text()
+
+
 def configurations() -> list[str]:
     """The names of those that are shipped."""
     return sorted(path.stem for path in (folder() / "config").glob("*.yaml"))
