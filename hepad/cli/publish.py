@@ -30,7 +30,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 def _run(args: argparse.Namespace) -> None:
     from hepad.config.publication.publish import publish  # torch and matplotlib take seconds
 
-    count = publish(Results(args.results), args.to, shipped.citation())
+    count = publish(Results(args.results), args.to, shipped.citation(), shipped.captions())
     print(f"{args.to / 'hepdata'}, {args.to / 'submission.tar.gz'}: {count} tables, valid for HEPData")
     print(f"{args.to / 'hepad.root'}: trees, graphs and histograms")
     print(f"{args.to / 'CITATION.cff'}: what to cite")

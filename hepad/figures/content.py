@@ -16,11 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.collections import FillBetweenPolyCollection, PathCollection
 from matplotlib.colors import LogNorm, to_hex
-from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.container import BarContainer, Container, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.patches import StepPatch
+from matplotlib.patches import Patch, StepPatch
 from matplotlib.text import Annotation
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
@@ -98,14 +98,14 @@ def axis(text: str) -> Axis:
 def _panel(ax: Axes) -> Panel:
     texts = [text for text in ax.texts if text.get_transform() == ax.transAxes and not isinstance(text, Annotation)]
     title = [" ".join(line.split()) for text in texts for line in text.get_text().split("\n")]
-    labels = [_label(ax, which) for which in "xy"]
+    names = [_categories(of) for of in (ax.xaxis, ax.yaxis)]
+    labels = [_label(ax, which) or ("name" if of else which) for which, of in zip("xy", names, strict=True)]
     if ax.images:  # a grid of images has its axes' labels outside, and names of rows in their place
         common = [getattr(ax.figure, f"get_sup{which}label")() for which in "xy"]
         title += [
             text for text, whole in zip((ax.get_xlabel(), ax.get_ylabel()), common, strict=True) if text and whole
         ]
         labels = [whole or text for text, whole in zip(labels, common, strict=True)]
-    names = [_categories(of) for of in (ax.xaxis, ax.yaxis)]
     curves = _joined(_named(curve, *names) for curve in [*_histograms(ax), *_points(ax), *_lines(ax)])
     meshes = [_mesh(image, *names) for image in ax.images]
     return Panel(", ".join(title), axis(labels[0]), axis(labels[1]), curves, meshes, _marks(ax))
@@ -127,7 +127,7 @@ def _categories(of: MatplotlibAxis) -> dict[float, str]:
     named = isinstance(of.get_major_formatter(), FixedFormatter | FuncFormatter)
     if not (named and isinstance(of.get_major_locator(), FixedLocator)):
         return {}
-    return {float(x): of.get_major_formatter()(x, i) for i, x in enumerate(of.get_majorticklocs())}
+    return {float(x): " ".join(of.get_major_formatter()(x, i).split()) for i, x in enumerate(of.get_majorticklocs())}
 
 
 def _named(curve: Curve, x_names: dict[float, str], y_names: dict[float, str]) -> Curve:
@@ -148,7 +148,7 @@ def _named(curve: Curve, x_names: dict[float, str], y_names: dict[float, str]) -
 def _joined(curves: Iterator[Curve]) -> list[Curve]:
     """Curves of one name as one, but for histograms."""
     found: dict[object, list[Curve]] = {}
-    for curve in curves:
+    for curve in (curve for curve in curves if len(curve.x)):
         found.setdefault(curve.name if curve.edges is None else id(curve), []).append(curve)
     return [of[0] if len(of) == 1 else _concatenated(of) for of in found.values()]
 
@@ -174,7 +174,10 @@ def _lines(ax: Axes) -> Iterator[Curve]:
         curve = Curve(name_of(ax, line, line.get_label()), x, y)
         if band := of_lines.get(BAND.format(i)):
             at, low, high = _band(band)
-            known, along = dict(zip(at, zip(low, high, strict=True), strict=True)), "y" if band.t_direction == "x" else "x"
+            known, along = (
+                dict(zip(at, zip(low, high, strict=True), strict=True)),
+                "y" if band.t_direction == "x" else "x",
+            )
             ends = [known.get(place, (np.nan, np.nan)) for place in getattr(curve, band.t_direction)]
             curve = replace(curve, **{f"{along}_ends": np.array(ends).T})
         yield curve
@@ -199,11 +202,12 @@ def _band(band: FillBetweenPolyCollection) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _points(ax: Axes) -> Iterator[Curve]:
-    """Points with errors, scattered ones, and the ends of bars."""
+    """Points with errors, but for those of histograms; scattered ones, and the ends of bars."""
     for part in ax.containers:
-        if isinstance(part, ErrorbarContainer) and part[0] is not None and _is_result(ax, part[0]):
+        if isinstance(part, ErrorbarContainer) and part[0] is not None:
             x, y = (np.asarray(values, float) for values in part[0].get_data())
-            yield Curve(name_of(ax, part[0], part.get_label()), x, y, **_errors(part))
+            if _is_result(ax, part[0]) and not any(_are_of(part, patch) for patch in ax.patches):
+                yield Curve(name_of(ax, part[0], part.get_label()), x, y, **_errors(part))
         elif isinstance(part, BarContainer):
             bars = [(b.get_x(), b.get_y(), b.get_width(), b.get_height()) for b in part]
             x, y, width, height = np.array(bars, float).reshape(-1, 4).T
@@ -229,21 +233,24 @@ def _errors(part: ErrorbarContainer) -> dict[str, np.ndarray]:
 
 
 def _histograms(ax: Axes) -> Iterator[Curve]:
-    """Each once, whether it is drawn as a line, filled, or both; errors are bars of its colour around its values."""
-    bars = [part for part in ax.containers if isinstance(part, ErrorbarContainer) and part.has_yerr]
-    errors = [(color_of(part[2][-1]), _errors(part)["y_ends"]) for part in bars]
+    """Each once, whether it is drawn as a line, filled, or both."""
     found: dict[tuple, Curve] = {}
     for patch in (patch for patch in ax.patches if isinstance(patch, StepPatch)):
-        (values, edges, _), color = patch.get_data(), color_of(patch)
-        ends = [of for of_color, of in errors if of_color == color and _around(of, values)]
+        values, edges, _ = patch.get_data()
+        errors = [_errors(part)["y_ends"] for part in ax.containers if _are_of(part, patch)]
         name, middles = name_of(ax, patch, patch.get_label()), (edges[1:] + edges[:-1]) / 2
-        curve = Curve(name, middles, values, y_ends=ends[0] if ends else None, edges=edges)
-        found.setdefault((color, values.tobytes(), edges.tobytes()), curve)
+        curve = Curve(name, middles, values, y_ends=errors[0] if errors else None, edges=edges)
+        found.setdefault((color_of(patch), values.tobytes(), edges.tobytes()), curve)
     yield from found.values()
 
 
-def _around(ends: np.ndarray, values: np.ndarray) -> bool:
-    return ends.shape[1] == len(values) and np.allclose(ends.mean(axis=0), values, rtol=1e-9, atol=1e-15)
+def _are_of(part: Container, patch: Patch) -> bool:
+    """Whether bars are the errors of a histogram: of its colour, around its values."""
+    if not (isinstance(patch, StepPatch) and isinstance(part, ErrorbarContainer) and part.has_yerr):
+        return False
+    values, ends = patch.get_data().values, _errors(part)["y_ends"]
+    alike = color_of(part[2][-1]) == color_of(patch) and ends.shape[1] == len(values)
+    return alike and np.allclose(ends.mean(axis=0), values, rtol=1e-9, atol=1e-15)
 
 
 def _mesh(image: AxesImage, x_names: dict[float, str], y_names: dict[float, str]) -> Mesh:

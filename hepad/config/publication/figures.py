@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepad.config import drawing
-from hepad.config.publication.tables import INTERVAL, Column, Table, of_search
+from hepad.config.publication.tables import INTERVAL, Column, Table, of_search, offsets
 from hepad.config.results import Results
 from hepad.figures import KINDS, registry
 from hepad.figures.content import Axis, Curve, Mesh, Panel, contents
@@ -126,10 +126,10 @@ def _points(panel: Panel, group: list[Curve]) -> tuple[list[Column], list[Column
         row_of = {place: i for i, place in enumerate(places)}
         found, ends = (curve.y, curve.y_ends) if key == "x" else (curve.x, curve.x_ends)
         cells = [_number(found[row_of[place]]) if place in row_of else None for place in order]
-        limits = [] if ends is None else [_ends(ends[:, row_of[p]]) if p in row_of else None for p in order]
+        errors = [] if ends is None else [_errors(found, ends, row_of.get(place)) for place in order]
         kind = INTERVAL if curve.edges is None else STATISTICAL
         marks = {mark: _number(value) for mark, value in panel.marks.items()}
-        values.append(Column(of, cells, limits, kind, ({"Curve": curve.name} if curve.name else {}) | marks))
+        values.append(Column(of, cells, errors, kind, ({"Curve": curve.name} if curve.name else {}) | marks))
     return [Column(at, [place for place, _ in order])], values, ""
 
 
@@ -138,9 +138,8 @@ def _numbered(places: list) -> list[tuple]:
     return [(place, seen.setdefault(place, []).append(0) or len(seen[place])) for place in places]
 
 
-def _ends(ends: np.ndarray) -> tuple[float, float] | None:
-    low, high = map(_number, ends)
-    return None if low is None or high is None else (low, high)
+def _errors(values: np.ndarray, ends: np.ndarray, row: int | None) -> tuple[float, float] | None:
+    return None if row is None or not np.isfinite(ends[:, row]).all() else offsets(values[row], *ends[:, row])
 
 
 def _number(value: float) -> float | None:

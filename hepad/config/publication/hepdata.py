@@ -76,18 +76,11 @@ def _variable(column: Column, of: dict[Axis, str | float] | None = None) -> hepd
             made.add_qualifier(axis.name, value, axis.unit)
         for name, value in column.of.items():
             made.add_qualifier(name, value)
-    if column.ends:
+    if column.errors:
         errors = hepdata_lib.Uncertainty(column.interval, is_symmetric=False)
-        pairs = zip(column.values, column.ends, strict=True)
-        errors.values = [
-            (0.0, 0.0) if ends is None or x is None else tuple(_off(end, x) for end in ends) for x, ends in pairs
-        ]
+        errors.values = [(0.0, 0.0) if of_row is None else of_row for of_row in column.errors]
         made.add_uncertainty(errors)
     return made
-
-
-def _off(end: float, value: float) -> float:
-    return float(f"{end - value:.6g}") + 0.0
 
 
 def _picture(path: Path, folder: Path, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,12 +13,13 @@ from hepad.config.results import Results
 from hepad.errors import InputError
 
 
-def publish(results: Results, to: Path, source: str) -> int:
+def publish(results: Results, to: Path, source: str, captions: Mapping[str, str]) -> int:
     """Write a HEPData submission, ``hepad.root`` and ``CITATION.cff`` into the new folder ``to``; the number of tables.
 
     Parameters
     ----------
     source: the citation file of hepad
+    captions: of tables by their names
 
     Raises
     ------
@@ -37,7 +39,7 @@ def publish(results: Results, to: Path, source: str) -> int:
     papers = citation.papers(results)
     cited = citation.text(source, papers)
     drawn = list(figures.of_run(results))
-    found = [*tables.of_run(results), *(table for figure in drawn for table in figures.tables(figure))]
+    found = [*tables.of_run(results, captions), *(table for figure in drawn for table in figures.tables(figure))]
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
         folder = Path(scratch) / "publication"

@@ -17,7 +17,16 @@ from hepad.samples.phase_space import meta_of, of_sample
 INTERVAL = f"{100 * LEVEL:g} % interval"
 KEYS = ("seed", "trainings", "eps_b", "eps_s", "at", "budget_khz")  # numbers that say what a row is of, as texts do
 REMARKS = ("remark", "resolved")  # texts that say what was found
-SYMBOLS = {"eps_b": r"$\epsilon_B$", "eps_s": r"$\epsilon_S$", "inverse_eps_b": r"$1/\epsilon_B$", "auc": "AUC"}
+NAMES = {
+    "auc": "AUC",
+    "eps_b": r"$\epsilon_B$",
+    "eps_s": r"$\epsilon_S$",
+    "inverse_eps_b": r"$1/\epsilon_B$",
+    "n_background": "background events",
+    "n_signal": "signal events",
+    "n_background_passed": "background events that pass",
+    "independent": "independent background events that pass",
+}
 
 
 class Column(NamedTuple):
@@ -25,14 +34,14 @@ class Column(NamedTuple):
 
     axis: what it is, and its unit
     values: of each row a number, a text, or as a pair the edges of a bin; None where nothing is known
-    ends: of each row, lower and upper end of the interval around a number, or None; empty without intervals
+    errors: of each row, the ends of the interval around its number less that number, or None; empty without intervals
     interval: what kind of interval that is
     of: what all values are of, such as a curve, a seed
     """
 
     axis: Axis
     values: list
-    ends: Sequence = ()
+    errors: Sequence = ()
     interval: str = INTERVAL
     of: Mapping[str, str | float] = MappingProxyType({})
 
@@ -64,8 +73,8 @@ def of_search(results: Results, task: str, signal: str | None = None) -> dict[Ax
     return found | ({Axis("Signal"): labels[signal]} if signal in labels else {})
 
 
-def of_run(results: Results) -> Iterator[Table]:
-    """The CSV files of a run, each for every task and signal that it is of."""
+def of_run(results: Results, captions: Mapping[str, str]) -> Iterator[Table]:
+    """The CSV files of a run, each for every task and signal that it is of; ``captions``: by their names."""
     for name in results.tables:
         columns = {key: np.asarray(values) for key, values in dict(results.table(name)).items()}
         searches = [columns[key].tolist() for key in ("task", "signal") if key in columns]
@@ -73,15 +82,22 @@ def of_run(results: Results) -> Iterator[Table]:
             rows = [all(a == b for a, b in zip(row, search, strict=True)) for row in zip(*searches, strict=True)]
             part = {key: values[np.array(rows, bool)] if searches else values for key, values in columns.items()}
             of = of_search(results, *search) if "task" in columns and search[0] in results.tasks else {}
-            table = _table(" ".join([name, *search]), part, of)
-            if table.keys and table.values and table.keys[0].values:
-                yield table
+            keys, values = _split(part)
+            if keys and values:
+                caption = captions.get(name, f"The table {name} of a run.")
+                yield Table(" ".join([name, *search]), caption, keys, values, f"{name}.csv", of)
 
 
-def _table(name: str, columns: dict[str, np.ndarray], of: Mapping) -> Table:
-    """A table of columns of a CSV file; what is the same in all rows is said once, what is empty is left out."""
+def _split(columns: dict[str, np.ndarray]) -> tuple[list[Column], list[Column]]:
+    """What rows are of, and what was found; what is the same in all rows is said once, what is empty is left out.
+
+    Where a table says of a row that it is not resolved, the numbers with intervals are not known.
+    """
     columns = {key: values for key, values in columns.items() if not all(map(_is_empty, values))}
     middles, constant, keys, values = _middles(list(columns)), {}, [], []
+    resolved = columns.get("resolved", np.array(["True"]))
+    for key in {name for middle, ends in middles.items() for name in (middle, *ends)}:
+        columns[key] = np.where(resolved == "True", columns[key], np.nan)
     for key in columns:
         if key in ("task", "signal") or key in {end for ends in middles.values() for end in ends}:
             continue
@@ -93,8 +109,7 @@ def _table(name: str, columns: dict[str, np.ndarray], of: Mapping) -> Table:
                 constant[key] = cells[0]
         else:
             values += _with_ends(key, cells, [columns[end].tolist() for end in middles.get(key, ())])
-    values = [column._replace(of=constant) for column in values]
-    return Table(name, f"The table {name.split()[0]} of a run.", keys, values, f"{name.split()[0]}.csv", of)
+    return keys, [column._replace(of=constant) for column in values]
 
 
 def _middles(names: list[str]) -> dict[str, tuple[str, str]]:
@@ -110,13 +125,18 @@ def _with_ends(key: str, cells: list, ends: list[list]) -> list[Column]:
     if not ends:
         return [Column(_axis(key), cells)]
     whole = [x is not None and not any(map(_is_empty, of)) for x, *of in zip(cells, *ends, strict=True)]
-    pairs = [(low, high) if good else None for good, low, high in zip(whole, *ends, strict=True)]
+    pairs = [offsets(x, low, high) if good else None for good, x, low, high in zip(whole, cells, *ends, strict=True)]
     found = [Column(_axis(key), cells, pairs)]
     for side, of in zip(("lower", "upper"), ends, strict=True):
         alone = [None if good or _is_empty(x) else x for good, x in zip(whole, of, strict=True)]
         if any(x is not None for x in alone):
             found.append(Column(Axis(f"{_axis(key).name}, {side} end alone", _axis(key).unit), alone))
     return found
+
+
+def offsets(value: float, low: float, high: float) -> tuple[float, float]:
+    """The ends of an interval less the value, with six digits."""
+    return float(f"{low - value:.6g}") + 0.0, float(f"{high - value:.6g}") + 0.0
 
 
 def _is_empty(value) -> bool:
@@ -126,7 +146,7 @@ def _is_empty(value) -> bool:
 def _axis(key: str) -> Axis:
     """What a column of a CSV file is called, and its unit."""
     name, _, unit = key.partition("_khz")
-    return Axis(SYMBOLS.get(name, name.replace("_", " ")) + unit.replace("_", " "), "kHz" if "_khz" in key else "")
+    return Axis(NAMES.get(name, name.replace("_", " ")) + unit.replace("_", " "), "kHz" if "_khz" in key else "")
 
 
 def of_name(text: str) -> str:
