@@ -230,6 +230,14 @@ def save(figure: Figure, path: str | Path) -> None:
         partial.write_bytes(palette_png(Image.open(drawn), 256))
 
 
+def read_picture(path: str | Path) -> Image.Image:
+    """A picture, opaque; InputError if it is damaged."""
+    try:
+        return Image.open(path).convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: not a picture ({error}). Delete it and run again.") from None
+
+
 def palette_png(image: Image.Image, colors: int) -> bytes:
     """A PNG of so many colours, opaque and without dithering.
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from hepad.config.publication.tables import Column, Table, of_name
 from hepad.figures.content import Axis
+from hepad.figures.style import palette_png, read_picture
 
 MISSING = "-"
 THUMBNAIL = (240, 179)  # pixels at most, as HEPData's own
@@ -30,6 +31,7 @@ def write(
 
     Raises
     ------
+    InputError: a picture is damaged
     AssertionError: the validator does not take what was written
     """
     submission, place = hepdata_lib.Submission(), folder / "hepdata"
@@ -86,10 +88,9 @@ def _variable(column: Column, of: dict[Axis, str | float] | None = None) -> hepd
 def _picture(path: Path, folder: Path, name: str) -> str:
     """Copy a PNG and make its thumbnail; its name in the folder, without its ending."""
     shutil.copyfile(path, folder / f"{name}.png")
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-        small.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-        small.save(folder / f"thumb_{name}.png")
+    small = read_picture(path)
+    small.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
+    (folder / f"thumb_{name}.png").write_bytes(palette_png(small, 256))
     return name
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -93,22 +94,23 @@ def _split(columns: dict[str, np.ndarray]) -> tuple[list[Column], list[Column]]:
 
     Where a table says of a row that it is not resolved, the numbers with intervals are not known.
     """
-    columns = {key: values for key, values in columns.items() if not all(map(_is_empty, values))}
     middles, constant, keys, values = _middles(list(columns)), {}, [], []
-    resolved = columns.get("resolved", np.array(["True"]))
-    for key in {name for middle, ends in middles.items() for name in (middle, *ends)}:
-        columns[key] = np.where(resolved == "True", columns[key], np.nan)
-    for key in columns:
-        if key in ("task", "signal") or key in {end for ends in middles.values() for end in ends}:
+    ends = {end for pair in middles.values() for end in pair}
+    if "resolved" in columns:
+        fixed = {key: np.where(columns["resolved"] == "True", columns[key], np.nan) for key in {*middles, *ends}}
+        columns = {**columns, **fixed}
+    for key, column in columns.items():
+        of_ends = [columns[end].tolist() for end in middles.get(key, ())]
+        if key in ("task", "signal") or key in ends or all(map(_is_empty, chain(column, *of_ends))):
             continue
-        cells = [None if _is_empty(x) else x.item() if isinstance(x, np.generic) else x for x in columns[key]]
+        cells = [None if _is_empty(x) else x for x in column.tolist()]
         if (isinstance(cells[0], str) and key not in REMARKS) or (key in KEYS and key not in middles):
             if len(set(cells)) > 1 or key == "detector":
                 keys.append(Column(_axis(key), ["-" if x is None else x for x in cells]))
             else:
-                constant[key] = cells[0]
+                constant[_axis(key).name] = cells[0]
         else:
-            values += _with_ends(key, cells, [columns[end].tolist() for end in middles.get(key, ())])
+            values += _with_ends(key, cells, of_ends)
     return keys, [column._replace(of=constant) for column in values]
 
 
