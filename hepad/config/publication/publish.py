@@ -38,8 +38,9 @@ def publish(results: Results, to: Path, source: str, captions: Mapping[str, str]
         )
     papers = citation.papers(results)
     cited = citation.text(source, papers)
+    found = list(tables.of_run(results, captions))
     drawn = list(figures.of_run(results))
-    found = [*tables.of_run(results, captions), *(table for figure in drawn for table in figures.tables(figure))]
+    found += [table for figure in drawn for table in figures.tables(figure)]
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as scratch:
         folder = Path(scratch) / "publication"
