@@ -100,12 +100,11 @@ def _panel(ax: Axes) -> Panel:
     title = [" ".join(line.split()) for text in texts for line in text.get_text().split("\n")]
     names = [_categories(of) for of in (ax.xaxis, ax.yaxis)]
     labels = [_label(ax, which) or ("name" if of else which) for which, of in zip("xy", names, strict=True)]
-    if ax.images:  # a grid of images has its axes' labels outside, and names of rows in their place
-        common = [getattr(ax.figure, f"get_sup{which}label")() for which in "xy"]
-        title += [
-            text for text, whole in zip((ax.get_xlabel(), ax.get_ylabel()), common, strict=True) if text and whole
-        ]
-        labels = [whole or text for text, whole in zip(labels, common, strict=True)]
+    for i, which in enumerate("xy" if ax.images else ""):  # whose axes' labels may be outside, or names of a row
+        common = getattr(ax.figure, f"get_sup{which}label")()
+        if common or not len(getattr(ax, f"get_{which}ticks")()):
+            title += [labels[i]] if labels[i] not in (which, "name") else []
+            labels[i] = common or which
     curves = _joined(_named(curve, *names) for curve in [*_histograms(ax), *_points(ax), *_lines(ax)])
     meshes = [_mesh(image, *names) for image in ax.images]
     return Panel(", ".join(title), axis(labels[0]), axis(labels[1]), curves, meshes, _marks(ax))

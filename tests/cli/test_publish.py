@@ -285,6 +285,8 @@ def test_wrong_input_gives_one_message_and_leaves_nothing(run, published, tmp_pa
     model.rename(tmp_path / "model")
     assert "heavy/2.safetensors is missing: the run is not finished" in refused(capsys, "--results", folder, "--to", to)
     (tmp_path / "model").rename(model)
+    (folder / "auc.csv").unlink()
+    assert "auc.csv is missing: the run is not finished" in refused(capsys, "--results", folder, "--to", to)
     (folder / "auc.csv").write_text("a,b\n1\n")
     assert "auc.csv: not a table" in refused(capsys, "--results", folder, "--to", to)
     shutil.copy(run / "auc.csv", folder)

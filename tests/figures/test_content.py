@@ -13,6 +13,7 @@ from hepad.figures.efficiency import efficiency_curves
 from hepad.figures.headline import headline_curves
 from hepad.figures.histograms import input_histograms
 from hepad.figures.images import average_images
+from hepad.figures.model_samples import beside_data
 from hepad.figures.overview import heat_map
 from hepad.figures.style import UNRESOLVED, band, inside, style
 
@@ -162,6 +163,17 @@ def test_a_mesh_has_the_edges_of_its_cells_and_the_label_of_the_colours():
         assert mesh.floor == pytest.approx(floor)
         assert panel.x.name.startswith(r"$\Delta\eta$")
         assert panel.y.name.startswith(r"$\Delta\phi$")
+
+
+def test_an_axis_without_ticks_has_a_label_of_the_panel():
+    images = {
+        name: (np.random.default_rng(1).exponential(1, (2, 3, 3)), np.array([0.5, 1])) for name in ("QCD", "start")
+    }
+    first, second = contents(beside_data(images, (), CONFIG))
+    assert (first.title.split(",")[-1].strip(), second.title.split(",")[-1].strip()) == ("QCD", "start")
+    assert {panel.y for panel in (first, second)} == {Axis("y")}
+    assert len(first.meshes) == 2
+    np.testing.assert_allclose(second.meshes[0].values, images["start"][0][0])
 
 
 @pytest.mark.parametrize(("origin", "extent"), [("upper", None), ("lower", None), ("upper", (0, 2, 0, 3))])

@@ -36,7 +36,9 @@ def of_run(results: Results) -> Iterator[Drawn]:
             continue
         for job in drawing.jobs(results, kind):
             words = _words(job)
-            of = of_search(results, job.task, getattr(job, "signal", None)) if hasattr(job, "task") else {}
+            student = results.config["students"].get(words.get("student"), {})
+            task = words.get("task", student.get("task"))
+            of = of_search(results, task, words.get("signal")) if task else {}
             for path, figure in registry.figures(kind, job):
                 if (folder / f"{path}.png").is_file():
                     yield Drawn(path, _caption(kind, path, words), contents(figure), of)
@@ -119,7 +121,7 @@ def _points(panel: Panel, group: list[Curve]) -> tuple[list[Column], list[Column
     rows: dict[tuple, None] = {}
     numbered = [_numbered(_places(curve)) for curve in group]
     for places in numbered:
-        rows |= dict.fromkeys(places)
+        rows |= dict.fromkeys(place for place in places if place[0] is not None)
     order = list(rows) if any(isinstance(place, str) for place, _ in rows) else sorted(rows)
     values = []
     for curve, places in zip(group, numbered, strict=True):

@@ -40,7 +40,7 @@ def write(
     for address, description in links.items():
         submission.add_link(description, address)
     place.mkdir(parents=True)
-    names, pictures = set(), {}
+    names, files, pictures = set(), set(), {}
     for table in tables:
         made = hepdata_lib.Table(_unique(of_name(table.name), names))
         made.description, made.location = table.description, f"results/{table.file}"[:256]
@@ -53,9 +53,7 @@ def write(
         if table.picture:
             if table.picture not in pictures:
                 name = of_name(table.picture.removeprefix("figures/").removesuffix(".png")).replace(" ", "_")
-                pictures[table.picture] = _picture(
-                    results / table.picture, place, _unique(name, set(pictures.values()))
-                )
+                pictures[table.picture] = _picture(results / table.picture, place, _unique(name, files))
             for description, name in (("Image file", ""), ("Thumbnail image file", "thumb_")):
                 made.add_additional_resource(description, f"{name}{pictures[table.picture]}.png")
         submission.add_table(made)

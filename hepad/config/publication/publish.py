@@ -31,11 +31,8 @@ def publish(results: Results, to: Path, source: str, captions: Mapping[str, str]
 
     if to.exists():
         raise InputError(f"--to {to}: it is there already. Give another folder, or remove it.")
-    if results.missing:
-        raise InputError(
-            f"{results.folder / results.missing[0]} is missing: the run is not finished. Start it again: what is "
-            "finished is kept."
-        )
+    for path in (*results.missing, "auc.csv"):
+        results.there(path)
     papers = citation.papers(results)
     cited = citation.text(source, papers)
     found = list(tables.of_run(results, captions))

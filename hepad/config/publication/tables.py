@@ -104,7 +104,7 @@ def _split(columns: dict[str, np.ndarray]) -> tuple[list[Column], list[Column]]:
         if key in ("task", "signal") or key in ends or all(map(_is_empty, chain(column, *of_ends))):
             continue
         cells = [None if _is_empty(x) else x for x in column.tolist()]
-        if (isinstance(cells[0], str) and key not in REMARKS) or (key in KEYS and key not in middles):
+        if (any(isinstance(x, str) for x in cells) and key not in REMARKS) or (key in KEYS and key not in middles):
             if len(set(cells)) > 1 or key == "detector":
                 keys.append(Column(_axis(key), ["-" if x is None else x for x in cells]))
             else:
