@@ -19,6 +19,17 @@ def folder() -> Path:
     raise InputError(f"{PACKAGE}: the workflow is missing in this installation. Install hepad again.")
 
 
+def citation() -> str:
+    """The citation file of hepad."""
+    return (folder() / "CITATION.cff").read_text()
+
+
+def captions() -> dict[str, str]:
+    """What the report says of each table, by its name."""
+    pages = (folder() / "workflow" / "report").glob("*.rst")
+    return {path.stem.removesuffix("_table"): " ".join(path.read_text().split()) for path in pages}
+
+
 def configurations() -> list[str]:
     """The names of those that are shipped."""
     return sorted(path.stem for path in (folder() / "config").glob("*.yaml"))

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 from hepad.config import subjects
 from hepad.config.results import Results
@@ -22,17 +23,25 @@ def kinds() -> dict[str, str]:
     }
 
 
-def draw(
+def draw(results: Results, kind: str, to: Path, **which) -> Iterator[Path]:
+    """Draw what a run has of one kind, below the folder ``to``; the paths that were written, without their endings.
+
+    Of ``which`` task, signal, detectors and style, and errors, are as for :func:`jobs`.
+    """
+    for job in jobs(results, kind, **which):
+        yield from registry.draw(kind, job, to)
+
+
+def jobs(
     results: Results,
     kind: str,
-    to: Path,
     *,
     task: str | None = None,
     signal: str | None = None,
     detectors: list[str] | None = None,
     experiment: str | None = None,
-) -> Iterator[Path]:
-    """Draw what a run has of one kind, below the folder ``to``; the paths that were written, without their endings.
+) -> Iterator[SimpleNamespace]:
+    """The jobs of one kind of figures that a run has; their files are there until the next is asked for.
 
     Parameters
     ----------
@@ -49,7 +58,7 @@ def draw(
     style = plan["config"]["style"] | ({} if experiment is None else {"experiment": experiment})
     style = style | ({"experiment": None} if experiment == "neutral" else {})
     others = _choose(plan["config"], detectors) if detectors else set()
-    found = [subject for subject in _subjects(plan, task, signal) if plan["config"]["tasks"][subject.task]["detectors"]]
+    found = [subject for subject in _subjects(plan, task, signal) if subject.detectors]
     if not found:
         raise InputError(f"figure {kind}: nothing in this run has one, with these options. Leave some out.")
     read = [{name: subject.files(pattern) for name, pattern in declared["reads"].items()} for subject in found]
@@ -60,7 +69,7 @@ def draw(
             for name, files in of_subject.items():
                 there = [_without(str(results.folder / path), others, Path(scratch)) for path in files.values()]
                 paths[name] = there[0] if list(files) == [()] else there
-            yield from registry.draw(kind, subjects.job(subjects.told(declared, subject), paths, style), to)
+            yield subjects.job(subjects.told(declared, subject), paths, style)
 
 
 def _choose(config: dict, chosen: list[str]) -> set[str]:

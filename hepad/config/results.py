@@ -86,12 +86,12 @@ class Results:
     def _read(self, task: str, sample: str) -> tuple[Mapping, Mapping]:
         entry = self.config["tasks"][check_choice("task", task, self.tasks)]
         check_choice(f"sample of task '{task}'", sample, (entry["background"], *entry["signals"]))
-        return read_scores(self._there(_scores(task, sample)))
+        return read_scores(self.there(_scores(task, sample)))
 
     def events(self, sample: str, split: str = "test") -> Events:
         """Events of a sample: those of 'test', in the order of the scores, of 'train' or of 'valid'."""
         check_choice("split", split, SPLITS)
-        path = self._there(Path("events") / f"{check_choice('sample', sample, self.samples)}.h5")
+        path = self.there(Path("events") / f"{check_choice('sample', sample, self.samples)}.h5")
         return concatenate([block.of_split(split) for block in Events.blocks(path)])
 
     def model(self, task: str, detector: str, seed: int | None = None) -> "Estimator":
@@ -108,7 +108,7 @@ class Results:
         if seed is not None and seed not in seeds:
             raise InputError(f"seed {seed} of '{detector}': there is none in task '{task}'. Its seeds: {seeds}.")
         seed = seeds[0] if seed is None else seed
-        model = estimator.load(self._there(_model(task, detector, seed)))
+        model = estimator.load(self.there(_model(task, detector, seed)))
         entry = self.config["representations"][self.config["detectors"][detector]["representation"]]
         selection = self.config["samples"][self.config["tasks"][task]["background"]]["selection"]
         model.window = None if selection == "any" else selection
@@ -135,7 +135,8 @@ class Results:
             return columns
         return pandas.DataFrame(columns)
 
-    def _there(self, path: Path) -> Path:
+    def there(self, path: str | Path) -> Path:
+        """A file below the folder; InputError if the run has not made it yet."""
         if not (self.folder / path).exists():
             raise self._unfinished(path)
         return self.folder / path

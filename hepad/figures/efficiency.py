@@ -12,7 +12,7 @@ from hepad.evaluation.efficiency import MIN_COUNT
 from hepad.evaluation.seed_spread import SeedSpread, spreads
 from hepad.evaluation.tables import SUPERVISED, read_records
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import UNRESOLVED, label, palette, panels
+from hepad.figures.style import UNRESOLVED, band, label, palette, panels
 
 # a colour that comes again gets the second dash pattern
 LINES = {"detector": ("-", "-."), "baseline": ("--", (0, (6, 1, 1, 1, 1, 1))), "supervised": (":", ":")}
@@ -131,9 +131,8 @@ def draw_spread(ax: Axes, name: str, spread: SeedSpread, group: str, look: dict,
     if not resolved.all():
         ax.plot(spread.eps_b[faded], middle[faded], color=UNRESOLVED, gid="unresolved", zorder=1, linewidth=0.8)
     line = {"linewidth": WIDTHS[group], "gid": group, "label": text, "zorder": 3 - (group != "detector")}
-    ax.plot(spread.eps_b[resolved], middle[resolved], **line, **look)
-    x, low, high = (values[resolved] for values in (spread.eps_b, low, high))
-    ax.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0, zorder=1)
+    (drawn,) = ax.plot(spread.eps_b[resolved], middle[resolved], **line, **look)
+    band(drawn, *(values[resolved] for values in (spread.eps_b, low, high)))
 
 
 def _finish(ax: Axes) -> None:

@@ -13,7 +13,7 @@ from hepad.evaluation.efficiency import MIN_COUNT
 from hepad.evaluation.seed_spread import SeedSpread, spreads
 from hepad.figures.efficiency import EPS_B, EPS_S, SUPERVISED_COLOR, records_of
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import UNRESOLVED, label, palette, settings
+from hepad.figures.style import UNRESOLVED, band, label, palette, settings
 
 MOST = 4  # detectors
 
@@ -104,11 +104,10 @@ def resolved(spread: SeedSpread) -> SeedSpread:
 
 def draw_curve(rejection: Axes, right: Axes, name: str, spread: SeedSpread, look: dict) -> None:
     """One curve with its band in both; where no background event passes any more nothing is drawn."""
-    band = {"color": look["color"], "alpha": 0.2, "linewidth": 0, "zorder": 1}
-    rejection.plot(spread.eps_s, 1 / spread.eps_b, gid=name, **look)
-    rejection.fill_betweenx(1 / spread.eps_b, spread.low, spread.high, **band)
-    right.plot(spread.eps_b, spread.eps_s, gid=name, **look)
-    right.fill_between(spread.eps_b, spread.low, spread.high, **band)
+    (line,) = rejection.plot(spread.eps_s, 1 / spread.eps_b, gid=name, **look)
+    band(line, 1 / spread.eps_b, spread.low, spread.high, "x")
+    (line,) = right.plot(spread.eps_b, spread.eps_s, gid=name, **look)
+    band(line, spread.eps_b, spread.low, spread.high)
 
 
 def rejection_at(eps_s: np.ndarray, spread: SeedSpread, of: str = "eps_s") -> np.ndarray:
@@ -121,8 +120,8 @@ def _ratio(ax: Axes, name: str, spread: SeedSpread, opponent: SeedSpread, look: 
     eps_s = np.linspace(0.01, 0.99, 99)
     below = rejection_at(eps_s, opponent)
     middle, low, high = (rejection_at(eps_s, spread, of) / below for of in ("eps_s", "low", "high"))
-    ax.plot(eps_s, middle, gid=name, **look)
-    ax.fill_between(eps_s, low, high, color=look["color"], alpha=0.2, linewidth=0, zorder=1)
+    (line,) = ax.plot(eps_s, middle, gid=name, **look)
+    band(line, eps_s, low, high)
 
 
 def _finish(rejection: Axes, ratio: Axes, right: Axes, opponent: str | None) -> None:

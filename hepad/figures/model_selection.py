@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from hepad.errors import InputError
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import label, palette, panels
+from hepad.figures.style import band, label, palette, panels
 from hepad.storage.files import read_json
 
 NAMES = {
@@ -58,14 +58,15 @@ def model_selection_curves(records: list[dict], config: dict, *, title: str = ""
         ax.plot(step, [c[name] for c in candidates], marker=".", color="black", gid=name)
         ax.set_ylabel(NAMES[name])
     ax, colors = axes[0, -1], palette([r["signal"] for r in records], config)
+    star = {"marker": "*", "markersize": 11, "linestyle": "none"}
     for record in records:
         area, color = [c["auc"] for c in record["candidates"]], colors[record["signal"]]
         low, high = ([c[key] for c in record["candidates"]] for key in ("auc_low", "auc_high"))
-        ax.plot(step, area, marker=".", color=color, label=record["signal"], gid=record["signal"])
-        ax.fill_between(step, low, high, color=color, alpha=0.25, linewidth=0)
+        (line,) = ax.plot(step, area, marker=".", color=color, label=record["signal"], gid=record["signal"])
+        band(line, step, low, high, alpha=0.25)
         best = max(range(len(area)), key=area.__getitem__)
-        ax.plot([step[best]], [area[best]], marker="*", markersize=11, color=color, linestyle="none")
-    ax.plot([], [], marker="*", markersize=11, color="black", linestyle="none", label="best by signal, not blind")
+        ax.plot([step[best]], [area[best]], gid="best", color=color, **star)
+    ax.plot([], [], color="black", label="best by signal, not blind", **star)
     ax.set_ylabel("AUC on test events")
     for panel in axes[0]:
         panel.axvline(records[0]["chosen_step"], color="black", linestyle=":", gid="chosen", label="chosen, blind")

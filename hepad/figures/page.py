@@ -15,11 +15,10 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 from PIL import Image
 
-from hepad.errors import InputError
 from hepad.evaluation import standings
 from hepad.evaluation.efficiency import LEVEL, MIN_COUNT
 from hepad.evaluation.standings import Shortage, Standing
-from hepad.figures.style import palette_png
+from hepad.figures.style import palette_png, read_picture
 
 HEADLINE = "headline"  # the kind of figures that is shown in full
 LARGEST = 3_000_000  # bytes of the page
@@ -115,10 +114,7 @@ def picture(path: Path, width: int | None, colors: int) -> dict | None:
     None for a width of 0."""
     if width == 0:
         return None
-    try:
-        image = Image.open(path).convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a picture ({error}). Delete it and run again.") from None
+    image = read_picture(path)
     if width and image.width > width:
         image.thumbnail((width, image.height), Image.Resampling.LANCZOS)
     data = b64encode(palette_png(image, colors)).decode()

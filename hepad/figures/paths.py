@@ -11,7 +11,7 @@ from hepad.evaluation.efficiency import LEVEL
 from hepad.evaluation.model_samples import energies_to, loaded
 from hepad.figures.model_samples import EVENTS
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import headroom, label, palette, panels
+from hepad.figures.style import band, headroom, label, palette, panels
 from hepad.representations.features import Features
 
 
@@ -65,8 +65,8 @@ def energy_paths(
         for signal, of_signal in energies.items():
             t, tail = np.linspace(0, 1, len(of_signal[way])), (1 - LEVEL) / 2
             low, middle, high = np.quantile(of_signal[way], [tail, 0.5, 1 - tail], axis=1)
-            ax.plot(t, middle, color=colors[signal], gid=signal, label=f"to {signal}")
-            ax.fill_between(t, low, high, color=colors[signal], alpha=0.2, linewidth=0)
+            (line,) = ax.plot(t, middle, color=colors[signal], gid=signal, label=f"to {signal}")
+            band(line, t, low, high)
         every = np.concatenate([of_signal[way] for of_signal in energies.values()], axis=1)
         if every.min() > 0 and np.quantile(every, 0.9) > 5 * np.quantile(every, 0.1):
             ax.set_yscale("log")

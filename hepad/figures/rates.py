@@ -13,7 +13,7 @@ from hepad.evaluation.scored_sample import ScoredSample
 from hepad.evaluation.streaming import threshold_of
 from hepad.figures.binned_efficiency import efficiency_against_variable
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import UNRESOLVED, label, palette, panels
+from hepad.figures.style import UNRESOLVED, band, label, palette, panels
 from hepad.storage.files import read_json
 
 LINES = {"total": "-", "pure": "--", "overlap": ":"}
@@ -106,8 +106,8 @@ def _rates(ax: Axes, record: dict, khz: float) -> None:
         )
         good, text = passed >= MIN_COUNT, of if fractions[0]["pure"] else "what passes"
         ax.plot(thresholds, khz * value, color=UNRESOLVED, linestyle=line, linewidth=0.8, gid="unresolved")
-        ax.plot(thresholds[good], khz * value[good], color="black", linestyle=line, label=text, gid=of)
-        ax.fill_between(thresholds, khz * low, khz * high, color="black", alpha=0.15, linewidth=0)
+        (drawn,) = ax.plot(thresholds[good], khz * value[good], color="black", linestyle=line, label=text, gid=of)
+        band(drawn, thresholds, khz * low, khz * high, alpha=0.15)
     for point in record["points"]:
         look = {"color": "black" if point["resolved"] else UNRESOLVED, "linewidth": 0.6, "linestyle": ":"}
         ax.axhline(khz * point["eps_b"], **look)

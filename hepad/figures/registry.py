@@ -108,15 +108,20 @@ def style_of(job: SimpleNamespace) -> dict:
 
 def draw(name: str, job: SimpleNamespace, folder: str | Path) -> list[Path]:
     """Draw what one job of a kind has, below ``folder``; the paths that were written, without their endings."""
-    paths, wanted = [], kind(name)
-    job = SimpleNamespace(**vars(job) | {"style": style_of(job)})
-    for pattern in wanted.draws:
+    paths = []
+    for pattern in kind(name).draws:
         (Path(folder) / pattern.format_map({**vars(job), "detector": "_"})).parent.mkdir(parents=True, exist_ok=True)
-    with style(job.style):
-        for path, drawn in wanted.make(job):
-            paths.append(Path(folder) / path)
-            save(drawn, paths[-1])
+    for path, drawn in figures(name, job):
+        paths.append(Path(folder) / path)
+        save(drawn, paths[-1])
     return paths
+
+
+def figures(name: str, job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
+    """What one job of a kind draws, one by one with its path; its style lasts until the next is asked for."""
+    job = SimpleNamespace(**vars(job) | {"style": style_of(job)})
+    with style(job.style):
+        yield from kind(name).make(job)
 
 
 def _of_one_task(draws: Mapping[str, Shown]) -> bool:

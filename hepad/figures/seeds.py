@@ -9,7 +9,7 @@ from hepad.errors import InputError
 from hepad.evaluation.seed_spread import together
 from hepad.evaluation.tables import SUPERVISED, read_records
 from hepad.figures.registry import Shown, figure
-from hepad.figures.style import UNRESOLVED, inside, label, palette, panels
+from hepad.figures.style import UNRESOLVED, band, inside, label, palette, panels
 
 
 @figure(
@@ -19,9 +19,9 @@ from hepad.figures.style import UNRESOLVED, inside, label, palette, panels
     labels=("signals", "detectors"),
 )
 def seeds(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
-    """Signal efficiency at the working point of every training (points; grey where fewer than 10 independent background
-    events pass) in task {task}; band: median of the trainings and where a further one is expected with 68 %, from
-    their scatter and from all counts.
+    """Signal efficiency at the working point of every training (points) in task {task}; band: median of the trainings
+    and where a further one is expected with 68 %, from their scatter and from all counts. Grey where fewer than 10
+    independent background events pass, the band where they do in one of the trainings.
     """
     found = {}
     for name, path in job.files["evaluations"].items():
@@ -52,9 +52,10 @@ def seed_points(points: dict[str, dict[str, list]], config: dict, working_point:
         for y, name in enumerate(names):
             values = [point.eps_s.value for point in of[name]]
             middle, low, high = together(*([getattr(p.eps_s, k) for p in of[name]] for k in ("value", "low", "high")))
-            look = {"color": colors[name], "linewidth": 0}
-            ax.fill_betweenx([y - 0.35, y + 0.35], low, high, alpha=0.25, **look)
-            ax.vlines(middle, y - 0.35, y + 0.35, color=colors[name], linewidth=1.2, gid="median")
+            resolved = all(point.resolved for point in of[name])
+            ends, look = [y - 0.35, y + 0.35], {"linewidth": 1.2, "solid_capstyle": "butt", "gid": "median"}
+            (line,) = ax.plot([middle] * 2, ends, color=colors[name] if resolved else UNRESOLVED, **look)
+            band(line, ends, low, high, "x", alpha=0.25)
             faces = [colors[name] if point.resolved else UNRESOLVED for point in of[name]]
             ax.scatter(values, [y] * len(values), 14, faces, zorder=3, gid=name)
         ax.set_yticks(range(len(names)), names)

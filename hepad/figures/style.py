@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 
@@ -37,6 +38,8 @@ DEFAULTS = {"experiment": None, "label": "Simulation", "sqrt_s_tev": None, "colo
 EXPERIMENTS = {"CMS": "CMS", "ATLAS": "ATLAS", "LHCb": "LHCb2", "ALICE": "ALICE"}
 
 UNRESOLVED = "#bbbbbb"
+
+BAND = "of line {}"  # gid of a band: the number of its line in the panel
 
 INSIDE = 2.0  # inches; smaller panels have the label of ATLAS above them
 
@@ -227,6 +230,14 @@ def save(figure: Figure, path: str | Path) -> None:
         partial.write_bytes(palette_png(Image.open(drawn), 256))
 
 
+def read_picture(path: str | Path) -> Image.Image:
+    """A picture, opaque; InputError if it is damaged."""
+    try:
+        return Image.open(path).convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: not a picture ({error}). Delete it and run again.") from None
+
+
 def palette_png(image: Image.Image, colors: int) -> bytes:
     """A PNG of so many colours, opaque and without dithering.
 
@@ -245,6 +256,19 @@ def panels(
     """A figure of rows × columns panels of the given size [inch], and its (rows, columns) array of axes."""
     figure = Figure(figsize=(width * columns, height * rows), layout=layout)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def band(line: Line2D, at: np.ndarray, low: np.ndarray, high: np.ndarray, along: str = "y", **look) -> None:
+    """The range of a line from ``low`` to ``high`` (n,) along y or x, pale in its colour; ``at`` (n,): on the other."""
+    ax = line.axes
+    fill = ax.fill_between if along == "y" else ax.fill_betweenx
+    fill(
+        at,
+        low,
+        high,
+        **{"color": line.get_color(), "alpha": 0.2, "linewidth": 0} | look,
+        gid=BAND.format(ax.lines.index(line)),
+    )
 
 
 def inside(ax: Axes, text: str, color: str, width: int = 60) -> None:

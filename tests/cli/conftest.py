@@ -28,7 +28,15 @@ CONFIG = {
         "heavy": {"label": "+mass", "type": "Variable", "representation": "vector", "seeds": [1, 2]},
         "wide": {"label": "+girth", "type": "Variable", "representation": "vector"},
     },
-    "tasks": {"search": {"background": "qcd", "signals": ["top"], "detectors": ["heavy", "wide"], "any_window": False}},
+    "tasks": {
+        "search": {
+            "background": "qcd",
+            "signals": ["top"],
+            "detectors": ["heavy", "wide"],
+            "any_window": False,
+            "seeds": [1],
+        }
+    },
     "evaluation": {"eps_b": [0.1, 0.01], "eps_s": [0.3], "working_point": 0.1, "supervised": "vector"},
     "style": {},
     "students": {},

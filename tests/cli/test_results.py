@@ -124,6 +124,12 @@ def test_a_figure_of_the_chosen_detectors(finished, tmp_path, capsys, monkeypatc
     assert Results(finished).config["tasks"]["search"]["detectors"] == ["heavy", "wide"]
 
 
+def test_a_figure_of_all_tasks_is_drawn(finished, tmp_path, capsys):
+    """'hepad figure overview' ended with a traceback: the figure is of no task."""
+    to = tmp_path / "overview/signal_efficiency"
+    assert said(capsys, "figure", "overview", "--results", finished, "--to", tmp_path) == f"{to}.pdf, .png\n"
+
+
 def test_a_report_needs_a_run_and_an_ending(finished, tmp_path, capsys):
     assert "--to r.txt: the ending '.txt' stands for no format" in refused(capsys, "report", "--to", "r.txt")
     assert "no results of hepad" in refused(capsys, "report", "--directory", tmp_path)

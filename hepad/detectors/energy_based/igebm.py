@@ -42,7 +42,7 @@ class ScalarDetector(EnergyDetector):
 
 
 class IGEBM(ScalarDetector):
-    """Scalar energy with persistent chains, or with chains from the data (contrastive divergence).
+    """Scalar energy with persistent chains (arXiv:1903.08689), or with chains from the data (contrastive divergence).
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class IGEBM(ScalarDetector):
 
 
 class DRL(ScalarDetector):
-    """Scalar energy trained by recovery from Gaussian noise, drawn for each event from a range of magnitudes.
+    """Scalar energy trained by recovery from Gaussian noise (arXiv:2012.08125), of a magnitude drawn for each event.
 
     Parameters
     ----------

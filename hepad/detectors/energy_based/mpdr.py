@@ -1,4 +1,4 @@
-r"""Manifold projection-diffusion recovery (Yoon, Jin, Noh, Park, NeurIPS 2023).
+r"""Manifold projection-diffusion recovery (Yoon, Jin, Noh, Park, NeurIPS 2023, arXiv:2310.18677).
 
 Frozen autoencoders (f, g) with codes on the unit sphere give the manifolds. For a background event x
 
