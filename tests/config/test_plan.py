@@ -60,8 +60,9 @@ def test_a_plan_knows_what_the_classes_are(planned):
         cls, found = DETECTORS[entry["type"]], planned[2]["detectors"][name]
         assert found["group"] == cls.group
         assert found["score_name"] == cls.score_axis(entry)
-        of = entry.get("of", {}).get("type", entry["type"])
-        files = {sys.modules[DETECTORS[name].__module__].__file__ for name in (entry["type"], of)}
+        inside = {entry.get("of", {}).get("type", entry["type"])}
+        inside |= {planned[2]["config"]["detectors"][member]["type"] for member in entry.get("members", ())}
+        files = {sys.modules[DETECTORS[kind].__module__].__file__ for kind in (entry["type"], *inside)}
         assert found["code"] == code_digest.digest(*files)
 
 
