@@ -48,6 +48,7 @@ class Detector(nn.Module, ABC):
 
     group = "detector"
     score_name = "anomaly score"
+    names: tuple[str, ...] = ()  # of the members of a combination
 
     def __init_subclass__(cls):
         super().__init_subclass__()

@@ -52,7 +52,8 @@ def min_p(u: Tensor, weights: Tensor) -> Tensor:
 
 def cauchy(u: Tensor, weights: Tensor) -> Tensor:
     """As :func:`fisher`."""
-    top, p = u.amax(1, keepdim=True), torch.exp(-u).clamp(TINY, LARGEST_P)
+    u = u.clamp(min=-math.log(LARGEST_P))
+    top, p = u.amax(1, keepdim=True), torch.exp(-u).clamp(min=TINY)
     scaled = (weights * p / torch.tan(math.pi * p) * torch.exp(u - top)).mean(1)  # C exp(-top)
     top = top.squeeze(1)
     below = -torch.log1p(-scaled.clamp(max=0) * torch.exp(top.clamp(max=30)))  # there all p are large
@@ -179,8 +180,8 @@ class Combination(Detector):
         """What says how dependent the members are, of their -log p (N, K) of the calibration events."""
         pairs = torch.corrcoef(u.T)[*torch.triu_indices(len(self.names), len(self.names), 1)]
         variance, mean = (2 * fisher(u, self.weights)).var().item(), 2 * len(self.names)
-        t, value = self.survival.knots[-1].item(), self.survival.value[-1].item()
-        trials = math.log1p(-math.exp(-value)) / math.log1p(-math.exp(-t)) if self.method is min_p else None
+        smallest = min_p(u, self.weights).quantile(1 - self.tail).item()  # -log of what min p is below in the tail
+        trials = math.log1p(-self.tail) / math.log1p(-math.exp(-smallest)) if self.method is min_p else None
         found = {"brown_scale": variance / (2 * mean), "brown_degrees": 2 * mean**2 / variance, "trials": trials}
         return {"mean_correlation": pairs.mean().item()} | {key: value for key, value in found.items() if value}
 

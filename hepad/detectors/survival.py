@@ -1,15 +1,16 @@
 r"""How rare a score is among background events: -log p, calibrated on events that the detector was not fitted on.
 
-With n calibration scores, of which a share ``tail`` lies above t,
+With n calibration scores, of which ten lie above the joint j,
 
-    -log p(s) = -log[(1 + #{s_i >= s}) / (n + 1)]             s <= t: at knots, linear in between
-    -log p(s) = -log p(t) + log[1 + xi (s - t) / sigma] / xi  s > t: generalised Pareto, xi -> 0 exponential
+    -log p(s) = -log[(1 + #{s_i >= s}) / (n + 1)]              s <= j: at knots, linear in between
+    -log p(s) = -log p(j) + log[1 + xi (s - j) / sigma] / xi   s > j: generalised Pareto, xi -> 0 exponential
 
-Below t that is the split-conformal p-value (Vovk et al. 2005; Bates et al., arXiv:2104.08279). It ends at 1 / (n + 1)
+Below j that is the split-conformal p-value (Vovk et al. 2005; Bates et al., arXiv:2104.08279). It ends at 1 / (n + 1)
 and would tie all events beyond the last calibration score, where a trigger cuts. The tail goes on from there: it is
-continuous at t and rises strictly for ever. A background of finite reach (xi < 0) is taken as exponential, which claims
-less. (xi, sigma) is the estimate of J. Zhang and M. Stephens (Technometrics 51 (2009) 316), the posterior mean over a
-grid of theta = -xi / sigma, with xi drawn towards 0 by the weight of ten events.
+continuous at j and rises strictly for ever. It is fitted to the highest share ``tail`` of the scores, those above t,
+and moved to j, sigma(j) = sigma(t) + xi (j - t). A background of finite reach (xi < 0) is taken as exponential, which
+claims less. (xi, sigma) is the estimate of J. Zhang and M. Stephens (Technometrics 51 (2009) 316), the posterior mean
+over a grid of theta = -xi / sigma, with xi drawn towards 0 by the weight of ten events.
 """
 
 import math
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from hepad.errors import InputError
 
 KNOTS = 64
-LEAST = 10  # calibration events in a tail
+LEAST = 10  # calibration events above the joint, and in a tail
 LEAST_SHAPE = 0.05  # log(1 + x) loses its digits below; such tails are exponential for all that events can tell
 
 
@@ -46,20 +47,22 @@ class Survival(nn.Module):
             raise InputError(too_few(n, tail))
         knots, first = np.unique(rising, return_index=True)
         above = n - np.append(first[1:], n)
-        if not (last := np.count_nonzero(above >= count)):
+        last, joint = (np.count_nonzero(above >= least) - 1 for least in (count, LEAST))
+        if last < 0:
             raise InputError(
                 f"{n - above[0]} of {n} calibration events share the lowest score, more than all but the tail of "
                 f"{tail:g}. Raise 'tail', or leave out this score."
             )
-        ranks = np.linspace(0, first[last - 1], KNOTS)
-        chosen = np.unique(np.searchsorted(first[:last], ranks, side="right") - 1)
+        t, j = knots[[last, joint]]
+        shape, scale = pareto(rising[rising > t] - t)
+        self.shape.fill_(shape)
+        self.scale.fill_(scale + shape * (j - t))
+        ranks = [np.linspace(0, first[joint], KNOTS // 2), n - np.geomspace(n, n - first[joint], KNOTS // 2)]
+        chosen = np.unique(np.searchsorted(first[: joint + 1], np.concatenate(ranks) + 0.5) - 1)
         knots, value = knots[chosen], -np.log((1 + n - first[chosen]) / (n + 1))
         slope = np.append(np.diff(value) / np.diff(knots), 0.0)
         for buffer, found in ((self.knots, knots), (self.value, value), (self.slope, slope)):
             buffer.copy_(torch.from_numpy(np.pad(found, (0, KNOTS - len(found)), mode="edge")))
-        shape, scale = pareto(rising[rising > knots[-1]] - knots[-1])
-        self.shape.fill_(shape)
-        self.scale.fill_(scale)
 
     def forward(self, scores: Tensor) -> Tensor:
         inside = torch.minimum(torch.maximum(scores, self.knots[0]), self.knots[-1])
