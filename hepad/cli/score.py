@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hepad.config.results import Results
-from hepad.errors import InputError
+from hepad.errors import InputError, at
 
 EXAMPLES = """examples:
   hepad score my.root --task qcd                      how many events pass at 1 % background
@@ -50,7 +50,8 @@ def _run(args: argparse.Namespace) -> None:
     results = Results(args.results)
     models = scoring.models(results, args.task, args.detectors.split(",") if args.detectors else None)
     if args.p_values:
-        models.check_resolved(args.eps_b)
+        with at("--eps-b"):
+            models.check_resolved(args.eps_b)
     options = {"with_p": args.p_values} | ({"reader": args.reader} if args.reader else {})
     scored = _told(scoring.score_files(args.files, models, args.eps_b, **options), args.eps_b)
     if args.to:

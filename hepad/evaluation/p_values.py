@@ -79,5 +79,5 @@ def check_resolved(calibration: ScoreDistribution, least: float) -> None:
         needed = np.ceil(n * (1 / least - 1) / (1 / found - 1))
         raise InputError(
             f"p-values: {n} calibration events give none below {found:.3g}, and {least:g} is asked for. Give "
-            f"{needed:.0f} events of background, or ask for {found:.3g}."
+            f"{needed:.0f} events of background, or ask for a larger one."
         )

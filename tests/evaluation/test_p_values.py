@@ -85,7 +85,7 @@ def test_a_p_that_is_not_resolved_is_refused_with_both_numbers(weights):
         p_values(background, [99.0], weights=weights, least=1e-3)
     assert str(caught.value) == (
         "p-values: 50 calibration events give none below 0.0196, and 0.001 is asked for. Give 999 events of "
-        "background, or ask for 0.0196."
+        "background, or ask for a larger one."
     )
 
 
