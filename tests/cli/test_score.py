@@ -110,10 +110,10 @@ def test_p_values_are_those_of_the_test_background(finished, signal, tmp_path):
         np.testing.assert_allclose(columns[f"p_{name}"], counted)
 
 
-def test_p_values_that_the_background_does_not_resolve_are_refused_with_both(finished, signal, tmp_path):
+def test_p_values_that_the_background_does_not_resolve_are_refused_with_both(finished, signal, tmp_path, capsys):
     which = ["score", str(signal[0] / "1.root"), "--task", "search", "--results", str(finished), "--p-values"]
     with pytest.raises(
-        InputError, match=r"heavy/1: p-values: 400 calibration events give none below 0.00249, and 0.001"
+        SystemExit, match=r"--eps-b: heavy/1: p-values: 400 calibration events give none below 0.00249, and 0"
     ):
         main([*which, "--to", str(tmp_path / "s.h5"), "--eps-b", "0.001"])
     with pytest.raises(SystemExit, match=r"--p-values: .* Give one with --to"):
