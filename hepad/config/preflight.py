@@ -168,10 +168,12 @@ def admit_sample(config: dict, name: str) -> None:
             there += np.bincount(events.split, minlength=len(SPLITS))
             if there.sum() > ADMITTED:
                 break
-        for task in config["tasks"].values():
+        for key, task in config["tasks"].items():
             for part in parts_needed(config, task, name):
                 if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
+            if name == task["background"] and there.sum() <= ADMITTED:
+                specs.check_calibration(f"tasks.{key}", task, config, int(there[SPLITS.index("valid")]))
         _check_present(config, name, events.meta)
 
 

@@ -56,18 +56,24 @@ def _members(config: Mapping, entry: Mapping) -> Iterator[dict]:
 def check_task(key: str, task: Mapping, config: Mapping) -> None:
     """InputError unless every combination of a task has its members there, and background to be calibrated on."""
     for name in task["detectors"]:
-        entry = config["detectors"][name]
-        for member in members_of(entry):
+        for member in members_of(config["detectors"][name]):
             if member not in task["detectors"]:
                 raise InputError(
                     f"{key}.detectors: '{name}' combines '{member}', which is no detector of this task. Add it to the "
                     f"list, or take '{name}' out."
                 )
-        sample = config["samples"][task["background"]]
-        if members_of(entry) and "card" in sample["source"]:  # those of files are counted when it is fitted
-            expected, tail = int(sample["split"][1] * sample["source"]["jets"]), entry.get("tail", 0.1)
-            if expected * tail < LEAST:
-                raise InputError(
-                    f"{key}.detectors: '{name}': {too_few(expected, tail)} They are those of samples."
-                    f"{task['background']}.split, {sample['split']}."
-                )
+    sample = config["samples"][task["background"]]
+    if "card" in sample["source"]:  # those of files are counted when they are read
+        check_calibration(key, task, config, int(sample["split"][1] * sample["source"]["jets"]))
+
+
+def check_calibration(key: str, task: Mapping, config: Mapping, events: int) -> None:
+    """InputError unless so many validation events of its background can calibrate every combination of a task."""
+    for name in task["detectors"]:
+        entry, sample = config["detectors"][name], task["background"]
+        tail = entry.get("tail", 0.1)
+        if members_of(entry) and events * tail < LEAST:
+            raise InputError(
+                f"{key}.detectors: '{name}': {too_few(events, tail)} They are those of samples.{sample}.split, "
+                f"{config['samples'][sample]['split']}."
+            )

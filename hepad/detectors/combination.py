@@ -174,7 +174,8 @@ class Combination(Detector):
         u = torch.stack([in_blocks(member, valid) for member in self.members], 1)
         with at("Combination"):
             self.survival.fit(self.method(u, self.weights), self.tail)
-        return Fit(history, {"n_calibration": len(valid), **self._dependence(u)})
+        counted = math.exp(-self.survival.value[-1].item())
+        return Fit(history, {"n_calibration": len(valid), "p_counted_down_to": counted, **self._dependence(u)})
 
     def _dependence(self, u: Tensor) -> dict:
         """What says how dependent the members are, of their -log p (N, K) of the calibration events."""
