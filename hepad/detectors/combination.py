@@ -31,7 +31,7 @@ from torch.nn.functional import softplus
 
 from hepad.detectors.base import DETECTORS, Detector, build
 from hepad.detectors.normalisation import Unscaled
-from hepad.detectors.survival import Survival
+from hepad.detectors.survival import LEAST, Survival, too_few
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit, History
 from hepad.errors import InputError, at, check_choice
@@ -94,10 +94,13 @@ class Member(nn.Module):
         """What the detector sees of events x (B, *space.shape)."""
         return x.flatten(1)[:, self.seen].reshape(-1, *self.detector.space.shape)
 
+    def score(self, x: Tensor) -> Tensor:
+        """The detector's own score (B,) of events (B, *space.shape)."""
+        return self.detector.anomaly(self.detector.normalise(self.part(x)))
+
     def forward(self, x: Tensor) -> Tensor:
         """-log p (B,) of events (B, *space.shape)."""
-        part = self.part(x)
-        return self.survival(self.detector.anomaly(self.detector.normalise(part)))
+        return self.survival(self.score(x))
 
 
 class Combination(Detector):
@@ -110,7 +113,7 @@ class Combination(Detector):
         fitted ones, or a mapping that gives them names
     method: 'fisher', the sum of -log p; 'min_p', the smallest p; or 'cauchy', in between
     weights: of the members, in their order; equal if left out
-    tail: share of the calibration events above which p-values are extrapolated
+    tail: share of the calibration events, the highest, that the tails of p-values are fitted to
     """
 
     score_name = "−log₁₀ p"
@@ -162,6 +165,8 @@ class Combination(Detector):
         self.fitted = True
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
+        if int(self.tail * len(valid)) < LEAST:  # said before a member is trained
+            raise InputError(f"Combination: {too_few(len(valid), self.tail)}")
         history: History = []
         for name, member in zip(self.names, self.members, strict=True):
             if not self.fitted:
@@ -169,8 +174,9 @@ class Combination(Detector):
                 options = {"progress": fitting.progress, "checkpoint": fitting.checkpoint}
                 found = member.detector.fit(*parts, generator=fitting.generator, **options).history
                 history += [{**record, "phase": f"{name}: {record['phase']}"} for record in found]
+            member.eval()
             with at(f"Combination: member '{name}'"):
-                member.survival.fit(member.detector.score(member.part(valid)), self.tail)
+                member.survival.fit(in_blocks(member.score, valid), self.tail)
         u = torch.stack([in_blocks(member, valid) for member in self.members], 1)
         with at("Combination"):
             self.survival.fit(self.method(u, self.weights), self.tail)

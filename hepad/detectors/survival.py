@@ -77,7 +77,7 @@ def pareto(excess: np.ndarray) -> tuple[float, float]:
     """Shape xi and scale sigma of a generalised Pareto distribution, from rising excesses (m,) above zero."""
     m = len(excess)
     grid = np.arange(1, 31 + math.isqrt(m)) - 0.5
-    theta = 1 / excess[-1] + (1 - np.sqrt((len(grid)) / grid)) / (3 * excess[int(m / 4 + 0.5) - 1])
+    theta = 1 / excess[-1] + (1 - np.sqrt(len(grid) / grid)) / (3 * excess[int(m / 4 + 0.5) - 1])
     shapes = np.log1p(-np.outer(theta, excess)).mean(1)
     likelihood = m * (np.log(-theta / shapes) - shapes - 1)
     weights = np.exp(likelihood - likelihood.max())

@@ -283,7 +283,7 @@ def test_bad_arguments_name_themselves(arguments, said):
 
 
 def test_too_few_events_are_named_with_the_number_that_is_needed():
-    with pytest.raises(InputError, match=r"member 'a': 99 calibration events are too few .* 100 are needed"):
+    with pytest.raises(InputError, match=r"Combination: 99 calibration events are too few .* 100 are needed"):
         combined(correlated(99, 0, 1))
     combined(correlated(100, 0, 1))
 
