@@ -37,7 +37,7 @@ from hepad.detectors.training.settings import Fit, History
 from hepad.errors import InputError, at, check_choice
 from hepad.representations import Space
 
-LARGEST_P, TINY = 0.99, 1e-30
+LARGEST_P, TINY, WIDEST = 0.99, 1e-30, 1e6
 
 
 def fisher(u: Tensor, weights: Tensor) -> Tensor:
@@ -134,14 +134,16 @@ class Combination(Detector):
         if len(set(self.names)) < max(2, len(self.names)):
             raise InputError(f"Combination: members: two or more of different names are needed, not {self.names}.")
         weights = [1.0] * len(self.names) if weights is None else weights
-        if len(weights) != len(self.names) or min(weights) <= 0:
+        if len(weights) != len(self.names) or min(weights) <= 0 or max(weights) > WIDEST * min(weights):
             raise InputError(
-                f"Combination: weights: {weights}: {len(self.names)} numbers above zero are needed, one a member."
+                f"Combination: weights: {weights}: {len(self.names)} numbers above zero are needed, one a member, and none "
+                f"more than {WIDEST:g} times another."
             )
         if not 0 < tail <= 0.5:
             raise InputError(f"Combination: tail: {tail:g} must lie between 0 and 0.5.")
         self.method = METHODS[check_choice("Combination: method", method, METHODS)]
-        self.register_buffer("weights", torch.tensor(weights) * len(weights) / sum(weights), persistent=False)
+        relative = torch.tensor([weight / max(weights) for weight in weights])
+        self.register_buffer("weights", relative / relative.mean(), persistent=False)
         self.members = nn.ModuleList()
         for name, entry in zip(self.names, members, strict=True):
             with at(f"Combination: member '{name}'"):

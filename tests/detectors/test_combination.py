@@ -159,6 +159,7 @@ def test_weights_choose():
     low, high = detector.score(one)
     assert low < high
     assert combined(x)[0].score(one)[0] > combined(x)[0].score(one)[1]
+    torch.testing.assert_close(combined(x, weights=[1e308, 1e308])[0].score(one), combined(x)[0].score(one))
 
 
 def test_parts_are_the_p_values_of_the_members():
@@ -266,6 +267,7 @@ def test_a_representation_without_a_member_s_is_refused(make_events):
         ({"method": "fischer"}, "Did you mean 'fisher'"),
         ({"weights": [1.0]}, "2 numbers above zero"),
         ({"weights": [1.0, -1.0]}, "2 numbers above zero"),
+        ({"weights": [1e-300, 1e300]}, "none more than 1e[+]06 times another"),
         ({"tail": 0.7}, "between 0 and 0.5"),
         (
             {"members": [ONE[0], {"name": "c", "type": "Combination", "arguments": {}}]},
