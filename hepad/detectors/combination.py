@@ -136,8 +136,8 @@ class Combination(Detector):
         weights = [1.0] * len(self.names) if weights is None else weights
         if len(weights) != len(self.names) or min(weights) <= 0 or max(weights) > WIDEST * min(weights):
             raise InputError(
-                f"Combination: weights: {weights}: {len(self.names)} numbers above zero are needed, one a member, and none "
-                f"more than {WIDEST:g} times another."
+                f"Combination: weights: {weights}: {len(self.names)} numbers above zero are needed, one a member, and "
+                f"none more than {WIDEST:g} times another."
             )
         if not 0 < tail <= 0.5:
             raise InputError(f"Combination: tail: {tail:g} must lie between 0 and 0.5.")
