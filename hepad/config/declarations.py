@@ -200,8 +200,8 @@ def _check_style(config: dict) -> None:
     if not (colors := config["style"]["colors"]):
         return
     settings(config["style"])
-    labels = {entry.get("label", name) for kind in ("samples", "detectors") for name, entry in config[kind].items()}
-    labels |= {f"{label} (window: any)" for label in labels} | {MODEL, *STAGES}
+    samples, labels = ({e.get("label", name) for name, e in config[k].items()} for k in ("samples", "detectors"))
+    labels |= samples | {f"{label} (window: any)" for label in samples} | {MODEL, *STAGES}
     for name in colors:
         if not config["students"]:  # whose formats are names, too
             check_choice("style.colors: label", name, labels)

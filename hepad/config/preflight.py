@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hepad import detectors, representations
-from hepad.config import code_digest, declarations, sweeps
+from hepad.config import code_digest, declarations, specs, sweeps
 from hepad.config.loading import cut_to_size, used_samples
 from hepad.config.validation import check, check_split, parts_needed
 from hepad.detectors.training import device
@@ -65,7 +65,7 @@ def make(config: dict, root: str | Path) -> dict:
         "device": device.resolve(config["device"]),
         "scripts": {path.stem: code_digest.digest(path) for path in Path(root).glob("workflow/scripts/*.py")},
         "figures": {name: _figure(name, root) for name in KINDS},
-        "detectors": {name: _detector(entry) for name, entry in config["detectors"].items()},
+        "detectors": {name: _detector(config, name) for name in config["detectors"]},
         "representations": {name: _representation(entry) for name, entry in config["representations"].items()},
     }
 
@@ -76,7 +76,8 @@ def _figure(name: str, root: str | Path) -> dict:
     return declared.declared() | {"code": code_digest.digest(*files)}
 
 
-def _detector(entry: dict) -> dict:
+def _detector(config: dict, name: str) -> dict:
+    entry, spec = config["detectors"][name], specs.spec_of(config, name)
     cls = detectors.DETECTORS[entry["type"]]
     kinds = {
         "energy": detectors.EnergyDetector,
@@ -88,7 +89,9 @@ def _detector(entry: dict) -> dict:
         "group": cls.group,
         "score_name": cls.score_axis(entry),
         **found,
-        "code": _code_of(entry, detectors.DETECTORS),
+        "spec": spec,
+        "members": specs.members_of(entry),
+        "code": _code_of(spec, detectors.DETECTORS),
     }
 
 
@@ -165,10 +168,12 @@ def admit_sample(config: dict, name: str) -> None:
             there += np.bincount(events.split, minlength=len(SPLITS))
             if there.sum() > ADMITTED:
                 break
-        for task in config["tasks"].values():
+        for key, task in config["tasks"].items():
             for part in parts_needed(config, task, name):
                 if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
+            if name == task["background"] and there.sum() <= ADMITTED:
+                specs.check_calibration(f"tasks.{key}", task, config, int(there[SPLITS.index("valid")]))
         _check_present(config, name, events.meta)
 
 

@@ -112,6 +112,7 @@ class Results:
         entry = self.config["representations"][self.config["detectors"][detector]["representation"]]
         selection = self.config["samples"][self.config["tasks"][task]["background"]]["selection"]
         model.window = None if selection == "any" else selection
+        model.background = self.config["tasks"][task]["background"]
         return model.set_params(representation=representations.build(entry), seed=seed)
 
     def table(self, name: str):

@@ -12,7 +12,8 @@ from hepad import load, representations
 from hepad.config.loading import trainings
 from hepad.config.results import Results
 from hepad.detectors.estimator import Estimator
-from hepad.errors import InputError, check_choice
+from hepad.errors import InputError, at, check_choice
+from hepad.evaluation import p_values
 from hepad.evaluation.efficiency import Efficiency
 from hepad.evaluation.roc import efficiencies
 from hepad.evaluation.score_distribution import ScoreDistribution
@@ -34,8 +35,8 @@ class Scored(NamedTuple):
     counts: what was read, refused and kept; seconds: from opening it to the last score; lacking: representation -> what
     the file lacks for it; warning: which events lie outside the window of the training, or ''; columns: of the events,
     (N,) each: identifiers, jet in GeV and radians, and under 'score_<detector>_<seed>' the scores, NaN where the file
-    lacks something; passing: 'detector/seed' -> the fraction of jets at the threshold whose true background efficiency
-    is asked for, with its interval and counts
+    lacks something, and their p-values if these are asked for; passing: 'detector/seed' -> the fraction of jets at the
+    threshold whose true background efficiency is asked for, with its interval and counts
     """
 
     path: str
@@ -51,6 +52,11 @@ class Scored(NamedTuple):
 def column(key: str) -> str:
     """What the column of a training 'detector/seed' is called in files."""
     return f"score_{key.replace('/', '_')}"
+
+
+def p_column(key: str, member: str = "") -> str:
+    """What the column of its p-values is called, or of those of a member of a combination."""
+    return "_".join(["p", *key.split("/"), *([member] if member else [])])
 
 
 @dataclass(frozen=True)
@@ -75,17 +81,32 @@ class Models:
             found[key] = [value if background.resolved(value) else np.nan for value in values]
         return found
 
-    def score(self, events: Events, lacking: dict[str, str]) -> dict[str, np.ndarray]:
-        """(N,) by 'detector/seed'; what a representation lacks is added to ``lacking``."""
-        scores = {}
+    def check_resolved(self, least: float) -> None:
+        """InputError unless the background resolves p-values as small as ``least``, for every training."""
+        for key, background in self.backgrounds.items():
+            with at(key):
+                p_values.check_resolved(background, least)
+
+    def score(self, events: Events, lacking: dict[str, str], with_p: bool = False) -> dict[str, np.ndarray]:
+        """Columns (N,) of scores, and of p-values; what a representation lacks is added to ``lacking``.
+
+        The p-value of a score is exact, from the background's test events; those of the members of a combination are
+        what it has found with its calibration events.
+        """
+        columns = {}
         for name, representation in self.representations.items():
             try:
                 x = None if name in lacking else representation(events)
             except InputError as error:
                 x, lacking[name] = None, str(error)
             for key in (key for key in self.of if self.seen_as[key] == name):
-                scores[key] = np.full(len(events), np.nan, np.float32) if x is None else self.of[key].score(x)
-        return scores
+                scores = np.full(len(events), np.nan, np.float32) if x is None else self.of[key].score(x)
+                columns[column(key)] = scores
+                if with_p:
+                    columns[p_column(key)] = p_values.of_scores(self.backgrounds[key], scores)
+                    parts = dict.fromkeys(self.of[key].module.names, scores) if x is None else self.of[key].parts(x)
+                    columns |= {p_column(key, member): p for member, p in parts.items()}
+        return columns
 
 
 def models(results: Results, task: str, detectors: list[str] | None = None) -> Models:
@@ -105,7 +126,9 @@ def models(results: Results, task: str, detectors: list[str] | None = None) -> M
     return Models(of, seen_as, built, backgrounds, window)
 
 
-def score_files(files: list[str], models: Models, eps_b: float = 1e-2, **options) -> Iterator[Scored]:
+def score_files(
+    files: list[str], models: Models, eps_b: float = 1e-2, with_p: bool = False, **options
+) -> Iterator[Scored]:
     """Score files one by one; every event counts once, whatever its weight and its phase space.
 
     Parameters
@@ -113,6 +136,7 @@ def score_files(files: list[str], models: Models, eps_b: float = 1e-2, **options
     files: paths, patterns or addresses
     models: that score
     eps_b: background efficiency of the thresholds, which the background's test jets of the run fix
+    with_p: columns of p-values, too
     options: ``reader`` and its options
 
     Raises
@@ -126,7 +150,7 @@ def score_files(files: list[str], models: Models, eps_b: float = 1e-2, **options
         source = {"unit_weights": True, "files": [path], **options}
         for events in stream_of(source, name=Path(path).name, selection="any", split=(0.0, 0.0, 1.0)):
             meta = events.meta
-            scores = {column(key): values for key, values in models.score(events, lacking).items()}
+            scores = models.score(events, lacking, with_p)
             for name, values in (_identified(events) | scores | {"cluster": events.cluster}).items():
                 parts.setdefault(name, []).append(values)
         columns = {name: np.concatenate(of_blocks) for name, of_blocks in parts.items()}

@@ -28,9 +28,9 @@ class Subject:
     ----------
     plan: of the run, as :func:`hepad.config.preflight.make` gives it
     wildcards: of the job, such as 'task' and 'signal', or 'student'; without either, it has no other words
-    which: of the task's detectors: 'all'; 'trained', step by step; 'baseline', the others; 'energy', whose trainings
-        have candidates to choose from; 'generating', which can draw events from their model; 'images', which can show
-        the reconstruction of one
+    which: of the task's detectors: 'all'; 'trained', step by step; 'baseline', simple opponents; 'energy', whose
+        trainings have candidates to choose from; 'generating', which can draw events from their model; 'images', which
+        can show the reconstruction of one
     """
 
     def __init__(self, plan: dict, wildcards: dict[str, str], which: str = "all"):
@@ -102,7 +102,8 @@ class Subject:
         if which == "images":
             representation = self.config["detectors"][name]["representation"]
             return found["reconstructing"] and self.config["representations"][representation]["type"] == "JetImage"
-        groups = {"all": True, "trained": found["group"] == "detector", "baseline": found["group"] == "baseline"}
+        trained = found["group"] == "detector" and not found.get("members")
+        groups = {"all": True, "trained": trained, "baseline": found["group"] == "baseline"}
         return groups[which] if which in groups else found[which]
 
     @property
@@ -114,6 +115,20 @@ class Subject:
     def trainings(self) -> list[str]:
         """'detector/seed' of their trainings."""
         return [f"{name}/{seed}" for name, seed in self.runs]
+
+    @property
+    def spec(self) -> dict:
+        """What the one detector that the job is about is built from."""
+        return self.plan["detectors"][self.wildcards["detector"]]["spec"]
+
+    @property
+    def members(self) -> list[str]:
+        """'detector/seed' of the trainings that a combination is made of: its own seed, or else a member's first."""
+        found, own = [], int(self.wildcards["seed"])
+        for name in self.plan["detectors"][self.wildcards["detector"]]["members"]:
+            seeds = [seed for _, seed in trainings(self.config, self.task, [name])]
+            found.append(f"{name}/{own if own in seeds else seeds[0]}")
+        return found
 
     @property
     def seen_as(self) -> dict[str, str]:

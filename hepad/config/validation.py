@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from hepad import detectors, representations
-from hepad.config import declarations, naming
-from hepad.config.loading import detector_spec, used_samples
+from hepad.config import declarations, naming, specs
+from hepad.config.loading import used_samples
 from hepad.errors import InputError, at, check_choice
 from hepad.events import SPLITS
 from hepad.events.cuts import window
@@ -61,7 +61,7 @@ def check(config: dict) -> None:
             raise InputError(f"detectors.{name}: this is the name of a sample, too. Rename one of them.")
         with at(f"detectors.{name}", *UNSUITABLE):
             space = spaces[check_choice("representation", entry["representation"], spaces)]
-            detectors.build(detector_spec(entry), space, seed=0)
+            detectors.build(specs.spec_of(config, name), space, seed=0)
     check_choice("evaluation.supervised", config["evaluation"]["supervised"], config["representations"])
     for name, task in config["tasks"].items():
         _check_task(f"tasks.{name}", task, config)
@@ -111,6 +111,7 @@ def _check_task(key: str, task: dict, config: dict) -> None:
                 f"{key}: the seeds of '{detector}' are {seeds}, without {shown}, the first of this task, whose "
                 f"trainings the figures show. Add it to detectors.{detector}.seeds."
             )
+    specs.check_task(key, task, config)
     for signal in task["signals"]:
         check_choice(f"{key}.signals", signal, entries)
         if signal == background:

@@ -6,6 +6,7 @@ The names below are the registry: a new detector is one file and its name here (
 from hepad.detectors.autoencoder import AE
 from hepad.detectors.base import DETECTORS, Detector, Generating, Reconstructing, build, train
 from hepad.detectors.baselines import Mixture, PCAReconstruction, PixelNorm, Variable
+from hepad.detectors.combination import Combination
 from hepad.detectors.contrastive import Contrastive
 from hepad.detectors.density import FlowDensity
 from hepad.detectors.energy_based.base import EnergyDetector
@@ -19,6 +20,7 @@ from hepad.detectors.saving import load, save
 from hepad.detectors.vae import ConvVAE
 
 DETECTORS.add(AE, ConvVAE, NAE, WNAE, MPDR, IGEBM, DRL, FlowDensity, LatentMixture, Contrastive, WGAN)
+DETECTORS.add(Combination)
 DETECTORS.add(Variable, Mixture, PCAReconstruction, PixelNorm)
 
 __all__ = ["DETECTORS", "Detector", "EnergyDetector", "Generating", "Reconstructing", "build", "load", "save"]

@@ -48,6 +48,7 @@ class Detector(nn.Module, ABC):
 
     group = "detector"
     score_name = "anomaly score"
+    names: tuple[str, ...] = ()  # of the members of a combination
 
     def __init_subclass__(cls):
         super().__init_subclass__()
@@ -122,6 +123,10 @@ class Detector(nn.Module, ABC):
         device = next(self.normalise.buffers()).device
         return in_blocks(lambda part: self.anomaly(self.normalise(part.to(device))).cpu(), x)
 
+    def parts(self, x: Tensor) -> dict[str, Tensor]:
+        """p-values (N,) of events (N, *space.shape) by the names of its members; only a Combination has any."""
+        return {}
+
     @abstractmethod
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         """Fit on normalised events (N, *inner.shape); what was logged, and candidates if it has any."""
@@ -188,8 +193,14 @@ def build(spec: dict, space: Space, seed: int) -> Detector:
 
 
 def train(
-    spec: dict, training: "Features", validation: "Features", seed: int, device: str = "cpu", **options
+    spec: dict, training: "Features", validation: "Features", seed: int, device: str = "cpu", members=None, **options
 ) -> tuple[Detector, Fit]:
-    """Build a detector and fit it to training and validation events of background; options as for ``Detector.fit``."""
-    detector, generator = build(spec, training.space, seed).to(device), torch.Generator(device).manual_seed(seed)
+    """Build a detector and fit it to training and validation events of background.
+
+    ``members``: fitted detectors, by the names that a Combination gives them; ``options``: as for ``Detector.fit``
+    """
+    detector, generator = build(spec, training.space, seed), torch.Generator(device).manual_seed(seed)
+    if members:
+        detector.adopt(members)
+    detector.to(device)
     return detector, detector.fit(training.x.to(device), validation.x.to(device), generator=generator, **options)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hepad import representations
-from hepad.detectors import DETECTORS, Detector, build, defaults, inputs, saving
+from hepad.detectors import DETECTORS, Detector, build, defaults, inputs, members, saving
 from hepad.detectors.training.device import resolve
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
@@ -35,7 +35,7 @@ class Estimator:
 
     ``module`` is the fitted :class:`hepad.detectors.Detector` (None before ``fit``) and ``spec`` what built it;
     ``representation`` and ``window`` are those of the events that it was fitted on, as far as they are known;
-    ``history`` and ``facts`` are what the training has logged.
+    ``background`` is the name of their sample in a run; ``history`` and ``facts`` are what the training has logged.
     """
 
     detector: type[Detector]
@@ -46,6 +46,7 @@ class Estimator:
         self.spec: dict = {}
         self.representation: Representation | None = None
         self.window: dict | None = None
+        self.background: str | None = None
         self.history: list[dict] = []
         self.facts: dict = {}
         self.set_params(**parameters)
@@ -67,8 +68,7 @@ class Estimator:
             check_choice(f"{name}: argument", key, self._parameters)
             if key == "representation" and not isinstance(value, Representation | None):
                 raise InputError(f"{name}: representation = {value!r} is none. Give e.g. hepad.JetImage().")
-        given = {key: value for key, value in parameters.items() if value is not None and key not in OWN}
-        check_types(self.detector, given, name)
+        check_types(self.detector, self._given(parameters), name)
         seed = parameters.get("seed", 1)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
             raise InputError(f"{name}: seed = {seed!r} must be a whole number.")
@@ -96,19 +96,22 @@ class Estimator:
         InputError: x is nothing that can be fitted, an argument does not fit, or the fitted state could not be saved
         CollapseError, DivergenceError: the training has learned nothing, or left the finite numbers
         """
-        device = resolve(device)
-        if valid is None:
-            x, valid = inputs.divided(x, self._parameters["seed"])
-        representation, seed = self._parameters["representation"], int(self._parameters["seed"])
+        device, seed, given = resolve(device), int(self._parameters["seed"]), self._given(self._parameters)
+        fitted = members.fitted(self._parameters.get("members") or {})
+        representation = members.representation_of(fitted, self._parameters["representation"])
+        if valid is None:  # fitted members have their training behind them: all events calibrate
+            x, valid = (x, x) if fitted else inputs.divided(x, seed)
         train, validation = (inputs.as_tensor(part, representation, type(self).__name__) for part in (x, valid))
         space = representation.space if representation else inputs.space_of(train)
-        given = {key: value for key, value in self._parameters.items() if key not in OWN and value is not None}
         name = self.detector.__name__
         spec = {"type": name, "arguments": defaults.complete(name, space, given)}
         try:
-            module = build(spec, space, seed).to(device)
+            module = build(spec, space, seed)
         except UNSUITABLE as error:
             raise InputError(f"{type(self).__name__}: {error}") from None
+        if fitted:
+            module.adopt({name: member.module for name, member in fitted.items()})
+        module.to(device)
         generator = torch.Generator(device).manual_seed(seed)
         result = module.fit(train.to(device), validation.to(device), generator=generator)
         self.module, self.spec, self.representation = module, spec, representation
@@ -122,6 +125,19 @@ class Estimator:
         ``x`` is as for ``fit``. Warns if Events lie outside of the window that the detector was fitted in: they would
         differ by phase space alone. InputError if it is not fitted, or x is not what it was fitted on.
         """
+        module, tensor = self._seen(x)
+        return module.score(tensor).numpy()
+
+    def parts(self, x: Events | np.ndarray | Tensor) -> dict[str, np.ndarray]:
+        """Why a Combination finds events anomalous: the p-value (N,) of each member by its name; {} for others.
+
+        Arguments and errors are those of ``score``.
+        """
+        module, tensor = self._seen(x)
+        return {name: p.numpy() for name, p in module.parts(tensor).items()}
+
+    def _seen(self, x: Events | np.ndarray | Tensor) -> tuple[Detector, Tensor]:
+        """The fitted module, and the events as it sees them."""
         module, representation = self._fitted(), self.representation or self._parameters["representation"]
         if isinstance(x, Events) and representation and representation.space != module.space:
             raise InputError(
@@ -135,7 +151,12 @@ class Estimator:
             )
         if isinstance(x, Events):
             self._warn_outside(x)
-        return module.score(tensor).numpy()
+        return module, tensor
+
+    def _given(self, parameters: dict) -> dict:
+        """Arguments of the module that are not left open; in the place of fitted detectors what they are built from."""
+        given = {key: value for key, value in parameters.items() if value is not None and key not in OWN}
+        return given | ({"members": members.entries(given["members"])} if "members" in given else {})
 
     def _fitted(self) -> Detector:
         if self.module is None:
@@ -146,7 +167,7 @@ class Estimator:
         if not self.window or not len(events):
             return
         if said := outside(events.jet, self.window):
-            warnings.warn(f"{type(self).__name__}: {said}. Read them with {self.window}.", stacklevel=3)
+            warnings.warn(f"{type(self).__name__}: {said}. Read them with {self.window}.", stacklevel=4)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted detector, its arguments and its representation to one safetensors file, atomically."""
@@ -261,7 +282,8 @@ def _doc(cls: type[Detector], left_open: set[str]) -> str:
 N_COMPONENTS = (
     "n_components: principal components that replace the pixels, with the log of the distance to their plane; 0: none"
 )
-EXAMPLES = {"Variable": 'variable="x1"', "PCAReconstruction": "components=2"}
+TWO = "[hepad.Mixture().fit(background), hepad.PCAReconstruction(components=2).fit(background)]"
+EXAMPLES = {"Variable": 'variable="x1"', "PCAReconstruction": "components=2", "Combination": f"members={TWO}"}
 ESTIMATORS: dict[str, type[Estimator]] = {}
 for _cls in list(DETECTORS.values()):
     estimator(_cls)

@@ -27,6 +27,19 @@ class Normaliser(nn.Module):
 
     def fit(self, x: Tensor, generator: torch.Generator) -> None:
         """Learn the constants from x (N, *shape)."""
+        mean, scale = self._constants(x)
+        shape = self.mean.shape
+        self.mean.copy_(mean.view(shape))
+        self.scale.copy_(scale.view(shape))
+        self.low.fill_(torch.inf)
+        self.high.fill_(-torch.inf)
+        for block in x.split(BLOCK):
+            z = self(block)
+            self.low.copy_(torch.minimum(self.low, z.amin(0)))
+            self.high.copy_(torch.maximum(self.high, z.amax(0)))
+
+    def _constants(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale (D,) of x (N, *shape)."""
         flat, pixels = x.flatten(1), self.space.pixels
         mean, scale = flat.mean(0), flat.std(0)
         if self.space.objects:
@@ -37,15 +50,7 @@ class Normaliser(nn.Module):
             mean[:pixels] = 0
             scale[:pixels] = flat[:, :pixels].std() if self.space.unit_sum else 1
         scale[scale < 1e-9 * (1 + mean.abs())] = 1  # a constant column carries nothing and must not divide by zero
-        shape = self.mean.shape
-        self.mean.copy_(mean.view(shape))
-        self.scale.copy_(scale.view(shape))
-        self.low.fill_(torch.inf)
-        self.high.fill_(-torch.inf)
-        for block in x.split(BLOCK):
-            z = self(block)
-            self.low.copy_(torch.minimum(self.low, z.amin(0)))
-            self.high.copy_(torch.maximum(self.high, z.amax(0)))
+        return mean, scale
 
     def _there(self, x: Tensor) -> Tensor | float:
         """(N, 1, R, 1) true for the objects that are there; 1 if events are not made of objects."""
@@ -73,6 +78,14 @@ class Normaliser(nn.Module):
             return Support(pixels, total=1 / self.scale.flatten()[0], low=low[pixels:], high=high[pixels:])
         low[:pixels], high[:pixels] = 0, 1
         return Support(low=low, high=high)
+
+
+class Unscaled(Normaliser):
+    """Events as they are, for a detector whose parts normalise them: mean 0, scale 1, and the extremes seen."""
+
+    def _constants(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        zero = torch.zeros_like(x[0].flatten())
+        return zero, zero + 1
 
 
 class Plane(nn.Module):

@@ -56,6 +56,10 @@ class Representation(ABC):
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {"type": type(self).__name__, **plain}
 
+    def contains(self, other: "Representation") -> bool:
+        """Whether all that ``other`` makes of an event is in what this one makes of it."""
+        return self.entry == other.entry
+
     def __repr__(self) -> str:
         arguments = [f"{name}={value!r}" for name, value in self.entry.items() if name != "type"]
         return f"{type(self).__name__}({', '.join(arguments)})"

@@ -52,6 +52,9 @@ class Joined(Representation):
     def entry(self) -> dict:
         return {"type": type(self).__name__, "parts": [part.entry for part in self.parts]}
 
+    def contains(self, other: Representation) -> bool:
+        return super().contains(other) or any(part.contains(other) for part in self.parts)
+
     def __repr__(self) -> str:
         return f"Joined(parts={list(self.parts)})"
 

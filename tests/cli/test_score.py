@@ -10,13 +10,17 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 import uproot
 
+from hepad import load
 from hepad.cli.main import main
 from hepad.config.results import Results
-from hepad.config.scoring import models, report, score_files
+from hepad.config.scoring import Models, models, report, score_files
+from hepad.detectors import build, save
 from hepad.errors import InputError
 from hepad.evaluation.scores import read_scores
+from hepad.evaluation.streaming import distribution
 from hepad.representations import EventVector
 from hepad.samples.root_output import write_root
 
@@ -94,6 +98,53 @@ def test_files_of_scores_are_read_back(ending, read, finished, signal, tmp_path,
     assert thresholds["eps_b"].tolist() == [0.1, 0.01]
     assert background[-41] <= thresholds["score_wide_1"][0] < background[-40]
     assert np.isnan(thresholds["score_wide_1"][1])  # four events do not fix one
+
+
+def test_p_values_are_those_of_the_test_background(finished, signal, tmp_path):
+    path, files = tmp_path / "s.h5", str(signal[0] / "*.root")
+    main(["score", files, "--task", "search", "--results", str(finished), "--p-values", "--to", str(path)])
+    columns, *_ = hdf5(path)
+    assert sorted(columns) == sorted([*COLUMNS, "p_heavy_1", "p_heavy_2", "p_wide_1"])
+    for key in ("heavy/1", "wide/1"):
+        background = read_scores(finished / "scores/search/qcd.h5")[0][key]
+        scores, name = columns[f"score_{key.replace('/', '_')}"], key.replace("/", "_")
+        counted = [(1 + (background >= s).sum()) / (len(background) + 1) for s in scores]
+        np.testing.assert_allclose(columns[f"p_{name}"], counted)
+
+
+def test_p_values_that_the_background_does_not_resolve_are_refused_with_both(finished, signal, tmp_path, capsys):
+    which = ["score", str(signal[0] / "1.root"), "--task", "search", "--results", str(finished), "--p-values"]
+    with pytest.raises(
+        SystemExit, match=r"--eps-b: heavy/1: p-values: 400 calibration events give none below 0.00249, and 0"
+    ):
+        main([*which, "--to", str(tmp_path / "s.h5"), "--eps-b", "0.001"])
+    with pytest.raises(SystemExit, match=r"--p-values: .* Give one with --to"):
+        main(which)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_combination_is_told_by_its_parts(finished, signal, make_events, tmp_path):
+    config = {**Results(finished).config}
+    members = [
+        {"name": name, "type": "Variable", "arguments": {"variable": variable}}
+        for name, variable in (("heavy", "mass"), ("wide", "girth"))
+    ]
+    spec = {"type": "Combination", "arguments": {"members": members}}
+    x, vector = EventVector(("mass", "girth"))(make_events(400, 1)), EventVector(("mass", "girth"))
+    detector = build(spec, vector.space, 0)
+    detector.fit(x, x, generator=torch.Generator())
+    save(detector, tmp_path / "c.safetensors", spec)
+    found = Models(
+        {"both/1": load(tmp_path / "c.safetensors")}, {"both/1": "vector"}, {"vector": vector},
+        {"both/1": distribution("background", detector.score(x))}, config["samples"]["qcd"]["selection"],
+    )  # fmt: skip
+    (columns,) = [of.columns for of in score_files([str(signal[0] / "1.root")], found, 0.1, True)]
+    assert [name for name in columns if name[:2] == "p_"] == ["p_both_1", "p_both_1_heavy", "p_both_1_wide"]
+    mass = vector(signal[1][1])[:, 0].numpy()
+    background = x[:, 0].numpy()
+    np.testing.assert_allclose(
+        columns["p_both_1_heavy"], [(1 + (background >= m).sum()) / 401 for m in mass], atol=0.03
+    )
 
 
 def test_chosen_detectors_alone(finished, signal, tmp_path):

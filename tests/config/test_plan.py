@@ -11,6 +11,7 @@ from schema import validate
 from toy_run import toy_run, written
 
 from hepad.config import code_digest, plan, preflight
+from hepad.config.subjects import Subject
 from hepad.detectors import DETECTORS
 
 # what Snakemake runs on a node for one job
@@ -60,9 +61,22 @@ def test_a_plan_knows_what_the_classes_are(planned):
         cls, found = DETECTORS[entry["type"]], planned[2]["detectors"][name]
         assert found["group"] == cls.group
         assert found["score_name"] == cls.score_axis(entry)
-        of = entry.get("of", {}).get("type", entry["type"])
-        files = {sys.modules[DETECTORS[name].__module__].__file__ for name in (entry["type"], of)}
+        inside = {entry.get("of", {}).get("type", entry["type"])}
+        inside |= {planned[2]["config"]["detectors"][member]["type"] for member in entry.get("members", ())}
+        files = {sys.modules[DETECTORS[kind].__module__].__file__ for kind in (entry["type"], *inside)}
         assert found["code"] == code_digest.digest(*files)
+
+
+def test_a_combination_takes_the_members_of_its_seed_or_their_first():
+    entries = {"a": {"seeds": [2, 3]}, "b": {}, "both": {}}
+    config = {"tasks": {"jets": {"detectors": [*entries], "seeds": [1, 2]}}, "detectors": entries}
+    found = {name: {"group": "detector", "members": ["a", "b"] if name == "both" else []} for name in entries}
+    of = {seed: {"task": "jets", "detector": "both", "seed": seed} for seed in ("1", "2")}
+    subjects = {seed: Subject({"config": config, "detectors": found}, about) for seed, about in of.items()}
+    assert subjects["1"].members == ["a/2", "b/1"]
+    assert subjects["2"].members == ["a/2", "b/2"]
+    trained = Subject({"config": config, "detectors": found}, {"task": "jets"}, "trained")
+    assert trained.detectors == ["a", "b"]  # a combination has no steps to show
 
 
 def test_a_job_begins_without_torch(make_events, tmp_path):

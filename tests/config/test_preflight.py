@@ -6,7 +6,7 @@ import os
 import pytest
 
 from hepad.config import preflight
-from hepad.errors import lacking
+from hepad.errors import InputError, lacking
 from hepad.samples.root_output import write_root
 
 
@@ -69,3 +69,18 @@ def test_results_that_cannot_be_written_end_the_start_with_their_name(start, mon
     with pytest.raises(OSError, match="Read-only") as raised:
         start()
     assert lacking(raised.value).startswith("results (mounted at ")
+
+
+def test_too_few_events_in_a_file_for_a_combination_are_named_before_any_training(config):
+    config["tasks"]["jets"]["detectors"] = ["a", "b", "both"]
+    config["detectors"] = {name: {"type": "Variable", "representation": "vector"} for name in ("a", "b")}
+    config["detectors"]["both"] = {"type": "Combination", "representation": "vector", "members": ["a", "b"]}
+    config["representations"] = {"vector": {"type": "EventVector", "variables": ["mass"]}}
+    config["evaluation"] = {"supervised": "vector"}
+    for entry in config["samples"].values():
+        entry |= {"selection": "any", "split": [0.5, 0.3, 0.2]}
+    with pytest.raises(InputError, match=r"tasks.jets.detectors: 'both': \d+ calibration events are too few"):
+        preflight.admit_sample(config, "one")
+    preflight.admit_sample(config, "two")  # of a signal nothing is calibrated
+    config["detectors"]["both"]["members"] = []
+    preflight.admit_sample(config, "one")

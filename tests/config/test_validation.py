@@ -188,6 +188,47 @@ MISTAKES = {
         ["detectors.mass", "'vektor'", "'vector'"],
     ),
     "detector named as a sample": (lambda c: rename(c["detectors"], "mass", "top"), ["detectors.top", "Rename"]),
+    "member that is missing": (
+        lambda c: c["detectors"]["fisher"].update(members=["nae_imag", "vae_vector"]),
+        ["detectors.fisher: members 'nae_imag' is unknown", "Did you mean 'nae_image'"],
+    ),
+    "member of other inputs": (
+        lambda c: c["detectors"]["fisher"].update(representation="vector"),
+        ["detectors.fisher: members: 'nae_image' sees 'image', which is no part of", "'vector'", "Joined"],
+    ),
+    "member whose input is unknown": (
+        lambda c: c["detectors"]["nae_image"].update(representation="imag"),
+        ["detectors.nae_image: representation 'imag' is unknown", "'image'"],
+    ),
+    "member of another task": (
+        lambda c: c["tasks"]["qcd"]["detectors"].remove("nae_image"),
+        ["tasks.qcd.detectors: 'fisher' combines 'nae_image', which is no detector of this task", "Add it"],
+    ),
+    "member that is a combination": (
+        lambda c: c["detectors"]["fisher"].update(members=["fisher", "vae_vector"]),
+        ["detectors.fisher: members: 'fisher' is a combination itself"],
+    ),
+    "members that are no names": (
+        lambda c: c["detectors"]["fisher"].update(members=[{"type": "AE"}, "vae_vector"]),
+        ["detectors.fisher: members:", "is no list of names of other detectors"],
+    ),
+    "no members": (lambda c: c["detectors"]["fisher"].pop("members"), ["detectors.fisher", "'members'", "missing"]),
+    "one member": (
+        lambda c: c["detectors"]["fisher"].update(members=["vae_vector"]),
+        ["detectors.fisher", "two or more of different names"],
+    ),
+    "weights of other members": (
+        lambda c: c["detectors"]["fisher"].update(weights=[1.0, 1.0, 1.0]),
+        ["detectors.fisher", "weights", "2 numbers above zero"],
+    ),
+    "method": (
+        lambda c: c["detectors"]["fisher"].update(method="cauchi"),
+        ["detectors.fisher", "Did you mean 'cauchy'"],
+    ),
+    "too few events to calibrate": (
+        lambda c: c["samples"]["qcd"].update(split=[0.6, 0.05, 0.35]),
+        ["tasks.qcd.detectors: 'fisher': 80 calibration events are too few", "100 are needed", "samples.qcd.split"],
+    ),
     "background": (lambda c: c["tasks"]["qcd"].update(background="qdc"), ["tasks.qcd.background", "'qdc'", "'qcd'"]),
     "signal": (lambda c: c["tasks"]["qcd"].update(signals=["tpo"]), ["tasks.qcd.signals", "'tpo'", "'top'"]),
     "signal is background": (lambda c: c["tasks"]["qcd"].update(signals=["qcd"]), ["tasks.qcd.signals", "'qcd'"]),

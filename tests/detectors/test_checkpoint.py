@@ -34,6 +34,9 @@ OMI = NAE | {"latent_chain": LATENT}
 KEPT = {"buffer": 100}  # fewer than are drawn: it turns over
 SCALAR = {"hidden_dims": [16], "training": TRAINING, "visible_chain": CHAIN, "objective": {"gamma": 0.1}}
 FLOW = {"hidden_dims": [16], "training": SHORT}
+MEMBERS = [
+    {"name": name, "type": "AE", "arguments": {"autoencoder": NETWORK, "training": SHORT}} for name in ("one", "two")
+]
 CASES = {
     "ae": ("AE", "vector", {"autoencoder": NETWORK, "training": SHORT | {"ema_decay": 0.9, "grad_clip": 1.0},
                             "noise": 0.1}),
@@ -59,11 +62,14 @@ CASES = {
     "mpdr_scalar": ("MPDR", "vector", OMI | {"kind": "scalar", "objective": {"criterion": "manifold_auc"}}),
     "igebm": ("IGEBM", "vector", SCALAR | KEPT),
     "drl": ("DRL", "vector", SCALAR | {"sigma": [0.3, 2.0]}),
+    "combination": ("Combination", "vector", {"members": MEMBERS}),
 }  # fmt: skip
 HOW = ("signal", "exception")
 # the others are slow in sum
 OFTEN = dict.fromkeys(("ae_compressed", "flow", "gan", "nae", "nae_bfloat16", "mpdr_scalar"), "signal")
-OFTEN |= dict.fromkeys(("ae", "vae_flow", "latent_mixture", "contrastive", "nae_persistent", "wnae"), "exception")
+OFTEN |= dict.fromkeys(
+    ("ae", "vae_flow", "latent_mixture", "contrastive", "nae_persistent", "wnae", "combination"), "exception"
+)
 
 
 def events(space, seed, count=300):

@@ -1,5 +1,7 @@
 """One contract for all detectors, on images and on vectors; the registry decides who is tested."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,9 @@ FLAT = {"hidden_dims": [128], "latent_dim": 3, "sphere": False}
 GAN = {"training": {"steps": 300, "batch": 64, "learning_rate": 3e-3, "ema_decay": 0.95}, "encoding": SHORT, "ratio": 2}
 SMALL_VAE = {"network": "dense", "latent_dim": 3, "score": "elbo", "training": SHORT}
 LATENTS = {"of": {"type": "AE", "autoencoder": FLAT}, "training": SHORT}
+BLOB = {"name": "blob", "type": "AE", "arguments": {"autoencoder": SMALL, "training": SHORT}, "space": asdict(IMAGE)}
+PLANE = {"name": "plane", "type": "Mixture", "arguments": {"n_gaussians": 2}, "space": asdict(VECTOR)}
+WHOLE = {"name": "all", "type": "PCAReconstruction", "arguments": {"components": 4}}
 CASES = [
     ("AE", IMAGE, {"autoencoder": SMALL, "training": SHORT}),
     ("AE", IMAGE, {"autoencoder": {"network": "heidelberg", "hidden_dims": [32], "latent_dim": 4}, "training": SHORT}),
@@ -116,6 +121,9 @@ CASES = [
     ("Mixture", BOTH, {"n_gaussians": 1, "n_components": 4}),
     ("PCAReconstruction", IMAGE, {"components": 4}),
     ("PixelNorm", IMAGE, {"sign": -1}),
+    ("Combination", BOTH, {"members": [PLANE, BLOB]}),
+    ("Combination", BOTH, {"members": [PLANE, WHOLE], "method": "min_p", "weights": [2.0, 1.0]}),
+    ("Combination", VECTOR, {"members": [PLANE, WHOLE], "method": "cauchy"}),
 ]
 
 
@@ -247,7 +255,7 @@ def test_generated_events_are_in_the_units_of_the_input(case):
 def test_history_and_facts(case):
     _, _, arguments, detector, fit, _ = case
     assert fit.facts["n_train"] == 800
-    if detector.group == "detector":
+    if detector.group == "detector" and "members" not in arguments:
         first = arguments.get("pretraining", arguments["training"])
         assert [r["step"] for r in fit.history if r["phase"] == fit.history[0]["phase"]][-1] == first["steps"]
         assert all(np.isfinite(record["loss"]) for record in fit.history)

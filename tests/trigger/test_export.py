@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from contextlib import nullcontext, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from hepad import detectors
 from hepad.cli.export import add_command
 from hepad.config.loading import detector_spec
 from hepad.detectors import DETECTORS, flows
+from hepad.detectors.combination import METHODS
 from hepad.errors import InputError
 from hepad.representations import EventMatrix, Space, build
 from hepad.representations.features import Features
@@ -55,6 +57,9 @@ SMALL = {"hidden_dims": [16], "latent_dim": 4}
 PHASES = {"pretraining": ONE, "training": ONE, "autoencoder": SMALL}
 VAE = {"latent_dim": 4, "context": 8, "hidden_dims": [16], "training": ONE}
 FLOW = {"hidden_dims": [16], "transforms": 2, "training": ONE}
+PLANE = {"name": "plane", "type": "Mixture", "arguments": {"n_gaussians": 2}, "space": asdict(VECTOR)}
+BLOB = {"name": "blob", "type": "AE", "arguments": {"autoencoder": SMALL, "training": ONE}, "space": asdict(IMAGE)}
+MEMBERS = {"members": [PLANE, BLOB]}
 CASES = [
     ("AE", IMAGE, {"autoencoder": SMALL, "training": ONE}),
     ("AE", IMAGE, {"autoencoder": {"network": "heidelberg", "hidden_dims": [16], "latent_dim": 4}, "training": ONE}),
@@ -86,6 +91,7 @@ CASES = [
     ("Mixture", BOTH, {"n_gaussians": 3, "n_components": 4}),
     ("PCAReconstruction", IMAGE, {"components": 5}),
     ("PixelNorm", IMAGE, {}),
+    *(("Combination", BOTH, MEMBERS | {"method": method}) for method in METHODS),
 ]
 
 

@@ -27,6 +27,7 @@ def not_blind(jobs, config, task):
     allowed = (
         rf"results/samples/{background}/\d+\.root",
         rf"results/(events/{background}(/\d+)?\.h5|features/\w+/{background}(/\d+)?\.train\.h5)",
+        rf"results/models/{task}/\w+/\d+\.safetensors",  # members of a combination, whose own ancestors are among these
     )
     found = ancestors(jobs, models(jobs, task))
     return {path for path in found if not any(re.fullmatch(pattern, path) for pattern in allowed)}

@@ -1,15 +1,16 @@
 # Training sees the training part of the background and nothing else.
-# Its candidates are the states among which a criterion chose.
+# Its candidates are the states among which a criterion chose. A combination has the models of its members, too.
 rule train_detector:
     input:
         background=files("features/{representation}/{background}.train.h5"),
+        members=files("models/{task}/{members}.safetensors"),
     output:
         model="results/models/{task}/{detector}/{seed}.safetensors",
         history="results/models/{task}/{detector}/{seed}.json",
         candidates="results/models/{task}/{detector}/{seed}.candidates.safetensors",
     params:
         code=code_of("train", "detector"),
-        spec=lambda w: loading.detector_spec(config["detectors"][w.detector]),
+        spec=value("spec"),
         seen=value("seen"),
         # no output: those of a job that is stopped are deleted
         checkpoint="results/checkpoints/{task}/{detector}/{seed}.safetensors",
@@ -42,7 +43,7 @@ for task in TASKS:
             code=code_of("train_baselines", "detectors", which="baseline")({"task": task}),
             representations=baselines.representations,
             seen_as=baselines.seen_as,
-            runs=[(name, seed, loading.detector_spec(config["detectors"][name])) for name, seed in baselines.runs],
+            runs=[(name, seed, PLAN["detectors"][name]["spec"]) for name, seed in baselines.runs],
             seen=[subjects.Subject(PLAN, {"task": task, "detector": name}).seen for name, _ in baselines.runs],
         log: f"results/logs/train/{task}/baselines.log"
         benchmark: f"results/benchmarks/train/{task}/baselines.tsv"

@@ -76,7 +76,7 @@ rule contaminate:
     output: "results/contamination/{task}/{detector}.json"
     params:
         code=code_of("contaminate", "detector"),
-        spec=lambda w: loading.detector_spec(config["detectors"][w.detector]),
+        spec=value("spec"),
         fractions=config["evaluation"]["contamination"],
         signal=value("first_signal"),
         seed=value("seed"),

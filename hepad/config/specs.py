@@ -1,0 +1,79 @@
+"""What the detectors of a configuration are built from; a combination from its members, in the place of their names."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+from hepad import representations
+from hepad.config.loading import detector_spec
+from hepad.detectors.survival import LEAST, too_few
+from hepad.errors import InputError, check_choice
+
+COMBINATION = "Combination"
+
+
+def members_of(entry: Mapping) -> list[str]:
+    """Names of the detectors that an entry combines; [] for all but combinations."""
+    return list(entry.get("members") or ()) if entry.get("type") == COMBINATION else []
+
+
+def spec_of(config: Mapping, name: str) -> dict:
+    """A detector as :func:`hepad.detectors.build` takes it.
+
+    InputError: a member of a combination is missing, sees what the combination does not, or is a combination itself
+    """
+    entry = config["detectors"][name]
+    spec = detector_spec(entry)
+    if entry["type"] == COMBINATION and "members" in entry:
+        spec["arguments"]["members"] = list(_members(config, entry))
+    return spec
+
+
+def _members(config: Mapping, entry: Mapping) -> Iterator[dict]:
+    names, known = entry["members"], config["detectors"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"members: {names!r} is no list of names of other detectors. Give e.g. [ae_image, vae_vector]."
+        )
+    seen = representations.build(config["representations"][entry["representation"]])
+    for name in names:
+        member = known[check_choice("members", name, known)]
+        if member["type"] == COMBINATION:
+            raise InputError(f"members: '{name}' is a combination itself. List its members in its place.")
+        own = representations.build(
+            config["representations"][
+                check_choice("representation", member["representation"], config["representations"])
+            ]
+        )
+        if not seen.contains(own):
+            raise InputError(
+                f"members: '{name}' sees '{member['representation']}', which is no part of what the combination sees, "
+                f"'{entry['representation']}'. Give it a representation of all inputs: {{type: Joined, parts: [...]}}."
+            )
+        space = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(own.space).items()}
+        yield {"name": name, **detector_spec(member), "space": space}  # as JSON has it
+
+
+def check_task(key: str, task: Mapping, config: Mapping) -> None:
+    """InputError unless every combination of a task has its members there, and background to be calibrated on."""
+    for name in task["detectors"]:
+        for member in members_of(config["detectors"][name]):
+            if member not in task["detectors"]:
+                raise InputError(
+                    f"{key}.detectors: '{name}' combines '{member}', which is no detector of this task. Add it to the "
+                    f"list, or take '{name}' out."
+                )
+    sample = config["samples"][task["background"]]
+    if "card" in sample["source"]:  # those of files are counted when they are read
+        check_calibration(key, task, config, int(sample["split"][1] * sample["source"]["jets"]))
+
+
+def check_calibration(key: str, task: Mapping, config: Mapping, events: int) -> None:
+    """InputError unless so many validation events of its background can calibrate every combination of a task."""
+    for name in task["detectors"]:
+        entry, sample = config["detectors"][name], task["background"]
+        tail = entry.get("tail", 0.1)
+        if members_of(entry) and events * tail < LEAST:
+            raise InputError(
+                f"{key}.detectors: '{name}': {too_few(events, tail)} They are those of samples.{sample}.split, "
+                f"{config['samples'][sample]['split']}."
+            )
