@@ -49,7 +49,7 @@ def draw(
     style = plan["config"]["style"] | ({} if experiment is None else {"experiment": experiment})
     style = style | ({"experiment": None} if experiment == "neutral" else {})
     others = _choose(plan["config"], detectors) if detectors else set()
-    found = [subject for subject in _subjects(plan, task, signal) if plan["config"]["tasks"][subject.task]["detectors"]]
+    found = [subject for subject in _subjects(plan, task, signal) if subject.detectors]
     if not found:
         raise InputError(f"figure {kind}: nothing in this run has one, with these options. Leave some out.")
     with tempfile.TemporaryDirectory() as scratch:
