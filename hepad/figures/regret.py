@@ -28,9 +28,10 @@ MARKERS = "osD^vPX<>p"
 def regret(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """AUC of every detector less that of the best simple opponent, a point for each signal, of the median of its
     trainings. Framed, with its interval of 68 %, is the signal on which a detector loses most: how much that is, is its
-    worst-case regret. The detectors are ordered by it, at most the best thirty; simple opponents are in italics. The
-    interval has the test events that both share, the scatter of trainings, and that the largest of several numbers was
-    taken. Up to 0.02 the axis is linear, beyond it logarithmic.
+    worst-case regret. The detectors are ordered by it, at most the best thirty; simple opponents are in italics, and
+    behind the name of a detector that not all tasks train stands how many of the signals it has. The interval has the
+    test events that both share, the scatter of trainings, and that the largest of several numbers was taken. Up to 0.02
+    the axis is linear, beyond it logarithmic.
     """
     rows = read_regrets(job.files["regrets"])
     names = {f"{job.labels[job.backgrounds[of['task']]]} → {job.labels[of['signal']]}": (of["task"], of["signal"])
@@ -64,13 +65,13 @@ def regret_rows(rows: list[dict], names: dict[str, tuple[str, str]], labels: dic
         ax.plot([-row["regret"]], [y], marker="o", zorder=4, gid="worst", **frame)
     for name, look in looks.items():
         ax.plot([], [], linestyle="none", label=name, **look)
-    _finish(ax, rows, labels)
+    _finish(ax, rows, labels, len(names))
     figure.legend(loc="outside lower center", ncols=2)
     label(ax, config)
     return figure
 
 
-def _finish(ax: Axes, rows: list[dict], labels: dict[str, str]) -> None:
+def _finish(ax: Axes, rows: list[dict], labels: dict[str, str], signals: int) -> None:
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xscale("symlog", linthresh=LINEAR, linscale=0.6)
     values = [-of["shortfall"] for row in rows for of in row["shortfalls"]] + [-row["high"] for row in rows]
@@ -79,7 +80,7 @@ def _finish(ax: Axes, rows: list[dict], labels: dict[str, str]) -> None:
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "−"))
     ax.minorticks_off()
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_yticks(range(len(rows)), [labels[row["detector"]] for row in rows], fontsize=8)
+    ax.set_yticks(range(len(rows)), [_row_name(row, labels, signals) for row in rows], fontsize=8)
     for text, row in zip(ax.get_yticklabels(), rows, strict=True):
         text.set_fontstyle("italic" if row["group"] == "baseline" else "normal")
     ax.tick_params(axis="y", which="both", left=False, right=False)
@@ -87,3 +88,8 @@ def _finish(ax: Axes, rows: list[dict], labels: dict[str, str]) -> None:
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_xlabel("AUC less that of the best simple opponent")
+
+
+def _row_name(row: dict, labels: dict[str, str], signals: int) -> str:
+    some = f" ({row['n_signals']} of {signals})" if row["n_signals"] < signals else ""
+    return labels[row["detector"]] + some
