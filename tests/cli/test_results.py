@@ -70,7 +70,7 @@ def test_the_worst_cases_for_people(finished, tmp_path, capsys):
         assert f"{value}   {low} to {high}" in line
         assert "top (task search)" in line
     assert line.endswith("simple opponent")
-    assert not any("all tasks" in line for line in said(capsys, "results", "--results", finished, "--task", "search"))
+    assert "all tasks" not in said(capsys, "results", "--results", finished, "--task", "search")
     folder = shutil.copytree(finished, tmp_path / "results")
     (folder / "regret.json").unlink()
     assert "all tasks" not in said(capsys, "results", "--results", folder), "a run of some targets"
