@@ -9,10 +9,10 @@ signals and detectors are, share its events, and have the covariance (E. DeLong 
 
     cov = Σ_samples Σ_c ψ_c ψ'_c / (1 - 2 Σp³ / Σp² + Σp²)
 
-For an AUC and itself that is its variance. Of n trainings ψ is the mean, the value the median, and what is asked for is
-the AUC of one more training, which has the scatter of trainings, too, with the factor of
-:mod:`hepad.evaluation.seed_spread`. A training is the same for all signals of its task, so that the scatter has
-covariances as well.
+For an AUC and itself that is its variance, and 0 where the samples do not overlap at all. Of n trainings ψ is the mean,
+the value the median, and what is asked for is the AUC of one more training, which has the scatter of trainings, too,
+with the factor of :mod:`hepad.evaluation.seed_spread`. A training is the same for all signals of its task, so that the
+scatter has covariances as well.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

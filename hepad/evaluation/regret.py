@@ -37,8 +37,9 @@ from hepad.storage.files import read_json, write_rows
 
 COLUMNS = ("detector", "group", "n_signals", "trainings", "regret", "low", "high", "task", "signal", "opponent",
            "eps_s_ratio", "ratio_task", "ratio_signal", "remark")  # fmt: skip
-DRAWS = 10_000
+DRAWS = 4_000
 SURE = 0.99
+Place = tuple[str, str]  # task and signal
 
 
 def regrets(records: Iterable[dict], found: Areas, at: float) -> list[dict]:
@@ -53,36 +54,22 @@ def regrets(records: Iterable[dict], found: Areas, at: float) -> list[dict]:
     """
     records = list(records)
     groups = {record["detector"]: record["group"] for record in records}
-    ratios = _ratios(records, groups, at)
-    opponents: dict[tuple[str, str], list[int]] = {}
-    for j, (task, signal, detector) in enumerate(found.keys):
+    ratios, noise = _ratios(records, groups, at), _noise(found.covariance)
+    opponents: dict[Place, list[int]] = {}
+    for j, (*place, detector) in enumerate(found.keys):
         if groups[detector] == "baseline":
-            opponents.setdefault((task, signal), []).append(j)
-    noise = _noise(found.covariance)
+            opponents.setdefault(tuple(place), []).append(j)
     rows = []
-    for detector in dict.fromkeys(key[2] for key in found.keys):
-        own = {key[:2]: j for j, key in enumerate(found.keys) if key[2] == detector and key[:2] in opponents}
+    for name in dict.fromkeys(key[2] for key in found.keys):
+        own = {key[:2]: j for j, key in enumerate(found.keys) if key[2] == name and key[:2] in opponents}
         if own:
-            pairs = np.array([(o, j) for place, j in own.items() for o in opponents[place]])
-            shortfalls = _shortfalls(found, own, opponents)
-            worst = max(shortfalls, key=lambda of: of["shortfall"])
-            values, drawn = (
-                found.values[pairs[:, 0]] - found.values[pairs[:, 1]],
-                noise[pairs[:, 0]] - noise[pairs[:, 1]],
-            )
-            ratio = min(
-                ((ratios[place, detector], place) for place in own if (place, detector) in ratios), default=None
-            )
-            row = {
-                "detector": detector, "group": groups[detector], "n_signals": len(own),
-                "trainings": int(min(found.trainings[j] for j in own.values())), "regret": worst["shortfall"],
-                **dict(zip(("low", "high"), interval_of_largest(values, drawn), strict=True)),
-                **{key: worst[key] for key in ("task", "signal", "opponent")},
-                "eps_s_ratio": ratio[0] if ratio else None, "ratio_task": ratio[1][0] if ratio else None,
-                "ratio_signal": ratio[1][1] if ratio else None,
-            }  # fmt: skip
-            resolved = sum((place, detector) in ratios for place in own)
-            rows.append(row | {"remark": _remark(len(own), len(opponents), resolved), "shortfalls": shortfalls})
+            others, columns = np.array([(o, j) for place, j in own.items() for o in opponents[place]]).T
+            interval = interval_of_largest(found.values[others] - found.values[columns], noise[others] - noise[columns])
+            trainings = int(found.trainings[list(own.values())].min())
+            kept = {place: ratios[place, name] for place in own if (place, name) in ratios}
+            row = {"detector": name, "group": groups[name], "n_signals": len(own), "trainings": trainings}
+            row |= _worst(_shortfalls(found, own, opponents)) | dict(zip(("low", "high"), interval, strict=True))
+            rows.append(row | _least(kept) | {"remark": _remark(len(own), len(opponents), len(kept))})
     return sorted(rows, key=lambda row: (row["regret"], row["detector"]))
 
 
@@ -122,9 +109,8 @@ def _noise(covariance: np.ndarray) -> np.ndarray:
     return root @ np.random.default_rng(1).normal(size=(len(covariance), DRAWS))
 
 
-def _shortfalls(
-    found: Areas, own: dict[tuple[str, str], int], opponents: dict[tuple[str, str], list[int]]
-) -> list[dict]:
+def _shortfalls(found: Areas, own: dict[Place, int], opponents: dict[Place, list[int]]) -> list[dict]:
+    """Of every signal the best opponent, and by how much it is ahead."""
     rows = []
     for (task, signal), j in own.items():
         best = max(opponents[task, signal], key=lambda o: found.values[o])
@@ -133,12 +119,23 @@ def _shortfalls(
     return rows
 
 
-def _ratios(records: list[dict], groups: dict[str, str], at: float) -> dict[tuple[tuple[str, str], str], float]:
+def _worst(shortfalls: list[dict]) -> dict:
+    largest = max(shortfalls, key=lambda of: of["shortfall"])
+    place = {key: largest[key] for key in ("task", "signal", "opponent")}
+    return {"regret": largest["shortfall"], **place, "shortfalls": shortfalls}
+
+
+def _least(kept: dict[Place, float]) -> dict:
+    task, signal = place = min(kept, key=kept.get, default=(None, None))
+    return {"eps_s_ratio": kept.get(place), "ratio_task": task, "ratio_signal": signal}
+
+
+def _ratios(records: list[dict], groups: dict[str, str], at: float) -> dict[tuple[Place, str], float]:
     """((task, signal), detector) -> ratio of its median ε_S to the largest of an opponent, where both are resolved."""
     blind = [record for record in records if record["group"] != "supervised"]
     medians = {((row["task"], row["signal"]), row["detector"]): row["median"] for row in seed_spread.rows(blind)
                if (row["quantity"], row["at"]) == ("eps_s", at) and row["median"] is not None}  # fmt: skip
-    best: dict[tuple[str, str], float] = {}
+    best: dict[Place, float] = {}
     for (place, detector), value in medians.items():
         if groups[detector] == "baseline":
             best[place] = max(value, best.get(place, 0.0))

@@ -100,7 +100,7 @@ def test_variances_are_those_of_the_auc():
 
 
 def test_covariances_are_those_of_repeated_experiments():
-    sizes, tries = {"qcd": 150, "top": 100, "svj": 80}, 200
+    sizes, tries = {"qcd": 150, "top": 100, "svj": 80}, 100
     runs = [run_of(seed, sizes) for seed in range(tries)]
     found = [areas(records_of(of), of, BACKGROUNDS) for of in runs]
     one = [j for j, key in enumerate(found[0].keys) if key[2] != "ae"]
@@ -233,7 +233,7 @@ TRUTHS = {
 
 @pytest.mark.parametrize("case", TRUTHS)
 def test_the_interval_holds_the_true_regret(case):
-    opponents, tries, held, naive = TRUTHS[case], 150, [], []
+    opponents, tries, held, naive = TRUTHS[case], 100, [], []
     own = (0.7, 0.7, 0.7)
 
     def area(shift):
@@ -245,9 +245,9 @@ def test_the_interval_holds_the_true_regret(case):
     shifts = {"d": own} | opponents
     for seed in range(tries):
         rng = np.random.default_rng([seed, len(case)])
-        places = {("t", "b"): Stored(events(rng, 400, {(name, 1): 0.0 for name in shifts}))}
+        places = {("t", "b"): Stored(events(rng, 300, {(name, 1): 0.0 for name in shifts}))}
         for i in range(3):
-            places["t", f"s{i}"] = Stored(events(rng, 200, {(name, 1): of[i] for name, of in shifts.items()}))
+            places["t", f"s{i}"] = Stored(events(rng, 150, {(name, 1): of[i] for name, of in shifts.items()}))
         records = []
         for i in range(3):
             for name in shifts:
