@@ -173,7 +173,7 @@ def _math(text: str) -> Markup:
 
 def interval(value: tuple[float, float, float]) -> Markup:
     """A value with its interval, as the tables for notes have it."""
-    middle, up, down = standings.rounded(*value)
+    middle, up, down = (text.replace("-", "−") for text in standings.rounded(*value))
     if up == down:
         return Markup('<span class="value">{} ± {}</span>').format(middle, up)
     ends = Markup('<span class="ends"><span>+{}</span> <span>−{}</span></span>').format(up, down)

@@ -206,9 +206,26 @@ def test_the_worst_cases_are_those_of_their_table(finished, written):
         assert row[6][1] == of["n_signals"] == "2"
     best = {group: next(of for of in known if of["group"] == group) for group in ("detector", "baseline")}
     sentence = Reader(written).sentences()[len(SIGNALS)]
-    assert sentence.startswith(f"Whatever the signal is: {LABELS[best['detector']['detector']]} loses least")
+    name, value = LABELS[best["detector"]["detector"]], float(best["detector"]["regret"])
+    assert value < 0
+    assert sentence.startswith(f"Whatever the signal is: {name} is ahead of every simple opponent: its AUC is above")
+    assert f"by at least {-value:.3f} " in sentence
     opponent = best["baseline"]
-    assert f"one simple opponent for all, {LABELS[opponent['detector']]}: {float(opponent['regret']):.2f}" in sentence
+    assert float(opponent["regret"]) == 0
+    assert sentence.endswith(f"; one simple opponent for all, {LABELS[opponent['detector']]}: none is better for any")
+
+
+def test_who_loses_least_is_said(folder):
+    rows = json.loads((folder / "regret.json").read_text())
+    rows = [row for row in rows if row["detector"] != "nae"]
+    first = next(row for row in rows if row["detector"] == "ae")
+    first |= {"regret": 0.017, "low": 0.009, "high": 0.022}
+    write_json(folder / "regret.json", rows)
+    overview.write(folder)
+    sentence = Reader((folder / "index.html").read_text()).sentences()[len(SIGNALS)]
+    label = LABELS[first["detector"]]
+    words = f"{label} loses least: its AUC is below that of the best simple opponent by at most 0.0170 +0.0050 −0.0080"
+    assert words in sentence
 
 
 def test_warnings(finished, written):
