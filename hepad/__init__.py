@@ -25,9 +25,8 @@ _DOOR = {
     **dict.fromkeys(("JetImage", "EventVector", "EventMatrix", "Joined"), "hepad.representations"),
     **dict.fromkeys(("AE", "ConvVAE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL"), "hepad.detectors.estimator"),
     **dict.fromkeys(("FlowDensity", "LatentMixture", "Contrastive", "WGAN"), "hepad.detectors.estimator"),
-    **dict.fromkeys(
-        ("Combination", "Mixture", "PCAReconstruction", "PixelNorm", "Variable"), "hepad.detectors.estimator"
-    ),
+    **dict.fromkeys(("Mixture", "NearestNeighbours", "PCAReconstruction"), "hepad.detectors.estimator"),
+    **dict.fromkeys(("PixelNorm", "Variable", "Combination"), "hepad.detectors.estimator"),
     "load": "hepad.detectors.estimator",
     "evaluate": "hepad.evaluation.roc",
     "p_values": "hepad.evaluation.p_values",

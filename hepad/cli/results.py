@@ -9,6 +9,7 @@ from pathlib import Path
 from hepad.config.ranking import COLUMNS, MIN_COUNT, ranking
 from hepad.config.results import Results
 from hepad.errors import InputError, check_choice
+from hepad.evaluation.regret import read_regrets
 
 MARKS = {"detector": "", "baseline": "simple opponent", "supervised": "supervised, has seen the signal"}
 EXAMPLES = """examples:
@@ -51,7 +52,9 @@ def _run(args: argparse.Namespace) -> None:
     elif args.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
-        print("\n".join(text(rows)))
+        regrets = results.folder / "regret.json"  # a run of some targets has none
+        of_all = worst_cases(results, read_regrets(regrets)) if args.task is None and regrets.is_file() else []
+        print("\n".join([*text(rows), *of_all]))
 
 
 def text(rows: list[dict]) -> list[str]:
@@ -78,6 +81,24 @@ def text(rows: list[dict]) -> list[str]:
             lines.append("  no supervised line: too few training events of background or signal")
         lines.append("")
     return lines
+
+
+def worst_cases(results: Results, rows: list[dict]) -> list[str]:
+    """The rows of :func:`hepad.evaluation.regret.regrets` for people."""
+    if not rows:
+        return []
+    labels = {name: entry.get("label", name) for name, entry in results.config["detectors"].items()}
+    cells = [("detector", "regret", "68 % range", "worst for", "efficiency", "signals", "")]
+    for row in rows:
+        limits, ratio = f"{row['low']:.3f} to {row['high']:.3f}", row["eps_s_ratio"]
+        found = (f"{row['regret']:.3f}", limits, f"{row['signal']} (task {row['task']})")
+        kept = "unresolved" if ratio is None else f"x {ratio:.2f}"
+        cells.append((labels[row["detector"]], *found, kept, str(row["n_signals"]), MARKS[row["group"]]))
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = ["all tasks: by how much the AUC is below that of the best simple opponent on the worst signal, and the "
+             "smallest ratio to its efficiency"]  # fmt: skip
+    lines += ["  ".join(["", *map(str.ljust, row, widths)]).rstrip() for row in cells]
+    return [*lines, ""]
 
 
 def _cells(row: dict) -> tuple[str, ...]:

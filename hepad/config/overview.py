@@ -8,6 +8,7 @@ from pathlib import Path
 from hepad.config import plan, subjects
 from hepad.config.results import PLAN, Results
 from hepad.errors import InputError
+from hepad.evaluation.regret import read_regrets
 from hepad.evaluation.standings import shortages, standings
 from hepad.evaluation.tables import SUPERVISED, read_records
 from hepad.events.cuts import window
@@ -38,6 +39,7 @@ def read(folder: Path) -> page.Run:
     if "figures" not in planned:
         raise InputError(f"{folder / PLAN}: the plan of an earlier version of hepad. Run snakemake again.")
     at, tasks, records, warnings = subjects.Subject(planned, {}).compared_at, [], [], []
+    searches, names = {}, {}
     for task in config["tasks"]:
         of = subjects.Subject(planned, {"task": task})
         labels = of.labels(["detectors"]) | SUPERVISED
@@ -45,13 +47,23 @@ def read(folder: Path) -> page.Run:
         for signal in set(of.signals) - {record["signal"] for record in found}:
             raise InputError(f"{folder}/evaluation/{task}/{signal}.json: no results. Delete it and run again.")
         records += found
+        searches[task], names = of.searches, names | labels
         background = f"{of.labels(['background'])[of.background]}{_window(config['samples'][of.background])}"
         tasks.append(page.Task(task, of.searches, background, standings(found, at)[task]))
         warnings += [*_diverged(of, folder, labels), *_remarks(found, of.searches)]
     tables = sorted(path.name for path in folder.iterdir() if path.suffix in (".csv", ".tex"))
     shown = json.dumps(config, indent=1)
-    found = tasks, at, shortages(records), warnings, list(_groups(planned, folder))
+    regrets = [_regret(row, names, searches) for row in read_regrets(folder / "regret.json")]
+    found = tasks, at, regrets, shortages(records), warnings, list(_groups(planned, folder))
     return page.Run(*found, shown, plan.digest(config), provenance(), tables)
+
+
+def _regret(row: dict, labels: dict[str, str], searches: dict[str, dict[str, str]]) -> page.Regret:
+    value, ratio = (row["regret"], row["low"], row["high"]), row["eps_s_ratio"]
+    worst = searches[row["task"]][row["signal"]], labels[row["opponent"]]
+    least = "" if ratio is None else searches[row["ratio_task"]][row["ratio_signal"]]
+    counts = row["n_signals"], row["trainings"]
+    return page.Regret(labels[row["detector"]], row["group"], *counts, value, *worst, ratio, least)
 
 
 def _window(sample: dict) -> str:

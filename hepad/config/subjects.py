@@ -107,6 +107,11 @@ class Subject:
         return groups[which] if which in groups else found[which]
 
     @property
+    def opponents(self) -> list[str]:
+        """The simple ones among these detectors."""
+        return [name for name in self.detectors if self._has(name, "baseline")]
+
+    @property
     def runs(self) -> list[tuple[str, int]]:
         """(detector, seed) of their trainings."""
         return trainings(self.config, self.task, self.detectors)

@@ -16,12 +16,13 @@ from hepad.detectors.energy_based.nae import NAE
 from hepad.detectors.energy_based.wnae import WNAE
 from hepad.detectors.gan import WGAN
 from hepad.detectors.latent_mixture import LatentMixture
+from hepad.detectors.neighbours import NearestNeighbours
 from hepad.detectors.saving import load, save
 from hepad.detectors.vae import ConvVAE
 
 DETECTORS.add(AE, ConvVAE, NAE, WNAE, MPDR, IGEBM, DRL, FlowDensity, LatentMixture, Contrastive, WGAN)
 DETECTORS.add(Combination)
-DETECTORS.add(Variable, Mixture, PCAReconstruction, PixelNorm)
+DETECTORS.add(Variable, Mixture, PCAReconstruction, PixelNorm, NearestNeighbours)
 
 __all__ = ["DETECTORS", "Detector", "EnergyDetector", "Generating", "Reconstructing", "build", "load", "save"]
 __all__ += ["train", *DETECTORS]

@@ -5,12 +5,14 @@ r"""Trivial baselines: what every detector has to beat, in the same tables and c
     PCAReconstruction   s = |x - mean - V V^T (x - mean)|^2 / D             V: the first K principal components
     Mixture             s = -log sum_k pi_k N(x; mu_k, Sigma_k)             Gaussian mixture density of the background
 
-Mixture first replaces the pixels of its input by their leading principal components and standardises, so that one class
-is the density of the mass, of (mass, multiplicity), of the substructure vector, of PCA components and of both together;
-with one component it is the Mahalanobis distance. scikit-learn fits, the score is computed from stored numbers.
+and the nearest neighbours of :mod:`hepad.detectors.neighbours`. Mixture first replaces the pixels of its input by their
+leading principal components and standardises, so that one class is the density of the mass, of (mass, multiplicity), of
+the substructure vector, of PCA components and of both together; with one component it is the Mahalanobis distance.
+scikit-learn fits, the score is computed from stored numbers.
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -142,7 +144,53 @@ class Gaussians(nn.Module):
         return -torch.logsumexp(self.log_weight.unsqueeze(1) + log_normal, 0)
 
 
-class Mixture(Detector):
+class Coordinates(Detector):
+    """Base of detectors on few numbers of an event: principal components that stand for its pixels, and columns.
+
+    Parameters
+    ----------
+    space: what the representation yields
+    variables: columns to use; None for all of them
+    n_components: number of principal components that stand for the pixels, if there are any
+    """
+
+    group = "baseline"
+
+    def __init__(self, space: Space, *, variables: list[str] | None, n_components: int):
+        super().__init__(space)
+        name, chosen = type(self).__name__, space.columns if variables is None else variables
+        columns = [
+            space.pixels + space.columns.index(check_choice(f"{name}: variables", v, space.columns)) for v in chosen
+        ]
+        self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
+        k = n_components if space.pixels else 0
+        self.dimension = k + len(columns)
+        if self.dimension < 1 or n_components < 0:
+            raise InputError(f"{name}: n_components >= 0, and variables or n_components >= 1 are needed.")
+        self.plane = Plane(space.pixels, k) if k else None
+
+    def coordinates(self, x: Tensor) -> Tensor:
+        """(B, dimension) of normalised events (B, *space.shape)."""
+        flat = x.flatten(1)
+        parts = [self.plane.code(flat[:, : self.space.pixels])] if self.plane else []
+        return torch.cat([*parts, flat[:, self.columns]], 1)
+
+    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
+        if self.plane:
+            if len(train) <= len(self.plane.axes):
+                raise InputError(
+                    f"{type(self).__name__}: {len(train)} training events are too few to compress; lower "
+                    "'n_components'."
+                )
+            self.plane.fit(train.flatten(1)[:, : self.space.pixels], fitting.generator)
+        return Fit([], self._fit_coordinates(self.coordinates(train), fitting.generator))
+
+    @abstractmethod
+    def _fit_coordinates(self, y: Tensor, generator: torch.Generator) -> dict:
+        """Fit to y (N, dimension) of training events; the facts of the fit."""
+
+
+class Mixture(Coordinates):
     """-log density of a mixture of ``n_gaussians`` Gaussians.
 
     Parameters
@@ -153,39 +201,16 @@ class Mixture(Detector):
     n_gaussians: number of Gaussians; 1 is the Mahalanobis distance
     """
 
-    group = "baseline"
-
     def __init__(
         self, space: Space, *, variables: list[str] | None = None, n_components: int = 10, n_gaussians: int = 20
     ):
-        super().__init__(space)
-        chosen = space.columns if variables is None else variables
-        columns = [
-            space.pixels + space.columns.index(check_choice("Mixture: variables", v, space.columns)) for v in chosen
-        ]
-        self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
-        k = n_components if space.pixels else 0
-        dimension = k + len(columns)
-        if dimension < 1 or n_components < 0 or n_gaussians < 1:
-            raise InputError(
-                "Mixture: n_gaussians >= 1, n_components >= 0, and variables or n_components >= 1 are needed."
-            )
-        self.plane = Plane(space.pixels, k) if k else None
-        self.gaussians = Gaussians(dimension, n_gaussians)
+        super().__init__(space, variables=variables, n_components=n_components)
+        if n_gaussians < 1:
+            raise InputError(f"Mixture: n_gaussians must be 1 or more, not {n_gaussians}.")
+        self.gaussians = Gaussians(self.dimension, n_gaussians)
 
-    def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
-        if self.plane:
-            if len(train) <= len(self.plane.axes):
-                raise InputError(
-                    f"Mixture: {len(train)} training events are too few to compress; lower 'n_components'."
-                )
-            self.plane.fit(train.flatten(1)[:, : self.space.pixels], fitting.generator)
-        return Fit([], self.gaussians.fit(self._compress(train), fitting.generator))
-
-    def _compress(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        parts = [self.plane.code(flat[:, : self.space.pixels])] if self.plane else []
-        return torch.cat([*parts, flat[:, self.columns]], 1)
+    def _fit_coordinates(self, y: Tensor, generator: torch.Generator) -> dict:
+        return self.gaussians.fit(y, generator)
 
     def anomaly(self, x: Tensor) -> Tensor:
-        return self.gaussians(self._compress(x))
+        return self.gaussians(self.coordinates(x))

@@ -25,6 +25,9 @@ TITLES = {
 REST = rf"""median of the trainings of a detector, and the range in which a further one is expected with
 {100 * LEVEL:g}\,\%. The best of a column is bold. $^{{\dagger}}$: simple opponents. The supervised line has seen the
 signal."""
+REGRET = rf"""Worst-case regret: the largest shortfall, over the signals of all tasks, of a detector's AUC against that
+of the best simple opponent, with an interval of {100 * LEVEL:g}\,\%; and the smallest ratio of its signal efficiency to
+the best opponent's at the working point. $^{{\dagger}}$: simple opponents."""
 ROWS = 40  # that fit on a page
 
 ESCAPES = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -71,12 +74,13 @@ def latex(kind: str, records: Iterable[dict], task: str, at: float, searched: di
     for signal in sorted({record["signal"] for record in records}):
         cells = _cells(lines, signal, kind, _bounds(record for record in records if record["signal"] == signal))
         columns = [column for column, of_column in cells.items() if of_column]
+        heads = [HEADS[quantity] % _power(at) if at else HEADS[quantity] for quantity, at in columns]
         rows = _rows([line for line in lines if (signal, "auc", None) in line.values], columns, cells)
         caption = f"{TITLES[kind]}, {escape((searched or {}).get(signal, signal))}: {REST}{_left_out(cells)}"
         parts = [rows[i : i + ROWS] for i in range(0, len(rows), ROWS)]
         for i, part in enumerate(parts, 1):
             number, said = (f"-{i}", f" Part {i} of {len(parts)}.") if len(parts) > 1 else ("", "")
-            tables.append(_table(columns, part, caption + said, f"tab:{task}-{signal}-{kind}{number}"))
+            tables.append(_table(heads, part, caption + said, f"tab:{task}-{signal}-{kind}{number}"))
     return "\n".join(tables)
 
 
@@ -85,6 +89,29 @@ def write_latex(path: str | Path, kind: str, records: Iterable[dict], **of_task)
     text = latex(kind, records, **of_task)
     with atomic_path(path) as partial:
         partial.write_text(text)
+
+
+def write_regret_latex(
+    path: str | Path, rows: Iterable[dict], labels: dict[str, str], searches: dict[str, dict[str, str]]
+) -> None:
+    """Write the rows of :func:`hepad.evaluation.regret.regrets` as a table, atomically.
+
+    labels: of detectors; searches: task -> signal -> what is searched in what
+    """
+    lines = []
+    for row in rows:
+        mark = r"$^{\dagger}$" if row["group"] == "baseline" else ""
+        regret = with_interval(row["regret"], row["low"], row["high"])
+        worst = escape(searches[row["task"]][row["signal"]])
+        ratio = "--" if row["eps_s_ratio"] is None else f"{row['eps_s_ratio']:.2f}"
+        cells = [escape(labels[row["detector"]]) + mark, regret, worst, escape(labels[row["opponent"]]), ratio]
+        lines.append(" & ".join([*cells, str(row["n_signals"])]) + r" \\")
+    heads = ["Regret", "worst for", "best opponent there", r"$\epsilon_S$ ratio", "signals"]
+    parts = [lines[i : i + ROWS] for i in range(0, len(lines), ROWS)]
+    numbers = [f"-{i}" if len(parts) > 1 else "" for i in range(1, len(parts) + 1)]
+    found = (_table(heads, part, REGRET, f"tab:regret{i}") for i, part in zip(numbers, parts, strict=True))
+    with atomic_path(path) as partial:
+        partial.write_text("\n".join(found))
 
 
 def escape(text: str) -> str:
@@ -185,8 +212,7 @@ def _left_out(cells: dict[Column, dict[str, str]]) -> str:
     return rf" Left out is $\epsilon_{quantity}$ of {numbers}: {why}"
 
 
-def _table(columns: list[Column], rows: list[str], caption: str, name: str) -> str:
-    heads = [HEADS[quantity] % _power(at) if at else HEADS[quantity] for quantity, at in columns]
+def _table(heads: list[str], rows: list[str], caption: str, name: str) -> str:
     return "\n".join(
         [
             r"\begin{table}[htbp]",
@@ -194,7 +220,7 @@ def _table(columns: list[Column], rows: list[str], caption: str, name: str) -> s
             rf"\caption{{{caption}}}",
             rf"\label{{{name}}}",
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{l{'c' * len(columns)}}}",
+            rf"\begin{{tabular}}{{l{'c' * len(heads)}}}",
             r"\toprule",
             " & ".join(["Detector", *heads]) + r" \\",
             r"\midrule",

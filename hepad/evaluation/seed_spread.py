@@ -67,9 +67,14 @@ def together(values, low, high, limit: float = 1.0) -> tuple[np.ndarray, np.ndar
     n, middle = len(values), np.median(values, axis=0)
     spread = 0.0
     if n > 1:
-        spread = stdtrit(n - 1, 0.5 + LEVEL / 2) ** 2 * values.var(axis=0, ddof=1) * (1 + 1 / n)
+        spread = factor(n) * values.var(axis=0, ddof=1)
     lower, upper = (np.sqrt(spread + np.mean(x, axis=0) ** 2) for x in (values - low, high - values))
     return middle, np.maximum(middle - lower, 0), np.minimum(middle + upper, limit)
+
+
+def factor(n: int) -> float:
+    """T² (1 + 1/n) of n trainings: by it and their variance s² the median misses the value of one more."""
+    return float(stdtrit(n - 1, 0.5 + LEVEL / 2) ** 2 * (1 + 1 / n))
 
 
 def spreads(records: Iterable[dict], kind: str = "curve") -> tuple[dict[str, SeedSpread], dict[str, str]]:

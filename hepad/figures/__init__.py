@@ -20,6 +20,7 @@ KINDS = (
     "paths",
     "rates",
     "reconstructions",
+    "regret",
     "score_grid",
     "scores",
     "seeds",

@@ -10,9 +10,8 @@ from matplotlib.patches import Rectangle
 from hepad.errors import InputError
 from hepad.evaluation.seed_spread import rows
 from hepad.evaluation.tables import GROUPS, SUPERVISED, read_records
-from hepad.figures.registry import Shown, figure
+from hepad.figures.registry import Shown, figure, style_of_samples
 from hepad.figures.style import label, panels
-from hepad.samples.phase_space import meta_of
 
 
 @figure(
@@ -35,9 +34,8 @@ def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
                for task, signal in (name.split("/") for name in job.evaluated)}  # fmt: skip
     lines = {(job.labels | SUPERVISED)[name]: [_of(found, key, name) for key in columns.values()] for name in of}
     blind = sum(groups[name] != "supervised" for name in of)
-    energies = {meta_of(path).get("sqrt_s_tev") for path in job.files["events"].values()}
-    style = job.style if len(energies) > 1 else job.style | {"sqrt_s_tev": energies.pop()}
-    yield "overview/signal_efficiency", heat_map(lines, list(columns), style, job.working_point, blind)
+    drawn = heat_map(lines, list(columns), style_of_samples(job), job.working_point, blind)
+    yield "overview/signal_efficiency", drawn
 
 
 def heat_map(

@@ -54,11 +54,30 @@ class Task(NamedTuple):
     lines: list[Standing]
 
 
+class Regret(NamedTuple):
+    """What a detector loses to the simple opponents on its worst signal, over so many ``signals``.
+
+    value: the regret with its interval, ``search`` and ``opponent`` where it is; ratio: the smallest one of its ε_S to
+    the best opponent's, None if it is not resolved, and ``ratio_search`` where that is
+    """
+
+    label: str
+    group: str
+    signals: int
+    trainings: int
+    value: tuple[float, float, float]
+    search: str
+    opponent: str
+    ratio: float | None
+    ratio_search: str
+
+
 @dataclass(frozen=True)
 class Run:
     """All that the page shows.
 
     at: ε_B at which detectors are compared
+    regrets: over all tasks, the smallest first; none without simple opponents
     warnings: of trainings and samples, in words
     config: as text; digest: its hash
     versions: of packages
@@ -67,6 +86,7 @@ class Run:
 
     tasks: list[Task]
     at: float
+    regrets: list[Regret]
     shortages: list[Shortage]
     warnings: list[str]
     groups: list[Group]
@@ -87,6 +107,7 @@ def render(run: Run, folder: Path) -> tuple[str, str]:
     )  # fmt: skip
     environment.filters |= {"label": label, "interval": interval, "percent": percent}
     environment.globals |= {"best": standings.best, "losing": standings.losing, "largest": largest}
+    environment.globals |= {"safest": safest}
     environment.globals |= {"level": LEVEL, "enough": MIN_COUNT}
     template = environment.get_template("page.html")
     headlines = [group for group in run.groups if group.kind == HEADLINE]
@@ -107,6 +128,12 @@ def largest(lines: list[Standing], key: tuple[str, str, float | None]) -> float 
     """Of the medians of the lines that have not seen the signal."""
     values = (line.values.get(key) for line in lines if line.group != "supervised")
     return max((value[0] for value in values if value), default=None)
+
+
+def safest(regrets: list[Regret], group: str) -> Regret | None:
+    """The smallest regret of a group over as many signals as there are."""
+    most = max(regret.signals for regret in regrets)
+    return next((regret for regret in regrets if regret.group == group and regret.signals == most), None)
 
 
 def picture(path: Path, width: int | None, colors: int) -> dict | None:
@@ -142,7 +169,7 @@ def _math(text: str) -> Markup:
 
 def interval(value: tuple[float, float, float]) -> Markup:
     """A value with its interval, as the tables for notes have it."""
-    middle, up, down = standings.rounded(*value)
+    middle, up, down = (text.replace("-", "−") for text in standings.rounded(*value))
     if up == down:
         return Markup('<span class="value">{} ± {}</span>').format(middle, up)
     ends = Markup('<span class="ends"><span>+{}</span> <span>−{}</span></span>').format(up, down)

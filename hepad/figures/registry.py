@@ -106,6 +106,12 @@ def style_of(job: SimpleNamespace) -> dict:
     return found
 
 
+def style_of_samples(job: SimpleNamespace) -> dict:
+    """The style of a job that shows several samples, whose events it reads: with √s, if it is the same of all."""
+    energies = {meta_of(path).get("sqrt_s_tev") for path in job.files["events"].values()}
+    return job.style if len(energies) > 1 else job.style | {"sqrt_s_tev": energies.pop()}
+
+
 def draw(name: str, job: SimpleNamespace, folder: str | Path) -> list[Path]:
     """Draw what one job of a kind has, below ``folder``; the paths that were written, without their endings."""
     paths = []

@@ -6,9 +6,11 @@ import torch
 
 from hepad import detectors, evaluate
 from hepad.config import plan
+from hepad.evaluation.areas import areas
 from hepad.evaluation.latex import write_latex
+from hepad.evaluation.regret import regrets, write_regret
 from hepad.evaluation.roc import to_json
-from hepad.evaluation.scores import write_scores
+from hepad.evaluation.scores import read_scores, write_scores
 from hepad.evaluation.seed_spread import write_seed_spread
 from hepad.evaluation.tables import read_records
 from hepad.representations import EventVector
@@ -79,6 +81,10 @@ def finished(make_events, tmp_path_factory):
     read = read_records([folder / "evaluation/search/top.json"])
     write_seed_spread(folder / "seed_spread.csv", [r for r in read if r["group"] != "supervised"])
     write_latex(folder / "search_efficiency.tex", "efficiency", read, task="search", at=0.1)
+    stored = {("search", sample): read_scores(folder / f"scores/search/{sample}.h5")[0] for sample in samples}
+    rows = regrets(read, areas(read, stored, {"search": "qcd"}), 0.1)
+    write_json(folder / "regret.json", rows)
+    write_regret(folder / "regret.csv", rows)
     made = {"config": CONFIG, "detectors": dict.fromkeys(VARIABLES, FOUND)}
     write_json(folder / plan.PATH.relative_to("results"), {"of": {}, "plan": made})
     return folder

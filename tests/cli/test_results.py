@@ -59,6 +59,23 @@ def test_the_table_for_people(finished, capsys):
     assert not any("unresolved" in line for line in lines)
 
 
+def test_the_worst_cases_for_people(finished, tmp_path, capsys):
+    with open(finished / "regret.csv") as file:
+        known = {row["detector"]: row for row in csv.DictReader(file)}
+    lines = said(capsys, "results", "--results", finished).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("all tasks: by how much the AUC is below"))
+    for name, label in (("heavy", "+mass"), ("wide", "+girth")):
+        (line,) = (line for line in lines[start:] if line.startswith(f"  {label}"))
+        value, low, high = (f"{float(known[name][key]):.3f}" for key in ("regret", "low", "high"))
+        assert f"{value}   {low} to {high}" in line
+        assert "top (task search)" in line
+    assert line.endswith("simple opponent")
+    assert "all tasks" not in said(capsys, "results", "--results", finished, "--task", "search")
+    folder = shutil.copytree(finished, tmp_path / "results")
+    (folder / "regret.json").unlink()
+    assert "all tasks" not in said(capsys, "results", "--results", folder), "a run of some targets"
+
+
 def test_latex_is_the_table_of_the_run(finished, capsys):
     assert said(capsys, "results", "--results", finished, "--latex") == (finished / "search_efficiency.tex").read_text()
 
@@ -124,10 +141,15 @@ def test_a_figure_of_the_chosen_detectors(finished, tmp_path, capsys, monkeypatc
     assert Results(finished).config["tasks"]["search"]["detectors"] == ["heavy", "wide"]
 
 
-def test_a_figure_of_all_tasks_is_drawn(finished, tmp_path, capsys):
-    """'hepad figure overview' ended with a traceback: the figure is of no task."""
-    to = tmp_path / "overview/signal_efficiency"
-    assert said(capsys, "figure", "overview", "--results", finished, "--to", tmp_path) == f"{to}.pdf, .png\n"
+@pytest.mark.parametrize("kind", ["overview", "regret"])
+def test_a_figure_of_all_tasks(kind, finished, tmp_path, capsys):
+    """It ended with a traceback: KeyError of the task None."""
+    where = ("--results", finished, "--to", tmp_path)
+    path = {"overview": "overview/signal_efficiency", "regret": "overview/regret"}[kind]
+    assert said(capsys, "figure", kind, *where) == f"{tmp_path / path}.pdf, .png\n"
+    assert (tmp_path / f"{path}.pdf").read_bytes().startswith(b"%PDF")
+    said(capsys, "figure", kind, "--detectors", "wide", *where)
+    assert "nothing in this run has one" in refused(capsys, "figure", kind, "--task", "search", *where)
 
 
 def test_a_report_needs_a_run_and_an_ending(finished, tmp_path, capsys):

@@ -119,6 +119,8 @@ CASES = [
     ("Mixture", VECTOR, {"n_gaussians": 2}),
     ("Mixture", IMAGE, {"n_gaussians": 2, "n_components": 4}),
     ("Mixture", BOTH, {"n_gaussians": 1, "n_components": 4}),
+    ("NearestNeighbours", VECTOR, {"k": 3, "references": 300}),
+    ("NearestNeighbours", BOTH, {"n_components": 4}),
     ("PCAReconstruction", IMAGE, {"components": 4}),
     ("PixelNorm", IMAGE, {"sign": -1}),
     ("Combination", BOTH, {"members": [PLANE, BLOB]}),

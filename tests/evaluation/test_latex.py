@@ -112,6 +112,24 @@ def test_many_detectors_are_several_tables(records):
     assert len(set(labels)) == 6
 
 
+@pytest.fixture
+def regret_table(tmp_path):
+    row = {"detector": "ae", "group": "detector", "regret": 0.0537, "low": 0.0459, "high": 0.0577, "task": "qcd",
+           "signal": "top", "opponent": "mass", "eps_s_ratio": 0.592, "n_signals": 4}  # fmt: skip
+    rows = [row, row | {"detector": "mass", "group": "baseline", "regret": 0.2, "eps_s_ratio": None}]
+    latex.write_regret_latex(tmp_path / "regret.tex", rows, LABELS, {"qcd": {"top": "top in QCD & more"}})
+    return (tmp_path / "regret.tex").read_text()
+
+
+def test_the_table_of_worst_cases(regret_table):
+    (table,) = tables_of(regret_table)
+    first, second = rows_of(table)
+    assert first == [r"AE \textless{}50 GeV \& $\tau_{21}$", "$0.0537^{+0.0040}_{-0.0078}$", r"top in QCD \& more",
+                     "$-$log p(mass)", "0.59", "4"]  # fmt: skip
+    assert (second[0], second[4]) == (r"$-$log p(mass)$^{\dagger}$", "--")
+    assert r"\label{tab:regret}" in table
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")
 @pytest.mark.parametrize("width", [345, 470])
 def test_tables_fit_the_line_of_a_page(records, tmp_path, width):

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from hepad.config import overview, plan
 from hepad.errors import InputError
-from hepad.evaluation import seed_spread, tables
+from hepad.evaluation import regret, seed_spread, tables
+from hepad.evaluation.areas import Areas
 from hepad.evaluation.roc import evaluate, to_json
 from hepad.figures import KINDS, page, registry
 from hepad.figures.style import save
@@ -68,6 +69,12 @@ def finished(tmp_path_factory):
     blind = [record for record in records if record["group"] != "supervised"]
     seed_spread.write_seed_spread(folder / "seed_spread.csv", blind)
     tables.write_csv(folder / "efficiency.csv", "efficiency", blind)
+    medians = {(r["task"], r["signal"], r["detector"]): r["median"] for r in seed_spread.rows(blind)
+               if r["quantity"] == "auc"}  # fmt: skip
+    found = Areas(list(medians), np.array([*medians.values()]), np.eye(len(medians)) * 1e-4, np.ones(len(medians)))
+    rows = regret.regrets(blind, found, 0.01)
+    write_json(folder / "regret.json", rows)
+    regret.write_regret(folder / "regret.csv", rows)
     for name, seeds in SEEDS.items():
         for seed in seeds:
             history = [DIVERGED] if name == "nae" else []
@@ -168,7 +175,7 @@ def test_sentences_have_the_numbers_of_the_tables(finished, written):
 
 def test_the_table_has_every_median(finished, written):
     known = {"eps_s": medians(finished), "auc": medians(finished, "auc", "")}
-    rows = [row for row in Reader(written).rows if "data-value" in row[0][0]]
+    rows = [row for row in Reader(written).rows if "data-value" in row[0][0] and len(row) == 1 + 2 * len(SIGNALS)]
     assert len(rows) == len(LABELS) + 1
     by_label = {row[0][0]["data-value"]: row for row in rows}
     for name, label in LABELS.items():
@@ -185,8 +192,44 @@ def test_the_table_has_every_median(finished, written):
     assert "× 3" in by_label["AE, images"][0][1]
 
 
+def test_the_worst_cases_are_those_of_their_table(finished, written):
+    with open(finished / "regret.csv", newline="") as file:
+        known = list(csv.DictReader(file))
+    rows = [row for row in Reader(written).rows if "data-value" in row[0][0] and len(row) == 7]
+    assert len(rows) == len(known) == len(LABELS)
+    for row, of in zip(rows, known, strict=True):
+        assert row[0][0]["data-value"] == LABELS[of["detector"]]
+        assert float(row[1][0]["data-value"]) == pytest.approx(float(of["regret"]), rel=1e-5)
+        assert row[2][1] == f"{SAMPLES[of['signal']]} in QCD"
+        assert row[3][1] == LABELS[of["opponent"]]
+        assert close(row[4][1], float(of["eps_s_ratio"]))
+        assert row[6][1] == of["n_signals"] == "2"
+    best = {group: next(of for of in known if of["group"] == group) for group in ("detector", "baseline")}
+    sentence = Reader(written).sentences()[len(SIGNALS)]
+    name, value = LABELS[best["detector"]["detector"]], float(best["detector"]["regret"])
+    assert value < 0
+    assert sentence.startswith(f"Whatever the signal is: {name} is ahead of every simple opponent: its AUC is above")
+    assert f"by at least {-value:.3f} " in sentence
+    opponent = best["baseline"]
+    assert float(opponent["regret"]) == 0
+    assert sentence.endswith(f"; one simple opponent for all, {LABELS[opponent['detector']]}: none is better for any")
+
+
+def test_who_loses_least_is_said(folder):
+    rows = json.loads((folder / "regret.json").read_text())
+    rows = [row for row in rows if row["detector"] != "nae"]
+    first = next(row for row in rows if row["detector"] == "ae")
+    first |= {"regret": 0.017, "low": 0.009, "high": 0.022}
+    write_json(folder / "regret.json", rows)
+    overview.write(folder)
+    sentence = Reader((folder / "index.html").read_text()).sentences()[len(SIGNALS)]
+    label = LABELS[first["detector"]]
+    words = f"{label} loses least: its AUC is below that of the best simple opponent by at most 0.0170 +0.0050 −0.0080"
+    assert words in sentence
+
+
 def test_warnings(finished, written):
-    warnings = Reader(written).sentences()[len(SIGNALS) :]
+    warnings = Reader(written).sentences()[len(SIGNALS) + 1 :]
     known, names = medians(finished), []
     for signal, label in SAMPLES.items():
         if signal in SIGNALS:
@@ -263,6 +306,8 @@ def test_a_run_without_figures_supervised_lines_or_detectors(folder):
     for signal in SIGNALS:
         path = folder / f"evaluation/jets/{signal}.json"
         write_json(path, [e for e in json.loads(path.read_text()) if e["group"] == "baseline"])
+    rows = [row for row in json.loads((folder / "regret.json").read_text()) if row["group"] == "baseline"]
+    write_json(folder / "regret.json", rows)
     overview.write(folder)
     text = (folder / "index.html").read_text()
     first = Reader(text).sentences()[0]
@@ -270,6 +315,10 @@ def test_a_run_without_figures_supervised_lines_or_detectors(folder):
         r"top in QCD: best simple opponent, −log p\(mass\): .* at 1 % background; no supervised line", first
     )
     assert "This run has no figure of this kind" in text
+    assert "Whatever the signal is: one simple opponent for all" in Reader(text).sentences()[len(SIGNALS)]
+    write_json(folder / "regret.json", [])
+    overview.write(folder)
+    assert "Whatever the signal is" not in (folder / "index.html").read_text()
 
 
 def test_where_nothing_is_resolved_the_area_is_said(folder):
@@ -281,7 +330,7 @@ def test_where_nothing_is_resolved_the_area_is_said(folder):
     found = Reader((folder / "index.html").read_text())
     assert "finds AUC 0." in found.sentences()[0]
     assert "(at 0.1 % background nothing is resolved)" in found.sentences()[0]
-    cells = [row[1] for row in found.rows if "data-value" in row[0][0]]
+    cells = [row[1] for row in found.rows if "data-value" in row[0][0] and len(row) == 1 + 2 * len(SIGNALS)]
     assert {(cell["data-value"], text) for cell, text in cells} == {("", "not resolved")}
 
 
@@ -292,6 +341,8 @@ def test_where_nothing_is_resolved_the_area_is_said(folder):
         ("evaluation/jets/top.json", "[{", r"top\.json: not readable"),
         ("evaluation/jets/top.json", "[]", "no results"),
         ("evaluation/jets/top.json", '{"auc": 1}', "not a list of evaluations"),
+        ("regret.json", None, r"regret\.json: there is no such file"),
+        ("regret.json", "[1]", r"regret\.json: not a list of regrets"),
         ("models/jets/nae/1.json", None, r"nae/1\.json: there is no such file"),
         ("models/jets/nae/1.json", "[]", r"nae/1\.json: not the history"),
         ("figures/jets/auc.png", "no picture", r"auc\.png: not a picture"),

@@ -89,6 +89,7 @@ CASES = [
     ("WGAN", VECTOR, {"autoencoder": SMALL, "training": ONE, "encoding": ONE}),
     ("Variable", VECTOR, {"variable": "d", "sign": -1}),
     ("Mixture", BOTH, {"n_gaussians": 3, "n_components": 4}),
+    ("NearestNeighbours", BOTH, {"k": 3, "n_components": 4, "references": 50}),
     ("PCAReconstruction", IMAGE, {"components": 5}),
     ("PixelNorm", IMAGE, {}),
     *(("Combination", BOTH, MEMBERS | {"method": method}) for method in METHODS),
@@ -125,7 +126,7 @@ def saved(folder: Path, name: str, space: Space, arguments: dict) -> Path:
                 buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
             elif last in ("low", "high"):
                 buffer.copy_((-1.0 if last == "low" else 1.0) * torch.ones(buffer.shape))
-            elif last in ("mean", "mu", "shift", "center", "eps"):
+            elif last in ("mean", "mu", "shift", "center", "eps", "references"):
                 buffer.copy_(torch.rand(buffer.shape, generator=generator))
             elif last == "axes":
                 buffer.copy_(torch.linalg.qr(torch.randn(buffer.shape, generator=generator).T)[0].T)

@@ -144,10 +144,8 @@ def test_every_figure_is_there_as_pdf_and_png(finished):
         assert (figures / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
         assert min((figures / f"{name}.{kind}").stat().st_size for kind in ("pdf", "png")) > 3000, name
     assert {str(path.relative_to(figures).with_suffix("")) for path in figures.rglob("*.p*")} == set(names)
-    assert {path.name for path in (figures.parent / "overview").iterdir()} == {
-        "signal_efficiency.pdf",
-        "signal_efficiency.png",
-    }
+    overviews = {f"{name}.{kind}" for name in ("regret", "signal_efficiency") for kind in ("pdf", "png")}
+    assert {path.name for path in (figures.parent / "overview").iterdir()} == overviews
 
 
 @pytest.mark.slow
@@ -262,9 +260,9 @@ def test_a_label_costs_the_figures_that_show_it(finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["nae"]["label"] = "NAE"
     rules = {job.rule for job in planned(finished[0], written(tmp_path / "config.yaml", config))}
-    assert rules >= {"plot_trainings", "plot_headline", "plot_seeds"}
+    assert rules >= {"plot_trainings", "plot_headline", "plot_seeds", "plot_regret", "tabulate_regret"}
     assert not rules & {"plot_inputs", "plot_images", "plot_data_quality"}
-    assert all(rule.startswith("plot_") or rule in ("page", "all", "tabulate") for rule in rules)
+    assert all(rule.startswith(("plot_", "tabulate")) or rule in ("page", "all") for rule in rules)
 
 
 def test_a_folder_of_figures_is_there_when_there_is_nothing_to_draw(copy, finished, tmp_path):

@@ -30,6 +30,8 @@ with errors.report_errors():
 DEVICE = PLAN["device"]
 TASKS = config["tasks"]
 OF_TASKS = {task: subjects.Subject(PLAN, {"task": task}) for task in TASKS}
+LABELS = {name: label for of in OF_TASKS.values() for name, label in of.labels(["detectors"]).items()}
+SEARCHES = {task: of.searches for task, of in OF_TASKS.items()}
 ENERGY_TASKS = [task for task in TASKS if subjects.Subject(PLAN, {"task": task}, "energy").detectors]
 
 
@@ -158,6 +160,7 @@ def detectors_in(*groups):
 
 def tables():
     names = ("auc", "seed_spread", "efficiency", "rejection", "dark_machines", "supervised", "rates")
-    names += ("data_quality", "diagnostics", *(["model_selection"] if ENERGY_TASKS else []))
+    names += ("data_quality", "diagnostics", "regret", *(["model_selection"] if ENERGY_TASKS else []))
     paths = expand("results/{name}.csv", name=names)
+    paths.append("results/regret.tex")
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))

@@ -74,10 +74,31 @@ rule tabulate:
         rejection_tex=expand("results/{task}_rejection.tex", task=TASKS),
     params:
         code=code_of("tabulate"),
-        labels={name: label for of in OF_TASKS.values() for name, label in of.labels(["detectors"]).items()},
-        searches={task: of.searches for task, of in OF_TASKS.items()},
+        labels=LABELS,
+        searches=SEARCHES,
         compared_at=subjects.Subject(PLAN, {}).compared_at,
     log: "results/logs/tabulate.log"
     benchmark: "results/benchmarks/tabulate.tsv"
     conda: "../../environment.yml"
     script: "../scripts/tabulate.py"
+
+
+rule tabulate_regret:
+    input:
+        evaluations=files_of_tasks("evaluation/{task}/{signals}.json"),
+        scores=files_of_tasks("scores/{task}/{samples}.h5"),
+    output:
+        table=report("results/regret.csv", caption="../report/regret.rst", category="Tables"),
+        records="results/regret.json",
+        tex="results/regret.tex",
+    params:
+        code=code_of("tabulate_regret"),
+        places=[(task, sample) for task, of in OF_TASKS.items() for sample in of.samples],
+        backgrounds={task: of.background for task, of in OF_TASKS.items()},
+        labels=LABELS,
+        searches=SEARCHES,
+        compared_at=subjects.Subject(PLAN, {}).compared_at,
+    log: "results/logs/tabulate_regret.log"
+    benchmark: "results/benchmarks/tabulate_regret.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/tabulate_regret.py"

@@ -2,6 +2,7 @@
 rule page:
     input:
         tables=tables(),
+        regrets="results/regret.json",
         evaluations=files_of_tasks("evaluation/{task}/{signals}.json"),
         histories=files_of_tasks("models/{task}/{trainings}.json"),
         figures=[f"results/figures/{path}" for path in subjects.figure_files(PLAN)],

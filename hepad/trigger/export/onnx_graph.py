@@ -29,7 +29,8 @@ class Sized(TorchFunctionMode):
     """While it is entered, the graph is one that ONNX Runtime runs on no events, too.
 
     Sizes are constants but for the first, the batch; an axis is counted from the front; a diagonal is a slice; of a
-    product of stacks of matrices both are as many, since it takes one matrix for many, but not for none."""
+    product of stacks of matrices both are as many, since it takes one matrix for many, but not for none; distances of
+    events to others are written out, since those of no events would have a dimension more."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         name, kwargs = getattr(function, "__name__", ""), kwargs or {}
@@ -40,6 +41,8 @@ class Sized(TorchFunctionMode):
         if name in ("matmul", "__matmul__") and args[1].ndim > 2 and args[0].shape[:-2] != args[1].shape[:-2]:
             batch, *others = max((x.shape[:-2] for x in args), key=math.prod)
             args = tuple(x.expand(batch, *map(int, others), -1, -1) for x in args)
+        if name == "cdist":
+            return (args[0].unsqueeze(1) - args[1]).square().sum(2).sqrt()
         result = function(*args, **kwargs)
         if name in ("unflatten", "flatten", "reshape", "view") and result.ndim:
             return args[0].reshape(-1, *map(int, result.shape[1:]))
