@@ -99,6 +99,7 @@ def test_hepdata_takes_the_submission(published, submission):
         "rejection",
         "seed_spread",
         "rates",
+        "regret",
         "search",
     }
     for name, said in submission.said.items():
@@ -196,7 +197,7 @@ def test_auc_of_a_figure_is_that_of_the_table(run, submission):
 
 def test_root_has_trees_graphs_and_histograms(run, published):
     with uproot.open(published / "hepad.root") as file:
-        for name in ("auc", "efficiency", "rejection", "seed_spread", "rates"):
+        for name in ("auc", "efficiency", "rejection", "seed_spread", "rates", "regret"):
             arrays, known = file[f"tables/{name}"].arrays(library="np"), rows(run, name)
             for key in known[0]:
                 texts = [row[key] for row in known]
@@ -301,7 +302,7 @@ def test_wrong_input_gives_one_message_and_leaves_nothing(run, published, tmp_pa
 def test_names_that_are_long_or_alike(run, tmp_path, capsys):
     """HEPData takes 64 characters, and its files do not tell capitals apart."""
     folder = shutil.copytree(run, tmp_path / "results", ignore=shutil.ignore_patterns("figures"))
-    for name in ("efficiency", "rejection", "rates", "seed_spread"):
+    for name in ("efficiency", "rejection", "rates", "seed_spread", "regret"):
         (folder / f"{name}.csv").unlink()
     for name in ("a" * 80, "a" * 81, "B", "b"):
         shutil.copy(folder / "auc.csv", folder / f"{name}.csv")

@@ -151,6 +151,7 @@ def run(folder, *arguments):
     return done
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_does_and_where_all_of_it_is(toy):
     """Options of Snakemake, here a target, stand after '--'."""
     folder, config = toy
@@ -168,6 +169,7 @@ def test_a_run_says_what_it_does_and_where_all_of_it_is(toy):
     assert "nothing to be done" in planned.stdout
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_is_told_with_its_own_log(toy):
     folder, config = toy
     schedule = {"steps": 50, "learning_rate": 1e30}

@@ -335,6 +335,7 @@ def test_numbers_of_configurations_are_those_of_yaml_1_2(tmp_path):
     assert plain_yaml.with_numbers({"a": [1], "x": "1e3"}, read) == {"a": [1], "x": "1e3"}
 
 
+@pytest.mark.slow
 def test_the_example_of_the_reference_is_admitted_by_a_dry_run(config, tmp_path):
     config["samples"]["one"]["rate"] = dict(PROCESS)
     path = written(config, tmp_path)

@@ -144,6 +144,7 @@ def test_snakemake_in_a_dry_run(name, files, tmp_path):
     assert not (tmp_path / "run" / "results").exists()
 
 
+@pytest.mark.slow
 def test_snakemake_takes_files_of_any_name(make_events, tmp_path):
     config = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())
     names = [tmp_path / name for name in ("x[1].root", "with space.root", "µ→eγ.root", "all*.root", "why?.root")]

@@ -352,6 +352,7 @@ def small(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_a_run_trains_each_point_of_the_grid_once_per_seed(small, tmp_path):
     jobs = planned(tmp_path / "run", small([0.001, 0.0001]))
     models = [path for job in jobs for path in job.outputs if re.search(r"/\d+\.safetensors$", path)]

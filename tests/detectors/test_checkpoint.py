@@ -256,6 +256,7 @@ def lines_until(process, phase, step):
     raise AssertionError(process.communicate()[1])
 
 
+@pytest.mark.slow
 def test_signals_of_batch_systems_and_a_kill_cost_time_alone(tmp_path):
     _, found, _ = expected = undisturbed("nae")
     path, log, out = (tmp_path / name for name in ("checkpoint.safetensors", "log", "out.json"))

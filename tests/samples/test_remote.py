@@ -223,6 +223,7 @@ def workflow(one: str, two: str) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_the_workflow_reads_addresses(server, folder, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(yaml.safe_dump(workflow(f"{server}/one.root", str(folder / "two.root"))))

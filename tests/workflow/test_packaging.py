@@ -106,6 +106,7 @@ def test_the_catalogue_of_workflows_finds_what_it_asks_for():
     assert "include:" in (ROOT / "Snakefile").read_text()
 
 
+@pytest.mark.slow
 def test_it_is_a_module_of_other_workflows(tmp_path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config/config.yaml").write_text((ROOT / "config/test.yaml").read_text())

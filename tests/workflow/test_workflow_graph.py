@@ -33,7 +33,11 @@ def not_blind(jobs, config, task):
     return {path for path in found if not any(re.fullmatch(pattern, path) for pattern in allowed)}
 
 
-@pytest.fixture(scope="module", params=GENERATED, ids=lambda path: path.stem)
+# the graphs of the larger configurations take long
+PARAMS = [pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem not in ("config", "test"))) for x in GENERATED]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def graph(request, tmp_path_factory):
     """(configuration as written, all jobs)"""
     directory = tmp_path_factory.mktemp("graph") / "run"

@@ -213,6 +213,7 @@ def test_work_in_small_pieces_gives_the_same_numbers(finished, data, tmp_path):
         assert rows(tmp_path / "run", table) == expected
 
 
+@pytest.mark.slow
 def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["samples"]["three"] = sample(data / "three.root")
@@ -240,6 +241,7 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
     assert headline == [tuple(f"results/figures/jets/headline_three.{kind}" for kind in ("pdf", "png"))]
 
 
+@pytest.mark.slow
 def test_a_swapped_signal_leaves_the_figures_that_show_none(finished, data, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["samples"]["three"] = sample(data / "three.root")
@@ -249,6 +251,7 @@ def test_a_swapped_signal_leaves_the_figures_that_show_none(finished, data, tmp_
     assert {f"plot_{kind}" for kind in UNASKED} - rules == SIGNAL_FREE | {"plot_student"}
 
 
+@pytest.mark.slow
 def test_what_no_task_names_costs_nothing(finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["unused"] = config["detectors"]["ae"] | {"label": "unused"}
@@ -256,6 +259,7 @@ def test_what_no_task_names_costs_nothing(finished, tmp_path):
     assert {job.rule for job in jobs} <= {"page", "all"}, "the page shows the configuration"
 
 
+@pytest.mark.slow
 def test_a_label_costs_the_figures_that_show_it(finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["nae"]["label"] = "NAE"
@@ -265,6 +269,7 @@ def test_a_label_costs_the_figures_that_show_it(finished, tmp_path):
     assert all(rule.startswith(("plot_", "tabulate")) or rule in ("page", "all") for rule in rules)
 
 
+@pytest.mark.slow
 def test_a_folder_of_figures_is_there_when_there_is_nothing_to_draw(copy, finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["tasks"]["jets"]["detectors"] = ["mass"]
@@ -337,6 +342,7 @@ def test_a_model_of_a_run_scores_events_by_itself(finished):
             np.testing.assert_array_equal(model.score(events), scores[f"{name}/1"])
 
 
+@pytest.mark.slow
 def test_the_report_is_one_page(finished, tmp_path):
     page = tmp_path / "report.html"
     result = snakemake(*finished, "--report", str(page))
@@ -389,6 +395,7 @@ def bad_inputs(data, folder):
     return written_configs | {"one name twice": (twice, ["twice.yaml", "line", "'samples.one'", "defined twice"])}
 
 
+@pytest.mark.slow
 def test_bad_input_ends_before_training_with_one_plain_message_and_touches_nothing(copy, data, tmp_path):
     before, cases = snapshot(copy), bad_inputs(data, tmp_path)
     with ThreadPoolExecutor(2) as pool:
@@ -407,6 +414,7 @@ def test_bad_input_ends_before_training_with_one_plain_message_and_touches_nothi
     assert snapshot(copy) == before
 
 
+@pytest.mark.slow
 def test_a_collapsed_detector_stops_its_rule_and_leaves_no_model(copy, finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["ae"]["training"] = {"steps": 1, "learning_rate": 1e-9}

@@ -1,7 +1,5 @@
 """Fit one detector on background events."""
 
-from pathlib import Path
-
 import torch
 
 from hepad import detectors
@@ -18,7 +16,7 @@ with report_errors(log), distributed.processes(config["device"], snakemake.resou
     seed, spec = int(snakemake.wildcards.seed), params.spec
     progress = Progress(f"{snakemake.wildcards.task} {snakemake.wildcards.detector}", log)
     state = checkpoint.Checkpoint(params.checkpoint, {"spec": spec, "seed": seed}, config["checkpoint_seconds"])
-    members = {Path(path).parent.name: detectors.load(path) for path in snakemake.input.members}
+    members = {path.split("/")[-2]: detectors.load(path) for path in snakemake.input.members}
     detector, fit = detectors.train(spec, *background, seed, device, members, progress=progress, checkpoint=state)
     if distributed.rank() == 0:
         candidates.save_candidates(fit.candidates, snakemake.output.candidates)
