@@ -278,6 +278,7 @@ def test_no_name_of_today_is_an_old_one_of_the_same_place():
         assert not set(names) & set(names.values())
 
 
+@pytest.mark.slow
 def test_the_command_and_the_workflow(tmp_path, capsys):
     text = (ROOT / "config" / "test.yaml").read_text().replace("ema_decay:", "average:")
     (tmp_path / "old.yaml").write_text(text)

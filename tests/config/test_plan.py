@@ -79,6 +79,7 @@ def test_a_combination_takes_the_members_of_its_seed_or_their_first():
     assert trained.detectors == ["a", "b"]  # a combination has no steps to show
 
 
+@pytest.mark.slow
 def test_a_job_begins_without_torch(make_events, tmp_path):
     config = written(toy_run(make_events, tmp_path, 10), tmp_path)
     directory, output = tmp_path / "run", "events/one/0.h5"

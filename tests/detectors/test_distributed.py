@@ -149,23 +149,27 @@ def assert_identical(both):
             assert torch.equal(tensor, both[1][name]), name
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_one_process_with_the_whole_batch(both):
     for name, expected in gradients().items():
         torch.testing.assert_close(both[0][f"gradient/{name}"], expected, rtol=1e-5, atol=1e-8)
         assert expected.abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STILL)
 def test_a_whole_training_is_that_of_one_process(both, name):
     for key, expected in fit(STILL[name])[0].items():
         torch.testing.assert_close(both[0][f"still {name}/{key}"], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_processes_end_with_the_same_weights(both):
     assert_identical(both)
     assert {name.split("/")[0] for name in both[0]} >= set(OFTEN)
 
 
+@pytest.mark.slow
 def test_each_process_has_its_share_of_the_events_and_noise_of_its_own(both):
     first, second = both
     assert first["noise"].shape == second["noise"].shape == (48, 3)
@@ -176,6 +180,7 @@ def test_each_process_has_its_share_of_the_events_and_noise_of_its_own(both):
     assert torch.equal(together, noise.given[0])
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_and_each_goes_on_with_its_own_chains(both):
     for rank in both:
         names = [name.removeprefix("interrupted/") for name in rank if name.startswith("interrupted/")]
@@ -184,11 +189,13 @@ def test_a_signal_to_one_process_stops_all_and_each_goes_on_with_its_own_chains(
             assert torch.equal(rank[f"interrupted/{name}"], rank[f"undisturbed/{name}"]), name
 
 
+@pytest.mark.slow
 def test_a_divergence_in_one_process_ends_all(both, folder):
     said = [(folder / f"DivergenceError.{rank}").read_text() for rank in range(2)]
     assert said == ["it was lost in another process", "the chain of the second process is lost"]
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_divided_is_refused(both, folder):
     for rank in range(2):
         assert "31 events cannot be divided evenly among 2 processes" in (folder / f"InputError.{rank}").read_text()

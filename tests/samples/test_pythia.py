@@ -173,6 +173,7 @@ def test_chunks_have_unique_events_and_read_back_as_one_sample(tmp_path):
         assert len(set(events.split[events.event_id == i])) == 1
 
 
+@pytest.mark.slow
 def test_a_chunk_of_the_workflow_has_the_events_of_its_seed_and_a_log_that_counts_them(tmp_path):
     card, vector = CARDS / "qcd_low.cmnd", {"type": "EventVector", "variables": ["mass", "multiplicity"]}
     source = {"card": str(card), "jets": 60, "chunks": 2, "seed": 7, "leading": 2}

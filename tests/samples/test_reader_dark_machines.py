@@ -230,6 +230,7 @@ def test_the_softest_jets_are_cut_off_and_counted(tmp_path):
     assert events.meta["counts"][path]["softest objects cut off"] == 3
 
 
+@pytest.mark.slow
 def test_the_shipped_configuration(make_events, tmp_path, monkeypatch):
     """It is admitted, and its models descend from background training data alone."""
     path = ROOT / "config" / "dark_machines.yaml"

@@ -235,6 +235,7 @@ def smoke(script, only, folder):
     script.main(["--scale", "smoke", "--only", only, "--runs", str(folder)])
 
 
+@pytest.mark.slow
 def test_eight_gaussians_runs_and_resumes(tmp_path, capsys):
     smoke(gaussians, "detector=mpdr_r", tmp_path)
     assert "mpdr_r" in capsys.readouterr().out
@@ -353,6 +354,7 @@ def test_a_loop_that_disagrees_stops_the_comparison(tmp_path, monkeypatch):
         throughput.throughput(throughput.SCALES["smoke"], tmp_path)
 
 
+@pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_file(tmp_path):
     # held as a whole, 9000 more events would take 29 MB, their images 58 MB
     short, long = (throughput.peak_mb(n, "images", tmp_path, rows=1000) for n in (3000, 12_000))
