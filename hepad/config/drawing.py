@@ -69,7 +69,7 @@ def jobs(
             for name, files in of_subject.items():
                 there = [_without(str(results.folder / path), others, Path(scratch)) for path in files.values()]
                 paths[name] = there[0] if list(files) == [()] else there
-            yield subjects.job(subjects.told(declared, subject), paths, style)
+            yield subjects.job(subjects.parameters(declared, subject), paths, style)
 
 
 def _choose(config: dict, chosen: list[str]) -> set[str]:

@@ -63,12 +63,12 @@ def p_column(key: str, member: str = "") -> str:
 class Models:
     """All trainings of some detectors of a task, and the background's scores that their thresholds come from.
 
-    ``of``: 'detector/seed' -> model; ``seen_as``: -> its representation; ``backgrounds``: -> the scores of the test
-    background; ``window``: the selection of that background
+    ``of``: 'detector/seed' -> model; ``representation_of``: -> its representation; ``backgrounds``: -> scores of the
+    test background; ``window``: the selection of that background
     """
 
     of: dict[str, Estimator]
-    seen_as: dict[str, str]
+    representation_of: dict[str, str]
     representations: dict[str, representations.Representation]
     backgrounds: dict[str, ScoreDistribution]
     window: dict | str
@@ -99,7 +99,7 @@ class Models:
                 x = None if name in lacking else representation(events)
             except InputError as error:
                 x, lacking[name] = None, str(error)
-            for key in (key for key in self.of if self.seen_as[key] == name):
+            for key in (key for key in self.of if self.representation_of[key] == name):
                 scores = np.full(len(events), np.nan, np.float32) if x is None else self.of[key].score(x)
                 columns[column(key)] = scores
                 if with_p:
@@ -118,12 +118,14 @@ def models(results: Results, task: str, detectors: list[str] | None = None) -> M
     names = [check_choice(f"detector of task '{task}'", name, entry["detectors"]) for name in detectors or ()]
     runs = trainings(results.config, task, names or None)
     of = {f"{n}/{s}": load(results.folder / "models" / task / n / f"{s}.safetensors") for n, s in runs}
-    seen_as = {f"{n}/{s}": results.config["detectors"][n]["representation"] for n, s in runs}
-    built = {name: representations.build(results.config["representations"][name]) for name in set(seen_as.values())}
+    representation_of = {f"{n}/{s}": results.config["detectors"][n]["representation"] for n, s in runs}
+    built = {
+        name: representations.build(results.config["representations"][name]) for name in set(representation_of.values())
+    }
     background, _ = read_scores(results.folder / "scores" / task / f"{entry['background']}.h5")
     backgrounds = {key: rows_and_events("background", background.weighted(key))[0] for key in of}
     window = results.config["samples"][entry["background"]]["selection"]
-    return Models(of, seen_as, built, backgrounds, window)
+    return Models(of, representation_of, built, backgrounds, window)
 
 
 def score_files(
@@ -156,7 +158,7 @@ def score_files(
         columns = {name: np.concatenate(of_blocks) for name, of_blocks in parts.items()}
         cluster = columns.pop("cluster")
         passing = {}
-        for key in (key for key in models.of if models.seen_as[key] not in lacking):
+        for key in (key for key in models.of if models.representation_of[key] not in lacking):
             signal = distribution("signal", columns[column(key)], cluster=cluster)
             passing[key] = efficiencies(models.backgrounds[key], signal, [eps_b])[0].eps_s
         jet = np.stack([columns[f"jet_{x}"] for x in FOUR_VECTOR], axis=1)

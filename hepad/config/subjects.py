@@ -136,14 +136,14 @@ class Subject:
         return found
 
     @property
-    def seen_as(self) -> dict[str, str]:
+    def representation_of(self) -> dict[str, str]:
         """Detector -> its representation."""
         return {name: self.config["detectors"][name]["representation"] for name in self.detectors}
 
     @property
     def representations(self) -> list[str]:
         """Of these detectors, each once."""
-        return list(dict.fromkeys(self.seen_as.values()))
+        return list(dict.fromkeys(self.representation_of.values()))
 
     @property
     def representation(self) -> str:
@@ -152,11 +152,11 @@ class Subject:
         return self.config["detectors"][name]["representation"]
 
     @property
-    def seen(self) -> dict:
+    def trained_on(self) -> dict:
         """What a detector sees, for the file of its model: the representation, and the window of the background."""
         window = self.config["samples"][self.background]["selection"]
-        seen = self.config["representations"][self.representation]
-        return {"representation": seen, "window": None if window == "any" else window}
+        representation = self.config["representations"][self.representation]
+        return {"representation": representation, "window": None if window == "any" else window}
 
     @property
     def supervised(self) -> str:
@@ -219,7 +219,7 @@ class Subject:
     @property
     def half_widths(self) -> dict[str, tuple[float, float]]:
         """Detector -> Δη and Δφ of its image, half its width and height; none where it sees no image."""
-        images = {name: self.plan["representations"][of]["image"] for name, of in self.seen_as.items()}
+        images = {name: self.plan["representations"][of]["image"] for name, of in self.representation_of.items()}
         return {name: (image["eta_range"], image["phi_range"]) for name, image in images.items() if image}
 
     @property
@@ -311,14 +311,14 @@ def drawn_by(kind: dict) -> list[Drawn]:
     return found
 
 
-def place(kind: dict) -> str:
-    """Where the log of a job of a kind is, below those of figures, without its ending."""
+def record_of(kind: dict) -> str:
+    """Where log and benchmark of a job of a kind are, below those of figures, without their endings."""
     words = [f"{{{word}}}" for word in words_of(next(iter(kind["draws"]))) if word != "detector"]
     task = words[:1] if words[:1] == ["{task}"] else []
     return "/".join([*task, kind["name"], *words[len(task) :]])
 
 
-def told(kind: dict, subject: Subject) -> dict:
+def parameters(kind: dict, subject: Subject) -> dict:
     """What a job of figures is told besides its files: wildcards, labels, what it needs, and the keys of the files."""
     keys = {name: list(subject.files(pattern)) for name, pattern in kind["reads"].items()}
     needs = {word: subject.value(word) for word in kind["needs"]}
@@ -328,13 +328,15 @@ def told(kind: dict, subject: Subject) -> dict:
     return subject.wildcards | needs | shown | {"keys": keys}
 
 
-def job(told: dict, paths: dict[str, str | list[str]], style: dict) -> SimpleNamespace:
+def job(parameters: dict, paths: dict[str, str | list[str]], style: dict) -> SimpleNamespace:
     """The job of :func:`hepad.figures.registry.draw`: what it is told, and the files under their keys.
 
     Under a name of ``reads`` stands a path; where the pattern has words for several, a dict of paths by their values.
     """
     files = {}
-    for name, keys in told["keys"].items():
+    for name, keys in parameters["keys"].items():
         short = [key[0] if len(key) == 1 else key for key in keys]
         files[name] = paths[name] if short == [()] else dict(zip(short, paths[name], strict=True))
-    return SimpleNamespace(**{key: value for key, value in told.items() if key != "keys"}, files=files, style=style)
+    return SimpleNamespace(
+        **{key: value for key, value in parameters.items() if key != "keys"}, files=files, style=style
+    )

@@ -21,7 +21,7 @@ from hepad.representations.event_vector import with_units
         "models": "models/{task}/{detectors}/{seed}.safetensors",
         "features": "features/{representations}/{background}.test.h5",
     },
-    needs=("background", "seen_as", "half_widths"),
+    needs=("background", "representation_of", "half_widths"),
     labels=("background", "detectors"),
     detectors="generating",
     on_request=True,
@@ -31,7 +31,7 @@ def generated(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     something else than the background, whatever its AUC.
     """
     for name, path in job.files["models"].items():
-        detector, x = model_samples.loaded(path, [job.files["features"][job.seen_as[name]]], EVENTS)
+        detector, x = model_samples.loaded(path, [job.files["features"][job.representation_of[name]]], EVENTS)
         samples = model_samples.generated(detector, job.labels[job.background], x)
         look = {"half_widths": job.half_widths.get(name), "title": job.labels[name], "score": detector.score_name}
         columns = with_units(detector.space.columns)

@@ -31,7 +31,7 @@ EVENTS = 2000  # of a sample, at most
         "models": "models/{task}/{detectors}/{seed}.safetensors",
         "features": "features/{representations}/{background}.test.h5",
     },
-    needs=("background", "seen_as", "half_widths"),
+    needs=("background", "representation_of", "half_widths"),
     labels=("background", "detectors"),
     detectors="energy",
     on_request=True,
@@ -47,7 +47,7 @@ def model_samples(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     earlier ends. Detectors on vectors: distributions of the first seven variables and of the energy.
     """
     for name, path in job.files["models"].items():
-        detector, x = loaded(path, [job.files["features"][job.seen_as[name]]], EVENTS)
+        detector, x = loaded(path, [job.files["features"][job.representation_of[name]]], EVENTS)
         columns = with_units(detector.space.columns)
         look = {"half_widths": job.half_widths.get(name), "title": job.labels[name]}
         drawn = look_into(detector, job.labels[job.background], x)

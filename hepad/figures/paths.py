@@ -25,7 +25,7 @@ from hepad.representations.features import Features
         "models": "models/{task}/{detectors}/{seed}.safetensors",
         "features": "features/{representations}/{samples}.test.h5",
     },
-    needs=("background", "samples", "seen_as"),
+    needs=("background", "samples", "representation_of"),
     labels=("samples", "detectors"),
     detectors="energy",
     on_request=True,
@@ -38,7 +38,7 @@ def paths(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """
     look = {"config": job.style, "background_name": job.labels[job.background]}
     for name, path in job.files["models"].items():
-        features = {sample: job.files["features"][job.seen_as[name], sample] for sample in job.samples}
+        features = {sample: job.files["features"][job.representation_of[name], sample] for sample in job.samples}
         detector, x = loaded(path, [features.pop(job.background)], EVENTS)
         signals = {job.labels[of]: Features.read(signal, slice(EVENTS)).x for of, signal in features.items()}
         energies = energies_to(detector, x, signals)

@@ -20,7 +20,7 @@ from hepad.figures.style import inside, label, panels
         "models": "models/{task}/{detectors}/{seed}.safetensors",
         "features": "features/{representations}/{samples}.test.h5",
     },
-    needs=("samples", "seen_as", "half_widths"),
+    needs=("samples", "representation_of", "half_widths"),
     labels=("samples", "detectors"),
     detectors="images",
     on_request=True,
@@ -29,7 +29,7 @@ def reconstructions(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """A test jet of every sample, its reconstruction and the difference. The score of each jet is written beside it."""
     names = [job.labels[sample] for sample in job.samples]
     for name, path in job.files["models"].items():
-        features = [job.files["features"][job.seen_as[name], sample] for sample in job.samples]
+        features = [job.files["features"][job.representation_of[name], sample] for sample in job.samples]
         detector, x = loaded(path, features, 1)
         images = (x[:, 0].numpy(), detector.reconstruct(x)[:, 0].numpy(), detector.score(x).numpy())
         look = {"names": names, "title": job.labels[name], "half_widths": job.half_widths[name]}

@@ -232,7 +232,7 @@ def test_nothing_collides_in_other_figures(look, trainings):
 def test_one_colour_for_each_name_in_all_figures(plan, spreads):
     found = {}
     for kind, subject in subjects.figures(plan):
-        for name, color in subjects.told(kind, subject)["colors"].items():
+        for name, color in subjects.parameters(kind, subject)["colors"].items():
             assert found.setdefault(name, color) == color
     labels = {entry["label"] for kind in ("detectors", "samples") for entry in plan["config"][kind].values()}
     assert labels == set(found)

@@ -299,7 +299,7 @@ def test_a_figure_is_drawn_again_from_its_files(finished, name, tmp_path, monkey
             continue
         reads = {key: subject.paths(pattern) for key, pattern in kind["reads"].items()}
         assert reads
-        job = subjects.job(subjects.told(kind, subject), reads, subject.config["style"])
+        job = subjects.job(subjects.parameters(kind, subject), reads, subject.config["style"])
         paths = registry.draw(name, job, tmp_path)
         assert paths
         for path in paths:

@@ -11,7 +11,7 @@ rule train_detector:
     params:
         code=code_of("train", "detector"),
         spec=value("spec"),
-        seen=value("seen"),
+        trained_on=value("trained_on"),
         # no output: those of a job that is stopped are deleted
         checkpoint="results/checkpoints/{task}/{detector}/{seed}.safetensors",
     log: "results/logs/train/{task}/{detector}/{seed}.log"
@@ -42,9 +42,9 @@ for task in TASKS:
         params:
             code=code_of("train_baselines", "detectors", which="baseline")({"task": task}),
             representations=baselines.representations,
-            seen_as=baselines.seen_as,
+            representation_of=baselines.representation_of,
             runs=[(name, seed, PLAN["detectors"][name]["spec"]) for name, seed in baselines.runs],
-            seen=[subjects.Subject(PLAN, {"task": task, "detector": name}).seen for name, _ in baselines.runs],
+            trained_on=[subjects.Subject(PLAN, {"task": task, "detector": name}).trained_on for name, _ in baselines.runs],
         log: f"results/logs/train/{task}/baselines.log"
         benchmark: f"results/benchmarks/train/{task}/baselines.tsv"
         conda: "../../environment.yml"

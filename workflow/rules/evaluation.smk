@@ -7,7 +7,7 @@ rule score:
     params:
         code=code_of("score", "detectors"),
         representations=value("representations"),
-        detectors=value("seen_as"),
+        detectors=value("representation_of"),
         runs=value("runs"),
     log: "results/logs/score/{task}/{sample}/{chunk}.log"
     benchmark: "results/benchmarks/score/{task}/{sample}/{chunk}.tsv"

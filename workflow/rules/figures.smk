@@ -10,8 +10,8 @@ def inputs_of(kind):
     return lambda w: {name: paths(w) for name, paths in reads.items()}
 
 
-def told_to(kind):
-    return lambda w: subjects.told(kind, subjects.Subject(PLAN, w, kind["detectors"]))
+def parameters_of(kind):
+    return lambda w: subjects.parameters(kind, subjects.Subject(PLAN, w, kind["detectors"]))
 
 
 def outputs_of(kind):
@@ -37,9 +37,9 @@ for kind in PLAN["figures"].values():
             code=with_classes(kind["code"], kind["loads"], kind["detectors"]),
             kind=kind["name"],
             style=config["style"],
-            told=told_to(kind),
-        log: f"results/logs/figures/{subjects.place(kind)}.log"
-        benchmark: f"results/benchmarks/figures/{subjects.place(kind)}.tsv"
+            parameters=parameters_of(kind),
+        log: f"results/logs/figures/{subjects.record_of(kind)}.log"
+        benchmark: f"results/benchmarks/figures/{subjects.record_of(kind)}.tsv"
         conda: "../../environment.yml"
         priority: kind["priority"]
         script: "../scripts/figure.py"

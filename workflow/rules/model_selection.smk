@@ -10,7 +10,7 @@ rule follow_candidates:
     params:
         code=code_of("follow", "detectors", which="energy"),
         representations=value("representations", which="energy"),
-        detectors=value("seen_as", which="energy"),
+        detectors=value("representation_of", which="energy"),
         runs=value("runs", which="energy"),
         events=2000,
     log: "results/logs/model_selection/{task}/{signal}.log"

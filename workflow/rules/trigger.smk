@@ -41,7 +41,7 @@ rule diagnose:
         code=code_of("diagnose", "detectors", "representations"),
         sample=value("background"),
         representations=lambda w: {r: config["representations"][r] for r in value("representations")(w)},
-        detectors=value("seen_as"),
+        detectors=value("representation_of"),
         seed=value("seed"),
         eps_b=config["evaluation"]["eps_b"],
         working_point=config["evaluation"]["working_point"],

@@ -8,5 +8,5 @@ from hepad.figures import registry
 
 with report_errors(snakemake.log[0]):
     params = snakemake.params
-    job = subjects.job(params.told, dict(snakemake.input.items()), params.style)
+    job = subjects.job(params.parameters, dict(snakemake.input.items()), params.style)
     registry.draw(params.kind, job, Path(snakemake.output[0]).parents[1])

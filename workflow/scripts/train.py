@@ -20,6 +20,6 @@ with report_errors(log), distributed.processes(config["device"], snakemake.resou
     detector, fit = detectors.train(spec, *background, seed, device, members, progress=progress, checkpoint=state)
     if distributed.rank() == 0:
         candidates.save_candidates(fit.candidates, snakemake.output.candidates)
-        detectors.save(detector, snakemake.output.model, spec, seed=seed, **params.seen)
+        detectors.save(detector, snakemake.output.model, spec, seed=seed, **params.trained_on)
         write_json(snakemake.output.history, {"history": fit.history, "facts": fit.facts})
         state.delete()

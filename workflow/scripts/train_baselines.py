@@ -14,9 +14,9 @@ with report_errors(snakemake.log[0]):
     for name, path in zip(params.representations, snakemake.input, strict=True):
         background[name] = [Features.read_split(path, split) for split in ("train", "valid")]
     paths = zip(output.models, output.histories, strict=True)
-    for (name, seed, spec), seen, (model, history) in zip(params.runs, params.seen, paths, strict=True):
+    for (name, seed, spec), trained_on, (model, history) in zip(params.runs, params.trained_on, paths, strict=True):
         progress = Progress(name, snakemake.log[0])
         with at(f"detectors.{name}"):
-            detector, fit = detectors.train(spec, *background[params.seen_as[name]], seed, progress=progress)
-        detectors.save(detector, model, spec, seed=seed, **seen)
+            detector, fit = detectors.train(spec, *background[params.representation_of[name]], seed, progress=progress)
+        detectors.save(detector, model, spec, seed=seed, **trained_on)
         write_json(history, {"history": fit.history, "facts": fit.facts})
