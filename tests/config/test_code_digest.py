@@ -80,6 +80,7 @@ def test_comments_docstrings_and_layout_do_not_count(clone, before):
     assert not changed(clone, before)
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_chain_concerns_the_energy_trainings(clone, before):
     edit(
         clone / "hepad/detectors/energy_based/langevin.py",
@@ -91,6 +92,7 @@ def test_an_edit_of_a_chain_concerns_the_energy_trainings(clone, before):
     assert not changed(clone, before) & {"represent", "read", "generate", "train", "evaluate", "tabulate"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "detectors"),
     [

@@ -129,6 +129,7 @@ def test_a_hundred_files_take_not_much_longer_than_to_open_them(make_events, tmp
     assert time.process_time() - start - opened < 2 * opened + 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["page", "branch of a cut", "units"])
 def test_snakemake_in_a_dry_run(name, files, tmp_path):
     config = yaml.safe_load((ROOT / "config" / "test.yaml").read_text())

@@ -365,6 +365,7 @@ def test_a_run_trains_each_point_of_the_grid_once_per_seed(small, tmp_path):
     assert set(models) < set(score.inputs)
 
 
+@pytest.mark.slow
 def test_a_run_refuses_a_bad_sweep_before_any_job(small, tmp_path):
     result = snakemake(tmp_path / "run", small([]), "--dry-run")
     assert result.returncode

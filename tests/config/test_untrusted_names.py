@@ -197,6 +197,7 @@ def test_mathematics_in_labels_has_commands_that_read_nothing(label, written):
     assert escape(label) == written
 
 
+@pytest.mark.slow
 def test_the_workflow_refuses_in_one_plain_message(shipped, tmp_path):
     """What the checks above see is what a run sees; and nothing is left in its folder or beside it."""
     config = renamed(shipped, "samples", "../../escaped\n")

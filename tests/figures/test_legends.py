@@ -85,7 +85,7 @@ FIGURES = {
 }
 
 
-@pytest.mark.parametrize("experiment", [None, "ATLAS"])
+@pytest.mark.parametrize("experiment", [None, pytest.param("ATLAS", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_dashed_line_is_dashed_in_the_legend(page, records, name, experiment):
     with style({"experiment": experiment}):

@@ -33,8 +33,8 @@ def not_blind(jobs, config, task):
     return {path for path in found if not any(re.fullmatch(pattern, path) for pattern in allowed)}
 
 
-# the graphs of the larger configurations take long
-PARAMS = [pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem not in ("config", "test"))) for x in GENERATED]
+# the graph of the default configuration, and where there is time those of the others
+PARAMS = [pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem != "config")) for x in GENERATED]
 
 
 @pytest.fixture(scope="module", params=PARAMS)
