@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,20 @@ def test_every_detector_has_a_signature_without_data():
         assert "space" not in parameters
         assert set(inspect.signature(DETECTORS[name]).parameters) - {"space"} <= set(parameters)
         assert set(getattr(hepad, name)().get_params()) == set(parameters)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_what_a_detector_is_made_of_can_be_written_to_a_file(name):
+    """As plain values, whether or not they were given as settings."""
+    cls = getattr(hepad, name)
+    usual = cls().get_params()
+    given = {key: value for key, value in usual.items() if value is not None}
+    written = json.dumps(given)
+    assert json.dumps(cls(**json.loads(written)).get_params()) == json.dumps(usual)
+    hints = inspect.signature(DETECTORS[name], eval_str=True).parameters
+    whole = {key: hints[key].annotation(**value) for key, value in given.items()
+             if key in hints and is_dataclass(hints[key].annotation)}  # fmt: skip
+    assert cls(**whole).get_params() == usual
 
 
 # the sentence of the door

@@ -9,6 +9,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Estimator:
         seed = parameters.get("seed", 1)
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
             raise InputError(f"{name}: seed = {seed!r} must be a whole number.")
-        self._parameters |= parameters
+        self._parameters |= {key: _plain(value) for key, value in parameters.items()}
         return self
 
     def fit(
@@ -249,11 +250,17 @@ def estimator(cls: type[Detector]) -> type[Estimator]:
     arguments = [p for p in inspect.signature(cls).parameters.values() if p.name != "space"]
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(name, keyword, default=value) for name, value in OWN.items()]
-    parameters += [p.replace(kind=keyword, default=None if p.name in left_open else p.default) for p in arguments]
+    usual = {p.name: None if p.name in left_open else _plain(p.default) for p in arguments}
+    parameters += [p.replace(kind=keyword, default=usual[p.name]) for p in arguments]
     attributes = {"detector": cls, "__doc__": _doc(cls, left_open), "__module__": __name__}
     ESTIMATORS[cls.__name__] = type(cls.__name__, (Estimator,), attributes)
     ESTIMATORS[cls.__name__].__signature__ = inspect.Signature(parameters)
     return ESTIMATORS[cls.__name__]
+
+
+def _plain(value: Any) -> Any:
+    """A value as a file of ``save`` holds it: settings as the mapping that a configuration has."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _doc(cls: type[Detector], left_open: set[str]) -> str:

@@ -77,7 +77,7 @@ def _finish(ax: Axes, rows: list[dict], labels: dict[str, str], signals: int) ->
     values = [-of["shortfall"] for row in rows for of in row["shortfalls"]] + [-row["high"] for row in rows]
     ax.set_xlim(min(1.3 * min(values), -LINEAR), max(1.3 * max(values), LINEAR))
     ax.xaxis.set_major_locator(FixedLocator([x for x in TICKS if ax.get_xlim()[0] <= x <= ax.get_xlim()[1]]))
-    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "−"))
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_yticks(range(len(rows)), [_row_name(row, labels, signals) for row in rows], fontsize=8)

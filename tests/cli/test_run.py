@@ -236,7 +236,7 @@ def test_an_installed_package_carries_the_workflow(tmp_path):
     done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"configuration: {site / 'hepad/shipped/config/test.yaml'}" in done.stdout
-    assert re.search(r"^  train_detector +5$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  train_detector +6$", done.stdout, re.MULTILINE)
     assert f"Snakefile: {site / 'hepad/shipped/Snakefile'}" in (empty / "results/logs/run.log").read_text()
 
 
