@@ -50,7 +50,7 @@ def read(folder: Path) -> page.Run:
         searches[task], names = of.searches, names | labels
         background = f"{of.labels(['background'])[of.background]}{_window(config['samples'][of.background])}"
         tasks.append(page.Task(task, of.searches, background, standings(found, at)[task]))
-        warnings += [*_diverged(of, folder, labels), *_remarks(found, of.searches)]
+        warnings += [*_trainings(of, folder, labels), *_remarks(found, of.searches)]
     tables = sorted(path.name for path in folder.iterdir() if path.suffix in (".csv", ".tex"))
     shown = json.dumps(config, indent=1)
     regrets = [_regret(row, names, searches) for row in read_regrets(folder / "regret.json")]
@@ -73,19 +73,21 @@ def _window(sample: dict) -> str:
     return f" ({', '.join(cuts)})" if cuts else ""
 
 
-def _diverged(of: subjects.Subject, folder: Path, labels: dict[str, str]) -> Iterator[str]:
-    """In words the trainings of a task that left the finite numbers and went back to a good state."""
+def _trainings(of: subjects.Subject, folder: Path, labels: dict[str, str]) -> Iterator[str]:
+    """In words the trainings of a task that left the finite numbers and went back to a good state, or whose negative
+    samples are far from background."""
     for (detector, seed), path in zip(of.runs, of.files("models/{task}/{trainings}.json").values(), strict=True):
         try:
-            stops = [r for r in read_json(folder / path)["history"] if "diverged" in r]
-            said = [f"diverged at step {r['step']} ({r['diverged']})" for r in stops]
+            kept = read_json(folder / path)
+            stops = [r for r in kept["history"] if "diverged" in r]
+            said = [f"diverged at step {r['step']} ({r['diverged']}); the last good state is used." for r in stops]
+            said += [kept["facts"]["far"]] * ("far" in kept["facts"])
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"{folder / path}: not the history of a training ({error}). Delete it and run again."
             ) from None
-        for stop in said:
-            training = f"{labels[detector]}, seed {seed}"
-            yield f"Task {of.task}: the training of {training}, {stop}; the last good state is used."
+        for text in said:
+            yield f"Task {of.task}: the training of {labels[detector]}, seed {seed}: {text}"
 
 
 def _remarks(records: list[dict], searches: dict[str, str]) -> Iterator[str]:

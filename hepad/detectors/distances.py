@@ -3,6 +3,7 @@ r"""Distances between the objects of an event and those of its reconstruction, a
     chamfer         D_ij = |x_i - y_j|^2,      C(x, y) = sum_i min_j D_ij + sum_j min_i D_ij
     wasserstein     W^2(V, N) = min_pi sum_ij pi_ij |v_i - n_j|^2 / D
     separation      P( b > a ) of two sets of scores, ties half
+    nearest         d(x) = min_j |x - y_j|
 
 x_i, y_j: feature vectors of the objects of input and output. A row of zeros of the input is an absent object; neither
 it nor the output's row in the same place takes part, so that padding is free. Source: "3D sparse" loss of Jawahar et
@@ -43,6 +44,11 @@ def wasserstein(x: Tensor, y: Tensor) -> Tensor:
     plan = transport_plan(a, b)
     squares = plan.sum(1) @ a.square().sum(1) + plan.sum(0) @ b.square().sum(1)
     return (squares - 2 * (plan * (a @ b.T)).sum()) / a.shape[1]
+
+
+def nearest(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distance (N,) of each x (N, ...) to the nearest of y (M, ...), of which x must not be a part."""
+    return torch.cdist(x.flatten(1), y.flatten(1)).amin(1)
 
 
 def separation(background: Tensor, other: Tensor) -> float:

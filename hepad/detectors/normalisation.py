@@ -8,6 +8,7 @@ from hepad.errors import InputError
 from hepad.representations import Space, occupied
 
 BLOCK = 4096  # events
+ENOUGH = 5000  # events for a covariance
 
 
 class Normaliser(nn.Module):
@@ -112,6 +113,20 @@ class Plane(nn.Module):
     def point(self, code: Tensor) -> Tensor:
         """The point (N, D) of the plane with these coordinates."""
         return code @ self.axes + self.center
+
+
+def directions(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """(D, count) principal axes of normalised background x (N, ...), each as long as its standard deviation.
+
+    L L^T is the covariance of x in their plane; by scikit-learn, from the first ``ENOUGH`` events.
+    """
+    from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
+
+    flat = x[:ENOUGH].flatten(1).cpu().double().numpy()
+    if count > min(flat.shape):
+        raise InputError(f"visible_chain: components: {len(flat)} events do not have {count}. Give fewer.")
+    pca = PCA(count, svd_solver="randomized", random_state=draw_seed(generator)).fit(flat)
+    return torch.from_numpy(pca.components_.T * pca.explained_variance_**0.5)
 
 
 class Compression(nn.Module):

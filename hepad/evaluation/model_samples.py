@@ -89,7 +89,7 @@ def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, l
 
     ``longer`` multiplies the steps of every chain. The stage after the latent chain is there if the sampler has one.
     """
-    support = detector.normalise.support()
+    support = detector.support()
     sampler = lengthened(detector.sampler(support, generator), longer)
     stages = sampler.draw(detector.energy, detector.normalise(x), support, generator)
     samples = {}

@@ -34,6 +34,7 @@ ENERGY = {
     "latent_chain": LATENT_CHAIN,
     "visible_chain": VISIBLE_CHAIN,
 }
+ALONG = {"n_steps": 4, "step_size": 0.05, "noise_std": 0.05, "components": 8}
 METROPOLIS = VISIBLE_CHAIN | {"metropolis": True}
 VECTOR_CHAIN = {"n_steps": 4, "step_size": 0.1, "noise_std": 0.01}
 NO_LATENT = {key: value for key, value in ENERGY.items() if key != "latent_chain"}
@@ -98,6 +99,7 @@ CASES = [
     ("WGAN", VECTOR, {"autoencoder": FLAT, **GAN}),
     ("WGAN", BOTH, {"autoencoder": FLAT, "n_components": 4, **GAN}),
     ("NAE", IMAGE, ENERGY),
+    ("NAE", IMAGE, ENERGY | {"visible_chain": ALONG}),
     ("NAE", VECTOR, ENERGY | {"visible_chain": VECTOR_CHAIN}),
     ("NAE", VECTOR, NO_LATENT | {"visible_chain": VECTOR_CHAIN, "start": "data"}),
     ("NAE", VECTOR, NO_LATENT | {"visible_chain": VECTOR_CHAIN, "start": "persistent"}),
@@ -459,6 +461,27 @@ def test_the_batch_is_divided_among_the_manifolds():
     assert first == {2: 4, 3: 3, 5: 3}
 
 
+def test_negatives_that_stay_far_from_background_are_told():
+    """With the chain that they left it by: noise of every pixel by itself is no blob, one along its components is."""
+    noisy = VISIBLE_CHAIN | {"noise_std": 0.5}
+    facts = [fitted("NAE", IMAGE, ENERGY | {"visible_chain": chain})[1].facts for chain in (noisy, ALONG)]
+    assert facts[0]["negatives_distance"] > 3
+    assert facts[0]["far"].startswith("visible_chain: the negative samples end far from background (E- = ")
+    assert "components" in facts[0]["far"]
+    assert facts[1]["negatives_distance"] < 1.5
+    assert "far" not in facts[1]
+
+
+def test_chains_along_components_stay_in_their_plane():
+    detector, _, _ = fitted("NAE", IMAGE, ENERGY | {"visible_chain": ALONG})
+    x = detector.normalise(events(IMAGE, 800, False, 1)).flatten(1)
+    covariance = torch.cov(x.T)
+    kept = detector.directions @ detector.directions.T
+    eigenvalues = torch.linalg.eigvalsh(covariance).flip(0)
+    torch.testing.assert_close(kept.trace(), eigenvalues[:8].sum(), rtol=1e-3, atol=0)  # the largest ones
+    assert torch.linalg.matrix_norm(covariance - kept, 2) < 1.01 * eigenvalues[8]
+
+
 def test_the_wasserstein_loss_reaches_the_energy_through_the_chain():
     detector = detectors.build({"type": "WNAE", "arguments": NO_LATENT}, VECTOR, 0)
     generator = torch.Generator().manual_seed(0)
@@ -492,6 +515,18 @@ def test_the_wasserstein_loss_reaches_the_energy_through_the_chain():
         (
             {"type": "MPDR", "arguments": ENERGY | {"visible_chain": METROPOLIS}},
             "'metropolis' accepts nothing on images",
+        ),
+        (
+            {"type": "MPDR", "arguments": ENERGY | {"visible_chain": METROPOLIS | {"components": 3}}},
+            "components >= 0 without 'metropolis'",
+        ),
+        (
+            {"type": "NAE", "arguments": ENERGY | {"visible_chain": ALONG | {"components": 145}}},
+            "visible_chain: components: an event has 144 numbers, not 145",
+        ),
+        (
+            {"type": "NAE", "arguments": ENERGY | {"latent_chain": LATENT_CHAIN | {"components": 3}}},
+            "latent_chain: .* without 'metropolis' and 'components'",
         ),
         (
             {"type": "NAE", "arguments": NO_LATENT | {"start": "data", "replay": 0.5}},

@@ -30,6 +30,27 @@ def test_gaussian_mean_and_covariance():
     torch.testing.assert_close(torch.cov(x.T), 2.0 * torch.linalg.inv(a), atol=0.12, rtol=0.04)
 
 
+def test_a_chain_along_directions_has_the_stationary_law_within_them():
+    # steep in the narrow direction, as data are: E = x^T A x / 2 with A^-1 near L L^T, which the metric makes round
+    long, short = torch.tensor([3.0, 4.0, 0.0]), torch.tensor([-0.08, 0.06, 0.0])  # spreads 5 and 0.1
+    directions = torch.stack([long, short], 1)
+    inverse = directions @ directions.T  # of rank 2: nothing moves along the third axis
+    a = torch.linalg.pinv(inverse)
+    chain = Chain(n_steps=400, step_size=0.05, noise_std=0.1**0.5, components=2)
+    support = Support(directions=directions)
+    x = langevin(lambda x: 0.5 * torch.einsum("bi,ij,bj->b", x, a, x), torch.zeros(20_000, 3), chain,
+                 domain=support, generator=generator())  # fmt: skip
+    assert chain.temperature == pytest.approx(1.0)
+    assert (x[:, 2] == 0).all()
+    inside = x @ directions / directions.square().sum(0)  # coordinates in units of the spreads: standard normal
+    torch.testing.assert_close(torch.cov(inside.T), torch.eye(2), atol=0.06, rtol=0)
+    # the plain chain, whose step must suit the narrow direction, has not gone far in the wide one
+    chain = Chain(n_steps=400, step_size=0.005, noise_std=0.1)
+    plain = langevin(lambda x: 0.5 * torch.einsum("bi,ij,bj->b", x, a, x), torch.zeros(2000, 3), chain,
+                     domain=Support(), generator=generator())  # fmt: skip
+    assert (plain @ long / 25).std() < 0.5
+
+
 def test_clip_limits_each_sample_not_each_row():
     # gradient 100 in every one of 16 pixels: norm 400 per image, 200 per row of four
     start = torch.zeros(3, 1, 4, 4)

@@ -10,27 +10,31 @@ follow p only roughly (the log has their temperature). The state that a training
 validation events (hepad.detectors.training.model_selection).
 """
 
+import math
 import statistics
 from abc import abstractmethod
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from hepad.detectors.base import LEAST_R2, Detector, r_squared
-from hepad.detectors.distances import separation, wasserstein
+from hepad.detectors.distances import nearest, separation, wasserstein
 from hepad.detectors.energy_based.criteria import CRITERIA
 from hepad.detectors.energy_based.energies import Energy, Reconstruction
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, buffers_of, chains_of, sphere_start
 from hepad.detectors.networks import Autoencoder
+from hepad.detectors.normalisation import directions
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Fit, History, Schedule
 from hepad.errors import DivergenceError, InputError, check_choice
 from hepad.representations import Space
 
 RUNAWAY = 100.0  # |E-| in units of its value at the first step (at least one) beyond which a training is lost
+FAR = 3.0  # E- in units of E+ beyond which the negative samples of a reconstruction are far from background
+NEIGHBOURS = 2000  # training events among which the nearest is looked for
 WINDOW = 1000  # steps over which a sudden rise of E- is looked for
 
 
@@ -86,6 +90,16 @@ class EnergyDetector(Detector):
                 "visible_chain: 'metropolis' accepts nothing on images, whose dark pixels lie on the edge of what is "
                 "allowed. Leave it out, or replace the pixels by principal components ('n_components')."
             )
+        components, dimension = self.settings.visible_chain.components, math.prod(self.inner.shape)
+        if components > dimension:
+            raise InputError(f"visible_chain: components: an event has {dimension} numbers, not {components}.")
+        if components:
+            self.register_buffer("directions", torch.zeros(dimension, components))
+
+    def support(self) -> Support:
+        """Where negative samples can be, and along which directions they move."""
+        support = self.normalise.support()
+        return replace(support, directions=self.directions) if self.settings.visible_chain.components else support
 
     @abstractmethod
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
@@ -124,7 +138,9 @@ class EnergyDetector(Detector):
         history, facts = self.prepare(train, valid, fitting)
         generator = fitting.generator
         self.energy.eval()  # to look must not move the spectral norms
-        support, before = self.normalise.support(), in_blocks(self.energy, valid)
+        if self.settings.visible_chain.components:
+            self.directions.copy_(directions(train, self.settings.visible_chain.components, generator))
+        support, before = self.support(), in_blocks(self.energy, valid)
         sampler, guard = self.sampler(support, generator), Guard(type(self).__name__, self.remedy)
         facts |= {f"{name}_temperature": chain.temperature for name, chain in chains_of(sampler).items()}
 
@@ -151,8 +167,35 @@ class EnergyDetector(Detector):
         if isinstance(self.energy, Reconstruction):
             facts["r2"] = r_squared(valid, (after.mean() * self.energy.scale).item())
         facts["spearman_with_start"] = float(spearmanr(before.cpu().numpy(), after.cpu().numpy()).statistic)
+        facts |= self._look_at_negatives(train, valid, sampler, support, generator)
         candidates = {step: {f"energy.{k}": v for k, v in state.items()} for step, state in candidates.items()}
         return Fit(history + energy_history, facts, candidates)
+
+    def _look_at_negatives(
+        self, train: Tensor, valid: Tensor, sampler: NegativeSampler, support: Support, generator: torch.Generator
+    ) -> dict:
+        """Facts: how far the negative samples of the end are from background, and, if they are ``far``, what to do.
+
+        They are far if half of them are farther from their nearest training event than nine tenths of background, or if
+        the error of reconstruction is above FAR times background's: what is near background is then not normalised.
+        """
+        probe, reference = valid[: self.settings.objective.events], train[:NEIGHBOURS]
+        drawn = sampler.draw(self.energy, train[-len(probe) :], support, generator)
+        energies = [in_blocks(self.energy, x.detach()).mean().item() for x in (probe, drawn.x)]
+        own = nearest(probe, reference)
+        middle, end = (nearest(x.detach(), reference).median().item() for x in (drawn.middle, drawn.x))
+        limit, ratio = own.quantile(0.9).item(), end / max(own.median().item(), 1e-12)
+        facts = {"negatives_energy": energies[1], "negatives_distance": ratio}
+        if end > limit or (isinstance(self.energy, Reconstruction) and energies[1] > FAR * energies[0]):
+            latent = "latent" in chains_of(sampler) and middle > limit
+            chain = "latent_chain" if latent else "visible_chain"
+            remedy = "more 'n_steps' or a smaller code" if latent else "'components', or a smaller 'noise_std'"
+            facts["far"] = (
+                f"{chain}: the negative samples end far from background (E- = {energies[1]:.3g} where background has "
+                f"{energies[0]:.3g}, distance to the nearest training event {ratio:.2g} times background's), so that "
+                f"nothing near it is normalised. Give the chain {remedy}."
+            )
+        return facts
 
     def check_not_ruined(self, x: Tensor, energy: float) -> None:
         """DivergenceError if the mean ``energy`` of background x says that its reconstruction has been ruined."""

@@ -5,15 +5,18 @@ r"""Energies of an event: what p(x) ~ exp(-E(x)) is made of.
 
 e is the mean over the D entries, so that the step sizes of published chains hold for any D, and e0 its validation value
 when the energy phase begins, so that background starts at E = 1 whatever the input. Chains act on ``raw``, which is e
-or n: their steps then have the size that the papers give. (Yoon, Noh, Park, ICML 2021, arXiv:2105.05735, section 3;
+or n: their steps then have the size that the papers give; a chain along principal components, which no paper has, acts
+on E, so that its step holds for any background. (Yoon, Noh, Park, ICML 2021, arXiv:2105.05735, section 3;
 Yoon et al., NeurIPS 2023, section 3.5.)
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from hepad.detectors.energy_based.langevin import Chain
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings, scalar_network
 from hepad.representations import Space
 
@@ -31,6 +34,10 @@ class Energy(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.raw(x) / self.scale
+
+    def descended(self, chain: Chain) -> Callable[[Tensor], Tensor]:
+        """What a chain in the space of events goes down."""
+        return self if chain.components else self.raw
 
     def penalty(self) -> Tensor | float:
         """The term of the loss for the weights of this energy's network."""

@@ -13,11 +13,19 @@ step is accepted with
 for each sample on its own, and exp(-E/T) is stationary for steps of any size. With ``anneal`` the noise of step
 i = 0, 1, 2, ... is noise_std / max(1, i), as in the code of the NAE's authors: the first two steps have full noise.
 With ``grad_clip`` the gradient of each *sample* (not of each row of its pixels) is shortened to that norm before it is
-used; with ``unit`` it is scaled to norm one. With ``bfloat16`` the networks compute energies and gradients in half the
+used; with ``unit`` it is scaled to norm one. With ``components`` k the chain goes along the k principal components of
+the background only, in units of its standard deviation along each (preconditioning): of their covariance C = L L^T,
+L (D, k) with orthogonal columns,
+
+    x_{i+1} = P( x_i - step_size * L L^T g_i + noise_i * L xi_i ),     xi_i ~ N(0, 1) in k dimensions,
+
+with the same stationary exp(-E/T) in the space that the components span, and moves that look like background: noise on
+every pixel by itself is unlike any jet. With ``bfloat16`` the networks compute energies and gradients in half the
 width, to three digits, which GPUs and recent CPUs do twice as fast; the samples themselves stay in single precision.
 
 Source: Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; Yoon et al., NeurIPS 2023 (MPDR); Metropolis adjustment: Roberts
-and Tweedie, Bernoulli 2 (1996) 341.
+and Tweedie, Bernoulli 2 (1996) 341; preconditioning: Girolami and Calderhead, JRSS B 73 (2011) 123, with a constant
+metric.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,7 +46,9 @@ class Chain:
     n_steps: number of steps, >= 0; step_size: factor of the gradient, > 0; noise_std: standard deviation of the noise,
     >= 0; grad_clip: largest gradient norm of a sample, or None; unit: use the direction of the gradient only;
     anneal: divide the noise by 1, 1, 2, 3, ...; metropolis: accept or reject every step of every sample;
-    bfloat16: compute gradients in half the width (slower on a CPU that has no instructions for it)
+    bfloat16: compute gradients in half the width (slower on a CPU that has no instructions for it);
+    components: how many principal components of the background the steps and the noise go along, in units of its
+    spread, down the energy in units of the background's; 0: every entry of an event by itself
     """
 
     n_steps: int
@@ -49,6 +59,7 @@ class Chain:
     anneal: bool = False
     metropolis: bool = False
     bfloat16: bool = False
+    components: int = 0
 
     def __post_init__(self):
         clipped = self.grad_clip is not None
@@ -60,6 +71,8 @@ class Chain:
             raise InputError("chain: 'unit' already fixes the gradient's norm; leave 'grad_clip' out.")
         if self.metropolis and (self.temperature is None or self.noise_std == 0):
             raise InputError("chain: 'metropolis' needs noise_std > 0 and excludes 'unit', 'grad_clip' and 'anneal'.")
+        if self.components < 0 or (self.components and self.metropolis):
+            raise InputError(f"chain: components >= 0 without 'metropolis' are needed; got {self}.")
         if self.metropolis and self.bfloat16:
             raise InputError("chain: 'metropolis' compares energies; three digits, 'bfloat16', are too few for it.")
 
@@ -89,6 +102,9 @@ class Domain(Protocol):
     def tangent(self, x: Tensor, g: Tensor) -> Tensor:
         """The part of the gradient ``g`` along the domain at ``x``."""
 
+    def noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Normal numbers along the domain, of the shape of ``x``."""
+
 
 class Sphere:
     """Unit vectors in the last dimension."""
@@ -101,17 +117,24 @@ class Sphere:
     def tangent(self, x: Tensor, g: Tensor) -> Tensor:
         return g - (g * x).sum(-1, keepdim=True) * x
 
+    def noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        return _normal(x, generator)
+
 
 @dataclass(frozen=True)
 class Support:
     """Possible events: the first ``pixels`` entries of a flattened event are a non-negative image of sum ``total``,
-    the others lie between ``low`` and ``high`` (tensors or numbers; None is unbounded)."""
+    the others lie between ``low`` and ``high`` (tensors or numbers; None is unbounded).
+
+    directions: (D, k), those in which chains move, each as long as the background's standard deviation; None: all
+    """
 
     chain = "visible_chain"
     pixels: int = 0
     total: Tensor | float = 1.0
     low: Tensor | float | None = None
     high: Tensor | float | None = None
+    directions: Tensor | None = None
 
     def project(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
@@ -123,7 +146,13 @@ class Support:
         return torch.cat([image, vector], 1).view(x.shape)
 
     def tangent(self, x: Tensor, g: Tensor) -> Tensor:
-        return g
+        return g if self.directions is None else (g.flatten(1) @ self.directions @ self.directions.T).view(x.shape)
+
+    def noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if self.directions is None:
+            return _normal(x, generator)
+        along = _normal(x.new_empty(len(x), self.directions.shape[1]), generator)
+        return (along @ self.directions.T).view(x.shape)
 
 
 @contextmanager
@@ -182,7 +211,7 @@ def langevin(
             noise = chain.noise_std / max(1, i) if chain.anneal else chain.noise_std
             x = (x if differentiable else x.detach()) - chain.step_size * _shaped(domain.tangent(x, g), chain)
             if noise > 0:
-                x = x + noise * _normal(x, generator)
+                x = x + noise * domain.noise(x, generator)
             x = domain.project(x)
     if not torch.isfinite(x).all():
         remedy = "'step_size', or 'grad_clip'" if chain.unlimited else "'step_size'"

@@ -45,7 +45,8 @@ class MPDR(EnergyDetector, Reconstructing):
         scalar energy is its encoder with one output
     manifolds: latent sizes of the manifolds' autoencoders (manifold ensemble); None for the one of ``autoencoder``
     pretraining, training: Schedules of the autoencoder phases and of the energy phase
-    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16)
+    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16,
+        components)
     recovery: a Recovery (sigma, weight, visible_weight, geodesic)
     objective: an Objective (gamma, criterion, events)
     n_components: as for Detector
@@ -67,8 +68,8 @@ class MPDR(EnergyDetector, Reconstructing):
                 raise InputError("autoencoder: sphere: MPDR's codes are unit vectors; leave it out.")
             if not sizes or len(set(sizes)) < len(sizes):
                 raise InputError(f"manifolds: {sizes} must be different latent sizes, at least one.")
-            if self.latent_chain.metropolis:
-                raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'.")
+            if self.latent_chain.metropolis or self.latent_chain.components:
+                raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis' and 'components'.")
             ManifoldProjectionDiffusion.check(self.training.batch, len(sizes))
             if self.objective.events < len(sizes):
                 raise InputError(

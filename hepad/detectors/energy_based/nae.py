@@ -35,8 +35,8 @@ class NAE(ReconstructionDetector):
     space: what the representation yields
     autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, sphere, l2)
     pretraining, training: Schedules of the autoencoder phase and of the energy phase
-    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16);
-        the latent one is required for ``start`` 'on_manifold', and refused for others
+    latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16,
+        components); the latent one is required for ``start`` 'on_manifold', and refused for others
     start: where the chains start: 'on_manifold', 'data' (CD) or 'persistent' (PCD)
     objective: an Objective (gamma, criterion, events)
     replay, buffer: of a ``start`` that is not the data: probability of a start from the buffer of earlier ends, by
@@ -58,8 +58,12 @@ class NAE(ReconstructionDetector):
                 raise InputError(
                     f"latent_chain: it is needed with start 'on_manifold' and only there, not with '{self.start}'."
                 )
-            if self.latent_chain and (not self.autoencoder.sphere or self.latent_chain.metropolis):
-                raise InputError("latent_chain: it runs on the unit sphere, without 'metropolis'; set 'sphere: true'.")
+            chain = self.latent_chain
+            if chain and (not self.autoencoder.sphere or chain.metropolis or chain.components):
+                raise InputError(
+                    "latent_chain: it runs on the unit sphere, without 'metropolis' and 'components'; set "
+                    "'sphere: true'."
+                )
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         settings = self.settings

@@ -86,7 +86,7 @@ class ContrastiveDivergence:
 
     def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
         with frozen(energy):
-            end = langevin(energy.raw, x, self.visible, domain=support, generator=generator)
+            end = langevin(energy.descended(self.visible), x, self.visible, domain=support, generator=generator)
         return Negatives(x, x, end)
 
 
@@ -103,12 +103,12 @@ class PersistentCD:
 
     def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
         start = support.project(self.buffer.start(len(x), generator))
-        options = {"domain": support, "generator": generator}
+        downhill, options = energy.descended(self.visible), {"domain": support, "generator": generator}
         if self.differentiable:
-            end = langevin(energy.raw, start, self.visible, differentiable=True, **options)
+            end = langevin(downhill, start, self.visible, differentiable=True, **options)
         else:
             with frozen(energy):
-                end = langevin(energy.raw, start, self.visible, **options)
+                end = langevin(downhill, start, self.visible, **options)
         self.buffer.store(end)
         return Negatives(start, start, end)
 
@@ -142,8 +142,9 @@ class OnManifold:
             self.buffer.store(z)
             with torch.no_grad():
                 start, middle = decode(z0), decode(z)
+            downhill = energy.descended(self.visible)
             return Negatives(
-                start, middle, langevin(energy.raw, middle, self.visible, domain=support, generator=generator)
+                start, middle, langevin(downhill, middle, self.visible, domain=support, generator=generator)
             )
 
 
@@ -228,7 +229,7 @@ class ManifoldProjectionDiffusion:
         z = langevin(lambda z: latent(decode(z)), target, self.latent, domain=sphere, generator=generator)
         with torch.no_grad():
             start, middle = decode(target), decode(z)
-        visible = r.tie(energy.raw, model, target, sigma, r.visible_weight)
+        visible = r.tie(energy.descended(self.visible), model, target, sigma, r.visible_weight)
         return Negatives(start, middle, langevin(visible, middle, self.visible, domain=support, generator=generator))
 
 
@@ -245,9 +246,11 @@ class RecoveryLikelihood:
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         target = support.project(x + sigma.view(-1, *[1] * (x.dim() - 1)) * noise)
 
+        downhill = energy.descended(self.visible)
+
         def tied(x: Tensor) -> Tensor:
             distance = (x - target).square().flatten(1).sum(1)
-            return energy.raw(x) + self.recovery.weight * distance / (2 * sigma.square())
+            return downhill(x) + self.recovery.weight * distance / (2 * sigma.square())
 
         with frozen(energy):
             end = langevin(tied, target, self.visible, domain=support, generator=generator)
