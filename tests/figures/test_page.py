@@ -27,6 +27,7 @@ SEEDS = {"ae": [1, 2, 3], "nae": [1], "mass": [1], "met": [1]}
 SIGNALS = {"top": 1.5, "svj": 0.8}
 SAMPLES = {"qcd": "QCD", "top": "top", "svj": "<svj>"}
 DIVERGED = {"phase": "NAE", "step": 40, "diverged": "the energy ran away"}
+FAR = "visible_chain: the negative samples end far from background."
 
 
 def records_of(signal):
@@ -78,7 +79,8 @@ def finished(tmp_path_factory):
     for name, seeds in SEEDS.items():
         for seed in seeds:
             history = [DIVERGED] if name == "nae" else []
-            write_json(folder / f"models/jets/{name}/{seed}.json", {"history": history, "facts": {}})
+            facts = {"far": FAR} if (name, seed) == ("ae", 2) else {}
+            write_json(folder / f"models/jets/{name}/{seed}.json", {"history": history, "facts": facts})
     figure = Figure(figsize=(6, 4))
     figure.subplots().plot(np.arange(9))
     for name in ("headline_top", "headline_svj", "auc", "scores/ae", "scores/nae"):
@@ -244,8 +246,9 @@ def test_warnings(finished, written):
     assert "εB = 0.1 % the test sample resolves none of 6 trainings" in shortage
     assert "3000 background jets and needs 3.4 times as many" in shortage
     (diverged,) = [text for text in warnings if "diverged" in text]
-    assert "seed 1, diverged at step 40 (the energy ran away)" in diverged
-    assert len(warnings) == len(names) + 3
+    assert "seed 1: diverged at step 40 (the energy ran away); the last good state is used." in diverged
+    assert f"Task jets: the training of AE, images, seed 2: {FAR}" in warnings
+    assert len(warnings) == len(names) + 4
 
 
 def test_the_page_needs_nothing_but_itself_and_its_links_lead_somewhere(finished, written):
