@@ -183,6 +183,11 @@ class Subject:
         return self._task["any_window"]
 
     @property
+    def published(self) -> list[dict]:
+        """What papers have found with such detectors, on other events; a run of before did not know of any."""
+        return self._task.get("published", [])
+
+    @property
     def contaminated(self) -> list[str]:
         """The fast detectors, if the configuration asks for trainings with signal in the background."""
         wanted = bool(self.config["evaluation"]["contamination"])

@@ -123,6 +123,9 @@ def _check_task(key: str, task: dict, config: dict) -> None:
                 f"'{background}' ({_window(windows[0])}); their scores would differ by phase space alone. Make them "
                 f"equal, or set '{key}.any_window: true' to compare them all the same."
             )
+    for published in task["published"]:
+        for word in ("detector", "signal"):
+            check_choice(f"{key}.published: {word}", published[word], task[f"{word}s"])
     _check_labels(key, [background, *task["signals"]], entries)
     _check_labels(key, task["detectors"], config["detectors"])
 

@@ -60,7 +60,7 @@ IMAGES = VECTORS | {
     "NAE": {
         **IMAGE_ENERGY,
         "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05, "unit": True},
-        "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.08},
+        "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 256},
     },
     "WNAE": {
         **IMAGE_ENERGY,
@@ -69,6 +69,8 @@ IMAGES = VECTORS | {
     },
     "MPDR": {
         **IMAGE_ENERGY,
+        "autoencoder": {**IMAGE_AUTOENCODER, "latent_dim": 8},
+        "recovery": {"sigma": [0.05, 1.0]},
         "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.02, "unit": True},
         "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.005},
     },
@@ -108,4 +110,7 @@ def complete(detector: str, space: Space, given: dict) -> dict:
     arguments = table.get(detector, {}) | given
     if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold" and "latent_chain" not in given:
         del arguments["latent_chain"]  # chains from elsewhere have none
+    if table is IMAGES and "components" in (chain := table.get(detector, {}).get("visible_chain", {})):
+        fewer = chain | {"components": min(chain["components"], space.pixels)}
+        arguments["visible_chain"] = given.get("visible_chain", fewer)
     return arguments

@@ -118,15 +118,16 @@ class Plane(nn.Module):
 def directions(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """(D, count) principal axes of normalised background x (N, ...), each as long as its standard deviation.
 
-    L L^T is the covariance of x in their plane; by scikit-learn, from the first ``ENOUGH`` events.
+    L L^T is the covariance of x in their plane; by scikit-learn, from the first ``ENOUGH`` events. Of axes that so few
+    events do not have the length is zero.
     """
     from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
 
     flat = x[:ENOUGH].flatten(1).cpu().double().numpy()
-    if count > min(flat.shape):
-        raise InputError(f"visible_chain: components: {len(flat)} events do not have {count}. Give fewer.")
-    pca = PCA(count, svd_solver="randomized", random_state=draw_seed(generator)).fit(flat)
-    return torch.from_numpy(pca.components_.T * pca.explained_variance_**0.5)
+    found, axes = min(count, len(flat) - 1, flat.shape[1]), torch.zeros(flat.shape[1], count)
+    pca = PCA(found, svd_solver="randomized", random_state=draw_seed(generator)).fit(flat)
+    axes[:, :found] = torch.from_numpy(pca.components_.T * pca.explained_variance_**0.5)
+    return axes
 
 
 class Compression(nn.Module):

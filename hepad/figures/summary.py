@@ -1,6 +1,6 @@
 """AUC of everything in one task at a glance."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
 from matplotlib.figure import Figure
@@ -18,17 +18,20 @@ MARKERS = {"detector": "o", "baseline": "s", "supervised": "*"}
     {"{task}/auc": Shown("Summary")},
     reads={"evaluations": "evaluation/{task}/{signals}.json"},
     labels=("signals", "detectors"),
+    needs=("published",),
 )
 def summary(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """All areas under the efficiency curve of task {task}: blind detectors, trivial baselines and the supervised trees,
-    with 68.3 % intervals. Below 0.3 a triangle at the edge has its number beside it.
+    with 68.3 % intervals. Below 0.3 a triangle at the edge has its number beside it. Open diamonds, if any, are
+    published values, of other events.
     """
     records = read_records(job.files["evaluations"].values(), job.labels | SUPERVISED)
     records = [{**r, "detector": r["label"], "signal": job.labels[r["signal"]]} for r in records]
-    yield f"{job.task}/auc", auc_summary(records, job.task, job.style)
+    published = [{**p, "detector": job.labels[p["detector"]], "signal": job.labels[p["signal"]]} for p in job.published]
+    yield f"{job.task}/auc", auc_summary(records, job.task, job.style, published)
 
 
-def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
+def auc_summary(records: list[dict], task: str, config: dict, published: Sequence[dict] = ()) -> Figure:
     """AUC with its interval for every detector of one task, a colour per signal; the best baseline is also a line.
 
     Blind detectors, trivial baselines and the supervised trees are in blocks of their own, each ordered by the mean
@@ -40,6 +43,7 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
         of a task
     task: its name
     config: style config
+    published: values of papers: detector, signal (as in the records), auc, source
     """
     records = [record for record in records if record["task"] == task]
     if not records:
@@ -66,6 +70,12 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
             ax.text(x, y_at, text, va="center", fontsize=7, color=look["color"])
             continue
         ax.errorbar([auc.value], [y_at], xerr=errors, **look)
+    for p in published:
+        y_at = heights[p["detector"]] + (signals.index(p["signal"]) - (len(signals) - 1) / 2) * 0.22
+        look = {"color": colors[p["signal"]], "markerfacecolor": "none", "gid": "published"}
+        ax.plot([max(p["auc"], LOWEST)], [y_at], "D", markersize=6, **look)
+    for source in dict.fromkeys(p["source"] for p in published):
+        ax.plot([], [], "D", color="black", markerfacecolor="none", label=f"published, other events: {source}")
     for height, title in heads:
         ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, gid="inside")  # fmt: skip
@@ -81,7 +91,7 @@ def auc_summary(records: list[dict], task: str, config: dict) -> Figure:
     ax.tick_params(axis="y", which="both", left=False, right=False)
     ax.minorticks_off()
     ax.set_ylim(y - 0.5, -0.5)
-    lowest = min(record["evaluation"].auc.low for record in records)
+    lowest = min([record["evaluation"].auc.low for record in records] + [p["auc"] for p in published])
     ax.set_xlim(max(min(0.45, lowest - 0.03), LOWEST), 1.01)
     ax.grid(axis="x", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)

@@ -244,6 +244,12 @@ MISTAKES = {
     ),
     "fraction": (lambda c: c["evaluation"].update(eps_b=[2.0]), ["evaluation.eps_b.0", "2.0"]),
     "experiment": (lambda c: c.update(style={"experiment": "cms"}), ["style.experiment", "'cms'", "'CMS'"]),
+    "published": (
+        lambda c: c["tasks"]["qcd"].update(
+            published=[{"detector": "ae_imgae", "signal": "top", "auc": 0.9, "source": "arXiv:1"}]
+        ),
+        ["tasks.qcd.published: detector", "'ae_imgae'", "Did you mean 'ae_image'"],
+    ),
     "card": (
         lambda c: c["samples"]["qcd"]["source"].update(card="config/cards/qdc.cmnd"),
         ["samples.qcd", "config/cards/qdc.cmnd", "Check the path"],

@@ -298,6 +298,23 @@ def test_auc_summary(evaluations):
         auc_summary(records, "tops", CONFIG)
 
 
+def test_published_values_stand_at_their_detector_in_the_colour_of_their_signal(evaluations):
+    shared = {"task": "qcd", "seed": 1, "group": "detector"}
+    records = [{**shared, "detector": name, "signal": signal, "evaluation": evaluations[name]}
+               for name in ("NAE", "AE") for signal in ("top", "svj")]  # fmt: skip
+    published = [{"detector": "AE", "signal": "svj", "auc": 0.93, "source": "arXiv:1"},
+                 {"detector": "AE", "signal": "top", "auc": 0.1, "source": "arXiv:1"}]  # fmt: skip
+    figure = auc_summary(records, "qcd", CONFIG, published)
+    (ax,) = figure.axes
+    rows = {text.get_text(): y for text, y in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)}
+    near, far = [line for line in ax.lines if line.get_gid() == "published"]
+    assert (near.get_xdata()[0], near.get_color()) == (0.93, palette(["top", "svj"], CONFIG)["svj"])
+    assert rows["AE"] < near.get_ydata()[0] < rows["AE"] + 0.5
+    assert far.get_xdata()[0] >= ax.get_xlim()[0], "what is below the axis stands at its edge"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels.count("published, other events: arXiv:1") == 1
+
+
 def test_saved_files_are_identical(evaluations, tmp_path):
     for name in ("one", "two"):
         figure = efficiency_curves(alone({"AE": evaluations["AE"]}), GROUPS, CONFIG)
