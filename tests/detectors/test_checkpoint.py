@@ -54,6 +54,7 @@ CASES = {
     "nae": ("NAE", "vector", OMI | KEPT | {"objective": {"criterion": "manifold_auc", "events": 50}}),
     "nae_image": ("NAE", "image", OMI | {"training": TRAINING | {"ema_decay": 0.9}, "n_components": 5}),
     "nae_bfloat16": ("NAE", "vector", OMI | {"visible_chain": CHAIN | {"bfloat16": True}}),
+    "nae_components": ("NAE", "image", OMI | {"visible_chain": CHAIN | {"components": 7}}),
     "nae_persistent": ("NAE", "vector", NAE | {"start": "persistent", "visible_chain": CHAIN | {"metropolis": True}}),
     "nae_data": ("NAE", "vector", NAE | {"start": "data", "objective": {"criterion": "wasserstein", "events": 40}}),
     "wnae": ("WNAE", "vector", NAE | {"training": {"steps": 10, "batch": 32}, "visible_chain": CHAIN}),

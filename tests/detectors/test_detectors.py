@@ -472,6 +472,17 @@ def test_negatives_that_stay_far_from_background_are_told():
     assert "far" not in facts[1]
 
 
+def test_chains_that_diverge_after_the_training_cost_a_word_and_not_the_model():
+    class Lost:
+        def draw(self, *_):
+            raise DivergenceError("visible_chain: a Langevin chain left the finite numbers.")
+
+    detector, _, _ = fitted("NAE", IMAGE, ENERGY)
+    x = detector.normalise(events(IMAGE, 50, False, 1))
+    found = detector._look_at_negatives(x, x, Lost(), None, None)
+    assert found == {"far": "visible_chain: a Langevin chain left the finite numbers."}
+
+
 def test_chains_along_components_stay_in_their_plane():
     detector, _, _ = fitted("NAE", IMAGE, ENERGY | {"visible_chain": ALONG})
     x = detector.normalise(events(IMAGE, 800, False, 1)).flatten(1)

@@ -180,7 +180,10 @@ class EnergyDetector(Detector):
         the error of reconstruction is above FAR times background's: what is near background is then not normalised.
         """
         probe, reference = valid[: self.settings.objective.events], train[:NEIGHBOURS]
-        drawn = sampler.draw(self.energy, train[-len(probe) :], support, generator)
+        try:
+            drawn = sampler.draw(self.energy, train[-len(probe) :], support, generator)
+        except DivergenceError as error:  # of a state that training has gone back to: it is kept all the same
+            return {"far": str(error)}
         energies = [in_blocks(self.energy, x.detach()).mean().item() for x in (probe, drawn.x)]
         own = nearest(probe, reference)
         middle, end = (nearest(x.detach(), reference).median().item() for x in (drawn.middle, drawn.x))
