@@ -37,6 +37,7 @@ def check_choice(kind: str, name: str, allowed) -> str:
     if name in allowed:
         return name
     close = difflib.get_close_matches(str(name), allowed, n=1)
+    close = close or [other for other in allowed if other.lower() == str(name).lower()]
     if not close:  # of a path the last key alone
         last = difflib.get_close_matches(str(name).split(".")[-1], {path.split(".")[-1] for path in allowed}, n=1)
         close = sorted((path for path in allowed if path.split(".")[-1] in last), key=len)

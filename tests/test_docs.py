@@ -109,9 +109,11 @@ def few_steps(value):
 
 @pytest.fixture
 def two_files(make_events, tmp_path, monkeypatch):
-    """A folder with qcd.root and top.root, in which defaults train for a second."""
+    """A folder with qcd.root and top.root, also where a run has them, in which defaults train for a second."""
     for name, seed, prongs, count in (("qcd", 1, 1, 900), ("top", 2, 3, 300)):
         write_root(make_events(count, seed, prongs=prongs), tmp_path / f"{name}.root")
+        (tmp_path / f"results/samples/{name}").mkdir(parents=True)
+        (tmp_path / f"results/samples/{name}/0.root").symlink_to(tmp_path / f"{name}.root")
     monkeypatch.setattr(defaults, "IMAGES", few_steps(defaults.IMAGES))
     monkeypatch.chdir(tmp_path)
     yield tmp_path

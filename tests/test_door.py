@@ -139,6 +139,11 @@ def test_what_a_detector_is_made_of_can_be_written_to_a_file(name):
     assert cls(**whole).get_params() == usual
 
 
+def test_defaults_are_nobodys():
+    hepad.NAE().get_params()["objective"]["gamma"] = 99
+    assert hepad.NAE().get_params()["objective"]["gamma"] == 0.03
+
+
 # the sentence of the door
 
 
@@ -290,6 +295,8 @@ def test_parameters_as_scikit_learn_has_them(vectors):
 
 WRONG = [
     (lambda x: hepad.AE(trainin={}), "AE: argument 'trainin' is unknown. Did you mean 'training'"),
+    (lambda x: hepad.AE(latent=3), "AE: argument 'latent' stands inside another: autoencoder={'latent_dim': 3}"),
+    (lambda x: hepad.NAE(n_steps=3), "NAE: argument 'n_steps' stands inside another: "),
     (lambda x: hepad.AE(noise="much"), "AE: noise: 'much' is not what it takes"),
     (lambda x: hepad.AE(seed=1.5), "AE: seed = 1.5"),
     (lambda x: hepad.AE(representation="JetImage"), "AE: representation = 'JetImage'"),
@@ -322,6 +329,15 @@ def test_wrong_input_gives_one_message(call, message, vectors):
     with pytest.raises(InputError) as error:
         call(vectors)
     assert message in str(error.value)
+
+
+def test_events_say_what_they_are_in_a_line(make_events):
+    events = make_events(50, 1)
+    assert re.fullmatch(
+        r"Events\(50 jets.*, pt 5\d\d to 6\d\d GeV, up to \d+ constituents; .*train.*test\)", repr(events)
+    )
+    with pytest.raises(InputError, match=r"split 'training' is unknown\. Did you mean 'train'"):
+        events.of_split("training")
 
 
 def test_events_without_a_representation(make_events):
@@ -532,8 +548,13 @@ CODE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("where", CODE)
 def test_the_code_that_shows_the_door_runs(where, place, tmp_path, monkeypatch):
-    for name in ("qcd.root", "top.root", "results"):
-        (tmp_path / name).symlink_to(place / name)
+    if where == "readme":
+        for name in ("qcd", "top"):
+            (tmp_path / f"results/samples/{name}").mkdir(parents=True)
+            (tmp_path / f"results/samples/{name}/0.root").symlink_to(place / f"{name}.root")
+    else:
+        for name in ("qcd.root", "top.root", "results"):
+            (tmp_path / name).symlink_to(place / name)
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(CODE[where], names)

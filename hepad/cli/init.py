@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepad.cli.inspect import inspect
+from hepad.cli.inspect import first_jets, inspect
 from hepad.cli.shipped import OWN
 from hepad.cli.templates import detectors_of
 from hepad.errors import InputError, UnknownFile
 from hepad.samples.drafting.draft import UNKNOWN, draft
 from hepad.samples.formats.paths import find_files
-from hepad.samples.sources import stream_of
 
 EXAMPLES = """examples:
   hepad init --background 'qcd*.root' --signal 'top*.root' --signal zprime.root
@@ -73,7 +72,10 @@ def _wanted(args: argparse.Namespace) -> dict[str, list[str]]:
         raise InputError("init: give files, or those of --background and --signal, and not both.")
     if not args.files:
         if not args.background:
-            raise InputError("init: --background is missing: detectors are trained on it. Give its files.")
+            raise InputError(
+                "init: --background is missing: detectors are trained on it. Give its files; for a signal in QCD that "
+                "Pythia generates, copy config/config.yaml and add the signal there."
+            )
         groups = [(_name(patterns[0]), patterns) for patterns in (args.background, *args.signal)]
     else:
         named: dict[str, list[str]] = {}
@@ -110,7 +112,7 @@ def _sample(name: str, patterns: list[str]) -> Sample:
     entries, present = sum(x.found.entries for x in seen), frozenset.intersection(*(x.found.present for x in seen))
     reader = type(seen[0].reader).__name__
     lines = [f"files: [{quoted}]", f"reader: {reader}  # {seen[0].reader.title}"]
-    return Sample(name, lines, "", present, _first_jets(paths[0], {"reader": reader}), entries)
+    return Sample(name, lines, "", present, first_jets(paths[0], {"reader": reader}), entries)
 
 
 def _drafted(name: str, path: str, quoted: str) -> Sample:
@@ -130,11 +132,6 @@ def _drafted(name: str, path: str, quoted: str) -> Sample:
     groups = {"constituents": "constituent_pt", "jets": "jets_pt", "met": "met_pt"}
     present = frozenset(what for what, branch in groups.items() if f"{branch}:" in text)
     return Sample(name, head + source, needs, present, np.zeros((0, 4)), 0)
-
-
-def _first_jets(path: str, options: dict) -> np.ndarray:
-    source = {"files": [path], "unit_weights": True, **options}
-    return next(iter(stream_of(source, name=path, selection="any", split=(0.0, 0.0, 1.0), part=True))).jet
 
 
 def configuration(samples: list[Sample]) -> tuple[list[str], list[str]]:

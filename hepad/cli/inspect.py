@@ -3,11 +3,15 @@
 import argparse
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from hepad.errors import InputError, UnknownFile
 from hepad.samples.drafting.draft import draft
 from hepad.samples.formats.paths import find_files
 from hepad.samples.readers.base import Found, Reader
-from hepad.samples.sources import reader_of
+from hepad.samples.sources import reader_of, stream_of
+
+FEW = 2000  # entries that are read to see where their momenta lie
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,17 @@ class Inspection:
         needs = {name: sorted(x.needs) + ["constituents"] * x.needs_constituents for name, x in wanted.items()}
         return {name: [what for what in of_it if what not in self.found.present] for name, of_it in needs.items()}
 
+    def _momenta(self) -> list[str]:
+        """Where a window can lie; nothing of a file far away, or of one that cannot be read as it is."""
+        if "://" in self.path:
+            return []
+        try:
+            jet = first_jets(self.path, {"reader": type(self.reader).__name__, "rows": FEW})
+        except (InputError, StopIteration):
+            return []
+        low, middle, high = np.quantile(jet[:, 0], [0.01, 0.5, 0.99])
+        return [f"  probe jets    pt {low:.4g} to {high:.4g} GeV, median {middle:.4g} (of the first {len(jet):,})"]
+
     def lines(self) -> list[str]:
         """A description for people."""
         found, name = self.found, type(self.reader).__name__
@@ -46,6 +61,7 @@ class Inspection:
             f"  entries       {found.entries:,}",
             f"  holds         {', '.join(sorted(found.present)) or 'nothing'}",
             f"  jet radius    {radius}",
+            *self._momenta(),
         ]
         if found.triggers:
             lines.append(f"  trigger bits  {len(found.triggers)}: {', '.join(found.triggers[:4])}, ...")
@@ -55,6 +71,12 @@ class Inspection:
             verdict = f"lacks {', '.join(missing)}" if missing else "can be made"
             lines.append(f"  {representation:<30}{verdict}")
         return [*lines, f"  in a config   source: {{files: [{self.path}], reader: {name}}}"]
+
+
+def first_jets(path: str, options: dict) -> np.ndarray:
+    """(n, 4) of the first probe jets of a file, GeV and radians; InputError or StopIteration if there are none."""
+    source = {"files": [path], "unit_weights": True, **options}
+    return next(iter(stream_of(source, name=path, selection="any", split=(0.0, 0.0, 1.0), part=True))).jet
 
 
 def inspect(path: str, **options) -> Inspection:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hepad.cli import results, shipped
 from hepad.cli.watching import Watch
+from hepad.config.plain_yaml import check_duplicate_keys
 from hepad.config.ranking import ranking
 from hepad.config.results import Results
 from hepad.errors import InputError
@@ -47,6 +48,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 def _run(args: argparse.Namespace) -> None:
     config, start = shipped.configuration(args.config), time.monotonic()
+    check_duplicate_keys(config)  # Snakemake would say of broken YAML neither file nor line
     log = args.directory / LOG
     command = _command(args, config)
     before = _begin(log, command)
@@ -120,7 +122,8 @@ def _end_group(process: subprocess.Popen) -> None:
 
 def _failure(watch: Watch, log: Path, before: int) -> str:
     """What went wrong, with the end of the failed job's own log, and what to do."""
-    again = f"What is finished is kept: mend this and start the same command again. The whole log: {log}"
+    kept = "What is finished is kept: mend" if watch.total else "Nothing has run: mend"
+    again = f"{kept} this and start the same command again. The whole log: {log}"
     if not watch.failures:
         with open(log, errors="replace") as file:
             file.seek(before)

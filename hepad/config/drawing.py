@@ -69,13 +69,14 @@ def jobs(
             for name, files in of_subject.items():
                 there = [_without(str(results.folder / path), others, Path(scratch)) for path in files.values()]
                 paths[name] = there[0] if list(files) == [()] else there
-            yield subjects.job(subjects.parameters(declared, subject), paths, style)
+            yield subjects.job(subjects.parameters(declared, subject), paths, style, named=bool(detectors))
 
 
 def _choose(config: dict, chosen: list[str]) -> set[str]:
     """Leave these detectors in the tasks that have any of them; the others."""
+    used = {name for entry in config["tasks"].values() for name in entry["detectors"]}
     for name in chosen:
-        check_choice("detector", name, config["detectors"])
+        check_choice("detector", name, used)
     for entry in config["tasks"].values():
         entry["detectors"] = [name for name in chosen if name in entry["detectors"]]
     return set(config["detectors"]) - set(chosen)

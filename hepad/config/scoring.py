@@ -117,12 +117,12 @@ def models(results: Results, task: str, detectors: list[str] | None = None) -> M
     entry = results.config["tasks"][check_choice("task", task, results.tasks)]
     names = [check_choice(f"detector of task '{task}'", name, entry["detectors"]) for name in detectors or ()]
     runs = trainings(results.config, task, names or None)
-    of = {f"{n}/{s}": load(results.folder / "models" / task / n / f"{s}.safetensors") for n, s in runs}
+    of = {f"{n}/{s}": load(results.there(Path("models") / task / n / f"{s}.safetensors")) for n, s in runs}
     representation_of = {f"{n}/{s}": results.config["detectors"][n]["representation"] for n, s in runs}
     built = {
         name: representations.build(results.config["representations"][name]) for name in set(representation_of.values())
     }
-    background, _ = read_scores(results.folder / "scores" / task / f"{entry['background']}.h5")
+    background, _ = read_scores(results.there(Path("scores") / task / f"{entry['background']}.h5"))
     backgrounds = {key: rows_and_events("background", background.weighted(key))[0] for key in of}
     window = results.config["samples"][entry["background"]]["selection"]
     return Models(of, representation_of, built, backgrounds, window)

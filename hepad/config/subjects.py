@@ -333,15 +333,16 @@ def parameters(kind: dict, subject: Subject) -> dict:
     return subject.wildcards | needs | shown | {"keys": keys}
 
 
-def job(parameters: dict, paths: dict[str, str | list[str]], style: dict) -> SimpleNamespace:
+def job(parameters: dict, paths: dict[str, str | list[str]], style: dict, named: bool = False) -> SimpleNamespace:
     """The job of :func:`hepad.figures.registry.draw`: what it is told, and the files under their keys.
 
     Under a name of ``reads`` stands a path; where the pattern has words for several, a dict of paths by their values.
+    ``named``: whether the detectors were asked for by name
     """
     files = {}
     for name, keys in parameters["keys"].items():
         short = [key[0] if len(key) == 1 else key for key in keys]
         files[name] = paths[name] if short == [()] else dict(zip(short, paths[name], strict=True))
     return SimpleNamespace(
-        **{key: value for key, value in parameters.items() if key != "keys"}, files=files, style=style
+        **{key: value for key, value in parameters.items() if key != "keys"}, files=files, style=style, named=named
     )

@@ -49,6 +49,7 @@ VECTORS["MPDR"] = VECTORS["NAE"]
 
 IMAGE_AUTOENCODER = {"hidden_dims": [128, 64], "latent_dim": 16}
 IMAGE_PRETRAINING = {"steps": 2500}
+NOISY_CHAIN = {"n_steps": 5, "step_size": 10, "noise_std": 0.08}  # from noise, or over all pixels
 IMAGE_ENERGY = {
     "autoencoder": IMAGE_AUTOENCODER,
     "pretraining": IMAGE_PRETRAINING,
@@ -65,7 +66,7 @@ IMAGES = VECTORS | {
     "WNAE": {
         **IMAGE_ENERGY,
         "training": {"steps": 1000, "batch": 64, "ema_decay": 0.99, "learning_rate": 1e-5},
-        "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.08},
+        "visible_chain": NOISY_CHAIN,
     },
     "MPDR": {
         **IMAGE_ENERGY,
@@ -112,5 +113,6 @@ def complete(detector: str, space: Space, given: dict) -> dict:
         del arguments["latent_chain"]  # chains from elsewhere have none
     if table is IMAGES and "components" in (chain := table.get(detector, {}).get("visible_chain", {})):
         fewer = chain | {"components": min(chain["components"], space.pixels)}
-        arguments["visible_chain"] = given.get("visible_chain", fewer)
+        usual = NOISY_CHAIN if given.get("start") == "persistent" else fewer
+        arguments["visible_chain"] = given.get("visible_chain", usual)
     return arguments

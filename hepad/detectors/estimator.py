@@ -5,11 +5,12 @@ numpy back. There is one class for every detector of the registry, made by :func
 modules themselves.
 """
 
+import copy
 import inspect
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from hepad.detectors.training.device import resolve
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
 from hepad.events.cuts import outside, window
-from hepad.registry import check_names, check_types
+from hepad.registry import check_names, check_types, dataclass_in, former, hints_of
 from hepad.representations import Representation, Space
 
 LARGEST = 100  # number that the representation of any file may have
@@ -42,7 +43,7 @@ class Estimator:
     detector: type[Detector]
 
     def __init__(self, **parameters: Any):
-        self._parameters = dict(self._defaults())
+        self._parameters = copy.deepcopy(self._defaults())  # nobody shares them
         self.module: Detector | None = None
         self.spec: dict = {}
         self.representation: Representation | None = None
@@ -64,6 +65,7 @@ class Estimator:
     def set_params(self, **parameters: Any) -> "Estimator":
         """Change arguments by name; they count from the next ``fit`` on. Returns self; InputError for a wrong one."""
         name = type(self).__name__
+        self._check_nested(parameters)
         check_names({"type": name, **parameters}, "detector")
         for key, value in parameters.items():
             check_choice(f"{name}: argument", key, self._parameters)
@@ -75,6 +77,18 @@ class Estimator:
             raise InputError(f"{name}: seed = {seed!r} must be a whole number.")
         self._parameters |= {key: _plain(value) for key, value in parameters.items()}
         return self
+
+    def _check_nested(self, parameters: dict) -> None:
+        """InputError for an argument that stands inside another one, such as latent_dim in autoencoder."""
+        parts = {name: dataclass_in(hint) for name, hint in hints_of(self.detector).items()}
+        inside = {field.name: name for name, part in parts.items() if part for field in fields(part)}
+        for key in set(parameters) - set(self._parameters):
+            today = former({"type": type(self).__name__}, "detector").get(key, key)
+            if today not in self._parameters and today in inside:
+                raise InputError(
+                    f"{type(self).__name__}: argument '{key}' stands inside another: "
+                    f"{inside[today]}={{'{today}': {parameters[key]!r}}}."
+                )
 
     def fit(
         self, x: Events | np.ndarray | Tensor, valid: Events | np.ndarray | Tensor | None = None, device: str = "cpu"
@@ -179,7 +193,11 @@ class Estimator:
 
     def __repr__(self) -> str:
         usual = self._defaults()
-        arguments = [f"{key}={value!r}" for key, value in self._parameters.items() if value is not usual[key]]
+        arguments = [
+            f"{key}={value!r}"
+            for key, value in self._parameters.items()
+            if value is not usual[key] and value != usual[key]
+        ]
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
@@ -260,7 +278,12 @@ def estimator(cls: type[Detector]) -> type[Estimator]:
 
 def _plain(value: Any) -> Any:
     """A value as a file of ``save`` holds it: settings as the mapping that a configuration has."""
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    if is_dataclass(value) and not isinstance(value, type | Representation):
+        return asdict(value)
+    if isinstance(value, dict):
+        plain = {key: _plain(inner) for key, inner in value.items()}
+        return value if all(plain[key] is value[key] for key in value) else plain  # clone() wants the same object
+    return value
 
 
 def _doc(cls: type[Detector], left_open: set[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hepad.errors import check_choice
 from hepad.evaluation.clusters import ends
 from hepad.storage.table import Layout, Table, new_table
 
@@ -64,6 +65,9 @@ class Scores(Table):
     """The scores in a table, {'detector/seed': (N,)}, as :func:`read_scores` gives them."""
 
     _cuts: dict[int, list[tuple[int, slice]]] = field(default_factory=dict, init=False)  # for all detectors the same
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return super().__getitem__(check_choice("scores of", name, self.names))
 
     def weighted(self, name: str, size: int = 2**14) -> Iterator[Weighted]:
         """Scores with what counts their rows, some ``size`` rows and whole clusters at a time.

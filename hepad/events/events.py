@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.errors import InputError
+from hepad.errors import InputError, check_choice
 from hepad.storage.hdf5 import reading
 from hepad.storage.table import ROWS, Block, Layout, Table, new_table
 
@@ -85,6 +85,12 @@ class Events:
     def __len__(self) -> int:
         return len(self.event_id)
 
+    def __repr__(self) -> str:
+        name = f" of '{self.meta['name']}'" if "name" in self.meta else ""
+        pt = f", pt {self.jet[:, 0].min():.0f} to {self.jet[:, 0].max():.0f} GeV" if len(self) else ""
+        splits = ", ".join(f"{np.count_nonzero(self.split == i):,} {split}" for i, split in enumerate(SPLITS))
+        return f"Events({len(self):,} jets{name}{pt}, up to {self.constituents.shape[1]} constituents; {splits})"
+
     def __getitem__(self, rows) -> "Events":
         """Rows by slice, mask or index array."""
         arrays = {name: getattr(self, name)[rows] for name in ARRAYS}
@@ -110,7 +116,7 @@ class Events:
 
     def of_split(self, split: str) -> "Events":
         """The rows of one split: 'train', 'valid' or 'test'."""
-        return self[self.split == SPLITS.index(split)]
+        return self[self.split == SPLITS.index(check_choice("split", split, SPLITS))]
 
     def write(self, path: str | Path) -> None:
         """Write to HDF5, atomically, with units, versions and checksums."""

@@ -31,8 +31,9 @@ def of_detectors(entries: Mapping[str, dict]) -> dict[str, str]:
 
 
 def of_samples(names: Iterable[str]) -> dict[str, str]:
-    """Name -> colour of all samples of a configuration."""
-    return {name: CYCLE[i % len(CYCLE)] for i, name in enumerate(names)}
+    """Name -> colour of all samples of a configuration; after the hues their shades, after 54 they come again."""
+    laps = len(CYCLE), len(SHADES)
+    return {name: shade(CYCLE[i % laps[0]], SHADES[i // laps[0] % laps[1]]) for i, name in enumerate(names)}
 
 
 def shade(color: str, amount: float) -> str:

@@ -39,7 +39,7 @@ def efficiency(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     pale where fewer than 10 independent background jets pass.
     """
     of_detectors, groups = spreads(records_of(job))
-    title = " → ".join(job.labels[name] for name in (job.background, job.signal))
+    title = f"{job.labels[job.signal]} in {job.labels[job.background]}"
     yield f"{job.task}/efficiency_{job.signal}", efficiency_curves(of_detectors, groups, job.style, title=title)
 
 
@@ -69,7 +69,7 @@ def efficiency_curves(
     spreads: by the name that the legend shows
     groups: name -> 'detector', 'baseline' or 'supervised'
     config: style config
-    title: what is searched in what, e.g. 'QCD → top'
+    title: what is searched in what, e.g. 'top in QCD'
     baselines: those to draw; None for all
     """
     plan, supervised = plan_panels(spreads, groups, baselines)

@@ -16,6 +16,8 @@ from hepad.figures.registry import Shown, figure
 from hepad.figures.style import UNRESOLVED, band, label, palette, settings
 
 MOST = 4  # detectors
+NAMED = 5  # curves that are asked for by name: with the supervised one as many as can be told apart
+DECADES = 1.3  # of the ratio's axis, beyond which powers of ten are ticks enough
 
 
 @figure(
@@ -28,10 +30,10 @@ MOST = 4  # detectors
 def headline(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Background rejection 1/ε_B against the efficiency of {signal}, and ε_S against ε_B (task {task}). Drawn are the
     best detector of each family, at most four, by the median ε_S at the working point, a choice that looked at the
-    signal; the simple opponent with the best median AUC; and the supervised trees, which have seen the signal. A line
-    is the median of a detector's trainings, its band where a further training is expected with 68 %, from the scatter
-    of the trainings and from all counts. Below, the rejection over that of the simple opponent. Lines end where fewer
-    than 10 independent background jets pass.
+    signal; the best simple opponent, likewise; and the supervised trees, which have seen the signal. A line is the
+    median of a detector's trainings, its band where a further training is expected with 68 %, from the scatter of the
+    trainings and from all counts. Below, the rejection over that of the simple opponent. Lines end where fewer than 10
+    independent background jets pass.
     """
     found, groups = spreads(records_of(job))
     chosen = choose(found, groups, job)
@@ -41,21 +43,33 @@ def headline(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
 
 
 def choose(found: dict[str, SeedSpread], groups: dict[str, str], job: SimpleNamespace) -> list[str]:
-    """Who is drawn: of each family of detectors the best, at most four, in their order; the best opponent; what is
-    supervised. Without a detector, four opponents take their place.
+    """Who is drawn: those that were asked for by name; otherwise of each family of detectors the best, at most four, in
+    their order, and the best opponent. Without a detector, four opponents take their place. And what is supervised.
 
-    Best is the largest median ε_S at the job's working point, of opponents the largest median AUC.
+    Best is the largest median ε_S at the job's working point, or median AUC where nothing is resolved there, as on the
+    page. InputError: too many are asked for.
     """
     families = {job.labels[name]: family for name, family in job.families.items()}
     order = sorted(found, key=lambda name: list(families).index(name) if name in families else len(families))
     of = {group: [name for name in order if groups[name] == group] for group in ("detector", "baseline", "supervised")}
-    at = {name: np.interp(np.log(job.working_point), np.log(x.eps_b), x.eps_s) for name, x in found.items()}
-    best = sorted(of["baseline"], key=lambda name: -found[name].auc[0])[: 1 if of["detector"] else MOST]
+    if job.named:
+        if len(blind := of["detector"] + of["baseline"]) > NAMED:
+            raise InputError(f"figure headline: {len(blind)} detectors are too many to be told apart. Name {NAMED}.")
+        return [name for name in order if name in blind] + of["supervised"]
+    at = {name: _at(job.working_point, x) for name, x in found.items()}
+    best = sorted(of["baseline"], key=lambda name: at[name], reverse=True)[: 1 if of["detector"] else MOST]
     of_families = {}
-    for name in sorted(of["detector"], key=lambda name: -at[name]):
+    for name in sorted(of["detector"], key=lambda name: at[name], reverse=True):
         of_families.setdefault(families[name], name)
     shown = list(of_families.values())[:MOST]
     return [name for name in of["detector"] if name in shown] + best + of["supervised"]
+
+
+def _at(eps_b: float, spread: SeedSpread) -> tuple[float, float]:
+    """The median ε_S, below all others where it is not resolved, and the median AUC."""
+    place = np.log(eps_b), np.log(spread.eps_b)
+    known = np.interp(*place, spread.independent) >= MIN_COUNT
+    return float(np.interp(*place, spread.eps_s)) if known else -1.0, spread.auc[0]
 
 
 def headline_curves(
@@ -72,11 +86,11 @@ def headline_curves(
     """
     if not spreads:
         raise InputError("figures: there are no curves to draw. Give the task detectors.")
+    opponent = next((name for name in spreads if groups[name] == "baseline"), None)
     figure = Figure(figsize=(9.6, 4.9), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=[3, 1], hspace=0.02)
-    rejection, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[:, 1])
-    ratio = figure.add_subplot(grid[1, 0], sharex=rejection)
-    opponent = next((name for name in spreads if groups[name] == "baseline"), None)
+    rejection, right = figure.add_subplot(grid[0 if opponent else slice(None), 0]), figure.add_subplot(grid[:, 1])
+    ratio = figure.add_subplot(grid[1, 0], sharex=rejection) if opponent else None
     looks = {name: {"color": color} for name, color in palette(spreads, config).items()}
     for name, spread in spreads.items():
         if groups[name] == "supervised":
@@ -87,10 +101,10 @@ def headline_curves(
         draw_curve(rejection, right, name, resolved(spread), looks[name] | {"label": role + name})
         if opponent:
             _ratio(ratio, name, resolved(spread), resolved(spreads[opponent]), looks[name])
-    _finish(rejection, ratio, right, opponent)
+    _finish(rejection, ratio, right)
     _, *of_jets = settings(config)["header"].split(", ")
-    radius, window = ", ".join(of_jets[:1]), ", ".join(of_jets[1:])
-    within = "\n".join(line for line in (" → ".join(names), radius, window) if line)
+    background, signal = names
+    within = "\n".join((f"{signal} in {background}", *of_jets))
     label(rejection, config, right, within=within)
     return figure
 
@@ -124,7 +138,7 @@ def _ratio(ax: Axes, name: str, spread: SeedSpread, opponent: SeedSpread, look: 
     band(line, eps_s, low, high)
 
 
-def _finish(rejection: Axes, ratio: Axes, right: Axes, opponent: str | None) -> None:
+def _finish(rejection: Axes, ratio: Axes | None, right: Axes) -> None:
     lowest = min((line.get_xdata().min() for line in right.lines if len(line.get_xdata())), default=1e-2)
     eps = np.geomspace(lowest, 1, 200)
     look = {"color": "black", "linewidth": 0.8, "linestyle": (0, (1, 2)), "gid": "random", "label": "random"}
@@ -132,14 +146,16 @@ def _finish(rejection: Axes, ratio: Axes, right: Axes, opponent: str | None) -> 
     right.plot(eps, eps, **look)
     rejection.set(xlim=(0, 1), yscale="log", ylim=(1, 1.3 / lowest), ylabel=r"background rejection $1/\epsilon_B$")
     rejection.legend(loc="upper right", handlelength=2.2, fontsize=7.5)
-    rejection.tick_params(labelbottom=False)
     right.set(xscale="log", xlim=(lowest, 1), ylim=(0, 1.02), xlabel=EPS_B, ylabel=EPS_S)
-    ratio.set(xlabel=EPS_S, yscale="log", ylabel="ratio")
-    ratio.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if ratio is None:
+        rejection.set_xlabel(EPS_S)
+        rejection.tick_params(axis="x", pad=8)  # 10^0 and 0.0 meet in the corner
+        return
+    rejection.tick_params(labelbottom=False)
+    ratio.set(xlabel=EPS_S, yscale="log")
+    ratio.set_ylabel("ratio to\nopponent", fontsize=8)
+    low, high = ratio.get_ylim()
+    ratio.yaxis.set_major_locator(LogLocator(subs=(1,) if np.log10(high / low) > DECADES else (1, 2, 5)))
     ratio.yaxis.set_major_formatter("{x:g}")
     ratio.yaxis.set_minor_formatter("")
-    if opponent is None:
-        ratio.set_axis_off()
-    if opponent:
-        ratio.set_ylabel("ratio to\nopponent", fontsize=8)
-        ratio.axhline(1, color=UNRESOLVED, linewidth=0.8, zorder=0)
+    ratio.axhline(1, color=UNRESOLVED, linewidth=0.8, zorder=0)

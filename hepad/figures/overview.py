@@ -30,7 +30,7 @@ def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
              if r["quantity"] == "eps_s" and r["at"] == job.working_point}  # fmt: skip
     groups = {r["detector"]: r["group"] for r in records}
     of = [name for group in GROUPS for name in (job.labels | SUPERVISED) if groups.get(name) == group]
-    columns = {f"{job.labels[job.backgrounds[task]]} →\n{job.labels[signal]}": (task, signal)
+    columns = {f"{job.labels[signal]}\nin {job.labels[job.backgrounds[task]]}": (task, signal)
                for task, signal in (name.split("/") for name in job.evaluated)}  # fmt: skip
     lines = {(job.labels | SUPERVISED)[name]: [_of(found, key, name) for key in columns.values()] for name in of}
     blind = sum(groups[name] != "supervised" for name in of)

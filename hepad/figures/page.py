@@ -149,11 +149,15 @@ def picture(path: Path, width: int | None, colors: int) -> dict | None:
 
 
 def label(text: str) -> Markup:
-    """A label of the configuration as HTML; mathematics between '$' is drawn, as in figures."""
+    """A label or a caption as HTML; mathematics between '$' is drawn, as in figures, ε_B and ε_S have an index."""
     parts = re.split(r"(?<!\\)\$", text)
     if len(parts) % 2 == 0:  # a '$' that is not closed
         return escape(text)
-    return Markup().join(_math(part) if i % 2 else escape(part.replace(r"\$", "$")) for i, part in enumerate(parts))
+    return Markup().join(_math(part) if i % 2 else _plain(part.replace(r"\$", "$")) for i, part in enumerate(parts))
+
+
+def _plain(text: str) -> Markup:
+    return Markup(re.sub("ε_([BS])", r"ε<sub>\1</sub>", str(escape(text))))
 
 
 def _math(text: str) -> Markup:

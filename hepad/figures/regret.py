@@ -34,7 +34,7 @@ def regret(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     the axis is linear, beyond it logarithmic.
     """
     rows = read_regrets(job.files["regrets"])
-    names = {f"{job.labels[job.backgrounds[of['task']]]} → {job.labels[of['signal']]}": (of["task"], of["signal"])
+    names = {f"{job.labels[of['signal']]} in {job.labels[job.backgrounds[of['task']]]}": (of["task"], of["signal"])
              for row in rows for of in row["shortfalls"]}  # fmt: skip
     yield "overview/regret", regret_rows(rows, names, job.labels, style_of_samples(job))
 

@@ -58,8 +58,10 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
             y += len(names) + 1
     figure, axes = panels(1, 1, 6.4, 1.1 + 0.24 * y)
     ax, colors = axes[0, 0], palette(signals, config)
+    step = min(0.22, 0.8 / len(signals))  # between the signals of a detector
+    offsets = {signal: (i - (len(signals) - 1) / 2) * step for i, signal in enumerate(signals)}
     for r in records:
-        auc, offset = r["evaluation"].auc, (signals.index(r["signal"]) - (len(signals) - 1) / 2) * 0.22
+        auc, offset = r["evaluation"].auc, offsets[r["signal"]]
         errors = [[auc.value - auc.low], [auc.high - auc.value]]
         look = {"marker": MARKERS[r["group"]], "color": colors[r["signal"]], "gid": r["group"], "linestyle": "none"}
         look["markersize"] = 8 if r["group"] == "supervised" else 4
@@ -71,9 +73,11 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
             continue
         ax.errorbar([auc.value], [y_at], xerr=errors, **look)
     for p in published:
-        y_at = heights[p["detector"]] + (signals.index(p["signal"]) - (len(signals) - 1) / 2) * 0.22
-        look = {"color": colors[p["signal"]], "markerfacecolor": "none", "gid": "published"}
+        y_at, edge = heights[p["detector"]] + offsets[p["signal"]], p["auc"] < LOWEST
+        look = {"color": colors[p["signal"]], "markerfacecolor": "none", "gid": "published", "clip_on": not edge}
         ax.plot([max(p["auc"], LOWEST)], [y_at], "D", markersize=6, **look)
+        if edge:
+            ax.text(LOWEST + 0.01, y_at, f"{p['auc']:.2f}", va="center", fontsize=7, color=look["color"])
     for source in dict.fromkeys(p["source"] for p in published):
         ax.plot([], [], "D", color="black", markerfacecolor="none", label=f"published, other events: {source}")
     for height, title in heads:

@@ -35,7 +35,7 @@ def trigger(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     of_detectors, groups = spreads(records_of(job), kind="events")
     of_detectors = {name: of_detectors[name] for name in choose(of_detectors, groups, job)}
     khz = next((record["scale_khz"] for record in read_json(job.files["rates"])), None)
-    title = " → ".join(job.labels[name] for name in (job.background, job.signal))
+    title = f"{job.labels[job.signal]} in {job.labels[job.background]}"
     curves = trigger_curves(of_detectors, groups, job.style, khz=khz, title=title)
     yield f"{job.task}/trigger_{job.signal}", curves
 

@@ -82,6 +82,11 @@ def reader_of(source: dict, path: str) -> Reader:
         cls = next((cls for cls in READERS.values() if cls.recognises(facts)), None) or raise_unknown(facts, READERS)
     allowed = {field.name: field.default for field in fields(cls)}
     for key, value in options.items():
+        if key not in allowed and any(key == field.name for field in fields(READERS["Mapped"])):
+            raise InputError(
+                f"{cls.__name__} option '{key}' is unknown: the dialect fixes it. It is one of the reader Mapped, with "
+                "'branches' of your own; leave it out."
+            )
         check_choice(f"{cls.__name__} option", key, allowed)
         if isinstance(allowed[key], tuple):
             options[key] = _texts(key, value)

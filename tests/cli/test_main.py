@@ -45,10 +45,12 @@ def refused(capsys, *arguments: str, drafted: bool = False) -> str:
 def test_what_a_file_is_and_can_feed(name, paths, capsys):
     reader, lines = DIALECTS[name].reader, said(capsys, paths[name]).splitlines()
     assert lines[0] == paths[name]
-    of = {line[2:16].strip(): line[16:] for line in lines[1:8]}
+    of = {line[2:16].strip(): line[16:] for line in lines[1:9]}
     assert of["reader"] == f"{reader}: {READERS[reader].title}"
     assert of["entries"] == "60"
     assert ("constituents" in of["holds"]) == (name not in WITHOUT)
+    low, high, middle = map(float, re.findall(r"[\d.]+", of["probe jets"])[:3])
+    assert 500 < low < middle < high < 700  # GeV, whatever the file has
     (image,) = (line for line in lines if line.startswith("  JetImage"))
     assert image.endswith("lacks constituents" if name in WITHOUT else "can be made")
     assert sum(line.startswith(("  EventVector", "  EventMatrix")) for line in lines) == 3

@@ -80,6 +80,14 @@ def test_what_runs_and_how_far_it_is(tmp_path):
     ]
 
 
+def test_broken_yaml_is_said_with_its_line_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("samples:\n  qcd: {label: QCD\ntasks: {}\n")
+    with pytest.raises(SystemExit, match=r"^ERROR: mine\.yaml: not valid YAML: [^$]*line 3"):
+        main(["run", "--config", "mine.yaml"])
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_folder_in_which_nothing_can_be_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")

@@ -203,11 +203,11 @@ def test_what_cannot_be_scored_is_said(finished, signal, tmp_path):
     with pytest.raises(InputError, match="matches no file"):
         next(score_files([str(tmp_path / "none.root")], models(run, "search")))
     (run.folder / "models/search/wide/1.safetensors").unlink()
-    with pytest.raises(InputError, match=r"wide/1\.safetensors: there is no such file\. Check") as error:
+    with pytest.raises(InputError, match=r"wide/1\.safetensors is missing: the run is not finished\.") as error:
         models(run, "search")
     assert "Delete" not in str(error.value)
     (run.folder / "scores/search/qcd.h5").unlink()
-    with pytest.raises(InputError, match=r"qcd\.h5"):
+    with pytest.raises(InputError, match=r"qcd\.h5 is missing: the run is not finished"):
         models(run, "search", ["heavy"])
     for wrong, words in (
         (

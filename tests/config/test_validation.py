@@ -105,6 +105,10 @@ MISTAKES = {
         lambda c: rename(c["samples"]["qcd"]["selection"], "abs_eta", "abseta"),
         ["samples.qcd.selection", "'abseta'", "'abs_eta'"],
     ),
+    "capital letters": (
+        lambda c: rename(c["samples"]["qcd"]["selection"], "pt", "pT"),
+        ["samples.qcd.selection", "'pT' is unknown. Did you mean 'pt'?"],
+    ),
     "selection": (lambda c: c["samples"]["qcd"].update(selection="all"), ["samples.qcd.selection", "'all'", "'any'"]),
     "empty window": (
         lambda c: c["samples"]["qcd"]["selection"].update(pt=[650, 550]),
@@ -257,6 +261,10 @@ MISTAKES = {
     "file": (
         lambda c: c["samples"]["top"].update(source={"files": ["nowhere/*.root"]}),
         ["samples.top", "nowhere/*.root", "matches no file"],
+    ),
+    "option of Mapped": (
+        lambda c: c["samples"]["top"].update(source={"files": [str(SCHEMA)], "reader": "NanoAOD", "units": "MeV"}),
+        ["samples.top", "NanoAOD option 'units' is unknown: the dialect fixes it", "Mapped"],
     ),
     "option of another reader": (
         lambda c: c["samples"]["top"].update(source={"files": [str(SCHEMA)], "reader": "Mapped", "is_signal": 1}),

@@ -1,6 +1,7 @@
 """One contract for all detectors, on images and on vectors; the registry decides who is tested."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hepad.detectors import DETECTORS, NAE, Detector, Generating, Reconstructing
 from hepad.detectors.base import LEAST_R2
 from hepad.detectors.distances import chamfer, wasserstein
 from hepad.detectors.energy_based.base import Guard
+from hepad.detectors.energy_based.langevin import Support
 from hepad.detectors.training.loop import in_blocks
 from hepad.errors import CollapseError, DivergenceError, InputError
 from hepad.representations import Space
@@ -472,6 +474,46 @@ def test_negatives_that_stay_far_from_background_are_told():
     assert "far" not in facts[1]
 
 
+def test_a_chain_along_components_goes_down_the_energy_in_units_of_background():
+    """One step without noise is -step L L^T grad E, E = e / e0, and it stays in the plane of the components."""
+    chain = ALONG | {"n_steps": 1, "noise_std": 0.0, "step_size": 1e-3}
+    detector, _, _ = fitted("NAE", IMAGE, NO_LATENT | {"visible_chain": chain, "start": "data"})
+    x, generator = detector.normalise(events(IMAGE, 20, False, 5)), torch.Generator()
+    support = Support(directions=detector.support().directions)  # without bounds
+    moved = detector.sampler(support, generator).draw(detector.energy, x, support, generator).x - x
+    y = x.clone().requires_grad_(True)
+    detector.energy(y).sum().backward()
+    axes = detector.directions
+    expected = -1e-3 * y.grad.flatten(1) @ axes @ axes.T
+    torch.testing.assert_close(moved.flatten(1), expected, atol=2e-6, rtol=2e-2)
+    assert detector.energy.scale < 0.5  # raw steps would be others
+
+
+@pytest.mark.parametrize(("latent", "middle", "chain"), [
+    (True, 9.0, "latent_chain"), (True, 1.0, "visible_chain"), (False, 9.0, "visible_chain"),
+])  # fmt: skip
+def test_the_chain_is_named_that_leaves_background(latent, middle, chain):
+    """By the energy alone: the points are those of background, and the energy is put in their place."""
+    detector, _, _ = fitted("NAE", IMAGE, ENERGY | {"visible_chain": ALONG})
+    x = detector.normalise(events(IMAGE, 300, False, 1))
+
+    class Drawn:
+        def draw(self, *_):
+            return SimpleNamespace(middle=x[100:200], x=x[200:])
+
+    sampler = Drawn()
+    sampler.visible = detector.settings.visible_chain
+    if latent:
+        sampler.latent = detector.settings.latent_chain
+    values = iter((1.0, middle, 9.0))
+    energy = detector.energy
+    energy.forward = lambda part: torch.full((len(part),), next(values))
+    found = detector._look_at_negatives(x[100:], x[:100], sampler, None, None)
+    assert found["far"].startswith(f"{chain}: the negative samples end far from background (E- = 9 ")
+    assert "'components'" not in found["far"]  # which it has
+    assert found["negatives_distance"] < 1.5
+
+
 def test_chains_that_diverge_after_the_training_cost_a_word_and_not_the_model():
     class Lost:
         def draw(self, *_):
@@ -483,7 +525,7 @@ def test_chains_that_diverge_after_the_training_cost_a_word_and_not_the_model():
     assert found == {"far": "visible_chain: a Langevin chain left the finite numbers."}
 
 
-def test_chains_along_components_stay_in_their_plane():
+def test_the_directions_are_the_largest_of_the_covariance():
     detector, _, _ = fitted("NAE", IMAGE, ENERGY | {"visible_chain": ALONG})
     x = detector.normalise(events(IMAGE, 800, False, 1)).flatten(1)
     covariance = torch.cov(x.T)
@@ -534,6 +576,18 @@ def test_the_wasserstein_loss_reaches_the_energy_through_the_chain():
         (
             {"type": "NAE", "arguments": ENERGY | {"visible_chain": ALONG | {"components": 145}}},
             "visible_chain: components: an event has 144 numbers, not 145",
+        ),
+        *(
+            (
+                {"type": name, "arguments": arguments | {"visible_chain": ALONG}},
+                "components: chains that start in noise",
+            )
+            for name, arguments in (
+                ("NAE", NO_LATENT | {"start": "persistent"}),
+                ("IGEBM", PLAIN_SCALAR),
+                ("WNAE", NO_LATENT),
+                ("DRL", PLAIN_SCALAR | {"weight": 1e-3}),
+            )
         ),
         (
             {"type": "NAE", "arguments": ENERGY | {"latent_chain": LATENT_CHAIN | {"components": 3}}},

@@ -155,17 +155,42 @@ def test_nothing_collides_in_a_headline(spreads, look):
 
 def test_a_headline_says_what_it_is_of(spreads, look):
     texts = "\n".join(text.get_text() for ax in headline(spreads, look).axes for text in ax.texts)
-    for words in ("QCD → semivisible jets", "anti-$k_T$ R = 0.8", r"550 < $p_T$ < 650 GeV, $|\eta|$ < 2", "13.6 TeV"):
+    for words in (
+        "semivisible jets in QCD",
+        "anti-$k_T$ R = 0.8",
+        r"550 < $p_T$ < 650 GeV",
+        r"$|\eta|$ < 2",
+        "13.6 TeV",
+    ):
         assert words in texts
 
 
 def test_the_choice_is_one_of_each_family_and_the_best_opponent(spreads):
     families = {"AE": "AE", "VAE": "AE", "NAE": "NAE", "mass": "Variable", "width": "Variable"}
     found, groups = spreads | {"width": spreads["AE"]}, GROUPS | {"width": "baseline"}
-    job = SimpleNamespace(families=families, labels={name: name for name in families}, working_point=0.1)
+    labels = {name: name for name in families}
+    job = SimpleNamespace(families=families, labels=labels, working_point=0.1, named=False)
     assert choose(found, groups, job) == ["VAE", "NAE", "width", "trees"]
+    # at a working point where nothing is resolved the area decides, as on the page
+    low = SimpleNamespace(**vars(job) | {"working_point": 1e-5})
+    by_area = max(("mass", "width"), key=lambda name: found[name].auc[0])
+    assert choose(found, groups, low)[-2] == by_area
+    # who is asked for by name is drawn, in that order
+    named = SimpleNamespace(**vars(job) | {"named": True, "families": dict(reversed(families.items()))})
+    assert choose(found, groups, named) == ["width", "mass", "NAE", "VAE", "AE", "trees"]
+    with pytest.raises(InputError, match="6 detectors are too many to be told apart"):
+        choose(found | {"more": found["AE"]}, groups | {"more": "detector"}, SimpleNamespace(**vars(named) | {
+            "families": families | {"more": "AE"}, "labels": labels | {"more": "more"}}))  # fmt: skip
     trivial = {name: found[name] for name in ("mass", "width", "trees")}
     assert choose(trivial, groups, job) == ["width", "mass", "trees"]
+
+
+def test_a_headline_without_opponents_has_both_axes_and_no_ratio(spreads, look):
+    figure = headline({name: spread for name, spread in spreads.items() if GROUPS[name] != "baseline"}, look)
+    rejection, right = figure.axes
+    check_no_collisions(figure)
+    assert len(tick_labels(rejection.xaxis)) >= 5
+    assert rejection.get_xlabel() == right.get_ylabel()
 
 
 def test_experiments_have_their_labels_where_their_guides_ask(look):

@@ -83,6 +83,11 @@ class EnergyDetector(Detector):
         objective: Objective = Objective()
         n_components: int = 0
 
+        @property
+        def near_background(self) -> bool:
+            """Whether chains start near background, and not in noise."""
+            return True
+
     def __init__(self, space: Space, **arguments):
         super().__init__(space, **arguments)
         if self.settings.visible_chain.metropolis and self.inner.pixels:
@@ -91,6 +96,11 @@ class EnergyDetector(Detector):
                 "allowed. Leave it out, or replace the pixels by principal components ('n_components')."
             )
         components, dimension = self.settings.visible_chain.components, math.prod(self.inner.shape)
+        if components and not self.settings.near_background:
+            raise InputError(
+                "visible_chain: components: chains that start in noise never lose what of it is outside of the "
+                "components. Leave it out, or let them start elsewhere."
+            )
         if components > dimension:
             raise InputError(f"visible_chain: components: an event has {dimension} numbers, not {components}.")
         if components:
@@ -179,26 +189,43 @@ class EnergyDetector(Detector):
         They are far if half of them are farther from their nearest training event than nine tenths of background, or if
         the error of reconstruction is above FAR times background's: what is near background is then not normalised.
         """
-        probe, reference = valid[: self.settings.objective.events], train[:NEIGHBOURS]
+        probe = valid[: self.settings.objective.events]
+        count = max(min(len(probe), len(train) // 2), len(self.manifolds()))  # no chain is its own neighbour
+        reference = train[:-count][:NEIGHBOURS]
         try:
-            drawn = sampler.draw(self.energy, train[-len(probe) :], support, generator)
+            drawn = sampler.draw(self.energy, train[-count:], support, generator)
         except DivergenceError as error:  # of a state that training has gone back to: it is kept all the same
             return {"far": str(error)}
-        energies = [in_blocks(self.energy, x.detach()).mean().item() for x in (probe, drawn.x)]
+        e_background, e_middle, e_end = (
+            in_blocks(self.energy, x.detach()).mean().item() for x in (probe, drawn.middle, drawn.x)
+        )
         own = nearest(probe, reference)
-        middle, end = (nearest(x.detach(), reference).median().item() for x in (drawn.middle, drawn.x))
-        limit, ratio = own.quantile(0.9).item(), end / max(own.median().item(), 1e-12)
-        facts = {"negatives_energy": energies[1], "negatives_distance": ratio}
-        if end > limit or (isinstance(self.energy, Reconstruction) and energies[1] > FAR * energies[0]):
-            latent = "latent" in chains_of(sampler) and middle > limit
-            chain = "latent_chain" if latent else "visible_chain"
-            remedy = "more 'n_steps' or a smaller code" if latent else "'components', or a smaller 'noise_std'"
+        limit, usual = own.quantile(0.9).item(), max(own.median().item(), 1e-12)
+
+        def far(x: Tensor, energy: float) -> bool:
+            ruled_out = isinstance(self.energy, Reconstruction) and energy > FAR * e_background
+            return ruled_out or nearest(x.detach(), reference).median().item() > limit
+
+        ratio = nearest(drawn.x.detach(), reference).median().item() / usual
+        facts = {"negatives_energy": e_end, "negatives_distance": ratio}
+        if far(drawn.x, e_end):
+            latent = "latent" in chains_of(sampler) and far(drawn.middle, e_middle)
             facts["far"] = (
-                f"{chain}: the negative samples end far from background (E- = {energies[1]:.3g} where background has "
-                f"{energies[0]:.3g}, distance to the nearest training event {ratio:.2g} times background's), so that "
-                f"nothing near it is normalised. Give the chain {remedy}."
+                f"{'latent_chain' if latent else 'visible_chain'}: the negative samples end far from background (E- = "
+                f"{e_end:.3g} where background has {e_background:.3g}, distance to the nearest training event "
+                f"{ratio:.2g} times background's), so that nothing near it is normalised. "
+                f"{self._nearer(latent)}"
             )
         return facts
+
+    def _nearer(self, latent: bool) -> str:
+        """What brings the negative samples of the latent, or of the visible chain nearer to background."""
+        if latent:
+            return "Give the chain more 'n_steps' or less 'noise_std', or the autoencoder a smaller code."
+        chain, settings = self.settings.visible_chain, self.settings
+        ways = ["'components'"] if settings.near_background and not (chain.components or chain.metropolis) else []
+        ways += ["a smaller 'noise_std'"] if chain.noise_std else []
+        return f"Give the chain {' or '.join([*ways, 'another step_size'])}."
 
     def check_not_ruined(self, x: Tensor, energy: float) -> None:
         """DivergenceError if the mean ``energy`` of background x says that its reconstruction has been ruined."""

@@ -67,6 +67,10 @@ class IGEBM(ScalarDetector):
             check_choice("start", self.start, ("persistent", "data"))
             buffer_settings(self.start, self.replay, self.buffer)
 
+        @property
+        def near_background(self) -> bool:
+            return self.start == "data"
+
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         return visible_chains(self.settings, noise_start(self.inner.shape, support, generator))
 
@@ -100,6 +104,10 @@ class DRL(ScalarDetector):
                     f"below 2 sigma^2 / weight = {2 * smallest**2 / self.weight:.3g}. Lower it or 'weight', or raise "
                     "the smallest 'sigma'."
                 )
+
+        @property
+        def near_background(self) -> bool:
+            return False
 
         @property
         def recovery(self) -> Recovery:

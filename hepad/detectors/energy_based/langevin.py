@@ -19,9 +19,11 @@ L (D, k) with orthogonal columns,
 
     x_{i+1} = P( x_i - step_size * L L^T g_i + noise_i * L xi_i ),     xi_i ~ N(0, 1) in k dimensions,
 
-with the same stationary exp(-E/T) in the space that the components span, and moves that look like background: noise on
-every pixel by itself is unlike any jet. With ``bfloat16`` the networks compute energies and gradients in half the
-width, to three digits, which GPUs and recent CPUs do twice as fast; the samples themselves stay in single precision.
+with the same stationary exp(-E/T) in the space that the components span, as far as P does not act, and moves that look
+like background: noise on every pixel by itself is unlike any jet. What is outside of that space when a chain starts
+stays there. ``grad_clip`` and ``unit`` are then about L L^T g. With ``bfloat16`` the networks compute energies and
+gradients in half the width, to three digits, which GPUs and recent CPUs do twice as fast; the samples themselves stay
+in single precision.
 
 Source: Yoon, Noh, Park, ICML 2021, arXiv:2105.05735; Yoon et al., NeurIPS 2023 (MPDR); Metropolis adjustment: Roberts
 and Tweedie, Bernoulli 2 (1996) 341; preconditioning: Girolami and Calderhead, JRSS B 73 (2011) 123, with a constant

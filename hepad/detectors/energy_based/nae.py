@@ -65,6 +65,10 @@ class NAE(ReconstructionDetector):
                     "'sphere: true'."
                 )
 
+        @property
+        def near_background(self) -> bool:
+            return self.start != "persistent"
+
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         settings = self.settings
         if settings.start != "on_manifold":

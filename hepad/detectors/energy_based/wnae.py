@@ -48,6 +48,10 @@ class WNAE(ReconstructionDetector):
             if self.visible_chain.metropolis:
                 raise InputError("visible_chain: the Wasserstein loss needs a chain without 'metropolis'.")
 
+        @property
+        def near_background(self) -> bool:
+            return False
+
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:
         fresh = noise_start(self.inner.shape, support, generator)
         buffer = ReplayBuffer(self.settings.buffer, self.settings.replay, fresh)

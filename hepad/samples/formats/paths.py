@@ -34,7 +34,8 @@ def _matches(pattern: str, lists: tuple[str, ...]) -> list[str]:
     matches = [pattern] if os.path.lexists(pattern) else sorted(_globbed(pattern))
     if not matches:
         origin = f"{lists[-1]}: " if lists else "files: "
-        raise InputError(f"{origin}'{pattern}' matches no file. Check the path (relative to the run directory).")
+        whole = "" if os.path.isabs(pattern) else f", relative to the run directory: {os.path.abspath(pattern)}"
+        raise InputError(f"{origin}'{pattern}' matches no file. Check the path{whole}.")
     return matches
 
 
