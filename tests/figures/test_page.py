@@ -211,7 +211,9 @@ def test_the_worst_cases_are_those_of_their_table(finished, written):
     sentence = Reader(written).sentences()[len(SIGNALS)]
     name, value = LABELS[best["detector"]["detector"]], float(best["detector"]["regret"])
     assert value < 0
-    assert sentence.startswith(f"Whatever the signal is: {name} is ahead of every simple opponent: its AUC is above")
+    assert sentence.startswith(
+        f"Whichever of these signals it is: {name} is ahead of every simple opponent: its AUC is above"
+    )
     assert f"by at least {-value:.3f} " in sentence
     opponent = best["baseline"]
     assert float(opponent["regret"]) == 0
@@ -321,10 +323,10 @@ def test_a_run_without_figures_supervised_lines_or_detectors(folder):
         r"top in QCD: best simple opponent, −log p\(mass\): .* at 1 % background; no supervised line", first
     )
     assert "This run has no figure of this kind" in text
-    assert "Whatever the signal is: one simple opponent for all" in Reader(text).sentences()[len(SIGNALS)]
+    assert "Whichever of these signals it is: one simple opponent for all" in Reader(text).sentences()[len(SIGNALS)]
     write_json(folder / "regret.json", [])
     overview.write(folder)
-    assert "Whatever the signal is" not in (folder / "index.html").read_text()
+    assert "Whichever of these signals it is" not in (folder / "index.html").read_text()
 
 
 def test_where_nothing_is_resolved_the_area_is_said(folder):
