@@ -38,8 +38,8 @@ class Inspection:
         return {name: [what for what in of_it if what not in self.found.present] for name, of_it in needs.items()}
 
     def _momenta(self) -> list[str]:
-        """Where a window can lie; nothing of a file far away, or of one that cannot be read as it is."""
-        if "://" in self.path:
+        """Where a window can lie; nothing of a file far away or empty, or of one that cannot be read as it is."""
+        if "://" in self.path or not self.found.entries:
             return []
         try:
             jet = first_jets(self.path, {"reader": type(self.reader).__name__, "rows": FEW})

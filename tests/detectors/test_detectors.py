@@ -489,12 +489,19 @@ def test_a_chain_along_components_goes_down_the_energy_in_units_of_background():
     assert detector.energy.scale < 0.5  # raw steps would be others
 
 
+def unfitted(changed):
+    """An NAE of images that knows their scale alone."""
+    detector = detectors.build({"type": "NAE", "arguments": ENERGY | changed}, IMAGE, 3)
+    detector.normalise.fit(events(IMAGE, 800, False, 1), torch.Generator())
+    return detector.eval()
+
+
 @pytest.mark.parametrize(("latent", "middle", "chain"), [
     (True, 9.0, "latent_chain"), (True, 1.0, "visible_chain"), (False, 9.0, "visible_chain"),
 ])  # fmt: skip
 def test_the_chain_is_named_that_leaves_background(latent, middle, chain):
     """By the energy alone: the points are those of background, and the energy is put in their place."""
-    detector, _, _ = fitted("NAE", IMAGE, ENERGY | {"visible_chain": ALONG})
+    detector = unfitted({"visible_chain": ALONG})
     x = detector.normalise(events(IMAGE, 300, False, 1))
 
     class Drawn:
@@ -519,7 +526,7 @@ def test_chains_that_diverge_after_the_training_cost_a_word_and_not_the_model():
         def draw(self, *_):
             raise DivergenceError("visible_chain: a Langevin chain left the finite numbers.")
 
-    detector, _, _ = fitted("NAE", IMAGE, ENERGY)
+    detector = unfitted({})
     x = detector.normalise(events(IMAGE, 50, False, 1))
     found = detector._look_at_negatives(x, x, Lost(), None, None)
     assert found == {"far": "visible_chain: a Langevin chain left the finite numbers."}
