@@ -39,11 +39,13 @@ class Inspection:
 
     def _momenta(self) -> list[str]:
         """Where a window can lie; nothing of a file far away or empty, or of one that cannot be read as it is."""
-        if "://" in self.path or not self.found.entries:
+        if "://" in self.path:
             return []
         try:
             jet = first_jets(self.path, {"reader": type(self.reader).__name__, "rows": FEW})
         except (InputError, StopIteration):
+            return []
+        if not len(jet):
             return []
         low, middle, high = np.quantile(jet[:, 0], [0.01, 0.5, 0.99])
         return [f"  probe jets    pt {low:.4g} to {high:.4g} GeV, median {middle:.4g} (of the first {len(jet):,})"]
