@@ -116,7 +116,7 @@ class Combination(Detector):
     tail: share of the calibration events, the highest, that the tails of p-values are fitted to
     """
 
-    score_name = "−log₁₀ p"
+    score_name = r"$-\log_{10} p$"
 
     def __init__(
         self,

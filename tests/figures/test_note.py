@@ -14,6 +14,7 @@ from schema import validate
 from scipy.stats import spearmanr
 
 from hepad.config import preflight, subjects
+from hepad.detectors import DETECTORS, Variable
 from hepad.errors import InputError
 from hepad.evaluation import seed_spread
 from hepad.evaluation.anomalous import displays, most_anomalous
@@ -183,6 +184,14 @@ def test_the_choice_is_one_of_each_family_and_the_best_opponent(spreads):
             "families": families | {"more": "AE"}, "labels": labels | {"more": "more"}}))  # fmt: skip
     trivial = {name: found[name] for name in ("mass", "width", "trees")}
     assert choose(trivial, groups, job) == ["width", "mass", "trees"]
+
+
+def test_every_name_of_a_score_has_its_glyphs_in_the_fonts_of_all_styles(look, recwarn):
+    figure, axes = panels(1, 1, 5, 4)
+    for name in sorted({cls.score_axis({}) for cls in DETECTORS.values() if cls is not Variable}):
+        axes[0, 0].set_xlabel(name)
+        FigureCanvasAgg(figure).draw()
+    assert [str(said.message) for said in recwarn if "Glyph" in str(said.message)] == []
 
 
 def test_a_headline_without_opponents_has_both_axes_and_no_ratio(spreads, look):
