@@ -89,6 +89,14 @@ class Unscaled(Normaliser):
         return zero, zero + 1
 
 
+def principal_components(x: Tensor, count: int, generator: torch.Generator):
+    """The fitted PCA of scikit-learn with the first ``count`` principal components of x (N, D)."""
+    from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
+
+    pca = PCA(count, svd_solver="randomized", random_state=draw_seed(generator))
+    return pca.fit(x.cpu().double().numpy())
+
+
 class Plane(nn.Module):
     """The plane of the first ``components`` principal components of D numbers, by scikit-learn."""
 
@@ -99,10 +107,7 @@ class Plane(nn.Module):
 
     def fit(self, x: Tensor, generator: torch.Generator) -> None:
         """Learn center and axes from x (N, D)."""
-        from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
-
-        pca = PCA(len(self.axes), svd_solver="randomized", random_state=draw_seed(generator))
-        pca.fit(x.cpu().double().numpy())
+        pca = principal_components(x, len(self.axes), generator)
         self.center.copy_(torch.from_numpy(pca.mean_))
         self.axes.copy_(torch.from_numpy(pca.components_))
 
@@ -121,11 +126,9 @@ def directions(x: Tensor, count: int, generator: torch.Generator) -> Tensor:
     L L^T is the covariance of x in their plane; by scikit-learn, from the first ``ENOUGH`` events. Of axes that so few
     events do not have the length is zero.
     """
-    from sklearn.decomposition import PCA  # importing scikit-learn takes longer than most fits
-
-    flat = x[:ENOUGH].flatten(1).cpu().double().numpy()
+    flat = x[:ENOUGH].flatten(1)
     found, axes = min(count, len(flat) - 1, flat.shape[1]), torch.zeros(flat.shape[1], count)
-    pca = PCA(found, svd_solver="randomized", random_state=draw_seed(generator)).fit(flat)
+    pca = principal_components(flat, found, generator)
     axes[:, :found] = torch.from_numpy(pca.components_.T * pca.explained_variance_**0.5)
     return axes
 
