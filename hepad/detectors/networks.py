@@ -2,7 +2,7 @@
 
 ``dense`` works on any shape; ``heidelberg`` is the convolutional network of the jet-image NAE (arXiv:2206.14225):
 3x3 convolutions with 8 channels, one halving of the image and one dense layer. ``strided`` is a light convolutional
-network for CPUs: two strided convolutions of 8 and 16 channels; its decoder upsamples and convolves. ``mnist`` is the
+network for CPUs: two strided convolutions of 8 and 16 channels; its decoder doubles the image and convolves, twice. ``mnist`` is the
 network of the MPDR paper for 28 x 28 pixels (NeurIPS 2023, Table 8); the width of its dense layer, 1024 in the paper,
 sets all others in proportion. ``objects`` convolves over the objects of an event as in arXiv:2110.08508, without its
 batch normalisation: the score of an event must not depend on other events.
@@ -54,6 +54,26 @@ class Doubling(nn.Module):
         x = x.permute(0, 2, 3, 1)  # (B, h, h, C), as the memory has it
         x = (self.line @ x.flatten(2)).unflatten(2, x.shape[2:])
         return (self.line @ x).permute(0, 3, 1, 2)
+
+
+class DoublingConv2d(nn.Conv2d):
+    r"""(B, a, h, h) -> (B, b, 2h, 2h): nn.Upsample to twice the size by repetition and a 3x3 convolution with padding 1,
+    as one convolution of the small image, two to three times faster on a CPU.
+
+    Rows 2i and 2i + 1 of the result see rows i - 1, i, i + 1 of the image with the weights (w_0, w_1 + w_2, 0) and
+    (0, w_0 + w_1, w_2), columns likewise, so that each of the four has a 3x3 kernel of its own.
+    """
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs, 3, padding=1)
+        taps = [[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]]
+        self.register_buffer("taps", torch.tensor(taps, dtype=torch.float32), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernels = torch.einsum("pik,ockl,qjl->opqcij", self.taps, self.weight, self.taps).flatten(0, 2)
+        kernels = kernels.contiguous(memory_format=torch.channels_last)
+        y = nn.functional.conv2d(x, kernels, self.bias.repeat_interleave(4), padding=1)
+        return nn.functional.pixel_shuffle(y, 2)
 
 
 class PReLU(nn.PReLU):
@@ -112,8 +132,7 @@ def strided_decoder(latent_dim: int, shape: tuple[int, ...], hidden_dims: list[i
     _need_image(shape, 4)
     quarter = (16, shape[1] // 4, shape[2] // 4)
     layers = [dense([latent_dim, *reversed(hidden_dims), math.prod(quarter)]), nn.LeakyReLU(), nn.Unflatten(1, quarter)]
-    layers += [nn.Upsample(scale_factor=2), nn.Conv2d(16, 8, 3, padding=1), nn.LeakyReLU()]
-    return channels_last(*layers, nn.Upsample(scale_factor=2), nn.Conv2d(8, 1, 3, padding=1))
+    return channels_last(*layers, DoublingConv2d(16, 8), nn.LeakyReLU(), DoublingConv2d(8, 1))
 
 
 def mnist_encoder(shape: tuple[int, ...], width: int, hidden_dims: list[int]) -> nn.Module:

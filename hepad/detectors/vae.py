@@ -187,7 +187,7 @@ class ConvVAE(Reconstructing, Generating):
 
         def measure() -> dict[str, float]:
             with torch.no_grad():
-                parts = [self.terms(x, eps) for x, eps in zip(valid.split(1024), noise.split(1024), strict=True)]
+                parts = [self.terms(x, eps) for x, eps in zip(valid.split(256), noise.split(256), strict=True)]
             nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
             return {"valid_loss": (nll + self.settings.beta * kl) / dimension, "negative_elbo": nll + kl}
 

@@ -224,6 +224,7 @@ def save(figure: Figure, path: str | Path) -> None:
     """
     with atomic_path(f"{path}.pdf") as partial:
         figure.savefig(partial, format="pdf", metadata={"CreationDate": None})
+    figure.set_layout_engine("none")  # it takes longer than to draw, and has been found
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     with atomic_path(f"{path}.png") as partial:

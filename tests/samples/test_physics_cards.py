@@ -69,7 +69,7 @@ def test_windows_are_not_sculpted_by_the_generator(path):
     samples = yaml.safe_load(path.read_text())["samples"].values()
     for sample in (sample for sample in samples if "card" in sample["source"] and sample["selection"] != "any"):
         hard = settings(CONFIG.parent / sample["source"]["card"]).get("PhaseSpace:pTHatMin")
-        assert hard is None or float(hard) <= 0.85 * sample["selection"]["pt"][0]
+        assert hard is None or float(hard) <= 0.75 * sample["selection"]["pt"][0]
 
 
 def test_published_setup_has_the_published_size():

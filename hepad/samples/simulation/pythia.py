@@ -21,7 +21,7 @@ from hepad.events.kinematics import from_cartesian
 from hepad.samples import clustering
 from hepad.samples.clustering import Particles
 from hepad.samples.metadata import SUMMED
-from hepad.samples.simulation import truth
+from hepad.samples.simulation import truth, veto
 from hepad.samples.simulation.level1 import RADIUS, level1_objects
 from hepad.samples.simulation.pileup import Pileup, Pool, draw, make_pool, overlay
 from hepad.samples.simulation.response import respond
@@ -70,7 +70,8 @@ def generate(
     """
     if jets < 1:
         raise InputError(f"{settings.card}: 'jets' is {jets}; it must be positive.")
-    pythia, others, zero_bias = start(settings.card, seed), settings.others, bool(settings.zero_bias)
+    hooks = veto.hooks(settings.pt_low, settings.jet_radius) if settings.pt_low else None
+    pythia, others, zero_bias = start(settings.card, seed, hooks), settings.others, bool(settings.zero_bias)
     collisions = _collisions(pythia, others, seed, zero_bias, split)
     make = partial(
         _trigger_rows if settings.level1 else _probe_jets,
@@ -126,8 +127,11 @@ def _batches(following, make, jets: int, max_events: int, limit: int, first: int
         )
 
 
-def start(card: str | Path, seed: int):
-    """An initialised Pythia with the settings of ``card``; InputError names the line that Pythia refuses."""
+def start(card: str | Path, seed: int, hooks=None):
+    """An initialised Pythia with the settings of ``card``; InputError names the line that Pythia refuses.
+
+    ``hooks``: Pythia's user hooks, which have to live as long as it does
+    """
     try:
         import pythia8mc
     except ImportError:
@@ -146,6 +150,8 @@ def start(card: str | Path, seed: int):
         raise InputError(f"{card}: Pythia cannot read this card. Check the files that it includes.")
     pythia.readString("Random:setSeed = on")
     pythia.readString(f"Random:seed = {int(seed)}")
+    if hooks is not None:
+        pythia.setUserHooksPtr(hooks)
     if not pythia.init():
         raise InputError(
             f"{card}: Pythia does not start with this card. Set 'Print:quiet = off' in it to see why; often no process "

@@ -79,3 +79,10 @@ class Generation:
         """The collisions that are overlaid on an event, or that a crossing consists of; None without."""
         entry = dict(self.zero_bias, card=str(self.card)) if self.zero_bias else self.pileup
         return Pileup.of(entry, f"{self.card}: {'zero_bias' if self.zero_bias else 'pileup'}") if entry else None
+
+    @property
+    def pt_low(self) -> float:
+        """The lower edge in GeV below which partons decide that an event has no probe jet; 0: never, since pile-up adds
+        to jets, or all events are kept. The response of a detector makes some jets harder."""
+        (low, _), _ = window(self.selection)
+        return 0.0 if self.others else low * (0.8 if self.detector else 1)
