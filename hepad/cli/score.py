@@ -43,6 +43,8 @@ def _run(args: argparse.Namespace) -> None:
 
     if args.to:
         scoring.kind_of(args.to)
+        if args.to.exists():
+            raise InputError(f"--to {args.to}: it is there already. Delete it, or give another file.")
     if not 0 < args.eps_b < 1:
         raise InputError(f"--eps-b {args.eps_b:g}: a fraction of the background is needed, between 0 and 1.")
     if args.p_values and not args.to:

@@ -1,8 +1,8 @@
 """Fitted modules in files: one safetensors file with a description, of which nothing is executed when it is read.
 
 A description of a few bytes can ask for a layer of 10^12 weights, or for 10^9 layers. While a module is built from one,
-every operation is therefore first done on torch's meta device, which knows shapes and has no memory, and its result
-counted (:class:`Bounded`); what would be larger than the file is not made.
+the numbers that every operation makes are therefore counted before it is done (:class:`Bounded`); what would be larger
+than the file is not made.
 """
 
 import json
@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -46,13 +47,37 @@ class Bounded(TorchFunctionMode):
         kwargs = kwargs or {}
         self.left -= CALL
         if not func.__name__.endswith("_"):  # in place: fill_, __get__
-            # what depends on values cannot be done without them: it makes no more than it is given
-            with suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.device("meta"):
-                shown = func(*tree_map(_shape_only, args), **tree_map(_shape_only, kwargs))
-                self.left -= sum(item.numel() for item in tree_flatten(shown)[0] if isinstance(item, Tensor))
+            self.left -= _made(func, args, kwargs)
         if self.left < 0:
             raise TooLargeError("its description asks for more numbers than the file holds")
         return func(*args, **kwargs)
+
+
+# what their results are like is known without torch's meta device, whose arithmetic takes two seconds to import
+ENTRYWISE = {"add", "div", "mul", "normalize", "sub", "truediv"}
+NOT_LARGER = {"cat", "clamp", "exp", "log", "mean", "mv", "neg", "norm", "sqrt", "square", "stack", "sum", "vdot"}
+FACTORIES = {
+    "randn": torch.rand,
+    "eye": lambda n, m=None, **options: torch.empty(n, m or n),
+    "randint": lambda *args, size=None, **options: torch.empty(size or args[-1]),
+}
+
+
+def _made(func: Callable, args: tuple, kwargs: dict) -> int:
+    """How many numbers an operation makes, or more: by its name, or on the meta device, which has shapes but no memory."""
+    tensors = [item for item in tree_flatten(args)[0] if isinstance(item, Tensor)]
+    # what depends on values cannot be done without them: it makes no more than it is given
+    with suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.device("meta"):
+        if func.__name__ in ENTRYWISE:
+            return math.prod(np.broadcast_shapes(*(item.shape for item in tensors)))
+        if func.__name__ in NOT_LARGER:
+            return sum(item.numel() for item in tensors)
+        if func.__name__ == "repeat":
+            return tensors[0].numel() * math.prod(tree_flatten(args[1:])[0])
+        func = FACTORIES.get(func.__name__, func)
+        shown = func(*tree_map(_shape_only, args), **tree_map(_shape_only, kwargs))
+        return sum(item.numel() for item in tree_flatten(shown)[0] if isinstance(item, Tensor))
+    return 0
 
 
 def _shape_only(item):

@@ -221,6 +221,14 @@ def test_what_cannot_be_scored_is_said(finished, signal, tmp_path):
         assert words in str(ended.value)
 
 
+def test_scores_that_are_there_are_not_written_over(finished, signal, tmp_path):
+    (tmp_path / "scores.root").write_text("of another time")
+    with pytest.raises(SystemExit, match=r"scores\.root: it is there already\. Delete it, or give another file"):
+        main(["score", str(signal[0] / "0.root"), "--task", "search", "--results", str(finished), "--to",
+              str(tmp_path / "scores.root")])  # fmt: skip
+    assert (tmp_path / "scores.root").read_text() == "of another time"
+
+
 def test_a_bad_file_leaves_no_scores(finished, signal, tmp_path):
     (tmp_path / "bad.root").write_bytes((signal[0] / "0.root").read_bytes()[:3000])
     with pytest.raises(SystemExit):

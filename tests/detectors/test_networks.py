@@ -9,6 +9,7 @@ from hepad.detectors.networks import (
     Autoencoder,
     AutoencoderSettings,
     Doubling,
+    DoublingConv2d,
     Head,
     PReLU,
     channels_last,
@@ -98,3 +99,17 @@ def test_l2_acts_on_the_encoder_alone_with_its_biases():
     assert energy.penalty().item() == pytest.approx(10 * energy.autoencoder.penalty().item())
     with pytest.raises(InputError, match="autoencoder: l2"):
         AutoencoderSettings(l2=-1.0)
+
+
+def test_doubling_and_convolving_is_one_convolution():
+    """Values and gradients are those of nn.Upsample and nn.Conv2d with the same weights."""
+    one = DoublingConv2d(3, 2).double()
+    two = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 2, 3, padding=1)).double()
+    two[1].load_state_dict(one.state_dict())
+    x = torch.randn(4, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    found = []
+    for network in (one, two):
+        y = network(x)
+        found.append((y, *torch.autograd.grad(y.square().sum(), [x, *network.parameters()])))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)

@@ -62,7 +62,8 @@ def generate(
     event's dark mesons, with pile-up ``hardest_pileup``, the place in the pool of the hardest collision.
     ``facts['pileup']``: the number of collisions overlaid. ``meta``: what a rate is made from (``rate``: kind
     'zero_bias' or 'cross_section'), cross-section, acceptance (weight of the events with a probe jet over that of all),
-    counts, window, settings, card.
+    counts, window, settings, card. Cross-section, acceptance and counts are those of the events that were not given up
+    (:mod:`hepad.samples.simulation.veto`); the product of the first two is that of all.
 
     Raises
     ------
@@ -264,8 +265,8 @@ def _facts(pythia, card, seed: int) -> dict:
 def _too_few(settings: Generation, jets: int, sums: dict) -> InputError:
     matched = f" and the matching {settings.matched}" if settings.matched else ""
     advice = (
-        "Check that the card makes jets of this pt (PhaseSpace:pTHatMin about 100 GeV below the window), or widen the "
-        "window."
+        "Check that the card makes jets of this pt (PhaseSpace:pTHatMin below two thirds of the window's edge), or widen "
+        "the window."
     )
     if not sums["n_tried"]:
         advice = "Pythia generates no events: set 'Print:quiet = off' in the card to see why."

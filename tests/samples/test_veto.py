@@ -1,0 +1,101 @@
+"""Events given up early in their shower: bounds with known answers, and what is lost of a sample."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hepad.samples.simulation import veto
+from hepad.samples.simulation.settings import Generation
+
+CARDS = Path(__file__).parents[2] / "config" / "cards"
+WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
+
+
+@pytest.mark.parametrize(
+    "partons, bound",
+    [
+        ([], 0),
+        ([(100, 0, 0)], 100),
+        ([(100, 0, 0), (50, 0.5, 0.5), (30, -0.6, -0.6)], 150),  # the third is 0.85 from the first
+        ([(100, 1, math.pi - 0.1), (50, 1, 0.1 - math.pi)], 150),  # phi is an angle
+        ([(100, 1, 0), (90, -1, math.pi)], 100),  # back to back
+        ([(40, -0.7, 0), (40, 0, 0), (40, 0.7, 0)], 120),  # the cone is about the middle one
+    ],
+)
+def test_the_hardest_cone_of_partons_bounds_the_jets(partons, bound):
+    assert veto.may_reach(bound, partons, radius=0.8)
+    assert not veto.may_reach(bound + 0.01, partons, radius=0.8)
+
+
+def test_no_product_of_a_decay_has_more_transverse_momentum_than_the_bound():
+    """Two-body decays of a particle of 173 GeV in all directions, one product of 0 to 80 GeV, boosted along x."""
+    rng = np.random.default_rng(0)
+    mass, pt = 173.0, rng.uniform(0, 500, 20_000)
+    one = rng.uniform(0, 80, 20_000)
+    energy = (mass**2 + one**2) / (2 * mass)
+    momentum = np.sqrt(energy**2 - one**2)
+    cosine, azimuth = rng.uniform(-1, 1, 20_000), rng.uniform(0, 2 * np.pi, 20_000)
+    sine = np.sqrt(1 - cosine**2)
+    along, across = momentum * sine * np.cos(azimuth), momentum * sine * np.sin(azimuth)
+    boosted = (along * np.hypot(mass, pt) + energy * pt) / mass
+    largest = np.hypot(boosted, across)
+    bound = (pt + np.hypot(mass, pt)) / 2
+    assert (largest <= bound * (1 + 1e-9)).all()
+    assert largest[pt > 300].max() > 0.97 * bound[pt > 300].max()  # and it is not far from it
+
+
+def test_pile_up_and_whole_events_are_generated_to_their_end():
+    """Pile-up makes jets harder; with a response, the bound is lower."""
+    card = CARDS / "qcd.cmnd"
+    assert Generation(card, WINDOW).pt_low == 550
+    assert Generation(card, WINDOW, response=True).pt_low == 440
+    assert Generation(card, "any").pt_low == 0
+    assert Generation(card, WINDOW, pileup={"card": str(CARDS / "minimum_bias.cmnd"), "mean": 20, "pool": 50}).pt_low == 0
+
+
+def generated(name: str, seed: int, jets: int, monkeypatch, fraction: float, **settings):
+    """A sample, and what the veto said of each of its events: a fraction of zero gives up none."""
+    pytest.importorskip("pythia8mc")
+    from hepad.samples.simulation.pythia import generate
+
+    monkeypatch.setattr(veto, "FRACTION", fraction)
+    return generate(Generation(CARDS / f"{name}.cmnd", WINDOW, leading=2, **settings), jets, seed)
+
+
+def test_cross_section_times_acceptance_is_that_of_all_events(monkeypatch):
+    samples = [generated("qcd", 3, 90, monkeypatch, fraction) for fraction in (veto.FRACTION, 0.0)]
+    rates = [events.meta["cross_section_pb"] * events.meta["acceptance"] for events in samples]
+    errors = [rate / math.sqrt(events.meta["n_events_accepted"]) for rate, events in zip(rates, samples, strict=True)]
+    assert abs(rates[0] - rates[1]) < 3.5 * math.hypot(*errors)
+    assert samples[0].meta["acceptance"] > 1.5 * samples[1].meta["acceptance"]  # many were given up
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        ("qcd", {}),
+        ("top", {"matching": {"particle": 6, "radius": 0.8}}),
+        ("qcd", {"response": True}),
+    ],
+    ids=["qcd", "top", "qcd with a response"],
+)
+def test_jets_that_the_veto_would_lose_are_few(name, settings, monkeypatch):
+    """Of 2,000 jets at most ten, 5 in 1,000, come from events that it gives up."""
+    given_up = []
+    pytest.importorskip("pythia8mc")
+    from hepad.samples.simulation import pythia
+
+    original = veto.may_reach
+
+    def recorded(pt, partons, radius):
+        given_up.append(not original(pt, partons, radius))
+        return True
+
+    monkeypatch.setattr(veto, "may_reach", recorded)
+    events = pythia.generate(Generation(CARDS / f"{name}.cmnd", WINDOW, leading=2, **settings), 2000, 5)
+    lost = np.array(given_up)[events.event_id]
+    assert 0.1 < np.mean(given_up), "the veto has no work here"
+    assert lost.sum() <= 10
