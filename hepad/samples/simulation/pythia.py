@@ -265,8 +265,8 @@ def _facts(pythia, card, seed: int) -> dict:
 def _too_few(settings: Generation, jets: int, sums: dict) -> InputError:
     matched = f" and the matching {settings.matched}" if settings.matched else ""
     advice = (
-        "Check that the card makes jets of this pt (PhaseSpace:pTHatMin below two thirds of the window's edge), or widen "
-        "the window."
+        "Check that the card makes jets of this pt (PhaseSpace:pTHatMin below four fifths of the window's edge), or "
+        "widen the window."
     )
     if not sums["n_tried"]:
         advice = "Pythia generates no events: set 'Print:quiet = off' in the card to see why."
