@@ -1,11 +1,11 @@
 """Encoders and decoders: the parts that detectors are built from.
 
-``dense`` works on any shape; ``heidelberg`` is the convolutional network of the jet-image NAE (arXiv:2206.14225):
-3x3 convolutions with 8 channels, one halving of the image and one dense layer. ``strided`` is a light convolutional
-network for CPUs: two strided convolutions of 8 and 16 channels; its decoder doubles the image and convolves, twice. ``mnist`` is the
-network of the MPDR paper for 28 x 28 pixels (NeurIPS 2023, Table 8); the width of its dense layer, 1024 in the paper,
-sets all others in proportion. ``objects`` convolves over the objects of an event as in arXiv:2110.08508, without its
-batch normalisation: the score of an event must not depend on other events.
+``dense`` works on any shape; ``heidelberg`` is the convolutional network of the jet-image NAE (arXiv:2206.14225): 3x3
+convolutions with 8 channels, one halving of the image and one dense layer. ``strided`` is a light convolutional
+network for CPUs: two strided convolutions of 8 and 16 channels; its decoder doubles the image and convolves, twice.
+``mnist`` is the network of the MPDR paper for 28 x 28 pixels (NeurIPS 2023, Table 8); the width of its dense layer,
+1024 in the paper, sets all others in proportion. ``objects`` convolves over the objects of an event as in
+arXiv:2110.08508, without its batch normalisation: the score of an event must not depend on other events.
 """
 
 import itertools
@@ -57,8 +57,8 @@ class Doubling(nn.Module):
 
 
 class DoublingConv2d(nn.Conv2d):
-    r"""(B, a, h, h) -> (B, b, 2h, 2h): nn.Upsample to twice the size by repetition and a 3x3 convolution with padding 1,
-    as one convolution of the small image, two to three times faster on a CPU.
+    """(B, a, h, w) -> (B, b, 2h, 2w): nn.Upsample to twice the size by repetition, then a 3x3 convolution of padding 1,
+    as one convolution of the small image, which a CPU does two to three times faster.
 
     Rows 2i and 2i + 1 of the result see rows i - 1, i, i + 1 of the image with the weights (w_0, w_1 + w_2, 0) and
     (0, w_0 + w_1, w_2), columns likewise, so that each of the four has a 3x3 kernel of its own.

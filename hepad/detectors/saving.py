@@ -64,7 +64,7 @@ FACTORIES = {
 
 
 def _made(func: Callable, args: tuple, kwargs: dict) -> int:
-    """How many numbers an operation makes, or more: by its name, or on the meta device, which has shapes but no memory."""
+    """How many numbers an operation makes, or more: by its name, or on the meta device, which has no memory."""
     tensors = [item for item in tree_flatten(args)[0] if isinstance(item, Tensor)]
     # what depends on values cannot be done without them: it makes no more than it is given
     with suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.device("meta"):

@@ -65,7 +65,7 @@ def test_semivisible_jets_sit_at_the_peak_of_alpha(name):
 
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.stem)
 def test_windows_are_not_sculpted_by_the_generator(path):
-    """The scattering starts so far below the lower edge of the jets' window that a tenth of the jets is lost, or less."""
+    """The scattering starts well below the lower edge of the jets' window; the cards say what is lost."""
     samples = yaml.safe_load(path.read_text())["samples"].values()
     for sample in (sample for sample in samples if "card" in sample["source"] and sample["selection"] != "any"):
         hard = settings(CONFIG.parent / sample["source"]["card"]).get("PhaseSpace:pTHatMin")

@@ -14,7 +14,7 @@ WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
 
 
 @pytest.mark.parametrize(
-    "partons, bound",
+    ("partons", "bound"),
     [
         ([], 0),
         ([(100, 0, 0)], 100),
@@ -52,7 +52,9 @@ def test_pile_up_and_whole_events_are_generated_to_their_end():
     assert Generation(card, WINDOW).pt_low == 550
     assert Generation(card, WINDOW, response=True).pt_low == 440
     assert Generation(card, "any").pt_low == 0
-    assert Generation(card, WINDOW, pileup={"card": str(CARDS / "minimum_bias.cmnd"), "mean": 20, "pool": 50}).pt_low == 0
+    assert (
+        Generation(card, WINDOW, pileup={"card": str(CARDS / "minimum_bias.cmnd"), "mean": 20, "pool": 50}).pt_low == 0
+    )
 
 
 def generated(name: str, seed: int, jets: int, monkeypatch, fraction: float, **settings):
@@ -74,7 +76,7 @@ def test_cross_section_times_acceptance_is_that_of_all_events(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name, settings",
+    ("name", "settings"),
     [
         ("qcd", {}),
         ("top", {"matching": {"particle": 6, "radius": 0.8}}),
@@ -83,19 +85,28 @@ def test_cross_section_times_acceptance_is_that_of_all_events(monkeypatch):
     ids=["qcd", "top", "qcd with a response"],
 )
 def test_jets_that_the_veto_would_lose_are_few(name, settings, monkeypatch):
-    """Of 2,000 jets at most ten, 5 in 1,000, come from events that it gives up."""
-    given_up = []
+    """Of 600 jets at most four come from events that it gives up: one in 1,000 is expected. Events one by one, since
+    Pythia calls the hook again where an event fails later."""
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation import pythia
 
-    original = veto.may_reach
+    given_up, of_event, jets = [], [], []
+    may_reach, probe_jets = veto.may_reach, pythia._probe_jets
 
     def recorded(pt, partons, radius):
-        given_up.append(not original(pt, partons, radius))
+        given_up.append(not may_reach(pt, partons, radius))
         return True
 
+    def of_one_event(batch, *args, **named):
+        found = probe_jets(batch, *args, **named)
+        of_event.append(given_up[-1])
+        jets.append(len(found[0]))
+        return found
+
     monkeypatch.setattr(veto, "may_reach", recorded)
-    events = pythia.generate(Generation(CARDS / f"{name}.cmnd", WINDOW, leading=2, **settings), 2000, 5)
-    lost = np.array(given_up)[events.event_id]
-    assert 0.1 < np.mean(given_up), "the veto has no work here"
-    assert lost.sum() <= 10
+    monkeypatch.setattr(pythia, "_probe_jets", of_one_event)
+    monkeypatch.setattr(pythia, "BATCH", 1)
+    pythia.generate(Generation(CARDS / f"{name}.cmnd", WINDOW, leading=2, **settings), 600, 5)
+    assert len(of_event) > 1000
+    assert np.mean(of_event) > 0.05, "the veto has no work here"
+    assert np.sum(jets, where=of_event) <= 4

@@ -1,7 +1,8 @@
 r"""Events that cannot have a probe jet, given up early in their parton shower.
 
-At the scale of LOW_SCALE times the lower edge p_low of the window, the interleaved evolution of initial and final state has
-made a few partons i, which bound the jets that can come: what a particle decays to has no more transverse momentum than
+At the scale of LOW_SCALE times the lower edge p_low of the window, the interleaved evolution of initial and final state
+has made a few partons i, which bound the jets that can come: what a particle decays to has no more transverse momentum
+than
 
     b_i = (p_T,i + m_T,i) / 2,     m_T,i^2 = m_i^2 + p_T,i^2,
 
@@ -10,10 +11,10 @@ emissions below the scale, no more than the sum in a cone,
 
     B = max_i  sum over j within ΔR_ij < R of  b_j.
 
-An event with B < FRACTION p_low is given up. It costs a thirtieth of a whole one, so that a card's p̂_T may begin far
-below the window. What is lost: of jets of 550 to 650 GeV about 1 in 1,000 (2 of 2,123 in QCD; tests/samples/test_veto.py
-looks at more). Cross-section and number of tried events that Pythia counts are those of the remaining events, so that
-their product with the acceptance is the same as without.
+An event with B < FRACTION p_low is given up. It costs a twentieth of a whole one, so that a card's p̂_T may begin
+farther below the window. About 1 in 1,000 jets is lost (2 of 2,123 in QCD at 550 to 650 GeV;
+tests/samples/test_veto.py). Cross-section and number of tried events that Pythia counts are those of the remaining
+events, so that their product with the acceptance is the same as without.
 """
 
 import math
@@ -46,13 +47,13 @@ def hooks(pt_low: float, radius: float):
     import pythia8mc  # an extra
 
     class NoProbeJet(pythia8mc.UserHooks):
-        def canVetoPT(self) -> bool:  # noqa: N802
+        def canVetoPT(self) -> bool:
             return True
 
-        def scaleVetoPT(self) -> float:  # noqa: N802
+        def scaleVetoPT(self) -> float:
             return LOW_SCALE * pt_low
 
-        def doVetoPT(self, position: int, event) -> bool:  # noqa: N802
+        def doVetoPT(self, position: int, event) -> bool:
             if position > INTERLEAVED:
                 return False
             hard = [particle for particle in event if particle.isFinal() and particle.pT() > SOFT]
