@@ -64,7 +64,7 @@ def score_panels(
         edges = common_edges(name, of)
         draw_histograms(ax, of, edges, background, colors)
         if edges[0] < cuts[name] < edges[-1]:
-            ax.axvline(cuts[name], ymax=0.8, color="black", linewidth=0.8, linestyle="--", gid="threshold")
+            ax.axvline(cuts[name], ymax=0.74, color="black", linewidth=0.8, linestyle="--", gid="threshold")
         low, high = 0.3 / max(map(len, of.values())), 1.0
         ax.set(yscale="log", ylim=(low, high * (high / low) ** 0.35))
         ax.set_xlabel(score_names[name], fontsize=8)

@@ -224,9 +224,10 @@ def save(figure: Figure, path: str | Path) -> None:
     """
     with atomic_path(f"{path}.pdf") as partial:
         figure.savefig(partial, format="pdf", metadata={"CreationDate": None})
+    layout, drawn = figure.get_layout_engine(), io.BytesIO()
     figure.set_layout_engine("none")  # it takes longer than to draw, and has been found
-    drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
+    figure.set_layout_engine(layout)
     with atomic_path(f"{path}.png") as partial:
         partial.write_bytes(palette_png(Image.open(drawn), 256))
 

@@ -163,8 +163,8 @@ def test_events_outside_of_the_window_are_told_with_both(finished, make_events, 
     hard["jet"][:, 3] *= 2.4
     write_root(replace(events, **hard), tmp_path / "hard.root")
     write_root(events, tmp_path / "usual.root")
-    where = ("--task", "search", "--results", str(finished), "--to", str(tmp_path / "s.h5"))
-    main(["score", str(tmp_path / "hard.root"), *where])
+    where = ("--task", "search", "--results", str(finished), "--to")
+    main(["score", str(tmp_path / "hard.root"), *where, str(tmp_path / "s.h5")])
     text = capsys.readouterr().out
     low, high = hard["jet"][:, 0].min(), hard["jet"][:, 0].max()
     warning = (
@@ -174,10 +174,10 @@ def test_events_outside_of_the_window_are_told_with_both(finished, make_events, 
     assert f"WARNING: {warning}" in text
     assert hdf5(tmp_path / "s.h5")[2]["warnings"][str(tmp_path / "hard.root")].startswith(warning)
     inside = ((events.jet[:, 0] > 550) & (events.jet[:, 0] < 650)).sum()
-    main(["score", str(tmp_path / "usual.root"), *where])
+    main(["score", str(tmp_path / "usual.root"), *where, str(tmp_path / "usual.h5")])
     text = capsys.readouterr().out
     assert ("WARNING" in text) == (inside < 10)
-    assert not hdf5(tmp_path / "s.h5")[2]["warnings"] or inside < 10
+    assert not hdf5(tmp_path / "usual.h5")[2]["warnings"] or inside < 10
 
 
 def test_what_a_file_lacks_gives_no_score(finished, make_events, tmp_path, capsys):

@@ -15,7 +15,7 @@ pytest.importorskip("pythia8mc")
 
 from hepad.samples.metadata import merge_meta
 from hepad.samples.root_output import write_root
-from hepad.samples.simulation import truth
+from hepad.samples.simulation import truth, veto
 from hepad.samples.simulation.pythia import generate, start
 from hepad.samples.simulation.settings import Generation
 from hepad.samples.sources import read
@@ -62,8 +62,13 @@ def test_jet_is_the_sum_of_its_constituents_and_one_of_the_events_jets(particle_
         assert np.all((events.jets[:, :2] == events.jet[:, None]).all(axis=2).any(axis=1))
 
 
-def test_response_keeps_the_scale_and_adds_missing_momentum(particle_level, smeared):
-    # the same generator seed: the same events, of which both keep those in the window
+def test_response_keeps_the_scale_and_adds_missing_momentum(monkeypatch):
+    # the same generator seed and none given up: the same events, of which both keep those in the window
+    monkeypatch.setattr(veto, "FRACTION", 0.0)
+    particle_level, smeared = (
+        generate(Generation(CARDS / "qcd_low.cmnd", selection=LOW, leading=2, response=response), 120, 11)
+        for response in (None, True)
+    )
     shared, a, b = np.intersect1d(particle_level.event_id, smeared.event_id, return_indices=True)
     assert len(shared) > 30
     ratio = smeared.jet[b, 0] / particle_level.jet[a, 0]
@@ -220,5 +225,5 @@ def test_other_bad_input():
         generate(Generation(card, selection=WINDOW, leading=3), 10, 1)
     with pytest.raises(InputError, match="matching"):
         generate(Generation(card, selection=WINDOW, matching={"particle": 6}), 10, 1)
-    with pytest.raises(InputError, match=r"0 of 10 jets after 100 events .*3000, 4000"):
+    with pytest.raises(InputError, match=r"0 of 10 jets after 150 events .*3000, 4000"):
         generate(Generation(card, selection={"pt": [3000, 4000]}), 10, 1, max_events=100)

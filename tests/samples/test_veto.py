@@ -47,11 +47,12 @@ def test_no_product_of_a_decay_has_more_transverse_momentum_than_the_bound():
 
 
 def test_pile_up_and_whole_events_are_generated_to_their_end():
-    """Pile-up makes jets harder; with a response, the bound is lower."""
+    """Pile-up makes jets harder, and the underlying event soft ones; with a response, the bound is lower."""
     card = CARDS / "qcd.cmnd"
     assert Generation(card, WINDOW).pt_low == 550
     assert Generation(card, WINDOW, response=True).pt_low == 440
     assert Generation(card, "any").pt_low == 0
+    assert Generation(card, {"pt": [60, 200]}).pt_low == 0
     assert (
         Generation(card, WINDOW, pileup={"card": str(CARDS / "minimum_bias.cmnd"), "mean": 20, "pool": 50}).pt_low == 0
     )

@@ -71,7 +71,7 @@ def generate(
     """
     if jets < 1:
         raise InputError(f"{settings.card}: 'jets' is {jets}; it must be positive.")
-    hooks = veto.hooks(settings.pt_low, settings.jet_radius) if settings.pt_low else None
+    hooks = veto.hooks(settings.pt_low, settings.jet_radius, min(HOPELESS, max_events)) if settings.pt_low else None
     pythia, others, zero_bias = start(settings.card, seed, hooks), settings.others, bool(settings.zero_bias)
     collisions = _collisions(pythia, others, seed, zero_bias, split)
     make = partial(
@@ -82,13 +82,15 @@ def generate(
     limit = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
     parts, sums = [], dict.fromkeys(SUMMED, 0)
     following = range if zero_bias else pythia.nextBatch
-    for part, counts in _batches(following, make, jets, max_events, limit, first_event_id):
+    tried = 0
+    for part, counts in _batches(following, make, hooks, jets, max_events, limit, first_event_id):
         parts.append(part)
+        tried += counts.pop("tried")
         sums = {key: sums[key] + counts[key] for key in SUMMED}
         if progress:
             progress(min(sums["n_jets"], jets), jets)
     if sums["n_jets"] < jets:
-        raise _too_few(settings, jets, sums)
+        raise _too_few(settings, jets, sums["n_jets"], tried)
     events = concatenate(parts)
     last = events.event_id[jets - 1]
     events = events[: np.searchsorted(events.event_id, last, side="right")]
@@ -104,14 +106,18 @@ def generate(
     return events
 
 
-def _batches(following, make, jets: int, max_events: int, limit: int, first: int) -> Iterator[tuple[Events, dict]]:
+def _batches(
+    following, make, hooks, jets: int, max_events: int, limit: int, first: int
+) -> Iterator[tuple[Events, dict]]:
     """Batches of probe jets with their counts until there are enough, or no hope of it; ``first``: identifier."""
-    n_events, n_jets = 0, 0
-    while n_jets < jets and n_events < max_events and (n_jets or n_events < HOPELESS):
+    n_events, n_jets, tried = 0, 0, 0  # of all that were tried, events are those that were not given up
+    while n_jets < jets and tried < max_events and (n_jets or tried < HOPELESS):
         size = 1.1 * (jets - n_jets) * n_events / n_jets if n_jets else 4 * jets + n_events
         batch = following(int(np.clip(size, 50, limit).clip(1, max_events - n_events)))
         if not len(batch):
             return
+        of_batch = len(batch) + (hooks.count() if hooks else 0)
+        tried += of_batch
         ids = first + n_events + np.arange(len(batch))
         part, weight = make(batch, ids)
         accepted = np.unique(part.event_id) - ids[0]
@@ -119,6 +125,7 @@ def _batches(following, make, jets: int, max_events: int, limit: int, first: int
         yield (
             part,
             {
+                "tried": of_batch,
                 "n_tried": len(batch),
                 "n_events_accepted": len(accepted),
                 "n_jets": len(part),
@@ -262,15 +269,15 @@ def _facts(pythia, card, seed: int) -> dict:
     }
 
 
-def _too_few(settings: Generation, jets: int, sums: dict) -> InputError:
+def _too_few(settings: Generation, jets: int, found: int, tried: int) -> InputError:
     matched = f" and the matching {settings.matched}" if settings.matched else ""
     advice = (
         "Check that the card makes jets of this pt (PhaseSpace:pTHatMin below four fifths of the window's edge), or "
         "widen the window."
     )
-    if not sums["n_tried"]:
+    if not tried:
         advice = "Pythia generates no events: set 'Print:quiet = off' in the card to see why."
     return InputError(
-        f"{settings.card}: {sums['n_jets']} of {jets} jets after {sums['n_tried']} events pass the window "
+        f"{settings.card}: {found} of {jets} jets after {tried} events pass the window "
         f"{settings.selection}{matched}. {advice}"
     )

@@ -10,6 +10,8 @@ from hepad.samples.simulation.pileup import Pileup
 from hepad.samples.simulation.response import Response
 from hepad.samples.simulation.truth import checked_matching
 
+SOFT = 100.0  # GeV: to softer jets hadrons and the underlying event add more than the margin of the veto
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -83,6 +85,6 @@ class Generation:
     @property
     def pt_low(self) -> float:
         """The lower edge in GeV below which partons decide that an event has no probe jet; 0: never, since pile-up adds
-        to jets, or all events are kept. The response of a detector makes some jets harder."""
+        to jets, jets are too soft for it, or all events are kept. The response of a detector makes some jets harder."""
         (low, _), _ = window(self.selection)
-        return 0.0 if self.others else low * (0.8 if self.detector else 1)
+        return 0.0 if self.others or low < SOFT else low * (0.8 if self.detector else 1)

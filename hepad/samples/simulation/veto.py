@@ -21,7 +21,7 @@ import math
 
 FRACTION = 0.85
 LOW_SCALE = 0.05
-SOFT = 5.0  # GeV: what is below adds less than FRACTION leaves
+SOFT = 5.0  # GeV, of a parton: what is below adds less than FRACTION leaves
 INTERLEAVED = 3  # later calls of Pythia's are about decays, whose mothers had their turn
 
 
@@ -42,11 +42,19 @@ def may_reach(pt: float, partons: list[tuple[float, float, float]], radius: floa
     return False
 
 
-def hooks(pt_low: float, radius: float):
-    """Pythia's user hooks that give up events without a jet of ``pt_low`` GeV and radius ``radius``."""
+def hooks(pt_low: float, radius: float, most: int):
+    """Pythia's user hooks that give up events without a jet of ``pt_low`` GeV and radius ``radius``; at most so many
+    until they are counted, since Pythia returns with an event only."""
     import pythia8mc  # an extra
 
     class NoProbeJet(pythia8mc.UserHooks):
+        given_up = 0
+
+        def count(self) -> int:
+            """How many events were given up since the last call."""
+            number, self.given_up = self.given_up, 0
+            return number
+
         def canVetoPT(self) -> bool:
             return True
 
@@ -54,10 +62,12 @@ def hooks(pt_low: float, radius: float):
             return LOW_SCALE * pt_low
 
         def doVetoPT(self, position: int, event) -> bool:
-            if position > INTERLEAVED:
+            if position > INTERLEAVED or self.given_up >= most:
                 return False
             hard = [particle for particle in event if particle.isFinal() and particle.pT() > SOFT]
             partons = [((particle.pT() + particle.mT()) / 2, particle.y(), particle.phi()) for particle in hard]
-            return not may_reach(FRACTION * pt_low, partons, radius)
+            hopeless = not may_reach(FRACTION * pt_low, partons, radius)
+            self.given_up += hopeless
+            return hopeless
 
     return NoProbeJet()
