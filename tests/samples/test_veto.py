@@ -86,8 +86,8 @@ def test_cross_section_times_acceptance_is_that_of_all_events(monkeypatch):
     ids=["qcd", "top", "qcd with a response"],
 )
 def test_jets_that_the_veto_would_lose_are_few(name, settings, monkeypatch, tmp_path):
-    """Of 300 jets at most three come from events that it gives up: one in 1,000 is expected. Cards from 330 GeV, so that
-    it has work; events one by one, since Pythia calls the hook again where an event fails later."""
+    """Of 300 jets at most three come from events that it gives up: one in 1,000 is expected. Cards from 330 GeV, so
+    that it has work; events one by one, since Pythia calls the hook again where an event fails later."""
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation import pythia
 
