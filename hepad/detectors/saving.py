@@ -54,8 +54,8 @@ class Bounded(TorchFunctionMode):
 
 
 # what their results are like is known without torch's meta device, whose arithmetic takes two seconds to import
-ENTRYWISE = {"add", "div", "mul", "normalize", "sub", "truediv"}
-NOT_LARGER = {"cat", "clamp", "exp", "log", "mean", "mv", "neg", "norm", "sqrt", "square", "stack", "sum", "vdot"}
+ENTRYWISE = {"add", "div", "mul", "normalize", "sub"}
+NOT_LARGER = {"cat", "log", "mean", "mv", "square", "sum", "vdot"}
 FACTORIES = {
     "randn": torch.rand,
     "eye": lambda n, m=None, **options: torch.empty(n, m or n),
@@ -65,7 +65,7 @@ FACTORIES = {
 
 def _made(func: Callable, args: tuple, kwargs: dict) -> int:
     """How many numbers an operation makes, or more: by its name, or on the meta device, which has no memory."""
-    tensors = [item for item in tree_flatten(args)[0] if isinstance(item, Tensor)]
+    tensors = [item for item in tree_flatten((args, kwargs))[0] if isinstance(item, Tensor)]
     # what depends on values cannot be done without them: it makes no more than it is given
     with suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.device("meta"):
         if func.__name__ in ENTRYWISE:

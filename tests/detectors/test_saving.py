@@ -49,6 +49,8 @@ def test_what_an_operation_makes_is_counted_before(make):
     "make",
     [
         lambda x: x[:, None] * x,
+        lambda x: torch.mul(x[:, None], other=x),
+        lambda x: torch.clamp(x[:, None], min=x),
         lambda x: torch.outer(x, x),
         lambda x: x.repeat(100_000),
         lambda x: torch.eye(len(x)),

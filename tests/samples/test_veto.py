@@ -1,11 +1,13 @@
 """Events given up early in their shower: bounds with known answers, and what is lost of a sample."""
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hepad.errors import InputError
 from hepad.samples.simulation import veto
 from hepad.samples.simulation.settings import Generation
 
@@ -49,26 +51,30 @@ def test_no_product_of_a_decay_has_more_transverse_momentum_than_the_bound():
 def test_pile_up_and_whole_events_are_generated_to_their_end():
     """Pile-up makes jets harder, and the underlying event soft ones; with a response, the bound is lower."""
     card = CARDS / "qcd.cmnd"
-    assert Generation(card, WINDOW).pt_low == 550
-    assert Generation(card, WINDOW, response=True).pt_low == 440
-    assert Generation(card, "any").pt_low == 0
-    assert Generation(card, {"pt": [60, 200]}).pt_low == 0
-    assert (
-        Generation(card, WINDOW, pileup={"card": str(CARDS / "minimum_bias.cmnd"), "mean": 20, "pool": 50}).pt_low == 0
-    )
+    assert veto.lower_edge(Generation(card, WINDOW)) == 550
+    assert veto.lower_edge(Generation(card, WINDOW, response=True)) == 440
+    assert veto.lower_edge(Generation(card, "any")) == 0
+    assert veto.lower_edge(Generation(card, {"pt": [60, 200]})) == 0
+    pileup = {"card": str(CARDS / "minimum_bias.cmnd"), "mean": 20, "pool": 50}
+    assert veto.lower_edge(Generation(card, WINDOW, pileup=pileup)) == 0
 
 
-def generated(name: str, seed: int, jets: int, monkeypatch, fraction: float, **settings):
-    """A sample, and what the veto said of each of its events: a fraction of zero gives up none."""
-    pytest.importorskip("pythia8mc")
+def test_without_pythia_it_is_said_what_to_install(monkeypatch):
     from hepad.samples.simulation.pythia import generate
 
-    monkeypatch.setattr(veto, "FRACTION", fraction)
-    return generate(Generation(CARDS / f"{name}.cmnd", WINDOW, leading=2, **settings), jets, seed)
+    monkeypatch.setitem(sys.modules, "pythia8mc", None)
+    with pytest.raises(InputError, match=r"needs Pythia 8: pip install 'hepad\[simulate\]'"):
+        generate(Generation(CARDS / "qcd.cmnd", WINDOW), 1, 1)
 
 
 def test_cross_section_times_acceptance_is_that_of_all_events(monkeypatch):
-    samples = [generated("qcd", 3, 90, monkeypatch, fraction) for fraction in (veto.FRACTION, 0.0)]
+    pytest.importorskip("pythia8mc")
+    from hepad.samples.simulation.pythia import generate
+
+    samples = []
+    for fraction in (veto.FRACTION, 0.0):  # which gives up none
+        monkeypatch.setattr(veto, "FRACTION", fraction)
+        samples.append(generate(Generation(CARDS / "qcd.cmnd", WINDOW, leading=2), 90, 3))
     rates = [events.meta["cross_section_pb"] * events.meta["acceptance"] for events in samples]
     errors = [rate / math.sqrt(events.meta["n_events_accepted"]) for rate, events in zip(rates, samples, strict=True)]
     assert abs(rates[0] - rates[1]) < 3.5 * math.hypot(*errors)

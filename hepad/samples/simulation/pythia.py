@@ -71,7 +71,7 @@ def generate(
     """
     if jets < 1:
         raise InputError(f"{settings.card}: 'jets' is {jets}; it must be positive.")
-    hooks = veto.hooks(settings.pt_low, settings.jet_radius, min(HOPELESS, max_events)) if settings.pt_low else None
+    hooks = veto.hooks(_pythia8().UserHooks, settings, min(HOPELESS, max_events))
     pythia, others, zero_bias = start(settings.card, seed, hooks), settings.others, bool(settings.zero_bias)
     collisions = _collisions(pythia, others, seed, zero_bias, split)
     make = partial(
@@ -85,7 +85,7 @@ def generate(
     tried = 0
     for part, counts in _batches(following, make, hooks, jets, max_events, limit, first_event_id):
         parts.append(part)
-        tried += counts.pop("tried")
+        tried = counts["tried"]
         sums = {key: sums[key] + counts[key] for key in SUMMED}
         if progress:
             progress(min(sums["n_jets"], jets), jets)
@@ -109,15 +109,15 @@ def generate(
 def _batches(
     following, make, hooks, jets: int, max_events: int, limit: int, first: int
 ) -> Iterator[tuple[Events, dict]]:
-    """Batches of probe jets with their counts until there are enough, or no hope of it; ``first``: identifier."""
+    """Batches of probe jets with their counts, and how many events were ``tried`` so far, until there are enough jets,
+    or no hope of it; ``first``: identifier."""
     n_events, n_jets, tried = 0, 0, 0  # of all that were tried, events are those that were not given up
     while n_jets < jets and tried < max_events and (n_jets or tried < HOPELESS):
         size = 1.1 * (jets - n_jets) * n_events / n_jets if n_jets else 4 * jets + n_events
         batch = following(int(np.clip(size, 50, limit).clip(1, max_events - n_events)))
         if not len(batch):
             return
-        of_batch = len(batch) + (hooks.count() if hooks else 0)
-        tried += of_batch
+        tried += len(batch) + (hooks.count() if hooks else 0)
         ids = first + n_events + np.arange(len(batch))
         part, weight = make(batch, ids)
         accepted = np.unique(part.event_id) - ids[0]
@@ -125,7 +125,7 @@ def _batches(
         yield (
             part,
             {
-                "tried": of_batch,
+                "tried": tried,
                 "n_tried": len(batch),
                 "n_events_accepted": len(accepted),
                 "n_jets": len(part),
@@ -140,11 +140,7 @@ def start(card: str | Path, seed: int, hooks=None):
 
     ``hooks``: Pythia's user hooks, which have to live as long as it does
     """
-    try:
-        import pythia8mc
-    except ImportError:
-        raise InputError("generating samples needs Pythia 8: pip install 'hepad[simulate]'.") from None
-    card = Path(card)
+    pythia8mc, card = _pythia8(), Path(card)
     if not card.is_file():
         raise InputError(f"{card}: there is no such card. Check 'card' in the sample's source.")
     if not 1 <= int(seed) <= MAX_SEED:
@@ -166,6 +162,15 @@ def start(card: str | Path, seed: int, hooks=None):
             "is switched on."
         )
     return pythia
+
+
+def _pythia8():
+    """The module of Pythia, an extra; InputError says what to install."""
+    try:
+        import pythia8mc
+    except ImportError:
+        raise InputError("generating samples needs Pythia 8: pip install 'hepad[simulate]'.") from None
+    return pythia8mc
 
 
 def visible(record: truth.Record, particle_data) -> Particles:

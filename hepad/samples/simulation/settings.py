@@ -10,8 +10,6 @@ from hepad.samples.simulation.pileup import Pileup
 from hepad.samples.simulation.response import Response
 from hepad.samples.simulation.truth import checked_matching
 
-SOFT = 100.0  # GeV: to softer jets hadrons and the underlying event add more than the margin of the veto
-
 
 @dataclass(frozen=True)
 class Generation:
@@ -81,10 +79,3 @@ class Generation:
         """The collisions that are overlaid on an event, or that a crossing consists of; None without."""
         entry = dict(self.zero_bias, card=str(self.card)) if self.zero_bias else self.pileup
         return Pileup.of(entry, f"{self.card}: {'zero_bias' if self.zero_bias else 'pileup'}") if entry else None
-
-    @property
-    def pt_low(self) -> float:
-        """The lower edge in GeV below which partons decide that an event has no probe jet; 0: never, since pile-up adds
-        to jets, jets are too soft for it, or all events are kept. The response of a detector makes some jets harder."""
-        (low, _), _ = window(self.selection)
-        return 0.0 if self.others or low < SOFT else low * (0.8 if self.detector else 1)

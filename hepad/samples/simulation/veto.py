@@ -19,7 +19,12 @@ events, so that their product with the acceptance is the same as without.
 
 import math
 
+from hepad.events.cuts import window
+from hepad.samples.simulation.settings import Generation
+
 FRACTION = 0.85
+WITH_RESPONSE = 0.8  # of the edge: the response of a detector makes some jets harder
+LEAST = 100.0  # GeV: to softer jets hadrons and the underlying event add more than FRACTION leaves
 LOW_SCALE = 0.05
 SOFT = 5.0  # GeV, of a parton: what is below adds less than FRACTION leaves
 INTERLEAVED = 3  # later calls of Pythia's are about decays, whose mothers had their turn
@@ -42,12 +47,24 @@ def may_reach(pt: float, partons: list[tuple[float, float, float]], radius: floa
     return False
 
 
-def hooks(pt_low: float, radius: float, most: int):
-    """Pythia's user hooks that give up events without a jet of ``pt_low`` GeV and radius ``radius``; at most so many
-    until they are counted, since Pythia returns with an event only."""
-    import pythia8mc  # an extra
+def lower_edge(settings: Generation) -> float:
+    """p_low in GeV; 0 where partons say nothing, since pile-up adds to jets, jets are too soft, or all events are
+    kept."""
+    (low, _), _ = window(settings.selection)
+    return 0.0 if settings.others or low < LEAST else low * (WITH_RESPONSE if settings.detector else 1)
 
-    class NoProbeJet(pythia8mc.UserHooks):
+
+def hooks(base: type, settings: Generation, most: int):
+    """Pythia's user hooks, a subclass of ``base``, that give up events without a probe jet; None where nothing can be
+    said.
+
+    ``most``: how many they give up until they are counted, since Pythia returns with an event only
+    """
+    pt_low = lower_edge(settings)
+    if not pt_low:
+        return None
+
+    class NoProbeJet(base):
         given_up = 0
 
         def count(self) -> int:
@@ -66,7 +83,7 @@ def hooks(pt_low: float, radius: float, most: int):
                 return False
             hard = [particle for particle in event if particle.isFinal() and particle.pT() > SOFT]
             partons = [((particle.pT() + particle.mT()) / 2, particle.y(), particle.phi()) for particle in hard]
-            hopeless = not may_reach(FRACTION * pt_low, partons, radius)
+            hopeless = not may_reach(FRACTION * pt_low, partons, settings.jet_radius)
             self.given_up += hopeless
             return hopeless
 
