@@ -49,7 +49,7 @@ def test_window_and_order(particle_level, smeared):
         assert np.all((events.jet[:, 0] > 150) & (events.jet[:, 0] < 300) & (np.abs(events.jet[:, 1]) < 2))
         for name in ("constituents", "jets", "electrons", "muons", "photons"):
             assert np.all(np.diff(getattr(events, name)[..., 0], axis=1) <= 0), name
-        assert np.all(events.truth["hard_pt"] >= 105)
+        assert np.all(events.truth["hard_pt"] >= 90)
         assert np.isfinite(events.constituents).all()
 
 

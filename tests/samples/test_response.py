@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hepad.samples.clustering import CHARGED_HADRON, MUON, NEUTRAL_HADRON, PHOTON, Particles
+from hepad.samples.clustering import CHARGED_HADRON, ELECTRON, MUON, NEUTRAL_HADRON, PHOTON, Particles
 from hepad.samples.simulation.response import Response, find_tracks, merge_cells, respond, smear_tracks
 
 SETTINGS = Response()
@@ -34,11 +34,28 @@ def test_neutrals_leave_no_track():
 @pytest.mark.parametrize(
     ("pt", "eta", "a", "b"), [(5, 0.2, 0.06, 1.3e-3), (100, -1.0, 0.10, 1.7e-3), (50, 2.2, 0.25, 3.1e-3)]
 )
-def test_track_resolution_and_scale(pt, eta, a, b):
-    n = 100_000
-    p = beam(n, CHARGED_HADRON, pt, eta, charged=True).p
-    smeared = smear_tracks(p, SETTINGS, np.random.default_rng(2))
+def test_the_tracker_alone_measures_muons(pt, eta, a, b):
     width = np.hypot(a, b * pt)
+    check_tracks(MUON, pt, eta, width)
+
+
+@pytest.mark.parametrize(
+    ("kind", "pt", "eta", "width"),
+    [  # of tracker and of calorimeter, by hand
+        (CHARGED_HADRON, 5, 0.2, (0.0604**-2 + 0.3889**-2) ** -0.5),  # soft: the tracker
+        (CHARGED_HADRON, 300, 0.2, (0.3946**-2 + 0.0427**-2) ** -0.5),  # hard: the HCAL
+        (CHARGED_HADRON, 50, 2.2, (0.2942**-2 + 0.0684**-2) ** -0.5),
+        (ELECTRON, 100, -1.0, (0.1972**-2 + 0.0083**-2) ** -0.5),  # the ECAL
+    ],
+)
+def test_tracker_and_calorimeter_are_weighed(kind, pt, eta, width):
+    check_tracks(kind, pt, eta, width)
+
+
+def check_tracks(kind, pt, eta, width):
+    n = 100_000
+    p = beam(n, kind, pt, eta, charged=True).p
+    smeared = smear_tracks(p, np.full(n, kind), SETTINGS, np.random.default_rng(2))
     assert smeared[:, 0].std() / pt == pytest.approx(width, rel=0.03)
     assert smeared[:, 0].mean() / pt == pytest.approx(1, abs=5 * width / np.sqrt(n))
     np.testing.assert_array_equal(smeared[:, 1:], p[:, 1:])

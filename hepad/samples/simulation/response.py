@@ -1,20 +1,23 @@
 """Detector response: a stand-in for Delphes, "tower smearing, ATLAS-like". It is not Delphes.
 
-Charged particles with |η| < 2.5 become tracks with an efficiency ε(pt, η) and a smeared pt,
+Charged particles with |η| < 2.5 become tracks with an efficiency ε(pt, η). The tracker measures the pt of a track,
+the calorimeter its energy (ECAL that of an electron, HCAL that of a hadron, nothing that of a muon),
 
-    σ(pt)/pt = sqrt(a² + (b pt)²)
+    σ_t(pt)/pt = sqrt(a² + (b pt)²),     σ_c(E) = sqrt((c E)² + s² E + n²),
+
+and particle flow takes the mean of both with weights 1/σ², so that it is smeared with
+
+    1/σ² = 1/σ_t² + 1/σ_c²,     each relative to its value.
 
 Everything else, hadrons and electrons without a track included, deposits its energy in ECAL and HCAL towers, which
-are merged per event and cell, then smeared
+are merged per event and cell, then smeared with σ_c(E) and kept above a threshold and above a significance
+E > 2 σ_c(E). A tower is massless and points to a uniformly drawn place in its cell. All smearing is log-normal with
+mean 1, so that it is positive and leaves the scale unbiased. Numbers: the public ATLAS card of Delphes (April 2026),
+for the tracker, the segmentation and the resolutions; its energy flow weighs tracks and towers in the same way.
 
-    σ(E) = sqrt((c E)² + s² E + n²)
-
-and kept above a threshold and above a significance E > 2 σ(E). A tower is massless and points to a uniformly drawn
-place in its cell. All smearing is log-normal with mean 1, so that it is positive and leaves the scale unbiased.
-Numbers: the public ATLAS card of Delphes (April 2026), for the tracker, the segmentation and the resolutions.
-
-Left out: the magnetic field (no bending, no curlers), shower shapes and leakage, pile-up, fake tracks,
-identification errors of leptons and photons. A muon without a track is lost.
+Left out: the magnetic field (no bending, no curlers), shower shapes and leakage, pile-up, fake tracks, confusion of
+neighbours in the calorimeter, identification errors of leptons and photons. A muon without a track is lost. Without the
+confusion jets are measured better than by the experiments: the pt of QCD jets of 550 GeV to 2 % instead of 5 %.
 """
 
 from dataclasses import dataclass
@@ -73,7 +76,7 @@ def respond(particles: Particles, settings: Response, rng: np.random.Generator) 
     tracked = find_tracks(particles, settings, rng)
     tracks = particles.take(tracked)
     kind = np.where(np.isin(tracks.kind, (ELECTRON, MUON)), tracks.kind, CHARGED_HADRON)
-    tracks = tracks._replace(kind=kind, p=smear_tracks(tracks.p, settings, rng))
+    tracks = tracks._replace(kind=kind, p=smear_tracks(tracks.p, kind, settings, rng))
 
     rest = particles.take(~tracked & (particles.kind != MUON))
     energy = np.sqrt((rest.p[:, 0] * np.cosh(rest.p[:, 1])) ** 2 + rest.p[:, 3] ** 2)
@@ -98,12 +101,19 @@ def find_tracks(particles: Particles, settings: Response, rng: np.random.Generat
     return particles.charged & (rng.random(len(pt)) < efficiency)
 
 
-def smear_tracks(p: np.ndarray, settings: Response, rng: np.random.Generator) -> np.ndarray:
-    """(M, 4) with pt smeared; η, φ and mass kept."""
+def smear_tracks(p: np.ndarray, kind: np.ndarray, settings: Response, rng: np.random.Generator) -> np.ndarray:
+    """(M, 4) with the pt that tracker and calorimeter give particles of ``kind`` (M,); η, φ and mass kept."""
     max_eta, a, b = np.array(settings.momentum).T
-    region = np.minimum(np.searchsorted(max_eta, np.abs(p[:, 1])), len(a) - 1)
+    abs_eta = np.abs(p[:, 1])
+    region = np.minimum(np.searchsorted(max_eta, abs_eta), len(a) - 1)
+    precision = np.hypot(a[region], b[region] * p[:, 0]) ** -2.0
+    energy = np.hypot(p[:, 0] * np.cosh(p[:, 1]), p[:, 3])
+    for regions, seen in ((settings.ecal, kind == ELECTRON), (settings.hcal, ~np.isin(kind, (ELECTRON, MUON)))):
+        table = np.array(regions)
+        cells = table[np.searchsorted(table[:, 0], abs_eta[seen], side="right").clip(max=len(table) - 1)]
+        precision[seen] += (energy[seen] / resolution(energy[seen], cells)) ** 2
     smeared = p.copy()
-    smeared[:, 0] *= lognormal(np.hypot(a[region], b[region] * p[:, 0]), rng)
+    smeared[:, 0] *= lognormal(precision**-0.5, rng)
     return smeared
 
 
