@@ -106,7 +106,7 @@ def label(first: Axes, config: dict, last: Axes | None = None, title: str = "", 
     """
     filled, figure, last = settings(config), first.figure, last or first
     energy = energy_text(config)
-    figure.draw_without_rendering()  # from here on axes have their sizes
+    lay_out(figure)  # from here on axes have their sizes
     width = last.bbox.x1 - first.bbox.x0
     header = "" if within else wrapped(figure, [part for part in (title, filled["header"]) if part], width)
     taken = bool(first.images) or any(text.get_gid() == "inside" for text in first.texts)
@@ -222,14 +222,21 @@ def save(figure: Figure, path: str | Path) -> None:
 
     The PNG has the 256 colours that leave the largest error smallest (a few of 255 steps), and a third of the size.
     """
+    layout, drawn = figure.get_layout_engine(), io.BytesIO()
+    lay_out(figure)
+    figure.set_layout_engine("none")  # to find it takes longer than to draw: once is enough
     with atomic_path(f"{path}.pdf") as partial:
         figure.savefig(partial, format="pdf", metadata={"CreationDate": None})
-    layout, drawn = figure.get_layout_engine(), io.BytesIO()
-    figure.set_layout_engine("none")  # it takes longer than to draw, and has been found
     figure.savefig(drawn, format="png")
     figure.set_layout_engine(layout)
     with atomic_path(f"{path}.png") as partial:
         partial.write_bytes(palette_png(Image.open(drawn), 256))
+
+
+def lay_out(figure: Figure) -> None:
+    """Give the panels of a figure their places, by its layout engine if it has one."""
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
 
 
 def read_picture(path: str | Path) -> Image.Image:
