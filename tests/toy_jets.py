@@ -34,6 +34,6 @@ def toy_jets(n: int, seed: int, prongs: int = 1) -> Events:
         photons=_objects(rng, n, 2, 10, 0.0),
         met=np.stack([rng.exponential(30, n), rng.uniform(-np.pi, np.pi, n)], -1).astype(np.float32),
         truth={"hard_pt": rng.uniform(450, 700, n).astype(np.float32)},
-        meta={"name": "synthetic", "cross_section_pb": 100.0, "acceptance": 0.25, "n_tried": 4 * n, "seed": seed,
-              "jet_radius": 0.8, "sqrt_s_tev": 14.0, "window": {"pt": [550.0, 650.0], "abs_eta": 2.0}},
+        meta={"name": "synthetic", "cross_section_pb": 100.0, "acceptance": 0.25, "n_tried": 4 * n, "n_given_up": 0,
+              "seed": seed, "jet_radius": 0.8, "sqrt_s_tev": 14.0, "window": {"pt": [550.0, 650.0], "abs_eta": 2.0}},
     )  # fmt: skip

@@ -6,7 +6,7 @@ from hepad.errors import InputError
 from hepad.events import FACTS, GROUPS
 from hepad.samples.readers.base import Found
 
-SUMMED = ("n_tried", "n_events_accepted", "n_jets", "sum_weights_tried", "sum_weights_accepted")
+SUMMED = ("n_tried", "n_given_up", "n_events_accepted", "n_jets", "sum_weights_tried", "sum_weights_accepted")
 PER_CHUNK = (*SUMMED, "seed", "seeds", "cross_section_pb", "cross_section_error_pb", "acceptance")
 
 

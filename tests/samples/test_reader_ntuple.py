@@ -308,7 +308,8 @@ def test_registry(sample, tmp_path):
 def test_merge_meta():
     def chunk(**changed):
         return {
-            "name": "qcd", "card": "x", "seed": 1, "seeds": [1], "n_tried": 100, "n_events_accepted": 20, "n_jets": 25,
+            "name": "qcd", "card": "x", "seed": 1, "seeds": [1], "n_tried": 100,
+            "n_given_up": 10, "n_events_accepted": 20, "n_jets": 25,
             "sum_weights_tried": 100.0, "sum_weights_accepted": 20.0, "acceptance": 0.2,
             "cross_section_pb": 10.0, "cross_section_error_pb": 0.3,
         } | changed  # fmt: skip
@@ -319,7 +320,7 @@ def test_merge_meta():
     assert merged["cross_section_pb"] == pytest.approx(13.0)
     assert merged["cross_section_error_pb"] == pytest.approx(np.hypot(0.25 * 0.3, 0.75 * 0.3))
     assert merged["acceptance"] == pytest.approx(40 / 400)
-    assert (merged["n_tried"], merged["n_jets"], merged["seeds"]) == (400, 50, [1, 2])
+    assert (merged["n_tried"], merged["n_given_up"], merged["n_jets"], merged["seeds"]) == (400, 20, 50, [1, 2])
     with pytest.raises(InputError, match="different settings \\(card\\)"):
         merge_meta([chunk(), chunk(card="y")])
 

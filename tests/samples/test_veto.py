@@ -90,17 +90,34 @@ def test_without_pythia_it_is_said_what_to_install(monkeypatch):
 
 
 def test_cross_section_times_acceptance_is_that_of_all_events(monkeypatch):
+    """Of σ only the share of the remaining events is left: that of the same events by their numbers."""
     pytest.importorskip("pythia8mc")
     from hepad.samples.simulation.pythia import generate
 
     samples = []
     for fraction in (veto.FRACTION, 0.0):  # which gives up none
         monkeypatch.setattr(veto, "FRACTION", fraction)
-        samples.append(generate(Generation(CARDS / "qcd.cmnd", WINDOW, leading=2), 90, 3))
-    rates = [events.meta["cross_section_pb"] * events.meta["acceptance"] for events in samples]
-    errors = [rate / math.sqrt(events.meta["n_events_accepted"]) for rate, events in zip(rates, samples, strict=True)]
-    assert abs(rates[0] - rates[1]) < 3.5 * math.hypot(*errors)
-    assert samples[0].meta["acceptance"] > 1.5 * samples[1].meta["acceptance"]  # many were given up
+        samples.append(generate(Generation(CARDS / "qcd.cmnd", WINDOW, leading=2), 90, 3).meta)
+    some, every = samples
+    assert every["n_given_up"] == 0
+    share = some["n_tried"] / (some["n_tried"] + some["n_given_up"])
+    assert 0.3 < share < 0.8
+    error = np.hypot(some["cross_section_error_pb"] / some["cross_section_pb"],
+                     every["cross_section_error_pb"] / every["cross_section_pb"])  # fmt: skip
+    assert error < 0.1
+    ratio = some["cross_section_pb"] / every["cross_section_pb"]
+    assert ratio == pytest.approx(share, rel=3.5 * error)
+    assert some["acceptance"] > 1.5 * every["acceptance"]
+
+
+def test_events_with_weights_are_all_generated(tmp_path):
+    """Pythia divides σ by numbers of events; those given up have larger weights than the others."""
+    pytest.importorskip("pythia8mc")
+    from hepad.samples.simulation.pythia import generate
+
+    card = tmp_path / "biased.cmnd"
+    card.write_text((CARDS / "qcd.cmnd").read_text() + "\nPhaseSpace:bias2Selection = on\n")
+    assert generate(Generation(card, WINDOW, leading=2), 20, 3).meta["n_given_up"] == 0
 
 
 @pytest.mark.slow

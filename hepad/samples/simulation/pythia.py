@@ -82,15 +82,13 @@ def generate(
     limit = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
     parts, sums = [], dict.fromkeys(SUMMED, 0)
     following = range if zero_bias else pythia.nextBatch
-    tried = 0
     for part, counts in _batches(following, make, hooks, jets, max_events, limit, first_event_id):
         parts.append(part)
-        tried = counts["tried"]
         sums = {key: sums[key] + counts[key] for key in SUMMED}
         if progress:
             progress(min(sums["n_jets"], jets), jets)
     if sums["n_jets"] < jets:
-        raise _too_few(settings, jets, sums["n_jets"], tried)
+        raise _too_few(settings, jets, sums["n_jets"], sums["n_tried"] + sums["n_given_up"])
     events = concatenate(parts)
     last = events.event_id[jets - 1]
     events = events[: np.searchsorted(events.event_id, last, side="right")]
@@ -109,15 +107,15 @@ def generate(
 def _batches(
     following, make, hooks, jets: int, max_events: int, limit: int, first: int
 ) -> Iterator[tuple[Events, dict]]:
-    """Batches of probe jets with their counts, and how many events were ``tried`` so far, until there are enough jets,
-    or no hope of it; ``first``: identifier."""
+    """Batches of probe jets with their counts, until there are enough jets, or no hope of it; ``first``: identifier."""
     n_events, n_jets, tried = 0, 0, 0  # of all that were tried, events are those that were not given up
     while n_jets < jets and tried < max_events and (n_jets or tried < HOPELESS):
         size = 1.1 * (jets - n_jets) * n_events / n_jets if n_jets else 4 * jets + n_events
         batch = following(int(np.clip(size, 50, limit).clip(1, max_events - n_events)))
         if not len(batch):
             return
-        tried += len(batch) + (hooks.count() if hooks else 0)
+        given_up = hooks.count() if hooks else 0
+        tried += len(batch) + given_up
         ids = first + n_events + np.arange(len(batch))
         part, weight = make(batch, ids)
         accepted = np.unique(part.event_id) - ids[0]
@@ -125,8 +123,8 @@ def _batches(
         yield (
             part,
             {
-                "tried": tried,
                 "n_tried": len(batch),
+                "n_given_up": given_up,
                 "n_events_accepted": len(accepted),
                 "n_jets": len(part),
                 "sum_weights_tried": float(weight.sum()),
@@ -154,7 +152,7 @@ def start(card: str | Path, seed: int, hooks=None):
         raise InputError(f"{card}: Pythia cannot read this card. Check the files that it includes.")
     pythia.readString("Random:setSeed = on")
     pythia.readString(f"Random:seed = {int(seed)}")
-    if hooks is not None:
+    if hooks is not None and not pythia.settings.flag("PhaseSpace:bias2Selection"):
         pythia.setUserHooksPtr(hooks)
     if not pythia.init():
         raise InputError(
