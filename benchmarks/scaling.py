@@ -179,10 +179,10 @@ def evaluate(folder: Path, number: int, events: int) -> list[Path]:
 def rates(folder: Path, number: int, events: int) -> list[Path]:
     """Thresholds, rates and gains of one detector, the sample being its own signal."""
     from hepad.evaluation.scored_sample import ScoredSample
-    from hepad.trigger import working_points
+    from hepad.trigger import rate_tables
 
     sample = ScoredSample("toys", folder / "scores.h5", folder / "events.h5")
-    found = working_points.rates({"toys": sample, "again": sample}, None, (1e-1, 1e-2, 1e-3))
+    found = rate_tables.rates({"toys": sample, "again": sample}, None, (1e-1, 1e-2, 1e-3))
     write_json(folder / "rates.json", found)
     return [folder / "rates.json"]
 

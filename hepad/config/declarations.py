@@ -22,7 +22,7 @@ from hepad.samples.phase_space import SAME_ENERGY, check_energy
 from hepad.samples.readers.base import Found
 from hepad.samples.simulation import cards
 from hepad.samples.simulation.settings import Generation
-from hepad.trigger import rates, working_points
+from hepad.trigger import rate_tables, rates
 from hepad.trigger.menu import acceptance
 
 # stands for what a generation will find, or a file that is not looked at may say
@@ -122,7 +122,7 @@ def _scale(name: str, entry: dict, meta: dict) -> rates.Scale | None:
     if kind in KINDS:
         check_types(KINDS[kind], given, f"samples.{name}.rate")
     with at(f"samples.{name}."):
-        return working_points.declared_scale(name, entry, meta)
+        return rate_tables.declared_scale(name, entry, meta)
 
 
 def _check_budgets(name: str, entry: dict, facts: dict, budgets_khz: list[float]) -> None:
@@ -142,7 +142,7 @@ def _check_budgets(name: str, entry: dict, facts: dict, budgets_khz: list[float]
 
 def _menu(name: str, entry: dict, bits: Iterable[str]):
     try:
-        return working_points.menu_of(entry, bits)[0]
+        return rate_tables.menu_of(entry, bits)[0]
     except InputError as error:
         raise InputError(f"samples.{name}.{error}" if str(error).startswith("menu") else str(error)) from None
 

@@ -61,7 +61,7 @@ def rate_curves(record: dict, signals: dict[str, str], config: dict, *, title: s
 
     Parameters
     ----------
-    record: one of :func:`hepad.trigger.working_points.rates`; without a scale, background efficiencies stand for rates
+    record: one of :func:`hepad.trigger.rate_tables.rates`; without a scale, background efficiencies stand for rates
     signals: name -> label
     config: style config
     title: the detector

@@ -121,7 +121,7 @@ def test_an_edit_concerns_those_who_need_it(clone, before, file, detectors):
 
 
 def test_an_edit_of_a_template_concerns_the_page_alone(clone, before):
-    edit(clone / "hepad/figures/page.html", "<h2>Gallery</h2>", "<h2>All figures</h2>")
+    edit(clone / "hepad/figures/front_page.html", "<h2>Gallery</h2>", "<h2>All figures</h2>")
     assert changed(clone, before) == {"page"}
 
 

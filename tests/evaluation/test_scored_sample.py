@@ -19,7 +19,7 @@ from hepad.representations import EventVector
 from hepad.representations.features import Features
 from hepad.storage.chunks import beginnings
 from hepad.storage.table import write_index
-from hepad.trigger import working_points
+from hepad.trigger import rate_tables
 
 JETS = 3  # of a crossing
 SIZES = (3000, 30, 9000)  # rows of the parts: more than a chunk, and so few that none is of the test part
@@ -73,9 +73,9 @@ def test_crossings_at_the_edge_of_a_file_chunk_stay_whole(files, monkeypatch):
 
 
 def test_rates_of_chunks_are_those_of_all_rows_at_once(files):
-    menu, of = working_points.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
+    menu, of = rate_tables.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
     streamed, at_once = (
-        working_points.rates({"zero_bias": of_sample, "again": of_sample}, SCALE, (10, 1000), menu, of)
+        rate_tables.rates({"zero_bias": of_sample, "again": of_sample}, SCALE, (10, 1000), menu, of)
         for of_sample in (ScoredSample("zero_bias", *files[:2]), [(files[2], scores_of(files[2]))])
     )
     assert streamed == at_once
@@ -91,7 +91,7 @@ def test_what_passes_of_a_long_sample_is_counted_exactly():
     for first in range(0, n, 1000):
         numbered = replace(events, event_id=np.arange(first, first + 1000))
         chunks.append((numbered, {"ae/1": rng.normal(0, 1, 1000)}))
-    point = working_points.rates({"zero_bias": chunks}, None, (1e-3, 0.1))[0]["points"]
+    point = rate_tables.rates({"zero_bias": chunks}, None, (1e-3, 0.1))[0]["points"]
     values = np.concatenate([s["ae/1"] for _, s in chunks])
     for found, eps_b in zip(point, (1e-3, 0.1), strict=True):
         assert found["total"]["passed"] == np.count_nonzero(values > found["threshold"])

@@ -3,7 +3,7 @@
 import pytest
 from crossings import SCALE, N, sample, scores_of
 
-from hepad.trigger import working_points
+from hepad.trigger import rate_tables
 
 
 @pytest.fixture(scope="module")
@@ -20,5 +20,5 @@ def samples(events):
 
 @pytest.fixture(scope="module")
 def records(samples):
-    menu, of = working_points.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
-    return working_points.rates(samples, SCALE, (10, 1000), menu, of, {"ae/1": "5eed"})
+    menu, of = rate_tables.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
+    return rate_tables.rates(samples, SCALE, (10, 1000), menu, of, {"ae/1": "5eed"})

@@ -19,7 +19,7 @@ from hepad.figures.style import UNRESOLVED, style
 from hepad.figures.trigger import trigger_curves
 from hepad.representations import Space
 from hepad.representations.features import Features
-from hepad.trigger import working_points
+from hepad.trigger import rate_tables
 
 CONFIG = {"sqrt_s_tev": 14}
 
@@ -55,8 +55,8 @@ def test_rates_are_counts(records, events):
 
 
 def test_budgets_count_the_total_or_the_pure_rate(samples):
-    menu, of = working_points.menu_of({"bits": ["L1_*"], "budget": "total"}, ["L1_Jet"])
-    record = working_points.rates(samples, SCALE, (1000,), menu, of)[0]
+    menu, of = rate_tables.menu_of({"bits": ["L1_*"], "budget": "total"}, ["L1_Jet"])
+    record = rate_tables.rates(samples, SCALE, (1000,), menu, of)[0]
     (point,) = record["points"]
     assert record["of"] == "total"
     assert point["pure"]["value"] < point["total"]["value"] <= 1000 / record["scale_khz"]
@@ -73,17 +73,17 @@ def test_budgets_count_the_total_or_the_pure_rate(samples):
 ])  # fmt: skip
 def test_a_menu_that_says_too_little_or_too_much_is_refused(entry, message):
     with pytest.raises(InputError) as error:
-        working_points.menu_of(entry, ["L1_Jet"])
+        rate_tables.menu_of(entry, ["L1_Jet"])
     assert message in str(error.value)
-    assert working_points.menu_of(None, ["L1_Jet"]) == (None, "total")
+    assert rate_tables.menu_of(None, ["L1_Jet"]) == (None, "total")
 
 
 def test_table_of_rates(records, tmp_path):
-    working_points.write_rates(tmp_path / "rates.csv", {"level1": records})
+    rate_tables.write_rates(tmp_path / "rates.csv", {"level1": records})
     lines = (tmp_path / "rates.csv").read_text().splitlines()
-    assert lines[0].split(",") == list(working_points.COLUMNS)
+    assert lines[0].split(",") == list(rate_tables.COLUMNS)
     assert len(lines) == 1 + 2 * 2
-    row = working_points.rows("level1", records)[1]
+    row = rate_tables.rows("level1", records)[1]
     assert float(row["threshold"]) == records[0]["points"][1]["threshold"]
     assert row["total"] == pytest.approx(row["pure"] + row["overlap"])
     assert row["total_khz_high"] == pytest.approx(row["total_high"] * SCALE.hz / 1000)
@@ -92,11 +92,11 @@ def test_table_of_rates(records, tmp_path):
 
 
 def test_without_a_declared_rate_budgets_are_fractions(samples):
-    record = working_points.rates(samples, None, (0.1, 1e-4))[0]
+    record = rate_tables.rates(samples, None, (0.1, 1e-4))[0]
     point = record["points"][0]
     assert (record["scale_khz"], point["budget_khz"], point["eps_b"]) == (None, None, 0.1)
     assert point["total"]["value"] == pytest.approx(0.1)
-    row, other = working_points.rows("qcd", [record])
+    row, other = rate_tables.rows("qcd", [record])
     assert row["total"] == point["total"]["value"]
     assert row["total_khz"] is row["total_khz_low"] is row["pure"] is row["gain"] is None
     assert "known to be below" in other["remark"]
@@ -107,37 +107,35 @@ def test_without_a_declared_rate_budgets_are_fractions(samples):
     assert "background efficiency" in right.get_xlabel()
     assert "Hz" not in left.get_ylabel() + right.get_xlabel()
     with pytest.raises(InputError, match=r"efficiency of 3 is not in \(0, 1\]"):
-        working_points.rates(samples, None, (3,))
+        rate_tables.rates(samples, None, (3,))
 
 
 def test_seeds_without_a_bit_are_said_in_the_table_and_in_the_figure(samples, events, tmp_path):
     (tmp_path / "menu.csv").write_text("Index,Name,now\n0,L1_Jet,1\n1,L1_Mu,1\n")
-    menu, of = working_points.menu_of({"table": str(tmp_path / "menu.csv"), "column": "now"}, ["L1_Jet"])
-    record = working_points.rates(samples, SCALE, (1000,), menu, of)[0]
-    (row,) = working_points.rows("level1", [record])
+    menu, of = rate_tables.menu_of({"table": str(tmp_path / "menu.csv"), "column": "now"}, ["L1_Jet"])
+    record = rate_tables.rates(samples, SCALE, (1000,), menu, of)[0]
+    (row,) = rate_tables.rows("level1", [record])
     assert row["remark"].count("1 of 2 seeds of the menu have no bit in the events (L1_Mu)") == 1
     assert "L1_Mu" in rate_curves(record, {"top": "top pairs"}, CONFIG).get_supxlabel()
     blind = dataclasses.replace(events["top"], triggers=None, meta=events["top"].meta | {"triggers": []})
     with pytest.raises(InputError, match=r"samples\.top: .*none of the 2 seeds"):
-        working_points.rates(samples | {"top": [(blind, scores_of(blind))]}, SCALE, (1000,), menu, of)
+        rate_tables.rates(samples | {"top": [(blind, scores_of(blind))]}, SCALE, (1000,), menu, of)
 
 
 def test_digests_are_of_the_files(tmp_path):
     for name in ("ae/1", "ae/2"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.safetensors").write_text(name)
-    found = working_points.digests(sorted(tmp_path.glob("*/*.safetensors")))
+    found = rate_tables.digests(sorted(tmp_path.glob("*/*.safetensors")))
     assert found == {name: hashlib.sha256(name.encode()).hexdigest() for name in ("ae/1", "ae/2")}
 
 
 def test_no_rate_without_a_declaration():
-    assert working_points.declared_scale("qcd", {}, {}) is None
-    assert (
-        working_points.declared_scale("qcd", {}, {"rate": {"kind": "cross_section"}, "cross_section_pb": 1.0}) is None
-    )
-    assert working_points.declared_scale("zb", {}, {"rate": {"kind": "zero_bias"}}).kind == "zero_bias"
+    assert rate_tables.declared_scale("qcd", {}, {}) is None
+    assert rate_tables.declared_scale("qcd", {}, {"rate": {"kind": "cross_section"}, "cross_section_pb": 1.0}) is None
+    assert rate_tables.declared_scale("zb", {}, {"rate": {"kind": "zero_bias"}}).kind == "zero_bias"
     meta = {"rate": {"kind": "cross_section"}, "cross_section_pb": 100.0, "acceptance": 0.5}
-    assert working_points.declared_scale("qcd", {"rate": {"luminosity": 2e34}}, meta).hz == pytest.approx(1.0)
+    assert rate_tables.declared_scale("qcd", {"rate": {"luminosity": 2e34}}, meta).hz == pytest.approx(1.0)
 
 
 def test_median_and_range_of_trainings():

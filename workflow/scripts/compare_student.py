@@ -7,7 +7,7 @@ from hepad.evaluation.scores import read_scores
 from hepad.events import Events
 from hepad.storage.files import write_json, write_rows
 from hepad.trigger.fixed_point import COLUMNS, compare, of_events
-from hepad.trigger.working_points import declared_scale
+from hepad.trigger.rate_tables import declared_scale
 
 with report_errors(snakemake.log[0]):
     params, folder, rows = snakemake.params, Path(snakemake.input.scores), []

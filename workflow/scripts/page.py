@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hepad.config import overview
+from hepad.config import front_page
 from hepad.errors import report_errors
 
 with report_errors(snakemake.log[0]):
-    overview.write(Path(snakemake.output.page).parent)
+    front_page.write(Path(snakemake.output.page).parent)

@@ -7,7 +7,7 @@ A detector is composed of an energy E (hepad.detectors.energy_based.energies), a
 
 If x- followed p, the gradient of the first two terms would be that of the negative log-likelihood; short, cold chains
 follow p only roughly (the log has their temperature). The state that a training ends with is chosen on background
-validation events (hepad.detectors.training.model_selection).
+validation events (hepad.detectors.energy_based.criteria).
 """
 
 import math

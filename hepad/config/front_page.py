@@ -12,7 +12,7 @@ from hepad.evaluation.regret import read_regrets
 from hepad.evaluation.standings import shortages, standings
 from hepad.evaluation.tables import SUPERVISED, read_records
 from hepad.events.cuts import window
-from hepad.figures import page
+from hepad.figures import front_page
 from hepad.storage.files import atomic_path, provenance, read_json
 
 
@@ -27,12 +27,12 @@ def write(folder: str | Path) -> None:
     """
     folder = Path(folder)
     run = read(folder)
-    for name, text in zip(("index.html", "summary.html"), page.render(run, folder), strict=True):
+    for name, text in zip(("index.html", "summary.html"), front_page.render(run, folder), strict=True):
         with atomic_path(folder / name) as partial:
             partial.write_text(text)
 
 
-def read(folder: Path) -> page.Run:
+def read(folder: Path) -> front_page.Run:
     """What the page shows of a run; errors are those of :func:`write`."""
     config = Results(folder).config
     planned = read_json(folder / PLAN)["plan"]
@@ -49,21 +49,21 @@ def read(folder: Path) -> page.Run:
         records += found
         searches[task], names = of.searches, names | labels
         background = f"{of.labels(['background'])[of.background]}{_window(config['samples'][of.background])}"
-        tasks.append(page.Task(task, of.searches, background, standings(found, at)[task]))
+        tasks.append(front_page.Task(task, of.searches, background, standings(found, at)[task]))
         warnings += [*_simulations(of), *_trainings(of, folder, labels), *_remarks(found, of.searches)]
     tables = sorted(path.name for path in folder.iterdir() if path.suffix in (".csv", ".tex"))
     shown = json.dumps(config, indent=1)
     regrets = [_regret(row, names, searches) for row in read_regrets(folder / "regret.json")]
     found = tasks, at, regrets, shortages(records), warnings, list(_groups(planned, folder))
-    return page.Run(*found, shown, plan.digest(config), provenance(), tables)
+    return front_page.Run(*found, shown, plan.digest(config), provenance(), tables)
 
 
-def _regret(row: dict, labels: dict[str, str], searches: dict[str, dict[str, str]]) -> page.Regret:
+def _regret(row: dict, labels: dict[str, str], searches: dict[str, dict[str, str]]) -> front_page.Regret:
     value, ratio = (row["regret"], row["low"], row["high"]), row["eps_s_ratio"]
     worst = searches[row["task"]][row["signal"]], labels[row["opponent"]]
     least = "" if ratio is None else searches[row["ratio_task"]][row["ratio_signal"]]
     counts = row["n_signals"], row["trainings"]
-    return page.Regret(labels[row["detector"]], row["group"], *counts, value, *worst, ratio, least)
+    return front_page.Regret(labels[row["detector"]], row["group"], *counts, value, *worst, ratio, least)
 
 
 def _window(sample: dict) -> str:
@@ -112,7 +112,7 @@ def _remarks(records: list[dict], searches: dict[str, str]) -> Iterator[str]:
         yield from (f"{search}: {remark}" for remark in dict.fromkeys(said) if remark)
 
 
-def _groups(planned: dict, folder: Path) -> Iterator[page.Group]:
+def _groups(planned: dict, folder: Path) -> Iterator[front_page.Group]:
     """The figures that are there, in the order of tasks."""
     found: dict[tuple, list[tuple[dict[str, str], dict[str, str], str]]] = {}
     for kind, subject in subjects.figures(planned):
@@ -136,8 +136,8 @@ def _groups(planned: dict, folder: Path) -> Iterator[page.Group]:
         task, name, category, caption, _ = key
         several = {w: {labels[w] for labels, *_ in found[key]} for w in found[key][0][0]}
         said = caption.format(**{w: of.pop() if len(of) == 1 else f"each {w}" for w, of in several.items()})
-        pictures = [page.Picture(_title(labels, shown, path), path) for labels, shown, path in found[key]]
-        yield page.Group(name, task, category, said, pictures)
+        pictures = [front_page.Picture(_title(labels, shown, path), path) for labels, shown, path in found[key]]
+        yield front_page.Group(name, task, category, said, pictures)
 
 
 def _labels(subject: subjects.Subject, names: dict[str, str]) -> dict[str, str]:

@@ -109,7 +109,7 @@ def render(run: Run, folder: Path) -> tuple[str, str]:
     environment.globals |= {"best": standings.best, "losing": standings.losing, "largest": largest}
     environment.globals |= {"safest": safest}
     environment.globals |= {"level": LEVEL, "enough": MIN_COUNT}
-    template = environment.get_template("page.html")
+    template = environment.get_template("front_page.html")
     headlines = [group for group in run.groups if group.kind == HEADLINE]
     gallery = {}
     for group in (group for group in run.groups if group.kind != HEADLINE):

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hepad.config import overview, plan
+from hepad.config import front_page, plan
 from hepad.errors import InputError
 from hepad.evaluation import regret, seed_spread, tables
 from hepad.evaluation.areas import Areas
 from hepad.evaluation.roc import evaluate, to_json
-from hepad.figures import KINDS, page, registry
+from hepad.figures import KINDS, registry
+from hepad.figures import front_page as page
 from hepad.figures.style import save
 from hepad.storage.files import write_json
 
@@ -63,7 +64,7 @@ def finished(tmp_path_factory):
     found = {name: {"group": group, "generating": False, "energy": False} for name, group in GROUPS.items()}
     kinds = {name: registry.kind(name).declared() for name in KINDS}
     kinds = {name: kind for name, kind in kinds.items() if kind["detectors"] == "all" and kind["only"] == "detectors"}
-    write_json(folder / overview.PLAN, {"plan": {"config": config, "detectors": found, "figures": kinds}})
+    write_json(folder / front_page.PLAN, {"plan": {"config": config, "detectors": found, "figures": kinds}})
     records = [record for signal in SIGNALS for record in records_of(signal)]
     for signal in SIGNALS:
         entries = [{**r, "evaluation": to_json(r["evaluation"])} for r in records if r["signal"] == signal]
@@ -86,7 +87,7 @@ def finished(tmp_path_factory):
     figure.subplots().plot(np.arange(9))
     for name in ("headline_top", "headline_svj", "auc", "scores/ae", "scores/nae"):
         save(figure, folder / "figures/jets" / name)
-    overview.write(folder)
+    front_page.write(folder)
     return folder
 
 
@@ -226,7 +227,7 @@ def test_who_loses_least_is_said(folder):
     first = next(row for row in rows if row["detector"] == "ae")
     first |= {"regret": 0.017, "low": 0.009, "high": 0.022}
     write_json(folder / "regret.json", rows)
-    overview.write(folder)
+    front_page.write(folder)
     sentence = Reader((folder / "index.html").read_text()).sentences()[len(SIGNALS)]
     label = LABELS[first["detector"]]
     words = f"{label} loses least: its AUC is below that of the best simple opponent by at most 0.0170 +0.0050 −0.0080"
@@ -289,9 +290,9 @@ def test_labels_are_text_and_their_mathematics_is_drawn(written):
 
 
 def test_equal_results_are_equal_pages(folder, written):
-    overview.write(folder)
+    front_page.write(folder)
     assert (folder / "index.html").read_text() == written
-    config = json.loads((folder / overview.PLAN).read_text())["plan"]["config"]
+    config = json.loads((folder / front_page.PLAN).read_text())["plan"]["config"]
     assert plan.digest(config) in written
     reordered = dict(reversed(config.items()))
     assert plan.digest(reordered) == plan.digest(config) != plan.digest(config | {"students": {"a": {}}})
@@ -302,7 +303,7 @@ def test_a_large_page_gives_up_pixels_and_then_pictures(folder, written, monkeyp
     bare = len(re.sub(r"<img[^>]*>", "", written).encode())
     for limit, pictures in ((full, 5), (bare + (full - bare) * 2 // 3, 5), (bare + 2000, 0), (100, 0)):
         monkeypatch.setattr(page, "LARGEST", limit)
-        overview.write(folder)
+        front_page.write(folder)
         text = (folder / "index.html").read_text()
         assert len(text.encode()) <= max(limit, bare + 2000)
         assert len(Reader(text).images) == pictures
@@ -316,7 +317,7 @@ def test_a_run_without_figures_supervised_lines_or_detectors(folder):
         write_json(path, [e for e in json.loads(path.read_text()) if e["group"] == "baseline"])
     rows = [row for row in json.loads((folder / "regret.json").read_text()) if row["group"] == "baseline"]
     write_json(folder / "regret.json", rows)
-    overview.write(folder)
+    front_page.write(folder)
     text = (folder / "index.html").read_text()
     first = Reader(text).sentences()[0]
     assert re.fullmatch(
@@ -325,16 +326,16 @@ def test_a_run_without_figures_supervised_lines_or_detectors(folder):
     assert "This run has no figure of this kind" in text
     assert "Whichever of these signals it is: one simple opponent for all" in Reader(text).sentences()[len(SIGNALS)]
     write_json(folder / "regret.json", [])
-    overview.write(folder)
+    front_page.write(folder)
     assert "Whichever of these signals it is" not in (folder / "index.html").read_text()
 
 
 def test_where_nothing_is_resolved_the_area_is_said(folder):
-    path = folder / overview.PLAN
+    path = folder / front_page.PLAN
     told = json.loads(path.read_text())
     told["plan"]["config"]["evaluation"]["working_point"] = 0.001
     write_json(path, told)
-    overview.write(folder)
+    front_page.write(folder)
     found = Reader((folder / "index.html").read_text())
     assert "finds AUC 0." in found.sentences()[0]
     assert "(at 0.1 % background nothing is resolved)" in found.sentences()[0]
@@ -363,7 +364,7 @@ def test_what_is_damaged_or_missing_has_one_message(folder, name, content, messa
     if content is not None:
         (folder / name).write_text(content)
     with pytest.raises(InputError, match=message):
-        overview.write(folder)
+        front_page.write(folder)
     assert not (folder / "index.html").exists()
 
 
@@ -371,7 +372,7 @@ def test_half_a_picture_is_refused(folder):
     path = folder / "figures/jets/auc.png"
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(InputError, match=r"auc\.png: not a picture"):
-        overview.write(folder)
+        front_page.write(folder)
 
 
 PROBE = """<script>addEventListener("load", () => {
