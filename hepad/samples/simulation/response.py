@@ -20,7 +20,7 @@ Left out: the magnetic field (no bending, no curlers), shower shapes and leakage
 errors of leptons and photons. A muon without a track is lost. Delphes weighs the tracks of a tower together with its
 whole energy; here each track has a calorimeter measurement of its own, without its neighbours, so that jets, their
 substructure and the missing momentum are measured better than by the experiments: the pt of QCD jets of 550 GeV to 2 %,
-where those have about 5 %.
+where CMS has 10 % at 100 GeV and 5 % at 1 TeV (arXiv:1607.03663).
 """
 
 from dataclasses import dataclass
