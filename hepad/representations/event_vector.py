@@ -34,6 +34,14 @@ class Substructure(Measured):
         return declustering.n_subjettiness(self.constituents)
 
     @cached_property
+    def tau_to_5(self) -> np.ndarray:
+        return declustering.n_subjettiness(self.constituents, up_to=5)
+
+    @cached_property
+    def efp(self) -> dict[str, np.ndarray]:
+        return substructure.energy_flow(self.constituents)
+
+    @cached_property
     def e(self) -> tuple[np.ndarray, np.ndarray]:
         return substructure.energy_correlations(self.constituents)
 
@@ -84,6 +92,22 @@ SUBSTRUCTURE_OBSERVABLES = {
         "τ3 / τ2; 0 for up to three constituents",
         "constituents",
     ),
+    "tau4": Observable(lambda m: m.tau_to_5[3], r"$\tau_4$", "", "4-subjettiness", "constituents"),
+    "tau5": Observable(lambda m: m.tau_to_5[4], r"$\tau_5$", "", "5-subjettiness", "constituents"),
+    "tau43": Observable(
+        lambda m: substructure.ratio(m.tau_to_5[3], m.tau_to_5[2]),
+        r"$\tau_{43}$",
+        "",
+        "τ4 / τ3; 0 for up to four constituents",
+        "constituents",
+    ),
+    "tau54": Observable(
+        lambda m: substructure.ratio(m.tau_to_5[4], m.tau_to_5[3]),
+        r"$\tau_{54}$",
+        "",
+        "τ5 / τ4; 0 for up to five constituents",
+        "constituents",
+    ),
     "e2": Observable(lambda m: m.e[0], "$e_2$", "", "two-point energy correlation, β = 1", "constituents"),
     "e3": Observable(lambda m: m.e[1], "$e_3$", "", "three-point energy correlation, β = 1", "constituents"),
     "c2": Observable(lambda m: substructure.ratio(m.e[1], m.e[0] ** 2), "$C_2$", "", "C2 = e3 / e2²", "constituents"),
@@ -120,6 +144,15 @@ SUBSTRUCTURE_OBSERVABLES = {
         "constituents",
     ),
     "planar_flow": Observable(_planar_flow, "$Pf$", "", "0 for a line, 1 for a disc", "constituents"),
+} | {
+    name: Observable(
+        lambda m, name=name: m.efp[name],
+        rf"EFP$_\mathrm{{{name.removeprefix('efp_').replace('_', ',')}}}$",
+        "",
+        f"energy-flow polynomial {name.removeprefix('efp_')}, β = 1",
+        "constituents",
+    )
+    for name in substructure.ENERGY_FLOW
 }
 # a detector is to see no angle that physics does not depend on, no weight and nothing that simulation alone knows
 UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight", "pileup", "n_pv")

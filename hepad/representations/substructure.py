@@ -11,13 +11,26 @@ centroid:
     e_2         Σ_{i<j} z_i z_j ΔR_ij^β
     e_3         Σ_{i<j<k} z_i z_j z_k (ΔR_ij ΔR_jk ΔR_ki)^β = tr(M³) / 6,  M_ij = sqrt(z_i z_j) ΔR_ij^β
     C_2, D_2    e_3 / e_2²,  e_3 / e_2³
+    EFP_G       Σ_{i_1 ... i_n} z_{i_1} ... z_{i_n} Π_{edges kl of G} ΔR_{i_k i_l}^β,   G a connected multigraph
 
-e_2, e_3 and C_2: Larkoski, Salam, Thaler, arXiv:1305.0007; D_2: Larkoski, Moult, Neill, arXiv:1409.6298; girth:
-Gallicchio, Schwartz, arXiv:1106.3076. A ratio 0/0 is 0 here: a jet of one constituent has C_2 = D_2 = 0.
+Energy-flow polynomials are named by the numbers of vertices and edges of G, ``efp_n_d``, and what tells graphs of equal
+numbers apart. Those of up to three edges but for efp_2_1 = 2 e_2 and the triangle 6 e_3 are
+
+    efp_2_2, efp_2_3    two vertices, joined two and three times
+    efp_3_2             a chain of three
+    efp_3_3             a chain of three with a double edge
+    efp_4_3_star        one vertex joined to three
+    efp_4_3_chain       a chain of four
+
+e_2, e_3 and C_2: Larkoski, Salam, Thaler, arXiv:1305.0007; D_2: Larkoski, Moult, Neill, arXiv:1409.6298; EFP: Komiske,
+Metodiev, Thaler, arXiv:1712.07124; girth: Gallicchio, Schwartz, arXiv:1106.3076. A ratio 0/0 is 0 here: a jet of one
+constituent has C_2 = D_2 = 0.
 
 All functions take constituents (N, P, 4) of (pt, eta, phi, mass) [GeV, rad], pt = 0 being padding, with at least
 one constituent per jet, and return (N,) float64. The order and the amount of padding do not matter.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -26,6 +39,8 @@ from hepad.events.kinematics import delta_phi, sum_four_vectors
 
 # pairs of constituents are held for this many jets at a time
 BLOCK = 64
+
+ENERGY_FLOW = ("efp_2_2", "efp_2_3", "efp_3_2", "efp_3_3", "efp_4_3_star", "efp_4_3_chain")
 
 
 def rapidity(p: np.ndarray) -> np.ndarray:
@@ -83,21 +98,50 @@ def axes(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def energy_correlations(constituents: np.ndarray, beta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """e_2 and e_3; e_2 = 0 for one constituent, e_3 = 0 for up to two."""
+    e2, e3 = torch.empty(2, len(constituents), dtype=torch.float64)
+    for jets, z, angle in _pairs(constituents):
+        w = z.sqrt()
+        m = w[:, :, None] * w[:, None] * angle**beta
+        e2[jets] = (w[:, None] @ m @ w[:, :, None]).double().flatten() / 2
+        e3[jets] = ((m @ m) * m).sum(dim=(1, 2)).double() / 6
+    return e2.numpy(), e3.numpy()
+
+
+def energy_flow(constituents: np.ndarray, beta: float = 1.0) -> dict[str, np.ndarray]:
+    """Energy-flow polynomials by their names; all are 0 for one constituent."""
+    found = {name: torch.empty(len(constituents), dtype=torch.float64) for name in ENERGY_FLOW}
+    for jets, z, angle in _pairs(constituents):
+        edge = angle**beta
+
+        def joined(edges: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            """(B, P): of every constituent the sum over the others, each with its ``weight``."""
+            return (edges @ weight[:, :, None]).squeeze(2)
+
+        one, two = joined(edge, z), joined(edge**2, z)
+        for name, vertex in (
+            ("efp_2_2", two),
+            ("efp_2_3", joined(edge**3, z)),
+            ("efp_3_2", one**2),
+            ("efp_3_3", one * two),
+            ("efp_4_3_star", one**3),
+            ("efp_4_3_chain", one * joined(edge, z * one)),
+        ):
+            found[name][jets] = (z * vertex).sum(dim=1).double()
+    return {name: values.numpy() for name, values in found.items()}
+
+
+def _pairs(constituents: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Blocks of B jets of alike multiplicity: their places (B,), z (B, P) and ΔR of all pairs (B, P, P), float32."""
     z, dy, dphi = (torch.from_numpy(a) for a in relative(constituents))
     present = torch.from_numpy(np.ascontiguousarray(constituents[..., 0] > 0))
     # constituents to the front and jets of alike multiplicity together: no time goes into padding
     place = torch.argsort(present.logical_not().to(torch.uint8), dim=1, stable=True)
     z, dy, dphi = (a.gather(1, place).float() for a in (z, dy, dphi))
     count = present.sum(dim=1)
-    e2, e3 = torch.empty(len(z), dtype=torch.float64), torch.empty(len(z), dtype=torch.float64)
     for jets in torch.argsort(count).split(BLOCK):
         filled = slice(int(count[jets].max()))
-        u, v, w = dy[jets, filled], dphi[jets, filled], z[jets, filled].sqrt()
-        angle = torch.hypot(u[:, :, None] - u[:, None], v[:, :, None] - v[:, None])
-        m = w[:, :, None] * w[:, None] * angle**beta
-        e2[jets] = (w[:, None] @ m @ w[:, :, None]).double().flatten() / 2
-        e3[jets] = ((m @ m) * m).sum(dim=(1, 2)).double() / 6
-    return e2.numpy(), e3.numpy()
+        u, v = dy[jets, filled], dphi[jets, filled]
+        yield jets, z[jets, filled], torch.hypot(u[:, :, None] - u[:, None], v[:, :, None] - v[:, None])
 
 
 def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Substructure: known answers, invariances, and brute force or fastjet's own contribs as references."""
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 
 import awkward as ak
 import fastjet
@@ -103,7 +103,8 @@ def test_limits_of_few_constituents(make_events):
             np.testing.assert_allclose(value, 0.1396, rtol=1e-3)
         else:
             np.testing.assert_allclose(value, 0, atol=1e-12, err_msg=name)
-    for count, zero in {2: ("tau2", "tau21", "tau32", "e3", "c2", "d2"), 3: ("tau3", "tau32")}.items():
+    for count, zero in {2: ("tau2", "tau21", "tau32", "e3", "c2", "d2"), 3: ("tau3", "tau32"), 4: ("tau4", "tau43"),
+                        5: ("tau5", "tau54")}.items():  # fmt: skip
         found = values(count)
         assert all((found[name] == 0).all() for name in zero)
         assert (found["tau1"] > 0).all()
@@ -126,6 +127,50 @@ def test_energy_correlations_against_loops(constituents, beta):
         loop2 = sum(z[i] * z[j] * r(i, j) for i, j in combinations(used, 2))
         loop3 = sum(z[i] * z[j] * z[m] * r(i, j) * r(j, m) * r(m, i) for i, j, m in combinations(used, 3))
         assert (e2[k], e3[k]) == pytest.approx((loop2, loop3), rel=2e-5)
+
+
+GRAPHS = {
+    "efp_2_2": [(0, 1), (0, 1)],
+    "efp_2_3": [(0, 1), (0, 1), (0, 1)],
+    "efp_3_2": [(0, 1), (1, 2)],
+    "efp_3_3": [(0, 1), (0, 1), (1, 2)],
+    "efp_4_3_star": [(0, 1), (0, 2), (0, 3)],
+    "efp_4_3_chain": [(0, 1), (1, 2), (2, 3)],
+}
+
+
+@pytest.mark.parametrize("beta", [0.5, 1, 2])
+def test_energy_flow_against_the_sum_over_all_vertices(constituents, beta):
+    few = constituents[:6, :6].copy()
+    few[3, 4:] = few[5, 1:] = 0
+    found = substructure.energy_flow(few, beta)
+    assert set(found) == set(GRAPHS)
+    y = substructure.rapidity(few)
+    for k, jet in enumerate(few):
+        used, z, phi = np.flatnonzero(jet[:, 0]), jet[:, 0] / jet[:, 0].sum(), jet[:, 2]
+        r = delta_r(y[k][:, None], phi[:, None], y[k], phi) ** beta
+        np.fill_diagonal(r, 0)
+        for name, graph in GRAPHS.items():
+            vertices = 1 + max(max(edge) for edge in graph)
+            loop = sum(
+                np.prod(z[list(at)]) * np.prod([r[at[a], at[b]] for a, b in graph])
+                for at in product(used, repeat=vertices)
+            )
+            assert found[name][k] == pytest.approx(loop, rel=2e-5), name
+
+
+def test_energy_flow_of_two_constituents():
+    """z and 1 - z at distance d: with u = z (1 - z), efp_2_k = 2 u d^k and the others follow from v = (1 - z, z) d."""
+    found, u, d = substructure.energy_flow(jets((300, 0.0, 0.1), (100, 0.0, -0.3))), 0.75 * 0.25, 0.4
+    expected = {
+        "efp_2_2": 2 * u * d**2,
+        "efp_2_3": 2 * u * d**3,
+        "efp_3_2": u * d**2,
+        "efp_3_3": u * d**3,
+        "efp_4_3_star": u * (0.75**2 + 0.25**2) * d**3,
+        "efp_4_3_chain": 2 * u**2 * d**3,
+    }
+    assert {name: value[0] for name, value in found.items()} == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("name", "power"), [("C2", 2), ("D2", 3)])
@@ -225,6 +270,9 @@ def test_collinear_safety(constituents):
     np.testing.assert_allclose(
         substructure.energy_correlations(split), substructure.energy_correlations(whole), rtol=2e-5
     )
+    split_efp, whole_efp = substructure.energy_flow(split), substructure.energy_flow(whole)
+    for name in substructure.ENERGY_FLOW:
+        np.testing.assert_allclose(split_efp[name], whole_efp[name], rtol=2e-5)
     np.testing.assert_allclose(declustering.n_subjettiness(split), declustering.n_subjettiness(whole), rtol=1e-6)
     assert (substructure.pt_dispersion(split) < substructure.pt_dispersion(whole)).all()
     assert (substructure.multiplicity(split) == substructure.multiplicity(whole) + 1).all()
@@ -235,7 +283,7 @@ def test_ranges(make_events):
     table = EventVector(OF_CONSTITUENTS)(events).double().numpy()
     found = dict(zip(OF_CONSTITUENTS, table.T, strict=True))
     assert set(SUBSTRUCTURE) <= set(found)
-    for name in ("tau21", "tau32", "pt_dispersion", "leading_fraction", "planar_flow"):
+    for name in ("tau21", "tau32", "tau43", "tau54", "pt_dispersion", "leading_fraction", "planar_flow"):
         assert (found[name] > 0).all()
         assert (found[name] <= 1 + 1e-6).all(), name
     assert (found["soft_drop_mass"] <= found["mass"] * (1 + 1e-6)).all()
