@@ -27,6 +27,8 @@ from hepad.samples.root_output import write_root
 from hepad.samples.sources import read
 from hepad.storage.files import read_json
 
+pytestmark = pytest.mark.slow  # the run alone takes two minutes
+
 WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
 CHAIN = {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05}
 MODEL = "results/models/jets/{}/1.safetensors"
@@ -148,7 +150,6 @@ def test_every_figure_is_there_as_pdf_and_png(finished):
     assert {path.name for path in (figures.parent / "overview").iterdir()} == overviews
 
 
-@pytest.mark.slow
 def test_figures_are_drawn_on_request(copy, finished):
     names = [f"results/figures/jets/{name}" for name in ("efficiency_two.pdf", "scores", "training")]
     assert not any((copy / name).exists() for name in names)
@@ -181,7 +182,6 @@ def test_a_finished_run_has_nothing_left_to_do(finished):
     assert planned(*finished) == []
 
 
-@pytest.mark.slow
 def test_same_seed_same_scores_bit_for_bit(finished, tmp_path):
     names = [f"results/scores/jets/{name}.h5" for name in ("one", "two")]
     result = snakemake(tmp_path / "again", finished[1], *names)
@@ -193,7 +193,6 @@ def test_same_seed_same_scores_bit_for_bit(finished, tmp_path):
             np.testing.assert_array_equal(second[key], scores)
 
 
-@pytest.mark.slow
 def test_work_in_small_pieces_gives_the_same_numbers(finished, data, tmp_path):
     config = yaml.safe_load(finished[1].read_text()) | {"chunk_events": {"reading": 300}}
     for name in ("one", "two"):
@@ -213,7 +212,6 @@ def test_work_in_small_pieces_gives_the_same_numbers(finished, data, tmp_path):
         assert rows(tmp_path / "run", table) == expected
 
 
-@pytest.mark.slow
 def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["samples"]["three"] = sample(data / "three.root")
@@ -241,7 +239,6 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
     assert headline == [tuple(f"results/figures/jets/headline_three.{kind}" for kind in ("pdf", "png"))]
 
 
-@pytest.mark.slow
 def test_a_swapped_signal_leaves_the_figures_that_show_none(finished, data, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["samples"]["three"] = sample(data / "three.root")
@@ -251,7 +248,6 @@ def test_a_swapped_signal_leaves_the_figures_that_show_none(finished, data, tmp_
     assert {f"plot_{kind}" for kind in UNASKED} - rules == SIGNAL_FREE | {"plot_student"}
 
 
-@pytest.mark.slow
 def test_what_no_task_names_costs_nothing(finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["unused"] = config["detectors"]["ae"] | {"label": "unused"}
@@ -259,7 +255,6 @@ def test_what_no_task_names_costs_nothing(finished, tmp_path):
     assert {job.rule for job in jobs} <= {"page", "all"}, "the page shows the configuration"
 
 
-@pytest.mark.slow
 def test_a_label_costs_the_figures_that_show_it(finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["nae"]["label"] = "NAE"
@@ -269,7 +264,6 @@ def test_a_label_costs_the_figures_that_show_it(finished, tmp_path):
     assert all(rule.startswith(("plot_", "tabulate")) or rule in ("page", "all") for rule in rules)
 
 
-@pytest.mark.slow
 def test_a_folder_of_figures_is_there_when_there_is_nothing_to_draw(copy, finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["tasks"]["jets"]["detectors"] = ["mass"]
@@ -290,15 +284,7 @@ def test_every_kind_of_figure_is_drawn(finished):
     assert {name for name, *_ in figure_jobs(finished)} == set(KINDS) - {"student"}
 
 
-# each draws its figures once more: two kinds, and where there is time the others
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name not in ("headline", "images")))
-        for name in KINDS
-        if name != "student"
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "student"])
 def test_a_figure_is_drawn_again_from_its_files(finished, name, tmp_path, monkeypatch):
     """Every kind that is registered: without Snakemake it draws the same from the same files, and small ones."""
     monkeypatch.chdir(finished[0])
@@ -318,7 +304,6 @@ def test_a_figure_is_drawn_again_from_its_files(finished, name, tmp_path, monkey
                 assert 3000 < file.stat().st_size < 1_500_000
 
 
-@pytest.mark.slow
 def test_everything_that_was_drawn_is_published(finished, tmp_path):
     """Of every figure a table with its picture, and a folder in the ROOT file; histograms are whole."""
     results = finished[0] / "results"
@@ -348,7 +333,6 @@ def test_a_model_of_a_run_scores_events_by_itself(finished):
             np.testing.assert_array_equal(model.score(events), scores[f"{name}/1"])
 
 
-@pytest.mark.slow
 def test_the_report_is_one_page(finished, tmp_path):
     page = tmp_path / "report.html"
     result = snakemake(*finished, "--report", str(page))
@@ -401,7 +385,6 @@ def bad_inputs(data, folder):
     return written_configs | {"one name twice": (twice, ["twice.yaml", "line", "'samples.one'", "defined twice"])}
 
 
-@pytest.mark.slow
 def test_bad_input_ends_before_training_with_one_plain_message_and_touches_nothing(copy, data, tmp_path):
     before, cases = snapshot(copy), bad_inputs(data, tmp_path)
     with ThreadPoolExecutor(2) as pool:
@@ -420,7 +403,6 @@ def test_bad_input_ends_before_training_with_one_plain_message_and_touches_nothi
     assert snapshot(copy) == before
 
 
-@pytest.mark.slow
 def test_a_collapsed_detector_stops_its_rule_and_leaves_no_model(copy, finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["ae"]["training"] = {"steps": 1, "learning_rate": 1e-9}
@@ -432,7 +414,6 @@ def test_a_collapsed_detector_stops_its_rule_and_leaves_no_model(copy, finished,
     assert (copy / MODEL.format("nae")).exists()
 
 
-@pytest.mark.slow
 def test_a_killed_training_leaves_nothing_that_a_later_run_takes_for_a_result(copy, finished):
     log, model = copy / "results/logs/train/jets/ae/1.log", MODEL.format("ae")
     log.unlink()
