@@ -30,7 +30,7 @@ class Substructure(Measured):
         return declustering.soft_drop(self.branch)
 
     @cached_property
-    def tau(self) -> np.ndarray:
+    def tau_to_3(self) -> np.ndarray:
         return declustering.n_subjettiness(self.constituents)
 
     @cached_property
@@ -55,6 +55,17 @@ def _planar_flow(m: Substructure) -> np.ndarray:
     return substructure.ratio(2 * major * minor, major**2 + minor**2) ** 2
 
 
+def _tau_ratio(n: int, few: str) -> Observable:
+    """τ_n / τ_(n-1), of jets with so few constituents 0; five axes are looked for where three are not enough."""
+
+    def compute(m: Substructure) -> np.ndarray:
+        tau = m.tau_to_3 if n <= 3 else m.tau_to_5
+        return substructure.ratio(tau[n - 1], tau[n - 2])
+
+    symbol, meaning = rf"$\tau_{{{n}{n - 1}}}$", f"τ{n} / τ{n - 1}; 0 for up to {few} constituents"
+    return Observable(compute, symbol, "", meaning, "constituents")
+
+
 SUBSTRUCTURE_OBSERVABLES = {
     "mass": Observable(
         lambda m: substructure.mass(m.constituents), "$m$", "GeV", "mass of the jet's constituents", "constituents"
@@ -75,39 +86,13 @@ SUBSTRUCTURE_OBSERVABLES = {
         "primary C/A splittings with kT > 1 GeV",
         "constituents",
     ),
-    "tau1": Observable(lambda m: m.tau[0], r"$\tau_1$", "", "1-subjettiness, β = 1, R0 = 0.8", "constituents"),
-    "tau2": Observable(lambda m: m.tau[1], r"$\tau_2$", "", "2-subjettiness", "constituents"),
-    "tau3": Observable(lambda m: m.tau[2], r"$\tau_3$", "", "3-subjettiness", "constituents"),
-    "tau21": Observable(
-        lambda m: substructure.ratio(m.tau[1], m.tau[0]),
-        r"$\tau_{21}$",
-        "",
-        "τ2 / τ1; 0 for up to two constituents",
-        "constituents",
-    ),
-    "tau32": Observable(
-        lambda m: substructure.ratio(m.tau[2], m.tau[1]),
-        r"$\tau_{32}$",
-        "",
-        "τ3 / τ2; 0 for up to three constituents",
-        "constituents",
-    ),
-    "tau4": Observable(lambda m: m.tau_to_5[3], r"$\tau_4$", "", "4-subjettiness", "constituents"),
-    "tau5": Observable(lambda m: m.tau_to_5[4], r"$\tau_5$", "", "5-subjettiness", "constituents"),
-    "tau43": Observable(
-        lambda m: substructure.ratio(m.tau_to_5[3], m.tau_to_5[2]),
-        r"$\tau_{43}$",
-        "",
-        "τ4 / τ3; 0 for up to four constituents",
-        "constituents",
-    ),
-    "tau54": Observable(
-        lambda m: substructure.ratio(m.tau_to_5[4], m.tau_to_5[3]),
-        r"$\tau_{54}$",
-        "",
-        "τ5 / τ4; 0 for up to five constituents",
-        "constituents",
-    ),
+    "tau1": Observable(lambda m: m.tau_to_3[0], r"$\tau_1$", "", "1-subjettiness, β = 1, R0 = 0.8", "constituents"),
+    "tau2": Observable(lambda m: m.tau_to_3[1], r"$\tau_2$", "", "2-subjettiness", "constituents"),
+    "tau3": Observable(lambda m: m.tau_to_3[2], r"$\tau_3$", "", "3-subjettiness", "constituents"),
+    "tau21": _tau_ratio(2, "two"),
+    "tau32": _tau_ratio(3, "three"),
+    "tau43": _tau_ratio(4, "four"),
+    "tau54": _tau_ratio(5, "five"),
     "e2": Observable(lambda m: m.e[0], "$e_2$", "", "two-point energy correlation, β = 1", "constituents"),
     "e3": Observable(lambda m: m.e[1], "$e_3$", "", "three-point energy correlation, β = 1", "constituents"),
     "c2": Observable(lambda m: substructure.ratio(m.e[1], m.e[0] ** 2), "$C_2$", "", "C2 = e3 / e2²", "constituents"),
@@ -147,7 +132,7 @@ SUBSTRUCTURE_OBSERVABLES = {
 } | {
     name: Observable(
         lambda m, name=name: m.efp[name],
-        rf"EFP$_\mathrm{{{name.removeprefix('efp_').replace('_', ',')}}}$",
+        rf"EFP$_\mathrm{{{name.removeprefix('efp_')}}}$",
         "",
         f"energy-flow polynomial {name.removeprefix('efp_')}, β = 1",
         "constituents",

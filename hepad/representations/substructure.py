@@ -13,14 +13,14 @@ centroid:
     C_2, D_2    e_3 / e_2²,  e_3 / e_2³
     EFP_G       Σ_{i_1 ... i_n} z_{i_1} ... z_{i_n} Π_{edges kl of G} ΔR_{i_k i_l}^β,   G a connected multigraph
 
-Energy-flow polynomials are named by the numbers of vertices and edges of G, ``efp_n_d``, and what tells graphs of equal
-numbers apart. Those of up to three edges but for efp_2_1 = 2 e_2 and the triangle 6 e_3 are
+Energy-flow polynomials are named by the numbers of vertices and edges of G, or, with four vertices, by its shape. Those
+of up to three edges but for the single edge, 2 e_2, and the triangle, 6 e_3, are
 
-    efp_2_2, efp_2_3    two vertices, joined two and three times
-    efp_3_2             a chain of three
-    efp_3_3             a chain of three with a double edge
-    efp_4_3_star        one vertex joined to three
-    efp_4_3_chain       a chain of four
+    efp_22, efp_23      two vertices, joined two and three times
+    efp_32              a chain of three
+    efp_33              a chain of three with a double edge
+    efp_star            one vertex joined to three
+    efp_chain           a chain of four
 
 e_2, e_3 and C_2: Larkoski, Salam, Thaler, arXiv:1305.0007; D_2: Larkoski, Moult, Neill, arXiv:1409.6298; EFP: Komiske,
 Metodiev, Thaler, arXiv:1712.07124; girth: Gallicchio, Schwartz, arXiv:1106.3076. A ratio 0/0 is 0 here: a jet of one
@@ -40,7 +40,7 @@ from hepad.events.kinematics import delta_phi, sum_four_vectors
 # pairs of constituents are held for this many jets at a time
 BLOCK = 64
 
-ENERGY_FLOW = ("efp_2_2", "efp_2_3", "efp_3_2", "efp_3_3", "efp_4_3_star", "efp_4_3_chain")
+ENERGY_FLOW = ("efp_22", "efp_23", "efp_32", "efp_33", "efp_star", "efp_chain")
 
 
 def rapidity(p: np.ndarray) -> np.ndarray:
@@ -119,12 +119,12 @@ def energy_flow(constituents: np.ndarray, beta: float = 1.0) -> dict[str, np.nda
 
         one, two = joined(edge, z), joined(edge**2, z)
         for name, vertex in (
-            ("efp_2_2", two),
-            ("efp_2_3", joined(edge**3, z)),
-            ("efp_3_2", one**2),
-            ("efp_3_3", one * two),
-            ("efp_4_3_star", one**3),
-            ("efp_4_3_chain", one * joined(edge, z * one)),
+            ("efp_22", two),
+            ("efp_23", joined(edge**3, z)),
+            ("efp_32", one**2),
+            ("efp_33", one * two),
+            ("efp_star", one**3),
+            ("efp_chain", one * joined(edge, z * one)),
         ):
             found[name][jets] = (z * vertex).sum(dim=1).double()
     return {name: values.numpy() for name, values in found.items()}
