@@ -1,7 +1,7 @@
 """Detectors for a configuration of the user's own files: those of the default analysis that the files can feed."""
 
 IMAGE = """\
-  image: {type: JetImage, sigma: 2}  # 40 x 40 pixels of pT; eta_range and phi_range are half its width and height"""
+  image: {type: JetImage, size: 20, sigma: 1}  # 20 x 20 pixels of pT; eta_range and phi_range are half its sides"""
 VECTOR = """\
   vector:
     type: EventVector
@@ -16,18 +16,18 @@ ON_IMAGES = {
     label: AE, images
     type: AE
     representation: image
-    autoencoder: &image_autoencoder {hidden_dims: [128, 64], latent_dim: 16}
-    training: &image_training {steps: 2500}""",
+    autoencoder: {hidden_dims: [128, 64], latent_dim: 8}
+    training: {steps: 2500}""",
     "nae_image": """\
   nae_image:
     label: NAE, images
     type: NAE
     representation: image
-    autoencoder: *image_autoencoder
-    pretraining: *image_training
-    training: {steps: 1000, batch: 64, ema_decay: 0.99}
+    pretraining: ae_image
+    training: {steps: 400, batch: 64, ema_decay: 0.99}
+    replay: 0
     latent_chain: {n_steps: 2, step_size: 0.1, noise_std: 0.05, unit: true}
-    visible_chain: {n_steps: 5, step_size: 10, noise_std: 0.08}""",
+    visible_chain: {n_steps: 5, step_size: 0.05, noise_std: 0.05, components: 256}""",
     "pca": "  pca: {label: PCA reconstruction, type: PCAReconstruction, representation: image, components: 10}",
 }
 ON_VECTORS = {
@@ -36,7 +36,7 @@ ON_VECTORS = {
     label: AE, vectors
     type: AE
     representation: vector
-    autoencoder: &vector_autoencoder {hidden_dims: [128, 128], latent_dim: 4}
+    autoencoder: {hidden_dims: [128, 128], latent_dim: 4}
     training: &vector_training {steps: 2000}""",
     "vae_vector": """\
   vae_vector:
@@ -55,8 +55,7 @@ ON_VECTORS = {
     type: MPDR
     kind: reconstruction
     representation: vector
-    autoencoder: *vector_autoencoder
-    pretraining: *vector_training
+    pretraining: ae_vector
     training: {steps: 800, ema_decay: 0.99}
     latent_chain: {n_steps: 3, step_size: 0.1, noise_std: 0.05, unit: true}
     visible_chain: {n_steps: 10, step_size: 0.5, noise_std: 0.1}""",

@@ -87,10 +87,11 @@ def _detector(config: dict, name: str) -> dict:
     found = {kind: issubclass(cls, base) for kind, base in kinds.items()}
     return {
         "group": cls.group,
+        "trained": cls.group == "detector" and not specs.members_of(entry),
         "score_name": cls.score_axis(entry),
         **found,
         "spec": spec,
-        "members": specs.members_of(entry),
+        "before": specs.before(entry),
         "code": _code_of(spec, detectors.DETECTORS),
     }
 

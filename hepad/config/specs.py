@@ -1,10 +1,12 @@
-"""What the detectors of a configuration are built from; a combination from its members, in the place of their names."""
+"""What the detectors of a configuration are built from; in the place of names of others, what those are built from:
+the members of a combination, and the autoencoder that an energy starts from (``pretraining: ae_image``)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from hepad import representations
 from hepad.config.loading import detector_spec
+from hepad.detectors.autoencoder import started_from
 from hepad.detectors.survival import LEAST, too_few
 from hepad.errors import InputError, check_choice
 
@@ -16,16 +18,49 @@ def members_of(entry: Mapping) -> list[str]:
     return list(entry.get("members") or ()) if entry.get("type") == COMBINATION else []
 
 
+def start_of(entry: Mapping) -> str | None:
+    """Name of the AE that a training starts from; None if it has none, or trains its own."""
+    start = entry.get("pretraining")
+    return start if isinstance(start, str) else None
+
+
+def before(entry: Mapping) -> list[str]:
+    """Names of the detectors that are trained before one, since it is made of them."""
+    start = start_of(entry)
+    return [start] if start else members_of(entry)
+
+
 def spec_of(config: Mapping, name: str) -> dict:
     """A detector as :func:`hepad.detectors.build` takes it.
 
-    InputError: a member of a combination is missing, sees what the combination does not, or is a combination itself
+    InputError: a member of a combination is missing, sees what the combination does not, or is a combination itself;
+    the start of a training is no AE of the same representation, or is described a second time
     """
     entry = config["detectors"][name]
     spec = detector_spec(entry)
     if entry["type"] == COMBINATION and "members" in entry:
         spec["arguments"]["members"] = list(_members(config, entry))
+    if start := start_of(entry):
+        spec["arguments"] |= _started(config, entry, start)
     return spec
+
+
+def _started(config: Mapping, entry: Mapping, start: str) -> dict:
+    """The arguments that a detector has from the AE that it starts from."""
+    autoencoder = config["detectors"][check_choice("pretraining", start, config["detectors"])]
+    if autoencoder["type"] != "AE":
+        raise InputError(
+            f"pretraining: '{start}' is a {autoencoder['type']}. Name an AE, or give a schedule: {{steps: 1000}}."
+        )
+    if autoencoder["representation"] != entry["representation"]:
+        raise InputError(
+            f"pretraining: '{start}' sees '{autoencoder['representation']}', not '{entry['representation']}'. Name an AE "
+            "of the same representation."
+        )
+    for key in ("autoencoder", "n_components"):
+        if key in entry:
+            raise InputError(f"{key}: it is that of '{start}', which training starts from. Leave it out here.")
+    return started_from(detector_spec(autoencoder)["arguments"])
 
 
 def _members(config: Mapping, entry: Mapping) -> Iterator[dict]:
@@ -50,7 +85,7 @@ def _members(config: Mapping, entry: Mapping) -> Iterator[dict]:
                 f"'{entry['representation']}'. Give it a representation of all inputs: {{type: Joined, parts: [...]}}."
             )
         space = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(own.space).items()}
-        yield {"name": name, **detector_spec(member), "space": space}  # as JSON has it
+        yield {"name": name, **spec_of(config, name), "space": space}  # as JSON has it
 
 
 def check_task(key: str, task: Mapping, config: Mapping) -> None:

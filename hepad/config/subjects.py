@@ -102,8 +102,7 @@ class Subject:
         if which == "images":
             representation = self.config["detectors"][name]["representation"]
             return found["reconstructing"] and self.config["representations"][representation]["type"] == "JetImage"
-        trained = found["group"] == "detector" and not found.get("members")
-        groups = {"all": True, "trained": trained, "baseline": found["group"] == "baseline"}
+        groups = {"all": True, "baseline": found["group"] == "baseline"}
         return groups[which] if which in groups else found[which]
 
     @property
@@ -127,12 +126,12 @@ class Subject:
         return self.plan["detectors"][self.wildcards["detector"]]["spec"]
 
     @property
-    def members(self) -> list[str]:
-        """'detector/seed' of the trainings that a combination is made of: its own seed, or else a member's first."""
-        found, own = [], int(self.wildcards["seed"])
-        for name in self.plan["detectors"][self.wildcards["detector"]]["members"]:
+    def before(self) -> list[str]:
+        """'detector/seed' of the trainings that this one is made of: its own seed, or else a member's first."""
+        found, own, this = [], int(self.wildcards["seed"]), self.plan["detectors"][self.wildcards["detector"]]
+        for name in this["before"]:
             seeds = [seed for _, seed in trainings(self.config, self.task, [name])]
-            found.append(f"{name}/{own if own in seeds else seeds[0]}")
+            found.append(f"{name}/{own if this['trained'] or own in seeds else seeds[0]}")
         return found
 
     @property

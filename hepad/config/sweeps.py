@@ -37,6 +37,7 @@ def arguments(entry: Mapping, cls: type | None = None) -> dict[str, type]:
             continue
         inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
         reader = TYPED[name].get(str(inner.get("type"))) if name in TYPED else dataclass_in(hint)
+        reader = None if isinstance(entry.get(name), str) else reader  # the name of a detector, in the place of settings
         nested = arguments(inner, reader) if reader else dict.fromkeys(inner)
         classes |= {f"{name}.{path}": taking for path, taking in nested.items()}
         classes |= {} if reader else {name: cls}

@@ -11,6 +11,7 @@ number of entries. Decoded jet images pass a softmax, so that a reconstruction i
 images of tiny pixels collapses to a constant.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,12 @@ def fit_autoencoder(
         model, loss, train, schedule, phase=phase, measure=measure, criterion=Criterion("valid_loss")
     )
     return history, measure()["valid_loss"]
+
+
+def started_from(arguments: Mapping) -> dict:
+    """Of the arguments of an AE those of an energy that starts from it."""
+    own = {"training": "pretraining", "autoencoder": "autoencoder", "n_components": "n_components"}
+    return {name: arguments[key] for key, name in own.items() if key in arguments}
 
 
 class AE(Reconstructing):

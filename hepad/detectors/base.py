@@ -193,14 +193,15 @@ def build(spec: dict, space: Space, seed: int) -> Detector:
 
 
 def train(
-    spec: dict, training: "Features", validation: "Features", seed: int, device: str = "cpu", members=None, **options
+    spec: dict, training: "Features", validation: "Features", seed: int, device: str = "cpu", before=None, **options
 ) -> tuple[Detector, Fit]:
     """Build a detector and fit it to training and validation events of background.
 
-    ``members``: fitted detectors, by the names that a Combination gives them; ``options``: as for ``Detector.fit``
+    ``before``: fitted detectors by their names, the members of a Combination or the AE that an energy starts from;
+    ``options``: as for ``Detector.fit``
     """
     detector, generator = build(spec, training.space, seed), torch.Generator(device).manual_seed(seed)
-    if members:
-        detector.adopt(members)
+    if before:
+        detector.adopt(before)
     detector.to(device)
     return detector, detector.fit(training.x.to(device), validation.x.to(device), generator=generator, **options)

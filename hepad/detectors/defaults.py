@@ -47,7 +47,7 @@ VECTORS = {
 }
 VECTORS["MPDR"] = VECTORS["NAE"]
 
-IMAGE_AUTOENCODER = {"hidden_dims": [128, 64], "latent_dim": 16}
+IMAGE_AUTOENCODER = {"hidden_dims": [128, 64], "latent_dim": 8}
 IMAGE_PRETRAINING = {"steps": 2500}
 NOISY_CHAIN = {"n_steps": 5, "step_size": 10, "noise_std": 0.08}  # from noise, or over all pixels
 IMAGE_ENERGY = {
@@ -60,6 +60,8 @@ IMAGES = VECTORS | {
     "ConvVAE": {"network": "strided", "hidden_dims": [100], "latent_dim": 8, "training": {"steps": 1000, "batch": 64}},
     "NAE": {
         **IMAGE_ENERGY,
+        "training": {"steps": 400, "batch": 64, "ema_decay": 0.99},
+        "replay": 0.0,
         "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05, "unit": True},
         "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 256},
     },
@@ -70,7 +72,6 @@ IMAGES = VECTORS | {
     },
     "MPDR": {
         **IMAGE_ENERGY,
-        "autoencoder": {**IMAGE_AUTOENCODER, "latent_dim": 8},
         "recovery": {"sigma": [0.05, 1.0]},
         "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.02, "unit": True},
         "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.005},

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from hepad import representations
 from hepad.detectors import DETECTORS, Detector, build, defaults, inputs, members, saving
+from hepad.detectors.autoencoder import started_from
 from hepad.detectors.training.device import resolve
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
@@ -114,6 +115,7 @@ class Estimator:
         device, seed, given = resolve(device), int(self._parameters["seed"]), self._given(self._parameters)
         fitted = members.fitted(self._parameters.get("members") or {})
         representation = members.representation_of(fitted, self._parameters["representation"])
+        start = self._parameters.get("pretraining")
         if valid is None:  # fitted members have their training behind them: all events calibrate
             x, valid = (x, x) if fitted else inputs.divided(x, seed)
         train, validation = (inputs.as_tensor(part, representation, type(self).__name__) for part in (x, valid))
@@ -124,8 +126,8 @@ class Estimator:
             module = build(spec, space, seed)
         except UNSUITABLE as error:
             raise InputError(f"{type(self).__name__}: {error}") from None
-        if fitted:
-            module.adopt({name: member.module for name, member in fitted.items()})
+        if fitted or isinstance(start, Estimator):
+            module.adopt({name: one.module for name, one in (fitted or {"AE": start}).items()})
         module.to(device)
         generator = torch.Generator(device).manual_seed(seed)
         result = module.fit(train.to(device), validation.to(device), generator=generator)
@@ -171,7 +173,19 @@ class Estimator:
     def _given(self, parameters: dict) -> dict:
         """Arguments of the module that are not left open; in the place of fitted detectors what they are built from."""
         given = {key: value for key, value in parameters.items() if value is not None and key not in OWN}
+        if isinstance(start := given.get("pretraining"), Estimator):
+            given |= self._started(start, given)
         return given | ({"members": members.entries(given["members"])} if "members" in given else {})
+
+    def _started(self, start: "Estimator", given: dict) -> dict:
+        """The arguments that this detector has from a fitted AE that it starts from."""
+        name = type(self).__name__
+        if type(start).__name__ != "AE" or start.module is None:
+            raise InputError(f"{name}: pretraining: {start!r} is no fitted AE. Call its fit with background first.")
+        for key in ("autoencoder", "n_components"):
+            if given.get(key):
+                raise InputError(f"{name}: {key}: it is that of the AE in 'pretraining'. Leave it out.")
+        return started_from(start.spec["arguments"])
 
     def _fitted(self) -> Detector:
         if self.module is None:

@@ -30,6 +30,7 @@ from hepad.detectors.energy_based.langevin import frozen
 from hepad.detectors.networks import NETWORKS, Autoencoder, AutoencoderSettings
 from hepad.detectors.training import distributed
 from hepad.detectors.training.loop import Fitting, in_blocks
+from hepad.detectors.training.optimiser import Adam
 from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import InputError
 from hepad.representations import Space, occupied
@@ -126,9 +127,7 @@ class WGAN(Reconstructing, Generating):
 
     def _fit_adversaries(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, float]:
         generator = fitting.generator
-        optimiser = torch.optim.Adam(
-            self.critic.parameters(), lr=self.settings.training.learning_rate, betas=(0.0, 0.9), fused=True
-        )
+        optimiser = Adam(self.critic.parameters(), betas=(0.0, 0.9))
 
         def generated(count: int) -> Tensor:
             return self.model.decode(self._prior(count, generator))
@@ -171,10 +170,10 @@ class WGAN(Reconstructing, Generating):
             t = torch.rand(count, generator=generator, device=train.device)
             slope = gradient_penalty(self.critic, x, other, t).mean()
             distance = self.critic(x).mean() - self.critic(other).mean()
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.zero_grad()
             (self.settings.penalty * slope - distance).backward()
             distributed.average_gradients(self.critic.parameters())
-            optimiser.step()
+            optimiser.step(self.settings.training.learning_rate)
         self.critic.requires_grad_(False)
         return {"distance": distance.detach(), "slope_penalty": slope.detach()}
 

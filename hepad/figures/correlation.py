@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import rankdata
 
+from hepad.evaluation.diagnostics import ranks
 from hepad.evaluation.scored_sample import LOOK
 from hepad.evaluation.scores import read_scores
 from hepad.figures.registry import Shown, figure
@@ -33,9 +33,8 @@ def correlation(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
 
 def rank_correlation(scores: np.ndarray) -> np.ndarray:
     """(D, D) Spearman's ρ of the scores (D, n) of D detectors; NaN where one is the same everywhere."""
-    ranks = rankdata(scores, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.atleast_2d(np.corrcoef(ranks))
+        return np.atleast_2d(np.corrcoef(list(map(ranks, scores))))
 
 
 def correlation_matrix(values: np.ndarray, names: list[str], config: dict) -> Figure:

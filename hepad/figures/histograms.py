@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter
-from scipy.stats import skew
 
 from hepad.errors import InputError
 from hepad.figures.style import label, palette, panels
@@ -76,6 +75,10 @@ def input_histograms(
     return figure
 
 
+def _skew(x: np.ndarray) -> float:
+    return np.mean(((x - x.mean()) / x.std()) ** 3)
+
+
 def common_edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
     """Common edges from quantiles: whole numbers in whole bins, the logarithm where that is less skewed."""
     for sample, values in samples.items():
@@ -88,7 +91,7 @@ def common_edges(name: str, samples: dict[str, np.ndarray]) -> np.ndarray:
         step = max(1, np.ceil((high - low + 1) / BINS))
         return np.arange(low - 0.5, high + step, step)
     everything = np.concatenate(list(samples.values()))
-    if everything.min() > 0 and high > WIDE * low and abs(skew(np.log(everything))) < abs(skew(everything)):
+    if everything.min() > 0 and high > WIDE * low and abs(_skew(np.log(everything))) < abs(_skew(everything)):
         return np.geomspace(low, high, BINS + 1)
     margin = 0 if high > low else max(abs(low), 1) * 1e-3
     return np.linspace(low - margin, high + margin, BINS + 1)

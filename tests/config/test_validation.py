@@ -192,6 +192,26 @@ MISTAKES = {
         ["detectors.mass", "'vektor'", "'vector'"],
     ),
     "detector named as a sample": (lambda c: rename(c["detectors"], "mass", "top"), ["detectors.top", "Rename"]),
+    "start that is no AE": (
+        lambda c: c["detectors"]["nae_image"].update(pretraining="vae_vector"),
+        ["detectors.nae_image: pretraining: 'vae_vector' is a ConvVAE", "Name an AE"],
+    ),
+    "start that is unknown": (
+        lambda c: c["detectors"]["nae_image"].update(pretraining="ae_imag"),
+        ["detectors.nae_image: pretraining 'ae_imag' is unknown", "Did you mean 'ae_image'"],
+    ),
+    "start of other inputs": (
+        lambda c: c["detectors"]["ae_image"].update(representation="vector"),
+        ["detectors.nae_image: pretraining: 'ae_image' sees 'vector', not 'image'", "same representation"],
+    ),
+    "start that is described again": (
+        lambda c: c["detectors"]["nae_image"].update(autoencoder={"latent_dim": 4}),
+        ["detectors.nae_image: autoencoder: it is that of 'ae_image'", "Leave it out"],
+    ),
+    "start with a schedule of its own": (
+        lambda c: c["detectors"]["nae_image"].update(sweep={"pretraining.steps": [10, 20]}),
+        ["detectors.nae_image.sweep", "'pretraining.steps' is unknown", "pretraining, replay"],
+    ),
     "member that is missing": (
         lambda c: c["detectors"]["fisher"].update(members=["nae_imag", "vae_vector"]),
         ["detectors.fisher: members 'nae_imag' is unknown", "Did you mean 'nae_image'"],

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from hepad.errors import InputError
 from hepad.evaluation import checks
@@ -15,6 +16,7 @@ from hepad.evaluation.diagnostics import (
     invariance,
     jensen_shannon,
     mirrored,
+    ranks,
     rotated,
     sculpting,
     turn_ons,
@@ -129,6 +131,12 @@ def test_sculpting_is_seen_and_its_absence_too():
     assert all(x.jsd > 0.3 > 5 * x.null_high for x in heavy)
     assert [x.passed for x in heavy] == [2000, 200]
     assert heavy[0].null_median < heavy[1].null_median  # fewer events, more noise
+
+
+def test_equal_numbers_share_their_mean_rank():
+    x = np.random.default_rng(3).integers(-4, 5, 200)
+    np.testing.assert_array_equal(ranks(x), rankdata(x))
+    assert ranks(np.array([3.0, 1.0, 3.0])).tolist() == [2.5, 1.0, 2.5]
 
 
 def test_correlation_and_its_interval():

@@ -1,9 +1,10 @@
 # Training sees the training part of the background and nothing else.
-# Its candidates are the states among which a criterion chose. A combination has the models of its members, too.
+# Its candidates are the states among which a criterion chose. A combination has the models of its members, too, and an
+# energy that of the autoencoder which it starts from.
 rule train_detector:
     input:
         background=files("features/{representation}/{background}.train.h5"),
-        members=files("models/{task}/{members}.safetensors"),
+        before=files("models/{task}/{before}.safetensors"),
     output:
         model="results/models/{task}/{detector}/{seed}.safetensors",
         history="results/models/{task}/{detector}/{seed}.json",

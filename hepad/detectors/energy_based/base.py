@@ -143,8 +143,6 @@ class EnergyDetector(Detector):
         return self.energy(x)
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
-        from scipy.stats import spearmanr  # takes a second to import
-
         history, facts = self.prepare(train, valid, fitting)
         generator = fitting.generator
         self.energy.eval()  # to look must not move the spectral norms
@@ -176,7 +174,8 @@ class EnergyDetector(Detector):
         facts |= {"energy": after.mean().item()} | chosen(energy_history, self.settings.objective.criterion)
         if isinstance(self.energy, Reconstruction):
             facts["r2"] = r_squared(valid, (after.mean() * self.energy.scale).item())
-        facts["spearman_with_start"] = float(spearmanr(before.cpu().numpy(), after.cpu().numpy()).statistic)
+        ranks = torch.stack([energy.argsort().argsort() for energy in (before, after)])
+        facts["spearman_with_start"] = torch.corrcoef(ranks.double())[0, 1].item()
         facts |= self._look_at_negatives(train, valid, sampler, support, generator)
         candidates = {step: {f"energy.{k}": v for k, v in state.items()} for step, state in candidates.items()}
         return Fit(history + energy_history, facts, candidates)
@@ -264,7 +263,7 @@ class EnergyDetector(Detector):
                     spread = [support.project(m.decode(z)) for m, z in zip(models, codes, strict=True)]
                     values["manifold_auc"] = separation(on_background, in_blocks(self.energy, torch.cat(spread)))
             sample = sampler.draw(self.energy, starts, support, generator).x.detach()
-            values["wasserstein"] = wasserstein(probe, sample).item()
+            values["wasserstein"] = wasserstein(probe[: len(sample)], sample).item()
             return values
 
         return measure

@@ -19,12 +19,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from hepad.detectors.autoencoder import fit_autoencoder
-from hepad.detectors.base import Reconstructing
 from hepad.detectors.energy_based.base import EnergyDetector
 from hepad.detectors.energy_based.energies import Reconstruction, Scalar
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import ManifoldProjectionDiffusion, NegativeSampler, Recovery
+from hepad.detectors.energy_based.reconstruction import Pretrained
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import History, Schedule
@@ -34,7 +33,7 @@ from hepad.representations import Space
 ENERGIES = ("reconstruction", "scalar")
 
 
-class MPDR(EnergyDetector, Reconstructing):
+class MPDR(Pretrained):
     """MPDR-R and MPDR-S on images or vectors.
 
     Parameters
@@ -44,7 +43,8 @@ class MPDR(EnergyDetector, Reconstructing):
     autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, l2) of the energy R and of the manifolds; the
         scalar energy is its encoder with one output
     manifolds: latent sizes of the manifolds' autoencoders (manifold ensemble); None for the one of ``autoencoder``
-    pretraining, training: Schedules of the autoencoder phases and of the energy phase
+    pretraining, training: Schedules of the autoencoder phases and of the energy phase; in the place of the first an AE
+        to start from, in Python a fitted one, in a configuration the name of one, without 'autoencoder'
     latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16,
         components)
     recovery: a Recovery (sigma, weight, visible_weight, geodesic)
@@ -96,7 +96,7 @@ class MPDR(EnergyDetector, Reconstructing):
         history, facts = [], {}
         for model in self.models:
             phase = "autoencoder" if len(self.models) == 1 else f"autoencoder, {model.latent_dim} latents"
-            curve, error = fit_autoencoder(model, train, valid, self.settings.pretraining, fitting, phase=phase)
+            curve, error = self.pretrain(model, train, valid, fitting, phase)
             history += curve
             facts |= {f"r2_of_manifold_{model.latent_dim}": self._check_reconstruction(valid, error)}
             model.requires_grad_(False)
@@ -107,7 +107,7 @@ class MPDR(EnergyDetector, Reconstructing):
                 autoencoder.load_state_dict(twins[0].state_dict())
                 error = in_blocks(autoencoder.error, valid).mean().item()
             else:
-                curve, error = fit_autoencoder(autoencoder, train, valid, self.settings.pretraining, fitting)
+                curve, error = self.pretrain(autoencoder, train, valid, fitting)
                 history += curve
             self.energy.scale.fill_(error)
             facts |= {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}

@@ -34,7 +34,8 @@ class NAE(ReconstructionDetector):
     ----------
     space: what the representation yields
     autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, sphere, l2)
-    pretraining, training: Schedules of the autoencoder phase and of the energy phase
+    pretraining, training: Schedules of the autoencoder phase and of the energy phase; in the place of the first an AE
+        to start from, in Python a fitted one, in a configuration the name of one, without 'autoencoder'
     latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16,
         components); the latent one is required for ``start`` 'on_manifold', and refused for others
     start: where the chains start: 'on_manifold', 'data' (CD) or 'persistent' (PCD)

@@ -28,7 +28,8 @@ class WNAE(ReconstructionDetector):
     ----------
     space: what the representation yields
     autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, sphere, l2)
-    pretraining, training: Schedules of the autoencoder phase and of the energy phase
+    pretraining, training: Schedules of the autoencoder phase and of the energy phase; in the place of the first an AE
+        to start from, in Python a fitted one, in a configuration the name of one, without 'autoencoder'
     visible_chain: a Chain; memory grows with its steps
     objective: a StateChoice (criterion, events); there is no gamma in this loss
     replay, buffer: probability of a start from the buffer of earlier ends, and the buffer's size

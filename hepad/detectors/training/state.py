@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hepad.detectors.training import distributed
 from hepad.detectors.training.checkpoint import Stateful
+from hepad.detectors.training.optimiser import Adam
 from hepad.detectors.training.settings import Candidates, History, Schedule
 from hepad.errors import DivergenceError, InputError
 
@@ -28,7 +29,7 @@ class Loop:
             module, train, schedule, generator, carried
         )  # fmt: skip
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=schedule.learning_rate, fused=True)
+        self.optimiser = Adam(self.parameters)
         self.average = [p.detach().clone() for p in self.parameters] if schedule.ema_decay else None
         self.step, self.finished = 0, False
         self.order, self.start = None, len(train)
@@ -69,8 +70,6 @@ class Loop:
         schedule, rate = self.schedule, self.schedule.learning_rate
         if schedule.cosine_decay:
             rate *= 0.5 * (1 + math.cos(math.pi * (self.step - 1) / schedule.steps))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
         batch = self._batch()
         self.module.train()
         with self._apart():
@@ -79,11 +78,11 @@ class Loop:
                 raise DivergenceError(
                     f"{phase} phase: the loss is {value.item()} at step {self.step}. Lower 'learning_rate'."
                 )
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         value.backward()
         if schedule.grad_clip:
             nn.utils.clip_grad_norm_(self.parameters, schedule.grad_clip)
-        self.optimiser.step()
+        self.optimiser.step(rate)
         if self.average:
             with torch.no_grad():  # a young average forgets its untrained start faster
                 weight = 1 - min(schedule.ema_decay, self.step / (self.step + 10))
