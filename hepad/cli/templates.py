@@ -26,7 +26,7 @@ ON_IMAGES = {
     pretraining: ae_image
     training: {steps: 400, batch: 64, ema_decay: 0.99}
     replay: 0
-    latent_chain: {n_steps: 2, step_size: 0.1, noise_std: 0.05, unit: true}
+    latent_chain: {n_steps: 2, step_size: 0.2, noise_std: 0.05, unit: true}
     visible_chain: {n_steps: 5, step_size: 0.05, noise_std: 0.05, components: 256}""",
     "pca": "  pca: {label: PCA reconstruction, type: PCAReconstruction, representation: image, components: 10}",
 }

@@ -62,7 +62,7 @@ IMAGES = VECTORS | {
         **IMAGE_ENERGY,
         "training": {"steps": 400, "batch": 64, "ema_decay": 0.99},
         "replay": 0.0,
-        "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05, "unit": True},
+        "latent_chain": {"n_steps": 2, "step_size": 0.2, "noise_std": 0.05, "unit": True},
         "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 256},
     },
     "WNAE": {
