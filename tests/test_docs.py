@@ -104,7 +104,7 @@ def few_steps(value):
     """A table of defaults with trainings of a second."""
     if not isinstance(value, dict):
         return value
-    return {key: min(inner, 100) if key == "steps" else few_steps(inner) for key, inner in value.items()}
+    return {key: min(inner, 400) if key == "steps" else few_steps(inner) for key, inner in value.items()}
 
 
 @pytest.fixture

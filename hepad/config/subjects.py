@@ -102,7 +102,8 @@ class Subject:
         if which == "images":
             representation = self.config["detectors"][name]["representation"]
             return found["reconstructing"] and self.config["representations"][representation]["type"] == "JetImage"
-        groups = {"all": True, "baseline": found["group"] == "baseline"}
+        group = found["group"]  # runs of before do not say who is trained
+        groups = {"all": True, "baseline": group == "baseline", "trained": found.get("trained", group == "detector")}
         return groups[which] if which in groups else found[which]
 
     @property

@@ -37,7 +37,6 @@ def arguments(entry: Mapping, cls: type | None = None) -> dict[str, type]:
             continue
         inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
         reader = TYPED[name].get(str(inner.get("type"))) if name in TYPED else dataclass_in(hint)
-        reader = None if isinstance(entry.get(name), str) else reader  # the name of a detector, in the place of settings
         nested = arguments(inner, reader) if reader else dict.fromkeys(inner)
         classes |= {f"{name}.{path}": taking for path, taking in nested.items()}
         classes |= {} if reader else {name: cls}
@@ -113,6 +112,8 @@ def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
 def _check(key: str, path: str, values: list, entry: dict, choices: Iterable[str]) -> None:
     """InputError unless ``path`` is an argument, and ``values`` a list of what can stand in names."""
     first = str(path).split(".")[0]
+    if isinstance(entry.get(first), str) and path != first:
+        raise InputError(f"{key}.{path}: '{first}' is '{entry[first]}'. Sweep over the arguments of that detector.")
     if not (first in choices and isinstance(entry.get(first), Mapping)):
         check_choice(f"{key}: argument", path, choices)
     if not isinstance(values, list) or not values:

@@ -103,7 +103,7 @@ class Detector(nn.Module, ABC):
                     f"at least 2 of shape {self.space.shape} are needed."
                 )
         start, original = time.perf_counter(), copy.deepcopy(self)
-        with fitting.checkpoint.of((train, valid), fitting.progress):
+        with fitting.checkpoint.of((train, valid, *self.adopted()), fitting.progress):
             self.normalise.fit(train, generator)
             normal = self.normalise.of_sample(train), self.normalise.of_sample(valid)
             history, facts, candidates = self._fit(*normal, fitting)
@@ -116,6 +116,10 @@ class Detector(nn.Module, ABC):
         for key, value in facts.items():
             fitting.progress.say(f"{key} = {value}")
         return Fit(history, facts, candidates)
+
+    def adopted(self) -> list[Tensor]:
+        """What a training goes on from besides its events: the weights of another detector, if any."""
+        return []
 
     def score(self, x: Tensor) -> Tensor:
         """Anomaly score (N,) of events (N, *space.shape); each depends on its own event alone."""

@@ -110,8 +110,8 @@ def complete(detector: str, space: Space, given: dict) -> dict:
     else:
         table = IMAGES if len(space.shape) == 3 else JOINED
     arguments = table.get(detector, {}) | given
-    if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold" and "latent_chain" not in given:
-        del arguments["latent_chain"]  # chains from elsewhere have none
+    if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold":  # chains from elsewhere
+        arguments = {k: value for k, value in arguments.items() if k in given or k not in ("latent_chain", "replay")}
     if table is IMAGES and "components" in (chain := table.get(detector, {}).get("visible_chain", {})):
         fewer = chain | {"components": min(chain["components"], space.pixels)}
         usual = NOISY_CHAIN if given.get("start") == "persistent" else fewer

@@ -70,11 +70,14 @@ def test_a_plan_knows_what_the_classes_are(planned):
 def test_a_combination_takes_the_members_of_its_seed_or_their_first():
     entries = {"a": {"seeds": [2, 3]}, "b": {}, "both": {}}
     config = {"tasks": {"jets": {"detectors": [*entries], "seeds": [1, 2]}}, "detectors": entries}
-    found = {name: {"group": "detector", "members": ["a", "b"] if name == "both" else []} for name in entries}
+    found = {
+        name: {"group": "detector", "trained": name != "both", "before": ["a", "b"] if name == "both" else []}
+        for name in entries
+    }
     of = {seed: {"task": "jets", "detector": "both", "seed": seed} for seed in ("1", "2")}
     subjects = {seed: Subject({"config": config, "detectors": found}, about) for seed, about in of.items()}
-    assert subjects["1"].members == ["a/2", "b/1"]
-    assert subjects["2"].members == ["a/2", "b/2"]
+    assert subjects["1"].before == ["a/2", "b/1"]
+    assert subjects["2"].before == ["a/2", "b/2"]
     trained = Subject({"config": config, "detectors": found}, {"task": "jets"}, "trained")
     assert trained.detectors == ["a", "b"]  # a combination has no steps to show
 

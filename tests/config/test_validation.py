@@ -210,7 +210,7 @@ MISTAKES = {
     ),
     "start with a schedule of its own": (
         lambda c: c["detectors"]["nae_image"].update(sweep={"pretraining.steps": [10, 20]}),
-        ["detectors.nae_image.sweep", "'pretraining.steps' is unknown", "pretraining, replay"],
+        ["detectors.nae_image.sweep.pretraining.steps: 'pretraining' is 'ae_image'", "arguments of that detector"],
     ),
     "member that is missing": (
         lambda c: c["detectors"]["fisher"].update(members=["nae_imag", "vae_vector"]),

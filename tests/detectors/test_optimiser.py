@@ -73,11 +73,11 @@ def test_without_gradients_nothing_moves():
 
 TRAINING = """
 import sys, torch, hepad
-x = torch.randn(200, 4, generator=torch.Generator().manual_seed(1)).numpy()
+x = torch.randn(400, 2, generator=torch.Generator().manual_seed(1)) @ torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 3.0]])
+x = x.numpy()
 few = {"training": {"steps": 4}}
-ae = hepad.AE(training={"steps": 60}, autoencoder={"hidden_dims": [16], "latent_dim": 3}).fit(x)
+ae = hepad.AE(training={"steps": 300}, autoencoder={"hidden_dims": [32], "latent_dim": 3}).fit(x)
 hepad.NAE(pretraining=ae, **few).fit(x)
-hepad.ConvVAE(training={"steps": 60}).fit(x)
 print([name for name in ("torch._dynamo", "scipy.stats", "sympy", "sklearn", "matplotlib", "ot") if name in sys.modules])
 """
 

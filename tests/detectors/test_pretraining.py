@@ -7,6 +7,8 @@ from test_detectors import ENERGY, IMAGE, NO_LATENT, SMALL, events
 import hepad
 from hepad import detectors
 from hepad.config import specs, subjects
+from hepad.detectors import defaults
+from hepad.detectors.training.checkpoint import Checkpoint
 from hepad.errors import InputError
 
 STILL = {"steps": 1, "batch": 64, "learning_rate": 1e-12}  # an energy phase that leaves the weights where they are
@@ -48,7 +50,21 @@ def test_the_energy_phase_leaves_the_ae_as_it_was(autoencoder):
     detector, _ = fit("NAE", ENERGY, autoencoder)
     assert all(torch.equal(before[name], value) for name, value in autoencoder.state_dict().items())
     assert not torch.equal(detector.energy.autoencoder.encoder[1][0].weight, autoencoder.model.encoder[1][0].weight)
-    assert set(detector.state_dict()) == set(detectors.build({"type": "NAE", "arguments": ENERGY}, IMAGE, 3).state_dict())
+    assert set(detector.state_dict()) == set(
+        detectors.build({"type": "NAE", "arguments": ENERGY}, IMAGE, 3).state_dict()
+    )
+
+
+def test_a_checkpoint_of_another_start_is_not_gone_on_from(autoencoder, tmp_path):
+    other, _ = fit("AE", {"autoencoder": SMALL, "training": TRAINING | {"steps": 300}})
+    told = []
+    for start in (autoencoder, other, autoencoder):
+        state = Checkpoint(tmp_path / "c")
+        detector = detectors.build({"type": "NAE", "arguments": ENERGY | {"training": STILL}}, IMAGE, 3)
+        detector.adopt({"ae": start})
+        detector.fit(*BACKGROUND, generator=torch.Generator().manual_seed(3), checkpoint=state)
+        told.append(state.belongs_to)
+    assert told[0] == told[2] != told[1]
 
 
 def test_manifolds_of_another_code_train_themselves(autoencoder):
@@ -124,3 +140,10 @@ def test_each_seed_starts_from_its_own_and_members_from_what_there_is():
     assert of["ae", 1] == []
     assert [of["nae", seed] for seed in (1, 2)] == [["ae/1"], ["ae/2"]]
     assert [of["both", seed] for seed in (1, 2)] == [["ae/1", "nae/1"], ["ae/1", "nae/2"]]
+
+
+@pytest.mark.parametrize("start", ["on_manifold", "data", "persistent"])
+def test_defaults_fit_every_start_of_the_chains(start):
+    arguments = defaults.complete("NAE", IMAGE, {"start": start})
+    detectors.build({"type": "NAE", "arguments": arguments}, IMAGE, 1)
+    assert ("latent_chain" in arguments) == ("replay" in arguments) == (start == "on_manifold")

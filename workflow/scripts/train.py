@@ -1,8 +1,5 @@
 """Fit one detector on background events."""
 
-import hashlib
-from pathlib import Path
-
 import torch
 
 from hepad import detectors
@@ -19,9 +16,7 @@ with report_errors(log), distributed.processes(config["device"], snakemake.resou
     seed, spec = int(snakemake.wildcards.seed), params.spec
     progress = Progress(f"{snakemake.wildcards.task} {snakemake.wildcards.detector}", log)
     before = {path.split("/")[-2]: detectors.load(path) for path in snakemake.input.before}
-    digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in snakemake.input.before]
-    about = {"spec": spec, "seed": seed, "before": digests}
-    state = checkpoint.Checkpoint(params.checkpoint, about, config["checkpoint_seconds"])
+    state = checkpoint.Checkpoint(params.checkpoint, {"spec": spec, "seed": seed}, config["checkpoint_seconds"])
     detector, fit = detectors.train(spec, *background, seed, device, before, progress=progress, checkpoint=state)
     if distributed.rank() == 0:
         candidates.save_candidates(fit.candidates, snakemake.output.candidates)

@@ -36,6 +36,9 @@ class Pretrained(EnergyDetector, Reconstructing):
             raise InputError(f"pretraining: {type(found).__name__} is no AE. Start from an AE.")
         vars(self)["start"] = found  # no part of this module, whose state has a copy
 
+    def adopted(self) -> list[Tensor]:
+        return list(self.start.model.state_dict().values()) if self.start else []
+
     def pretrain(
         self, model: Autoencoder, train: Tensor, valid: Tensor, fitting: Fitting, phase: str = "autoencoder"
     ) -> tuple[History, float]:
@@ -46,7 +49,9 @@ class Pretrained(EnergyDetector, Reconstructing):
             return fit_autoencoder(model, train, valid, self.settings.pretraining, fitting, phase=phase)
         theirs, ours = start.normalise.state_dict(), self.normalise.state_dict()
         if not all(torch.allclose(ours[name], theirs[name].to(ours[name]), rtol=1e-4) for name in ours):
-            raise InputError("pretraining: the AE was fitted to other events. Fit both to the same, with the same seed.")
+            raise InputError(
+                "pretraining: the AE was fitted to other events. Fit both to the same, with the same seed."
+            )
         try:
             model.load_state_dict(start.model.state_dict())
         except RuntimeError:
