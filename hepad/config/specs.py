@@ -54,8 +54,8 @@ def _started(config: Mapping, entry: Mapping, start: str) -> dict:
         )
     if autoencoder["representation"] != entry["representation"]:
         raise InputError(
-            f"pretraining: '{start}' sees '{autoencoder['representation']}', not '{entry['representation']}'. Name an AE "
-            "of the same representation."
+            f"pretraining: '{start}' sees '{autoencoder['representation']}', not '{entry['representation']}'. Name an "
+            "AE of the same representation."
         )
     for key in ("autoencoder", "n_components"):
         if key in entry:

@@ -78,7 +78,7 @@ x = x.numpy()
 few = {"training": {"steps": 4}}
 ae = hepad.AE(training={"steps": 300}, autoencoder={"hidden_dims": [32], "latent_dim": 3}).fit(x)
 hepad.NAE(pretraining=ae, **few).fit(x)
-print([name for name in ("torch._dynamo", "scipy.stats", "sympy", "sklearn", "matplotlib", "ot") if name in sys.modules])
+print([name for name in ("torch._dynamo", "scipy.stats", "sympy", "sklearn", "matplotlib") if name in sys.modules])
 """
 
 

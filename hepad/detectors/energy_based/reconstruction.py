@@ -49,9 +49,7 @@ class Pretrained(EnergyDetector, Reconstructing):
             return fit_autoencoder(model, train, valid, self.settings.pretraining, fitting, phase=phase)
         theirs, ours = start.normalise.state_dict(), self.normalise.state_dict()
         if not all(torch.allclose(ours[name], theirs[name].to(ours[name]), rtol=1e-4) for name in ours):
-            raise InputError(
-                "pretraining: the AE was fitted to other events. Fit both to the same, with the same seed."
-            )
+            raise InputError("pretraining: the AE was fitted to other events. Fit both to the same with one seed.")
         try:
             model.load_state_dict(start.model.state_dict())
         except RuntimeError:

@@ -1,6 +1,6 @@
 r"""Adam (Kingma and Ba, arXiv:1412.6980), with its published constants beside the rate, and with the bias corrected:
 
-    m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g^2,    x <- x - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+    m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,   x <- x - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
 
 The update is torch's own function. Its class of the same name begins with an import of two seconds, of a compiler that
 nothing here uses, in every training.
