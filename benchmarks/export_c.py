@@ -24,7 +24,7 @@ import yaml
 from records import arguments, carry_out, table_path
 
 from hepad import detectors, representations
-from hepad.config.loading import detector_spec
+from hepad.config.specs import spec_of
 from hepad.errors import InputError, report_errors
 from hepad.events import Events
 from hepad.representations.features import Features
@@ -88,7 +88,7 @@ def measure(config: dict, run: dict, settings: dict) -> dict:
     seen = Features.of(
         representations.build(config["representations"][entry["representation"]]), jets(settings["jets"])
     )
-    spec = shortened(detector_spec(entry), settings["steps"])
+    spec = shortened(spec_of(config, run["detector"]), settings["steps"])
     detector = detectors.build(spec, seen.space, 1)
     detector.fit(seen.x[HELD:], seen.x[:HELD], generator=torch.Generator().manual_seed(1))
     with tempfile.TemporaryDirectory() as name:

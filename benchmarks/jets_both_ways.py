@@ -23,7 +23,7 @@ from records import arguments, carry_out, table_path, with_kept, write_table
 from torch import nn
 
 from hepad import detectors
-from hepad.config.loading import detector_spec
+from hepad.config.specs import spec_of
 from hepad.errors import InputError, report_errors
 from hepad.evaluation.roc import auc, efficiencies
 from hepad.representations.features import Features
@@ -116,7 +116,7 @@ def jobs_at(scale: str) -> list[tuple[dict, dict]]:
                     settings |= {"representation": "image", "authors": size["authors"]}
                 else:
                     entry = CONFIG["detectors"][name]
-                    settings |= {"representation": entry["representation"], "spec": detector_spec(entry)}
+                    settings |= {"representation": entry["representation"], "spec": spec_of(CONFIG, name)}
                 fixed = name != "authors_nae" and detectors.DETECTORS[entry["type"]].group == "baseline"
                 if (fixed and seed > 1) or (name == "authors_nae" and background == "qcd_low"):
                     continue
