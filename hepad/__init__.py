@@ -5,7 +5,7 @@ in this package feeds detectors or measures them. In a notebook (GeV and radians
 
     import hepad
     background, signal = hepad.read("qcd.root"), hepad.read("top.root")
-    detector = hepad.AE(representation=hepad.JetImage(sigma=2)).fit(background.of_split("train"))
+    detector = hepad.AE(representation=hepad.JetImage(size=20)).fit(background.of_split("train"))
     scores = detector.score(background.of_split("test")), detector.score(signal)
     hepad.evaluate(*scores).auc
     detector.save("ae.safetensors")

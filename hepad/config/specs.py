@@ -27,7 +27,7 @@ def start_of(entry: Mapping) -> str | None:
 def before(entry: Mapping) -> list[str]:
     """Names of the detectors that are trained before one, since it is made of them."""
     start = start_of(entry)
-    return [start] if start else members_of(entry)
+    return members_of(entry) if start is None else [start]
 
 
 def spec_of(config: Mapping, name: str) -> dict:
@@ -40,14 +40,17 @@ def spec_of(config: Mapping, name: str) -> dict:
     spec = detector_spec(entry)
     if entry["type"] == COMBINATION and "members" in entry:
         spec["arguments"]["members"] = list(_members(config, entry))
-    if start := start_of(entry):
+    if (start := start_of(entry)) is not None:
         spec["arguments"] |= _started(config, entry, start)
     return spec
 
 
 def _started(config: Mapping, entry: Mapping, start: str) -> dict:
     """The arguments that a detector has from the AE that it starts from."""
-    autoencoder = config["detectors"][check_choice("pretraining", start, config["detectors"])]
+    known = config["detectors"]
+    if start not in known:
+        check_choice("pretraining", start, [name for name in known if known[name].get("type") == "AE"])
+    autoencoder = known[start]
     if autoencoder["type"] != "AE":
         raise InputError(
             f"pretraining: '{start}' is a {autoencoder['type']}. Name an AE, or give a schedule: {{steps: 1000}}."
@@ -56,6 +59,11 @@ def _started(config: Mapping, entry: Mapping, start: str) -> dict:
         raise InputError(
             f"pretraining: '{start}' sees '{autoencoder['representation']}', not '{entry['representation']}'. Name an "
             "AE of the same representation."
+        )
+    if "latent_chain" in entry and not autoencoder.get("autoencoder", {}).get("sphere", True):
+        raise InputError(
+            f"pretraining: the codes of '{start}' are not on the sphere, where 'latent_chain' runs. Name an AE without "
+            "'sphere: false'."
         )
     for key in ("autoencoder", "n_components"):
         if key in entry:

@@ -102,8 +102,8 @@ class Subject:
         if which == "images":
             representation = self.config["detectors"][name]["representation"]
             return found["reconstructing"] and self.config["representations"][representation]["type"] == "JetImage"
-        group = found["group"]  # runs of before do not say who is trained
-        groups = {"all": True, "baseline": group == "baseline", "trained": found.get("trained", group == "detector")}
+        trained = found["group"] == "detector" and not found.get("members")  # as runs of before have it
+        groups = {"all": True, "baseline": found["group"] == "baseline", "trained": found.get("trained", trained)}
         return groups[which] if which in groups else found[which]
 
     @property

@@ -112,7 +112,7 @@ def _grid(name: str, entry: dict) -> list[tuple[str, dict]]:
 def _check(key: str, path: str, values: list, entry: dict, choices: Iterable[str]) -> None:
     """InputError unless ``path`` is an argument, and ``values`` a list of what can stand in names."""
     first = str(path).split(".")[0]
-    if isinstance(entry.get(first), str) and path != first:
+    if first == "pretraining" and isinstance(entry.get(first), str) and path != first:
         raise InputError(f"{key}.{path}: '{first}' is '{entry[first]}'. Sweep over the arguments of that detector.")
     if not (first in choices and isinstance(entry.get(first), Mapping)):
         check_choice(f"{key}: argument", path, choices)

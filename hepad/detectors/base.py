@@ -104,7 +104,7 @@ class Detector(nn.Module, ABC):
                 )
         start, original = time.perf_counter(), copy.deepcopy(self)
         with fitting.checkpoint.of((train, valid, *self.adopted()), fitting.progress):
-            self.normalise.fit(train, generator)
+            self._fit_normaliser(train, generator)
             normal = self.normalise.of_sample(train), self.normalise.of_sample(valid)
             history, facts, candidates = self._fit(*normal, fitting)
         self.eval()
@@ -116,6 +116,9 @@ class Detector(nn.Module, ABC):
         for key, value in facts.items():
             fitting.progress.say(f"{key} = {value}")
         return Fit(history, facts, candidates)
+
+    def _fit_normaliser(self, train: Tensor, generator: torch.Generator) -> None:
+        self.normalise.fit(train, generator)
 
     def adopted(self) -> list[Tensor]:
         """What a training goes on from besides its events: the weights of another detector, if any."""

@@ -110,6 +110,8 @@ def complete(detector: str, space: Space, given: dict) -> dict:
     else:
         table = IMAGES if len(space.shape) == 3 else JOINED
     arguments = table.get(detector, {}) | given
+    if "buffer" in given and "replay" not in given:
+        arguments.pop("replay", None)  # a buffer of this size is to be used
     if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold":  # chains from elsewhere
         arguments = {k: value for k, value in arguments.items() if k in given or k not in ("latent_chain", "replay")}
     if table is IMAGES and "components" in (chain := table.get(detector, {}).get("visible_chain", {})):

@@ -30,9 +30,10 @@ def matching(x: Tensor, y: Tensor) -> Tensor:
     """pi (N,): which y (N, ...) each x (N, ...) goes to, at the least sum of squared Euclidean distances."""
     from scipy.optimize import linear_sum_assignment  # takes half a second
 
-    cost = torch.cdist(x.flatten(1), y.flatten(1)).square().detach().cpu().double().numpy()
     if len(x) != len(y):
         raise ValueError(f"{len(x)} and {len(y)} events have no matching one to one")
+    a, b = (events.detach().flatten(1).double().cpu() for events in (x, y))
+    cost = torch.cdist(a, b).square().numpy()
     return torch.as_tensor(linear_sum_assignment(cost)[1], device=x.device)
 
 

@@ -80,6 +80,8 @@ def test_a_combination_takes_the_members_of_its_seed_or_their_first():
     assert subjects["2"].before == ["a/2", "b/2"]
     trained = Subject({"config": config, "detectors": found}, {"task": "jets"}, "trained")
     assert trained.detectors == ["a", "b"]  # a combination has no steps to show
+    former = {name: {"group": "detector", "members": of["before"]} for name, of in found.items()}
+    assert Subject({"config": config, "detectors": former}, {"task": "jets"}, "trained").detectors == ["a", "b"]
 
 
 @pytest.mark.slow

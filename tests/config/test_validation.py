@@ -200,6 +200,14 @@ MISTAKES = {
         lambda c: c["detectors"]["nae_image"].update(pretraining="ae_imag"),
         ["detectors.nae_image: pretraining 'ae_imag' is unknown", "Did you mean 'ae_image'"],
     ),
+    "start without a sphere": (
+        lambda c: c["detectors"]["ae_image"].update(autoencoder={"sphere": False}),
+        ["detectors.nae_image: pretraining: the codes of 'ae_image' are not on the sphere", "Name an AE"],
+    ),
+    "start of no name": (
+        lambda c: c["detectors"]["nae_image"].update(pretraining=""),
+        ["detectors.nae_image: pretraining '' is unknown", "ae_image"],
+    ),
     "start of other inputs": (
         lambda c: c["detectors"]["ae_image"].update(representation="vector"),
         ["detectors.nae_image: pretraining: 'ae_image' sees 'vector', not 'image'", "same representation"],

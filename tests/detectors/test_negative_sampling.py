@@ -15,6 +15,7 @@ from hepad.detectors.energy_based.negative_sampling import (
     PersistentCD,
     Recovery,
     RecoveryLikelihood,
+    buffer_settings,
     noise_start,
     sphere_start,
 )
@@ -264,3 +265,9 @@ def test_compression_is_principal_components_and_the_distance_to_their_plane():
     torch.testing.assert_close(said, lost, rtol=0.05, atol=1e-8)
     with pytest.raises(InputError, match="n_components"):
         Compression(Space((3,), tuple("abc"), 0), 2)
+
+
+def test_a_buffer_that_nothing_starts_from_is_refused():
+    with pytest.raises(InputError, match="with 'replay: 0' no chain starts from it"):
+        buffer_settings("on_manifold", 0.0, 100)
+    assert buffer_settings("on_manifold", 0.0, None) == (0.0, 10_000)

@@ -80,9 +80,23 @@ def test_what_is_no_start_is_named(autoencoder):
         fit("NAE", ENERGY, other)
     with pytest.raises(InputError, match="another network"):
         fit("NAE", ENERGY | {"autoencoder": SMALL | {"hidden_dims": [64]}}, autoencoder)
+    with pytest.raises(InputError, match="sees other inputs"):
+        fit("NAE", ENERGY | {"n_components": 8}, autoencoder)
+    with pytest.raises(InputError, match="a code of 4, and none of the manifolds has one"):
+        fit("MPDR", ENERGY | {"kind": "scalar", "manifolds": [5, 6]}, autoencoder)
     nae, _ = fit("NAE", ENERGY | {"training": STILL}, autoencoder)
     with pytest.raises(InputError, match="NAE is no AE"):
         fit("NAE", ENERGY, nae)
+
+
+def test_the_axes_of_the_components_are_those_of_the_ae():
+    """They are found with random numbers, others for every seed: the network of the AE knows its own alone."""
+    few = {"autoencoder": SMALL, "n_components": 8}
+    ae, _ = fit("AE", few | {"training": TRAINING}, seed=5)
+    nae, found = fit("NAE", ENERGY | few | {"training": STILL}, ae, seed=3)
+    x = events(IMAGE, 50, False, 6)
+    torch.testing.assert_close(nae.reconstruct(x), ae.reconstruct(x), rtol=1e-4, atol=1e-7)
+    assert found.facts["autoencoder_r2"] > 0.5
 
 
 def test_in_python_a_fitted_ae_is_given():

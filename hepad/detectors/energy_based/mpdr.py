@@ -14,11 +14,13 @@ itself, so that steps have the papers' size; T is what step_size and noise_std i
     scalar (S)           E = a network with one output, of bounded slope;            regulariser gamma < E^2 + E(x-)^2 >
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from hepad.detectors.base import Detector
 from hepad.detectors.energy_based.base import EnergyDetector
 from hepad.detectors.energy_based.energies import Reconstruction, Scalar
 from hepad.detectors.energy_based.langevin import Chain, Support
@@ -91,6 +93,16 @@ class MPDR(Pretrained):
             Scalar(self.inner, design.network, design.hidden_dims) if scalar else Reconstruction(self.inner, design)
         )
         self.squares_of_background = scalar
+
+    def adopt(self, fitted: Mapping[str, Detector]) -> None:
+        super().adopt(fitted)
+        sizes = [*self.settings.latent_dims]
+        if self.settings.kind == "reconstruction":
+            sizes.append(self.settings.autoencoder.latent_dim)
+        if self.start.model.latent_dim not in sizes:
+            raise InputError(
+                f"pretraining: the AE has a code of {self.start.model.latent_dim}, and none of the manifolds has one."
+            )
 
     def prepare(self, train: Tensor, valid: Tensor, fitting: Fitting) -> tuple[History, dict]:
         history, facts = [], {}

@@ -67,6 +67,8 @@ def buffer_settings(start: str, replay: float | None, buffer: int | None) -> tup
     they cannot be, or chains that start from the data are given any."""
     if start == "data" and (replay, buffer) != (None, None):
         raise InputError("replay, buffer: chains with start 'data' have no buffer; leave them out.")
+    if replay == 0 and buffer is not None:
+        raise InputError("buffer: with 'replay: 0' no chain starts from it; leave it out.")
     replay, buffer = 0.95 if replay is None else replay, 10_000 if buffer is None else buffer
     ReplayBuffer.check(buffer, replay)
     return replay, buffer

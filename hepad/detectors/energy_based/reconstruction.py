@@ -20,6 +20,8 @@ from hepad.detectors.training.settings import History, Schedule
 from hepad.errors import InputError
 from hepad.representations import Space
 
+SAME = 0.05  # relative difference of standard deviations that parts of one background may have
+
 
 class Pretrained(EnergyDetector, Reconstructing):
     """An energy-based detector whose training begins with autoencoders: their own, or that of an AE."""
@@ -36,6 +38,19 @@ class Pretrained(EnergyDetector, Reconstructing):
             raise InputError(f"pretraining: {type(found).__name__} is no AE. Start from an AE.")
         vars(self)["start"] = found  # no part of this module, whose state has a copy
 
+    def _fit_normaliser(self, train: Tensor, generator: torch.Generator) -> None:
+        """That of the AE, whose network knows no other, if it does to these events what an own one would."""
+        super()._fit_normaliser(train, generator)
+        if not self.start:
+            return
+        own = self.normalise.of_sample(train).std()
+        try:
+            self.normalise.load_state_dict(self.start.normalise.state_dict())
+        except RuntimeError:
+            raise InputError("pretraining: the AE sees other inputs. Give both the same 'n_components'.") from None
+        if not abs(self.normalise.of_sample(train).std() / own - 1) < SAME:
+            raise InputError("pretraining: the AE was fitted to other events. Fit both to the same background.")
+
     def adopted(self) -> list[Tensor]:
         return list(self.start.model.state_dict().values()) if self.start else []
 
@@ -47,9 +62,6 @@ class Pretrained(EnergyDetector, Reconstructing):
         start = self.start
         if not start or start.model.latent_dim != model.latent_dim:
             return fit_autoencoder(model, train, valid, self.settings.pretraining, fitting, phase=phase)
-        theirs, ours = start.normalise.state_dict(), self.normalise.state_dict()
-        if not all(torch.allclose(ours[name], theirs[name].to(ours[name]), rtol=1e-4) for name in ours):
-            raise InputError("pretraining: the AE was fitted to other events. Fit both to the same with one seed.")
         try:
             model.load_state_dict(start.model.state_dict())
         except RuntimeError:
