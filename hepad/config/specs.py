@@ -65,10 +65,7 @@ def _started(config: Mapping, entry: Mapping, start: str) -> dict:
             f"pretraining: the codes of '{start}' are not on the sphere, where 'latent_chain' runs. Name an AE without "
             "'sphere: false'."
         )
-    for key in ("autoencoder", "n_components"):
-        if key in entry:
-            raise InputError(f"{key}: it is that of '{start}', which training starts from. Leave it out here.")
-    return started_from(detector_spec(autoencoder)["arguments"])
+    return started_from(detector_spec(autoencoder)["arguments"], f"'{start}'", entry)
 
 
 def _members(config: Mapping, entry: Mapping) -> Iterator[dict]:

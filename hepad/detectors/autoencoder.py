@@ -11,7 +11,7 @@ number of entries. Decoded jet images pass a softmax, so that a reconstruction i
 images of tiny pixels collapses to a constant.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -71,9 +71,15 @@ def fit_autoencoder(
     return history, measure()["valid_loss"]
 
 
-def started_from(arguments: Mapping) -> dict:
-    """Of the arguments of an AE those of an energy that starts from it."""
-    own = {"training": "pretraining", "autoencoder": "autoencoder", "n_components": "n_components"}
+def started_from(arguments: Mapping, named: str, given: Collection[str]) -> dict:
+    """Of the arguments of the AE that is called ``named`` those of an energy that starts from it.
+
+    InputError: the energy is ``given`` one of them besides
+    """
+    own = {"autoencoder": "autoencoder", "n_components": "n_components", "training": "pretraining"}
+    for key in ("autoencoder", "n_components"):
+        if key in given:
+            raise InputError(f"{key}: it is that of {named}, which training starts from. Leave it out here.")
     return {name: arguments[key] for key, name in own.items() if key in arguments}
 
 

@@ -110,10 +110,9 @@ def complete(detector: str, space: Space, given: dict) -> dict:
     else:
         table = IMAGES if len(space.shape) == 3 else JOINED
     arguments = table.get(detector, {}) | given
-    if "buffer" in given and "replay" not in given:
-        arguments.pop("replay", None)  # a buffer of this size is to be used
-    if detector == "NAE" and given.get("start", "on_manifold") != "on_manifold":  # chains from elsewhere
-        arguments = {k: value for k, value in arguments.items() if k in given or k not in ("latent_chain", "replay")}
+    elsewhere = detector == "NAE" and given.get("start", "on_manifold") != "on_manifold"
+    unused = ("latent_chain", "replay") if elsewhere else ("replay",) if "buffer" in given else ()
+    arguments = {key: value for key, value in arguments.items() if key in given or key not in unused}
     if table is IMAGES and "components" in (chain := table.get(detector, {}).get("visible_chain", {})):
         fewer = chain | {"components": min(chain["components"], space.pixels)}
         usual = NOISY_CHAIN if given.get("start") == "persistent" else fewer

@@ -22,7 +22,7 @@ from hepad import representations
 from hepad.detectors import DETECTORS, Detector, build, defaults, inputs, members, saving
 from hepad.detectors.autoencoder import started_from
 from hepad.detectors.training.device import resolve
-from hepad.errors import InputError, check_choice
+from hepad.errors import InputError, at, check_choice
 from hepad.events import Events
 from hepad.events.cuts import outside, window
 from hepad.registry import check_names, check_types, dataclass_in, former, hints_of
@@ -182,10 +182,8 @@ class Estimator:
         name = type(self).__name__
         if type(start).__name__ != "AE" or start.module is None:
             raise InputError(f"{name}: pretraining: {start!r} is no fitted AE. Call its fit with background first.")
-        for key in ("autoencoder", "n_components"):
-            if given.get(key):
-                raise InputError(f"{name}: {key}: it is that of the AE in 'pretraining'. Leave it out.")
-        return started_from(start.spec["arguments"])
+        with at(name):
+            return started_from(start.spec["arguments"], "the AE in 'pretraining'", [k for k in given if given[k]])
 
     def _fitted(self) -> Detector:
         if self.module is None:
