@@ -30,6 +30,7 @@ _DOOR = {
     "load": "hepad.detectors.estimator",
     "evaluate": "hepad.evaluation.roc",
     "p_values": "hepad.evaluation.p_values",
+    "least_regret": "hepad.evaluation.least_regret",
     "open": "hepad.config.results:Results",
 }
 

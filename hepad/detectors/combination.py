@@ -5,6 +5,7 @@ r"""One score out of several detectors: their p-values on background, combined, 
     fisher    T = sum_k w_k u_k                                 R. Fisher 1932; with weights I. Good 1955
     min_p     T = max_k (u_k + log w_k)                         L. Tippett 1931
     cauchy    T = log-like of C = sum_k w_k cot(pi p_k) / K     Y. Liu, J. Xie, arXiv:1808.09011
+    e_values  T = log [ sum_k w_k e(p_k) / K ]                  V. Vovk, R. Wang, arXiv:1912.06116
 
     score = -log10 P(T >= T(x)),    P: of the same background events, with a tail as each member's
 
@@ -14,6 +15,15 @@ same jet are not independent. So the law of T is measured on the calibration eve
 have. The usual corrections are reported: scale and degrees of freedom from the variance of 2T (M. Brown 1975; J.
 Kost, M. McDermott 2002), and the number of independent trials that gives what is seen. They are not used: a law of
 two moments is wrong where members are dependent in their tails (docs/detectors/combination.md has numbers).
+
+e(p) is the density of p under a signal that the member sees, to background's, which is 1: k p^(k-1) with a power k of
+which only 0 < k < 1 is known,
+
+    e(p) = int_0^1 k p^(k-1) dk = (1 - p + p log p) / (p log^2 p) = (exp(u) - 1 - u) / u^2
+
+So the mean of the e(p_k) is the likelihood ratio of a signal that any one of the members sees, with the odds w_k / K,
+and by Neyman and Pearson no statistic of those p finds it better on average. It has no parameter, and its order hardly
+depends on the spread of k.
 
 The calibration events are the validation events: members were not fitted to them, though the state of a member may
 have been chosen with them. Weights, members and method are fixed before, and nothing here sees a signal.
@@ -37,7 +47,7 @@ from hepad.detectors.training.settings import Fit, History
 from hepad.errors import InputError, at, check_choice
 from hepad.representations import Space
 
-LARGEST_P, TINY, WIDEST = 0.99, 1e-30, 1e6
+LARGEST_P, TINY, WIDEST, SMALL_U = 0.99, 1e-30, 1e6, 0.5
 
 
 def fisher(u: Tensor, weights: Tensor) -> Tensor:
@@ -60,7 +70,16 @@ def cauchy(u: Tensor, weights: Tensor) -> Tensor:
     return torch.where(scaled > 0, softplus(top + scaled.clamp(min=TINY).log()), below)
 
 
-METHODS = {"fisher": fisher, "min_p": min_p, "cauchy": cauchy}
+def e_values(u: Tensor, weights: Tensor) -> Tensor:
+    """As :func:`fisher`."""
+    large = u.clamp(min=SMALL_U)
+    far = large - 2 * large.log() + torch.log1p(-(1 + large) * torch.exp(-large))
+    series = sum(u.clamp(max=SMALL_U) ** n / math.factorial(n + 2) for n in range(7))  # where exp(u) - 1 - u cancels
+    e = torch.where(u > SMALL_U, far, torch.log(series))
+    return torch.logsumexp(e + weights.log(), 1) - math.log(len(weights))
+
+
+METHODS = {"fisher": fisher, "min_p": min_p, "cauchy": cauchy, "e_values": e_values}
 
 
 class Member(nn.Module):
@@ -111,7 +130,7 @@ class Combination(Detector):
     space: what the representation yields, all that the members see
     members: the detectors; in a configuration a list of names of other detectors of the task, in Python a list of
         fitted ones, or a mapping that gives them names
-    method: 'fisher', the sum of -log p; 'min_p', the smallest p; or 'cauchy', in between
+    method: 'fisher', the sum of -log p; 'min_p', the smallest p; 'cauchy' or 'e_values', in between
     weights: of the members, in their order; equal if left out
     tail: share of the calibration events, the highest, that the tails of p-values are fitted to
     """

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom, cauchy, chi2, genpareto, norm
+from scipy.integrate import quad
+from scipy.stats import binom, cauchy, chi2, genpareto, mannwhitneyu, norm
 from sklearn.base import clone
 
 import hepad
@@ -106,6 +107,26 @@ def test_cauchy_is_the_sum_of_cotangents_in_order():
     found = METHODS["cauchy"](u, torch.tensor([2.0, 0.5, 0.5])).numpy()
     np.testing.assert_allclose(found, np.sign(c) * np.log1p(np.abs(c)), rtol=1e-5, atol=1e-6)
     assert cauchy.sf(c).min() == pytest.approx(np.exp(-found.max()) / math.pi, rel=0.05)
+
+
+def test_e_values_are_the_mean_likelihood_ratio_over_powers():
+    p = np.array([[1e-9, 0.7], [1e-3, 1e-3], [0.2, 0.9], [0.6, 0.61], [0.99, 0.9999]])
+    ratios = np.array([[quad(lambda k, p=p: k * p ** (k - 1), 0, 1)[0] for p in row] for row in p])
+    found = METHODS["e_values"](torch.tensor(-np.log(p)), torch.tensor([0.5, 1.5]).double())
+    np.testing.assert_allclose(found, np.log((ratios * [0.5, 1.5]).mean(1)), rtol=1e-6)
+
+
+def test_where_one_of_many_members_sees_the_signal_e_values_lose_least():
+    """Of seven independent members one has p ~ p^(k-1), k in (0, 1): the mean ratio is the best score by theory."""
+    rng, n = np.random.default_rng(5), 100_000
+    background, signal = rng.exponential(size=(n, 7)), rng.exponential(size=(n, 7))  # -log p
+    signal[np.arange(n), rng.integers(7, size=n)] = rng.exponential(size=n) / rng.uniform(size=n)
+    areas = {}
+    for name, method in METHODS.items():
+        t = [method(torch.tensor(u), torch.ones(7)).numpy() for u in (background, signal)]
+        areas[name] = mannwhitneyu(t[1], t[0]).statistic / n**2
+    assert max(areas, key=areas.get) == "e_values"
+    assert areas["e_values"] - max(areas["min_p"], areas["fisher"]) > 0.001
 
 
 @pytest.mark.parametrize("method", METHODS)
