@@ -10,14 +10,14 @@ For any score s of an event, whatever it looks at, and any odds pi_k of the sign
     max_k [ AUC_k(s_k) - AUC_k(s) ]  >=  sum_k pi_k [ AUC_k(s_k) - AUC_k(s) ]
                                      >=  sum_k pi_k [ AUC_k(s_k) - AUC_k(sum_j pi_j g_j) ]
 
-since of background and the mixture of all signals sum_j pi_j g_j is the likelihood ratio, which no score beats (J. Neyman
-and E. Pearson 1933), and the AUC is an average of efficiencies. The largest right side over the odds is the least regret;
-by the minimax theorem (J. von Neumann 1928) the score of those odds has it for every signal that has odds at all. The
-odds are found by multiplicative weights (Y. Freund and R. Schapire 1999): signals on which the score of the odds so far
-loses more get more.
+since of background and the mixture of all signals sum_j pi_j g_j is the likelihood ratio, which no score beats (J.
+Neyman and E. Pearson 1933), and the AUC is an average of efficiencies. The largest right side over the odds is the
+least regret; by the minimax theorem (J. von Neumann 1928) the score of those odds has it for every signal that has odds
+at all. The odds are found by multiplicative weights (Y. Freund and R. Schapire 1999): signals on which the score of the
+odds so far loses more get more.
 
-Only background enters, so that the number is known before any signal is. For real signals, which several detectors see at
-once, a regret can be smaller; over all that one detector alone might see it can not.
+Only background enters, so that the number is known before any signal is. For real signals, which several detectors see
+at once, a regret can be smaller; over all that one detector alone might see it can not.
 """
 
 from collections.abc import Mapping

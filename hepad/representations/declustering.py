@@ -12,7 +12,7 @@ N-subjettiness (Thaler, Van Tilburg, arXiv:1011.2268, 1108.2701) with axes 1 ...
 
     τ_N = Σ_i pT_i min(ΔR_1i, ..., ΔR_Ni)^β / (Σ_i pT_i R0^β)
 
-Constituents are (N, P, 4) of (pt, eta, phi, mass) [GeV, rad], pt = 0 being padding, at least one per jet.
+Jets are those of :class:`hepad.representations.substructure.Jets`, with at least one constituent each.
 """
 
 from typing import NamedTuple
@@ -22,8 +22,8 @@ import fastjet
 import numpy as np
 from fastjet import _swig
 
-from hepad.events.kinematics import delta_phi, from_cartesian, to_cartesian
-from hepad.representations.substructure import rapidity
+from hepad.events.kinematics import delta_phi
+from hepad.representations.substructure import Jets, rapidity
 
 # FastJet (arXiv:1111.6097) would introduce itself in every job
 _swig.ClusterSequence.set_fastjet_banner_stream(None)
@@ -40,7 +40,7 @@ class Tree(NamedTuple):
 
     Attributes
     ----------
-    nodes: (N, L, 4) float64; (pt, eta, phi, mass)
+    nodes: (N, L, 4) float64; (pt, y, phi, mass)
     left: (N, L) int; position of the left child, or ``LEAF``, or ``PAST_END``; the right child is at the position - 1
     time: (N, L) int; order in which the nodes were made
     """
@@ -75,23 +75,22 @@ class Groomed(NamedTuple):
     sharing: np.ndarray
 
 
-def cluster(constituents: np.ndarray, definition: fastjet.JetDefinition) -> Tree:
-    """Cluster every row into one jet and return its tree.
+def cluster(jets: Jets, definition: fastjet.JetDefinition) -> Tree:
+    """Cluster the constituents of every jet into one and return its tree.
 
     fastjet's unique history order is the post-order. With h = (leaves - joins) up to a position, the left child of
     a node is the last earlier position of the same h.
     """
-    sequence = fastjet.ClusterSequence(_jagged(constituents), definition)
-    jets, history = sequence.jets(), sequence.unique_history_order()
-    count = ak.to_numpy(ak.num(jets))
+    sequence = fastjet.ClusterSequence(_jagged(jets), definition)
+    made, history = sequence.jets(), sequence.unique_history_order()
+    count = 2 * jets.count - 1
     present = np.arange(count.max()) < count[:, None]
     # a history ends in the jet's recombination with the beam, which makes no node
     time = np.zeros(present.shape, dtype=np.int64)
     time[present] = ak.to_numpy(ak.flatten(history[ak.local_index(history) < count]))
-    made = (np.cumsum(count) - count)[:, None] + time
-    cartesian = np.stack([ak.to_numpy(ak.flatten(jets[name])) for name in ("px", "py", "pz", "E")], axis=-1)
+    order = ((np.cumsum(count) - count)[:, None] + time)[present]
     nodes = np.zeros((*present.shape, 4))
-    nodes[present] = from_cartesian(cartesian)[made[present]]
+    nodes[present] = _of_nodes(*(ak.to_numpy(ak.flatten(made[name])) for name in ("px", "py", "pz", "E")))[order]
     leaf = time < (count[:, None] + 1) // 2
     height = np.where(present, np.cumsum(np.where(leaf, 1, -1), axis=1), present.shape[1])
     by_height = np.argsort(height.astype(np.int16), axis=1, kind="stable")
@@ -102,8 +101,7 @@ def cluster(constituents: np.ndarray, definition: fastjet.JetDefinition) -> Tree
 
 def primary_branch(tree: Tree) -> Branch:
     """Undo a C/A clustering along the branch of larger pT."""
-    pt, _, phi, mass = np.moveaxis(tree.nodes, -1, 0)
-    y = rapidity(tree.nodes)
+    pt, y, phi, mass = np.moveaxis(tree.nodes, -1, 0)
     row, node = np.arange(len(pt)), tree.root
     steps = []
     while True:
@@ -132,24 +130,25 @@ def lund_multiplicity(branch: Branch, kt_min: float = 1.0) -> np.ndarray:
     return (branch.kt > kt_min).sum(axis=1).astype(np.float64)
 
 
-def n_subjettiness(constituents: np.ndarray, up_to: int = 3, beta: float = 1.0, radius: float = 0.8) -> np.ndarray:
+def n_subjettiness(jets: Jets, up_to: int = 3, beta: float = 1.0, radius: float = 0.8) -> np.ndarray:
     """τ_1 ... τ_N, (N = ``up_to``, jets) float64; τ_N = 0 for a jet of N constituents or fewer.
 
     The axes are those of exclusive kT with winner-take-all recombination, which recoil does not move; they are
     not minimised further.
     """
-    tree = cluster(constituents, KT_WINNER_TAKES_ALL)
-    row = np.arange(len(constituents))
-    pt, y, phi = constituents[..., 0].astype(np.float64), rapidity(constituents), constituents[..., 2]
-    node_y, node_phi = rapidity(tree.nodes), tree.nodes[..., 2]
+    tree = cluster(jets, KT_WINNER_TAKES_ALL)
+    row = np.arange(len(jets))
 
     def distance(axis: np.ndarray) -> np.ndarray:
-        dy, dphi = y - node_y[row, axis][:, None], delta_phi(phi, node_phi[row, axis][:, None])
+        dy, dphi = (
+            jets.y - jets.each(tree.nodes[row, axis, 1]),
+            delta_phi(jets.phi, jets.each(tree.nodes[row, axis, 2])),
+        )
         return dy**2 + dphi**2
 
     subjets = tree.root[:, None]
     nearest = distance(subjets[:, 0])
-    tau = [(pt * nearest ** (beta / 2)).sum(axis=1)]
+    tau = [jets.total(jets.z * nearest ** (beta / 2))]
     for _ in range(1, up_to):
         # the last join is undone; the winner's direction stays an axis, so only the loser's is new
         splits = tree.left[row[:, None], subjets] > LEAF
@@ -160,15 +159,21 @@ def n_subjettiness(constituents: np.ndarray, up_to: int = 3, beta: float = 1.0, 
         subjets[row, place] = left
         subjets = np.column_stack([subjets, right])
         nearest = np.minimum(nearest, np.minimum(distance(left), distance(right)))
-        tau.append((pt * nearest ** (beta / 2)).sum(axis=1))
-    exact = (constituents[..., 0] > 0).sum(axis=1) <= np.arange(1, up_to + 1)[:, None]
-    return np.where(exact, 0.0, np.stack(tau) / (pt.sum(axis=1) * radius**beta))
+        tau.append(jets.total(jets.z * nearest ** (beta / 2)))
+    exact = jets.count <= np.arange(1, up_to + 1)[:, None]
+    return np.where(exact, 0.0, np.stack(tau) / radius**beta)
 
 
-def _jagged(constituents: np.ndarray) -> ak.Array:
-    present = constituents[..., 0] > 0
-    p = to_cartesian(constituents[present])
-    offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
-    fields = [ak.contents.NumpyArray(np.ascontiguousarray(column)) for column in p.T]
+def _of_nodes(px: np.ndarray, py: np.ndarray, pz: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """(K, 4) of (pt, y, phi, mass); a space-like momentum, as rounding makes them of massless ones, has mass 0."""
+    squared = px**2 + py**2
+    mass_squared = np.maximum((energy - pz) * (energy + pz) - squared, 0)
+    y = rapidity(pz, energy, np.sqrt(squared + mass_squared))
+    return np.stack([np.sqrt(squared), y, np.arctan2(py, px), np.sqrt(mass_squared)], axis=-1)
+
+
+def _jagged(jets: Jets) -> ak.Array:
+    fields = [ak.contents.NumpyArray(np.ascontiguousarray(column)) for column in jets.cartesian.T]
     record = ak.contents.RecordArray(fields, ["px", "py", "pz", "E"], parameters={"__record__": "Momentum4D"})
+    offsets = np.concatenate([[0], np.cumsum(jets.count)])
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(offsets), record))

@@ -22,8 +22,12 @@ class Substructure(Measured):
     """Quantities that several variables of the substructure share."""
 
     @cached_property
+    def jets(self) -> substructure.Jets:
+        return substructure.Jets(self.constituents)
+
+    @cached_property
     def branch(self) -> declustering.Branch:
-        return declustering.primary_branch(declustering.cluster(self.constituents, declustering.CAMBRIDGE))
+        return declustering.primary_branch(declustering.cluster(self.jets, declustering.CAMBRIDGE))
 
     @cached_property
     def groomed(self) -> declustering.Groomed:
@@ -31,23 +35,23 @@ class Substructure(Measured):
 
     @cached_property
     def tau_to_3(self) -> np.ndarray:
-        return declustering.n_subjettiness(self.constituents)
+        return declustering.n_subjettiness(self.jets)
 
     @cached_property
     def tau_to_5(self) -> np.ndarray:
-        return declustering.n_subjettiness(self.constituents, up_to=5)
+        return declustering.n_subjettiness(self.jets, up_to=5)
 
     @cached_property
     def efp(self) -> dict[str, np.ndarray]:
-        return substructure.energy_flow(self.constituents)
+        return substructure.energy_flow(self.jets)
 
     @cached_property
     def e(self) -> tuple[np.ndarray, np.ndarray]:
-        return substructure.energy_correlations(self.constituents)
+        return substructure.energy_correlations(self.jets)
 
     @cached_property
     def axes(self) -> tuple[np.ndarray, np.ndarray]:
-        return substructure.axes(self.constituents)
+        return substructure.axes(self.jets)
 
 
 def _planar_flow(m: Substructure) -> np.ndarray:
@@ -68,7 +72,7 @@ def _tau_ratio(n: int, few: str) -> Observable:
 
 SUBSTRUCTURE_OBSERVABLES = {
     "mass": Observable(
-        lambda m: substructure.mass(m.constituents), "$m$", "GeV", "mass of the jet's constituents", "constituents"
+        lambda m: substructure.mass(m.jets), "$m$", "GeV", "mass of the jet's constituents", "constituents"
     ),
     "soft_drop_mass": Observable(
         lambda m: m.groomed.mass, r"$m_\mathrm{SD}$", "GeV", "mass after soft drop, β = 0, z_cut = 0.1", "constituents"
@@ -98,17 +102,17 @@ SUBSTRUCTURE_OBSERVABLES = {
     "c2": Observable(lambda m: substructure.ratio(m.e[1], m.e[0] ** 2), "$C_2$", "", "C2 = e3 / e2²", "constituents"),
     "d2": Observable(lambda m: substructure.ratio(m.e[1], m.e[0] ** 3), "$D_2$", "", "D2 = e3 / e2³", "constituents"),
     "pt_dispersion": Observable(
-        lambda m: substructure.pt_dispersion(m.constituents), "$p_T^D$", "", "sqrt(Σ pT²) / Σ pT", "constituents"
+        lambda m: substructure.pt_dispersion(m.jets), "$p_T^D$", "", "sqrt(Σ pT²) / Σ pT", "constituents"
     ),
     "leading_fraction": Observable(
-        lambda m: substructure.leading_fraction(m.constituents),
+        lambda m: substructure.leading_fraction(m.jets),
         r"$z_\mathrm{max}$",
         "",
         "pT share of the hardest constituent",
         "constituents",
     ),
     "girth": Observable(
-        lambda m: substructure.girth(m.constituents),
+        lambda m: substructure.girth(m.jets),
         "girth",
         "rad",
         "pT-weighted mean distance to the axis",

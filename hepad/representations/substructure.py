@@ -26,16 +26,17 @@ e_2, e_3 and C_2: Larkoski, Salam, Thaler, arXiv:1305.0007; D_2: Larkoski, Moult
 Metodiev, Thaler, arXiv:1712.07124; girth: Gallicchio, Schwartz, arXiv:1106.3076. A ratio 0/0 is 0 here: a jet of one
 constituent has C_2 = D_2 = 0.
 
-All functions take constituents (N, P, 4) of (pt, eta, phi, mass) [GeV, rad], pt = 0 being padding, with at least
-one constituent per jet, and return (N,) float64. The order and the amount of padding do not matter.
+All functions take :class:`Jets`, with at least one constituent each, and return (N,) float64. The order and the amount
+of padding do not matter.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
 
-from hepad.events.kinematics import delta_phi, sum_four_vectors
+from hepad.events.kinematics import delta_phi, from_cartesian, to_cartesian
 
 # pairs of constituents are held for this many jets at a time
 BLOCK = 64
@@ -43,74 +44,117 @@ BLOCK = 64
 ENERGY_FLOW = ("efp_22", "efp_23", "efp_32", "efp_33", "efp_star", "efp_chain")
 
 
-def rapidity(p: np.ndarray) -> np.ndarray:
-    """(..., 4) of (pt, eta, phi, mass) to y = asinh(pz / sqrt(pt² + m²)); 0 for padding."""
-    pt, eta, _, mass = np.moveaxis(np.asarray(p, dtype=np.float64), -1, 0)
-    transverse_mass = np.hypot(pt, mass)
-    return np.arcsinh(pt * np.sinh(eta) / np.where(transverse_mass > 0, transverse_mass, 1))
+class Jets:
+    """Jets of one block of events and what their observables share, computed when first needed.
+
+    Values of constituents are flat, (M,) of those that are there, jet by jet, float64; ``count`` (N,) says how many each
+    jet has.
+
+    Parameters
+    ----------
+    constituents: (N, P, 4) of (pt, eta, phi, mass) [GeV, rad], pt = 0 being padding
+    """
+
+    def __init__(self, constituents: np.ndarray):
+        there = constituents[..., 0] > 0
+        self.count = there.sum(axis=1)
+        self._first = np.cumsum(self.count) - self.count
+        self.p = constituents[there].astype(np.float64)
+        self.pt, self.phi = (np.ascontiguousarray(self.p[:, k]) for k in (0, 2))
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sums over each jet's constituents, (M, ...) to (N, ...)."""
+        return np.add.reduceat(values, self._first) if len(values) else np.zeros((len(self), *values.shape[1:]))
+
+    def each(self, values: np.ndarray) -> np.ndarray:
+        """Every jet's value for each of its constituents, (N,) to (M,)."""
+        return np.repeat(values, self.count)
+
+    @cached_property
+    def cartesian(self) -> np.ndarray:
+        """(M, 4) of (px, py, pz, E)."""
+        return to_cartesian(self.p)
+
+    @cached_property
+    def sum(self) -> np.ndarray:
+        """(N, 4) of (px, py, pz, E)."""
+        return self.total(self.cartesian)
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """Rapidities."""
+        return rapidity(*self.cartesian[:, 2:].T, np.sqrt(self.pt**2 + self.p[:, 3] ** 2))
+
+    @cached_property
+    def z(self) -> np.ndarray:
+        """Shares of the jet's pT."""
+        return self.pt / self.each(self.total(self.pt))
+
+    @cached_property
+    def offset(self) -> tuple[np.ndarray, np.ndarray]:
+        """Δy and Δφ to the jet's four-momentum."""
+        pt, _, phi, m = from_cartesian(self.sum).T
+        y = rapidity(*self.sum[:, 2:].T, np.hypot(pt, m))
+        return self.y - self.each(y), delta_phi(self.phi, self.each(phi))
 
 
-def relative(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """z, Δy and Δφ to the four-momentum sum, each (N, P) float64; all zero for padding."""
-    jet = sum_four_vectors(constituents)[:, None]
-    pt = np.asarray(constituents[..., 0], dtype=np.float64)
-    dy = (rapidity(constituents) - rapidity(jet)) * (pt > 0)
-    dphi = delta_phi(constituents[..., 2], jet[..., 2]) * (pt > 0)
-    return pt / pt.sum(axis=1, keepdims=True), dy, dphi
+def rapidity(pz: np.ndarray, energy: np.ndarray, transverse_mass: np.ndarray) -> np.ndarray:
+    """y = ± log((E + |pz|) / mT), which does not cancel along the beam."""
+    return np.copysign(np.log((energy + np.abs(pz)) / transverse_mass), pz)
 
 
-def mass(constituents: np.ndarray) -> np.ndarray:
+def mass(jets: Jets) -> np.ndarray:
     """Invariant mass of the constituents [GeV]."""
-    return sum_four_vectors(constituents)[..., 3]
+    return from_cartesian(jets.sum)[:, 3]
 
 
-def multiplicity(constituents: np.ndarray) -> np.ndarray:
+def multiplicity(jets: Jets) -> np.ndarray:
     """Number of constituents."""
-    return (constituents[..., 0] > 0).sum(axis=1).astype(np.float64)
+    return jets.count.astype(np.float64)
 
 
-def pt_dispersion(constituents: np.ndarray) -> np.ndarray:
+def pt_dispersion(jets: Jets) -> np.ndarray:
     """p_TD, in (0, 1]."""
-    pt = np.asarray(constituents[..., 0], dtype=np.float64)
-    return np.sqrt((pt**2).sum(axis=1)) / pt.sum(axis=1)
+    return np.sqrt(jets.total(jets.z**2))
 
 
-def leading_fraction(constituents: np.ndarray) -> np.ndarray:
+def leading_fraction(jets: Jets) -> np.ndarray:
     """z of the hardest constituent, in (0, 1]."""
-    pt = np.asarray(constituents[..., 0], dtype=np.float64)
-    return pt.max(axis=1) / pt.sum(axis=1)
+    return np.maximum.reduceat(jets.z, jets._first)
 
 
-def girth(constituents: np.ndarray) -> np.ndarray:
+def girth(jets: Jets) -> np.ndarray:
     """pT-weighted mean distance to the jet's direction [rad]; 0 for a single constituent."""
-    z, dy, dphi = relative(constituents)
-    return (z * np.hypot(dy, dphi)).sum(axis=1)
+    return jets.total(jets.z * np.hypot(*jets.offset))
 
 
-def axes(constituents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def axes(jets: Jets) -> tuple[np.ndarray, np.ndarray]:
     """Major and minor axis sqrt(λ_1) >= sqrt(λ_2) [rad]."""
-    z, u, v = relative(constituents)
-    u, v = (w - (z * w).sum(axis=1, keepdims=True) for w in (u, v))
-    uu, vv, uv = (z * u * u).sum(axis=1), (z * v * v).sum(axis=1), (z * u * v).sum(axis=1)
+    z, (u, v) = jets.z, jets.offset
+    u, v = (w - jets.each(jets.total(z * w)) for w in (u, v))
+    uu, vv, uv = jets.total(z * u * u), jets.total(z * v * v), jets.total(z * u * v)
     mean, half = (uu + vv) / 2, np.hypot((uu - vv) / 2, uv)
     return np.sqrt(mean + half), np.sqrt(np.maximum(mean - half, 0))
 
 
-def energy_correlations(constituents: np.ndarray, beta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def energy_correlations(jets: Jets, beta: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """e_2 and e_3; e_2 = 0 for one constituent, e_3 = 0 for up to two."""
-    e2, e3 = torch.empty(2, len(constituents), dtype=torch.float64)
-    for jets, z, angle in _pairs(constituents):
+    e2, e3 = torch.empty(2, len(jets), dtype=torch.float64)
+    for rows, z, angle in _pairs(jets):
         w = z.sqrt()
         m = w[:, :, None] * w[:, None] * angle**beta
-        e2[jets] = (w[:, None] @ m @ w[:, :, None]).double().flatten() / 2
-        e3[jets] = ((m @ m) * m).sum(dim=(1, 2)).double() / 6
+        e2[rows] = (w[:, None] @ m @ w[:, :, None]).double().flatten() / 2
+        e3[rows] = ((m @ m) * m).sum(dim=(1, 2)).double() / 6
     return e2.numpy(), e3.numpy()
 
 
-def energy_flow(constituents: np.ndarray, beta: float = 1.0) -> dict[str, np.ndarray]:
+def energy_flow(jets: Jets, beta: float = 1.0) -> dict[str, np.ndarray]:
     """Energy-flow polynomials by their names; all are 0 for one constituent."""
-    found = {name: torch.empty(len(constituents), dtype=torch.float64) for name in ENERGY_FLOW}
-    for jets, z, angle in _pairs(constituents):
+    found = {name: torch.empty(len(jets), dtype=torch.float64) for name in ENERGY_FLOW}
+    for rows, z, angle in _pairs(jets):
         edge = angle**beta
 
         def joined(edges: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -126,22 +170,22 @@ def energy_flow(constituents: np.ndarray, beta: float = 1.0) -> dict[str, np.nda
             ("efp_star", one**3),
             ("efp_chain", one * joined(edge, z * one)),
         ):
-            found[name][jets] = (z * vertex).sum(dim=1).double()
+            found[name][rows] = (z * vertex).sum(dim=1).double()
     return {name: values.numpy() for name, values in found.items()}
 
 
-def _pairs(constituents: np.ndarray) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Blocks of B jets of alike multiplicity: their places (B,), z (B, P) and ΔR of all pairs (B, P, P), float32."""
-    z, dy, dphi = (torch.from_numpy(a) for a in relative(constituents))
-    present = torch.from_numpy(np.ascontiguousarray(constituents[..., 0] > 0))
-    # constituents to the front and jets of alike multiplicity together: no time goes into padding
-    place = torch.argsort(present.logical_not().to(torch.uint8), dim=1, stable=True)
-    z, dy, dphi = (a.gather(1, place).float() for a in (z, dy, dphi))
-    count = present.sum(dim=1)
-    for jets in torch.argsort(count).split(BLOCK):
-        filled = slice(int(count[jets].max()))
-        u, v = dy[jets, filled], dphi[jets, filled]
-        yield jets, z[jets, filled], torch.hypot(u[:, :, None] - u[:, None], v[:, :, None] - v[:, None])
+def _pairs(jets: Jets) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Blocks of B jets of alike multiplicity, so that little time goes into padding: their places (B,), z (B, P) and ΔR
+    of all pairs (B, P, P), float32."""
+    count = torch.from_numpy(jets.count)
+    filled = torch.arange(int(count.max()) if len(jets) else 0) < count[:, None]
+    padded = torch.zeros(3, *filled.shape)
+    padded[:, filled] = torch.from_numpy(np.stack([jets.z, *jets.offset])).float()
+    z, y, phi = padded
+    for rows in torch.argsort(count).split(BLOCK):
+        places = slice(int(count[rows].max()))
+        u, v = y[rows, places], phi[rows, places]
+        yield rows, z[rows, places], torch.hypot(u[:, :, None] - u[:, None], v[:, :, None] - v[:, None])
 
 
 def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
