@@ -36,7 +36,9 @@ def beyond(row: np.ndarray, n_rows: int, width: int) -> np.ndarray:
 def filled(objects: np.ndarray) -> np.ndarray:
     """Objects (N, P, 4), padded at the end, without most of the places that are zero in all rows: a view."""
     step = 16  # every 16th place is looked at: a wide array is mostly padding, and reading it takes longer than its use
-    return objects[:, : step * int((objects[:, ::step] != 0).any(axis=(0, 2)).sum())]
+    looked = objects[:, ::step] != 0
+    used = looked.reshape(len(objects), looked.shape[1] * 4).any(axis=0)  # one axis at a time is faster
+    return objects[:, : step * int(used.reshape(-1, 4).any(axis=1).sum())]
 
 
 def sum_pt(constituents: np.ndarray) -> np.ndarray:
@@ -49,6 +51,9 @@ def sum_momenta(constituents: np.ndarray) -> np.ndarray:
     objects, total = filled(constituents), np.empty((3, len(constituents)), constituents.dtype)
     for start in range(0, len(objects), BLOCK):
         pt, eta, phi, _ = np.ascontiguousarray(np.moveaxis(objects[start : start + BLOCK], -1, 0))
-        for i, slope in enumerate((np.cos(phi), np.sin(phi), np.sinh(eta))):
+        up = np.exp(eta)
+        for i, slope in enumerate(
+            (np.cos(phi), np.sin(phi), (up - 1 / up) / 2)
+        ):  # NumPy's sinh takes ten times as long
             total[i, start : start + BLOCK] = np.einsum("np,np->n", pt, slope)
     return total

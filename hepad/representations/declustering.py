@@ -140,11 +140,8 @@ def n_subjettiness(jets: Jets, up_to: int = 3, beta: float = 1.0, radius: float 
     row = np.arange(len(jets))
 
     def distance(axis: np.ndarray) -> np.ndarray:
-        dy, dphi = (
-            jets.y - jets.each(tree.nodes[row, axis, 1]),
-            delta_phi(jets.phi, jets.each(tree.nodes[row, axis, 2])),
-        )
-        return dy**2 + dphi**2
+        _, y, phi, _ = tree.nodes[row, axis].T
+        return (jets.y - jets.each(y)) ** 2 + delta_phi(jets.phi, jets.each(phi)) ** 2
 
     subjets = tree.root[:, None]
     nearest = distance(subjets[:, 0])

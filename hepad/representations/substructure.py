@@ -47,8 +47,8 @@ ENERGY_FLOW = ("efp_22", "efp_23", "efp_32", "efp_33", "efp_star", "efp_chain")
 class Jets:
     """Jets of one block of events and what their observables share, computed when first needed.
 
-    Values of constituents are flat, (M,) of those that are there, jet by jet, float64; ``count`` (N,) says how many each
-    jet has.
+    Values of constituents are flat, (M,) of those that are there, jet by jet, float64; ``count`` (N,) says how many
+    each jet has.
 
     Parameters
     ----------

@@ -188,7 +188,8 @@ class Mapped(Reader):
         columns["jet"] = np.zeros((n, 4), np.float32)
         if layout(arrays):
             columns["constituents"], row, p, _ = four_vectors(path, arrays, "constituent", self.max_constituents, scale)
-            columns["jet"] = summed(row, p, n)
+            if "jet_pt" not in arrays:
+                columns["jet"] = summed(row, p, n)
         if "jet_pt" in arrays:
             jet = {x: ak.to_numpy(arrays[f"jet_{x}"]) for x in (*FOUR_VECTOR, "energy") if f"jet_{x}" in arrays}
             mass = masses(jet) * scale
