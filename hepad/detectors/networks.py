@@ -83,8 +83,7 @@ class PReLU(nn.PReLU):
     def forward(self, x: Tensor) -> Tensor:
         if self.weight.requires_grad or x.device.type != "cpu":
             return super().forward(x)
-        slope = self.weight.item()
-        return nn.functional.leaky_relu(x, slope, inplace=slope > 0)  # what it has been is needed by no gradient
+        return nn.functional.leaky_relu(x, self.weight.item())
 
 
 def channels_last(*layers: nn.Module) -> nn.Sequential:
