@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from hepad.detectors.training.checkpoint import Stopped
 from hepad.errors import InputError
@@ -21,6 +22,7 @@ import adbench  # noqa: E402
 import blind_choice  # noqa: E402
 import eight_gaussians as gaussians  # noqa: E402
 import flow_comparison  # noqa: E402
+import gpu  # noqa: E402
 import mnist_holdout as mnist  # noqa: E402
 import records  # noqa: E402
 import sensitivity  # noqa: E402
@@ -271,6 +273,19 @@ def test_adbench_trains_on_normal_rows_alone(tmp_path):
     smoke(adbench, "dataset=42_WBC", tmp_path)
     rows = list(csv.DictReader((tmp_path / "adbench.csv").open()))
     assert {row["detector"] for row in rows} == {*adbench.OURS, *adbench.BASELINES}
+
+
+def test_updates_of_the_published_setup_are_timed_on_a_device(tmp_path):
+    """Half the difference of two trainings is an update; every schedule of it has a row, energies one in bfloat16."""
+    smoke(gpu, "detector=vae_vector", tmp_path)
+    (row,) = csv.DictReader((tmp_path / "gpu.csv").open())
+    assert float(row["hours"]) == pytest.approx(float(row["seconds_per_update"]) * int(row["updates"]) / 3600, rel=1e-3)
+    assert (row["device"], float(row["largest_difference"])) == ("cpu", 0)
+    config = yaml.safe_load((BENCHMARKS.parent / "config" / "paper.yaml").read_text())
+    made = {tuple(run.values()) for run, _ in gpu.runs(config, "laptop")}
+    assert {("nae_image", "pretraining", "single"), ("nae_image", "training", "bfloat16")} <= made
+    assert ("ae_image", "training", "bfloat16") not in made
+    assert not {name for name, *_ in made} & {"mass", "gmm_both", "pixels"}
 
 
 @pytest.mark.parametrize(("gain", "verdict"), [(0.1, "yes"), (0.02, "no")])
