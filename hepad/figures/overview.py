@@ -1,5 +1,6 @@
 """The summary of a run: what every detector finds of every signal at the working point."""
 
+import textwrap
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -12,6 +13,8 @@ from hepad.evaluation.seed_spread import rows
 from hepad.evaluation.tables import GROUPS, SUPERVISED, read_records
 from hepad.figures.registry import Shown, figure, style_of_samples
 from hepad.figures.style import label, panels
+
+WIDTH = 13  # characters of a column's name on a line
 
 
 @figure(
@@ -30,7 +33,7 @@ def overview(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
              if r["quantity"] == "eps_s" and r["at"] == job.working_point}  # fmt: skip
     groups = {r["detector"]: r["group"] for r in records}
     of = [name for group in GROUPS for name in (job.labels | SUPERVISED) if groups.get(name) == group]
-    columns = {f"{job.labels[signal]}\nin {job.labels[job.backgrounds[task]]}": (task, signal)
+    columns = {textwrap.fill(f"{job.labels[signal]} in {job.labels[job.backgrounds[task]]}", WIDTH): (task, signal)
                for task, signal in (name.split("/") for name in job.evaluated)}  # fmt: skip
     lines = {(job.labels | SUPERVISED)[name]: [_of(found, key, name) for key in columns.values()] for name in of}
     blind = sum(groups[name] != "supervised" for name in of)

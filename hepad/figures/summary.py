@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hepad.errors import InputError
@@ -11,6 +12,7 @@ from hepad.figures.registry import Shown, figure
 from hepad.figures.style import label, palette, panels
 
 LOWEST = 0.3  # AUC that is drawn in its place
+MOST = 6  # signals in a panel
 MARKERS = {"detector": "o", "baseline": "s", "supervised": "*"}
 
 
@@ -32,7 +34,8 @@ def summary(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
 
 
 def auc_summary(records: list[dict], task: str, config: dict, published: Sequence[dict] = ()) -> Figure:
-    """AUC with its interval for every detector of one task, a colour per signal; the best baseline is also a line.
+    """AUC with its interval for every detector of one task, a colour per signal; the best baseline is also a line. More
+    than six signals share several panels.
 
     Blind detectors, trivial baselines and the supervised trees are in blocks of their own, each ordered by the mean
     AUC over its signals; several seeds share a line.
@@ -56,8 +59,34 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
             heads.append((y, title))
             heights |= {name: y + 1 + i for i, name in enumerate(names)}
             y += len(names) + 1
-    figure, axes = panels(1, 1, 6.4, 1.1 + 0.24 * y)
-    ax, colors = axes[0, 0], palette(signals, config)
+    count = -(-len(signals) // MOST)
+    parts = [signals[i * len(signals) // count : (i + 1) * len(signals) // count] for i in range(count)]
+    figure, axes = panels(1, count, 6.4 if count == 1 else 4.2, 1.1 + 0.24 * y, sharey=True, sharex=True)
+    colors = palette(signals, config)
+    for ax, part in zip(axes[0], parts, strict=True):
+        _draw_areas(ax, [r for r in records if r["signal"] in part], published, part, colors, heights)
+        for height, title in heads:
+            ax.axhline(height - 0.5, color="black", linewidth=0.6)
+            if ax is axes[0, 0]:
+                ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, gid="inside",
+                        fontstyle="italic", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+        ax.tick_params(axis="y", which="both", left=False, right=False)
+        ax.minorticks_off()
+        ax.grid(axis="x", color="#dddddd", linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.set_xlabel(f"AUC, task {task}")
+    ax.set_yticks(list(heights.values()), list(heights))
+    ax.set_ylim(y - 0.5, -0.5)
+    lowest = min([record["evaluation"].auc.low for record in records] + [p["auc"] for p in published])
+    ax.set_xlim(max(min(0.45, lowest - 0.03), LOWEST), 1.01)
+    figure.legend(loc="outside lower right", ncols=2)
+    label(axes[0, 0], config, axes[0, -1])
+    return figure
+
+
+def _draw_areas(ax: Axes, records: list[dict], published: Sequence[dict], signals: list[str], colors: dict[str, str],
+                heights: dict[str, int]) -> None:  # fmt: skip
+    """AUCs of some signals, with their best baselines; ``heights`` of the detectors."""
     step = min(0.22, 0.8 / len(signals))  # between the signals of a detector
     offsets = {signal: (i - (len(signals) - 1) / 2) * step for i, signal in enumerate(signals)}
     for r in records:
@@ -68,10 +97,11 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
         y_at = heights[r["detector"]] + offset
         if auc.value < LOWEST:  # far from all others, which would share what is left of the axis
             ax.plot([LOWEST], [y_at], clip_on=False, **look | {"marker": "<"})
-            x, text = LOWEST + 0.01 + 0.05 * signals.index(r["signal"]), f"{auc.value:.2f}"
+            x, text = LOWEST + 0.015 + 0.07 * signals.index(r["signal"]), f"{auc.value:.2f}"
             ax.text(x, y_at, text, va="center", fontsize=7, color=look["color"])
             continue
         ax.errorbar([auc.value], [y_at], xerr=errors, **look)
+    published = [p for p in published if p["signal"] in signals]
     for p in published:
         y_at, edge = heights[p["detector"]] + offsets[p["signal"]], p["auc"] < LOWEST
         look = {"color": colors[p["signal"]], "markerfacecolor": "none", "gid": "published", "clip_on": not edge}
@@ -80,10 +110,6 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
             ax.text(LOWEST + 0.01, y_at, f"{p['auc']:.2f}", va="center", fontsize=7, color=look["color"])
     for source in dict.fromkeys(p["source"] for p in published):
         ax.plot([], [], "D", color="black", markerfacecolor="none", label=f"published, other events: {source}")
-    for height, title in heads:
-        ax.text(0.01, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=9, fontstyle="italic",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, gid="inside")  # fmt: skip
-        ax.axhline(height - 0.5, color="black", linewidth=0.6)
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     for signal in signals:
         ax.plot([], [], marker="o", linestyle="none", color=colors[signal], label=signal)
@@ -91,18 +117,6 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
         if found:
             look = {"color": colors[signal], "linestyle": "--", "linewidth": 0.9, "zorder": 1}
             ax.axvline(max(found), gid="best baseline", label=f"best baseline for {signal}", **look)
-    ax.set_yticks(list(heights.values()), list(heights))
-    ax.tick_params(axis="y", which="both", left=False, right=False)
-    ax.minorticks_off()
-    ax.set_ylim(y - 0.5, -0.5)
-    lowest = min([record["evaluation"].auc.low for record in records] + [p["auc"] for p in published])
-    ax.set_xlim(max(min(0.45, lowest - 0.03), LOWEST), 1.01)
-    ax.grid(axis="x", color="#dddddd", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.set_xlabel(f"AUC, task {task}")
-    figure.legend(loc="outside lower right", ncols=2)
-    label(ax, config)
-    return figure
 
 
 def _by_auc(records: list[dict]) -> list[str]:
