@@ -42,7 +42,12 @@ def occupied(x: torch.Tensor) -> torch.Tensor:
 
 
 class Representation(ABC):
-    """Stateless callable: Events -> (N, *space.shape) float32; nothing is fitted here."""
+    """Stateless callable: Events -> (N, *space.shape) float32; nothing is fitted here.
+
+    ``at_once``: so many events are represented at a time where the result is one tensor anyway
+    """
+
+    at_once = 2000
 
     @property
     @abstractmethod
@@ -89,7 +94,7 @@ class Representation(ABC):
     def transform(self, events: Events) -> torch.Tensor:
         """One block of events to (N, *space.shape) float32, all rows in memory at once."""
 
-    def blocks(self, events: Events, size: int = 2000) -> Iterator[torch.Tensor]:
+    def blocks(self, events: Events, size: int = at_once) -> Iterator[torch.Tensor]:
         """Yield the representation of ``size`` events at a time, so that memory stays bounded.
 
         Raises
@@ -107,6 +112,8 @@ class Representation(ABC):
             yield self.transform(events[start : start + size])
 
     def __call__(self, events: Events) -> torch.Tensor:
+        if 0 < len(events) <= self.at_once:
+            return next(self.blocks(events, len(events)))
         x, start = torch.empty(len(events), *self.space.shape), 0
         for block in self.blocks(events):
             x[start : start + len(block)] = block

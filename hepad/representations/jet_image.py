@@ -52,6 +52,8 @@ class JetImage(Representation):
     torch.Size([500, 1, 40, 40])
     """
 
+    at_once = 10**9  # all that is needed beside the images is that of BLOCK of them
+
     def __init__(
         self, size: int = 40, eta_range: float = 0.58, phi_range: float = 0.70, sigma: float = 1.0, power: float = 1.0
     ):
@@ -72,11 +74,12 @@ class JetImage(Representation):
     def transform(self, events: Events) -> torch.Tensor:
         constituents = events.constituents
         images = np.zeros((len(constituents), 1, self.size, self.size), np.float32)
+        g = gaussian_matrix(self.size, self.sigma).float() if self.sigma > 0 else None
         for start in range(0, len(constituents), BLOCK):
-            self._fill(images[start : start + BLOCK, 0], constituents[start : start + BLOCK])
+            self._fill(images[start : start + BLOCK, 0], constituents[start : start + BLOCK], g)
         return torch.from_numpy(images)
 
-    def _fill(self, image: np.ndarray, constituents: np.ndarray) -> None:
+    def _fill(self, image: np.ndarray, constituents: np.ndarray, g: torch.Tensor | None) -> None:
         jet, pt, x, y = aligned(constituents)
         column = np.floor((x / self.eta_range + 1) * (self.size / 2))
         row = np.floor((y / self.phi_range + 1) * (self.size / 2))
@@ -86,8 +89,7 @@ class JetImage(Representation):
         image = torch.from_numpy(image)
         if self.power != 1:
             _normalise(image.pow_(self.power))
-        if self.sigma > 0:
-            g = gaussian_matrix(self.size, self.sigma).float()
+        if g is not None:
             torch.matmul(g @ image, g, out=image)
         _normalise(image)
 
