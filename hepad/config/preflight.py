@@ -147,7 +147,7 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
                     raise InputError(
                         f"{path}: to Snakemake braces are wildcards. Rename the file, or make a link to it."
                     )
-            present = frozenset.intersection(*(look.present for look in looks.values()))
+            present = frozenset.intersection(*(look.given for look in looks.values()))
             _check_present(config, name, {"name": name, "present": present})
         if not all(look.official_split for look in looks.values()):
             check_split(config, name)

@@ -8,6 +8,7 @@ r"""One score out of several detectors: their p-values on background, combined, 
     e_values  T = log [ sum_k w_k e(p_k) / K ]                  V. Vovk, R. Wang, arXiv:1912.06116
 
     score = -log10 P(T >= T(x)),    P: of the same background events, with a tail as each member's
+    score = -log10 P(V >= V(x)),    V = -log P(T >= T(x) | c), if variables c are given (hepad.detectors.conditional)
 
 w_k has mean 1. For independent members the law of T is known: 2T is chi squared with 2K degrees of freedom (fisher,
 equal weights); the smallest p has K trials, 1 - (1 - p)^K (Z. Sidak 1967); C is Cauchy's. Members that look at the
@@ -40,6 +41,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from hepad.detectors.base import DETECTORS, Detector, build
+from hepad.detectors.conditional import ConditionalSurvival
 from hepad.detectors.normalisation import Unscaled
 from hepad.detectors.survival import LEAST, Survival, too_few
 from hepad.detectors.training.loop import Fitting, in_blocks
@@ -133,6 +135,8 @@ class Combination(Detector):
     method: 'fisher', the sum of -log p; 'min_p', the smallest p; 'cauchy' or 'e_values', in between
     weights: of the members, in their order; equal if left out
     tail: share of the calibration events, the highest, that the tails of p-values are fitted to
+    given: columns whose values background shares: the score is how rare an event is among background of the same mass,
+        pile-up, ..., so that a threshold passes the same share of it at every value. With it one member is enough
     """
 
     score_name = r"$-\log_{10} p$"
@@ -145,13 +149,15 @@ class Combination(Detector):
         method: str = "fisher",
         weights: list[float] | None = None,
         tail: float = 0.1,
+        given: list[str] | None = None,
     ):
         super().__init__(space)
         self.normalise = Unscaled(space)
         self.names = tuple(str(entry.get("name", f"member {k}")) for k, entry in enumerate(members, 1))
         self.tail, self.fitted = tail, False
-        if len(set(self.names)) < max(2, len(self.names)):
-            raise InputError(f"Combination: members: two or more of different names are needed, not {self.names}.")
+        if len(set(self.names)) < max(1 if given else 2, len(self.names)):
+            least = "one or more with 'given', or two" if given is None else "one"
+            raise InputError(f"Combination: members: {least} or more of different names are needed, not {self.names}.")
         weights = [1.0] * len(self.names) if weights is None else weights
         if len(weights) != len(self.names) or min(weights) <= 0 or max(weights) > WIDEST * min(weights):
             raise InputError(
@@ -168,6 +174,11 @@ class Combination(Detector):
             with at(f"Combination: member '{name}'"):
                 self.members.append(Member(_built(entry, space), space))
         self.survival = Survival()
+        self.given = tuple(check_choice("Combination: given", name, space.columns) for name in given or ())
+        if self.given:
+            self.conditional = ConditionalSurvival(self.given)
+            columns = [space.pixels + space.columns.index(name) for name in self.given]
+            self.register_buffer("columns", torch.tensor(columns), persistent=False)
 
     def adopt(self, fitted: Mapping[str, Detector]) -> None:
         """Take fitted detectors as the members, by their names; ``fit`` leaves them as they are.
@@ -199,13 +210,20 @@ class Combination(Detector):
             with at(f"Combination: member '{name}'"):
                 member.survival.fit(in_blocks(member.score, valid), self.tail)
         u = torch.stack([in_blocks(member, valid) for member in self.members], 1)
+        found = self.method(u, self.weights)
         with at("Combination"):
-            self.survival.fit(self.method(u, self.weights), self.tail)
+            if self.given:
+                pairs = [torch.cat([in_blocks(self._statistic, x)[:, None], self._at(x)], 1) for x in (train, valid)]
+                history += self.conditional.fit(*pairs, self.tail, fitting)
+                found = in_blocks(self._rarity, valid)
+            self.survival.fit(found, self.tail)
         counted = math.exp(-self.survival.value[-1].item())
         return Fit(history, {"n_calibration": len(valid), "p_counted_down_to": counted, **self._dependence(u)})
 
     def _dependence(self, u: Tensor) -> dict:
-        """What says how dependent the members are, of their -log p (N, K) of the calibration events."""
+        """What says how dependent the members are, of their -log p (N, K) of the calibration events; {} of one."""
+        if len(self.names) == 1:
+            return {}
         pairs = torch.corrcoef(u.T)[*torch.triu_indices(len(self.names), len(self.names), 1)]
         variance, mean = (2 * fisher(u, self.weights)).var().item(), 2 * len(self.names)
         smallest = min_p(u, self.weights).quantile(1 - self.tail).item()  # -log of what min p is below in the tail
@@ -214,8 +232,19 @@ class Combination(Detector):
         return {"mean_correlation": pairs.mean().item()} | {key: value for key, value in found.items() if value}
 
     def anomaly(self, x: Tensor) -> Tensor:
-        u = torch.stack([member(x) for member in self.members], 1)
-        return self.survival(self.method(u, self.weights)) / math.log(10)
+        return self.survival(self._rarity(x) if self.given else self._statistic(x)) / math.log(10)
+
+    def _statistic(self, x: Tensor) -> Tensor:
+        """T (B,) of events (B, *space.shape)."""
+        return self.method(torch.stack([member(x) for member in self.members], 1), self.weights)
+
+    def _at(self, x: Tensor) -> Tensor:
+        """The given variables (B, len(given)) of events."""
+        return x.flatten(1)[:, self.columns]
+
+    def _rarity(self, x: Tensor) -> Tensor:
+        """-log P(T >= T(x) | c) (B,), before its calibration."""
+        return self.conditional(self._statistic(x), self._at(x))
 
     def parts(self, x: Tensor) -> dict[str, Tensor]:
         self.eval()

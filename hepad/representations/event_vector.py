@@ -143,8 +143,9 @@ SUBSTRUCTURE_OBSERVABLES = {
     )
     for name in substructure.ENERGY_FLOW
 }
-# a detector is to see no angle that physics does not depend on, no weight and nothing that simulation alone knows
-UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight", "pileup", "n_pv")
+# a detector is to see no angle that physics does not depend on, no weight and nothing that is measured elsewhere;
+# pile-up and vertices are for what a Combination is 'given'
+UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight")
 VARIABLES = {name: x for name, x in OBSERVABLES.items() if name not in UNSEEN} | SUBSTRUCTURE_OBSERVABLES
 
 

@@ -112,7 +112,7 @@ def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Fou
     """The ``meta`` that the files of a sample share; InputError if they do not belong together."""
     ignored = {"weight"} if unit_weights else set()
     metas = [
-        {"counts": {path: {}}, "jet_radius": look.jet_radius, "present": look.present - ignored,
+        {"counts": {path: {}}, "jet_radius": look.jet_radius, "present": look.given - ignored,
          "triggers": look.triggers, "readers": [type(reader).__name__], "columns": columns_of(look)}
         for (path, reader), look in zip(files, looks, strict=True)
     ]  # fmt: skip

@@ -40,6 +40,11 @@ class Found:
     facts: frozenset[str] = frozenset()
     truth: frozenset[str] = frozenset()
 
+    @property
+    def given(self) -> frozenset[str]:
+        """What representations may ask for: ``present``, and pile-up and vertices where the file has them."""
+        return self.present | self.facts & {"pileup", "n_pv"}
+
 
 @dataclass(frozen=True)
 class Block:
