@@ -156,8 +156,10 @@ class Combination(Detector):
         self.names = tuple(str(entry.get("name", f"member {k}")) for k, entry in enumerate(members, 1))
         self.tail, self.fitted = tail, False
         if len(set(self.names)) < max(1 if given else 2, len(self.names)):
-            least = "one or more with 'given', or two" if given is None else "one"
-            raise InputError(f"Combination: members: {least} or more of different names are needed, not {self.names}.")
+            raise InputError(
+                "Combination: members: two or more of different names are needed, or one with 'given', not "
+                f"{self.names}."
+            )
         weights = [1.0] * len(self.names) if weights is None else weights
         if len(weights) != len(self.names) or min(weights) <= 0 or max(weights) > WIDEST * min(weights):
             raise InputError(

@@ -38,13 +38,14 @@ LEVELS = (0.1, 0.3, 0.6, 1.0, 1.5, *(-math.log(p) for p in (0.1, 0.05, 0.02, 0.0
 LEAST = 30  # training events beyond a quantile that is learned
 DISTANCE = 1e-3
 HIDDEN = (32, 32)
-SMALLEST, LARGEST = 1e-5, 80.0  # -log p, which single precision can take apart
+SMALLEST = 1e-4  # -log p whose logit single precision has to 1e-3
 SCHEDULE = Schedule(steps=1000, batch=2048, learning_rate=0.01)
 
 
 def logit(rarity: Tensor) -> Tensor:
     """log (1 - p) / p of -log p."""
-    return torch.log(torch.expm1(rarity.clamp(min=SMALLEST, max=LARGEST)))
+    rarity = rarity.clamp(min=SMALLEST)
+    return rarity + torch.log1p(-torch.exp(-rarity))
 
 
 class ConditionalSurvival(nn.Module):
@@ -59,9 +60,10 @@ class ConditionalSurvival(nn.Module):
         self.scales = nn.ModuleList(Survival() for _ in ("score", *names))
         self.network = dense([len(names), *HIDDEN, len(LEVELS)], nn.SiLU)
         self.register_buffer("levels", torch.tensor(LEVELS), persistent=False)
-        self.register_buffer(
-            "learned", torch.zeros(len(LEVELS))
-        )  # one for levels with enough events, from the first on
+        self.register_buffer("steps", self.levels.diff(), persistent=False)
+        self.register_buffer("learned", torch.ones(len(LEVELS)))  # zero for the last, if they have too few events
+        self.register_buffer("lowest", torch.full((len(names),), -torch.inf))
+        self.register_buffer("highest", torch.full((len(names),), torch.inf))
         everywhere = logit(self.levels)
         with torch.no_grad():  # the quantiles of all background
             self.network[-1].weight.zero_()
@@ -74,6 +76,8 @@ class ConditionalSurvival(nn.Module):
         for name, scale, column in zip(("score", *self.names), self.scales, (valid[:, 0], *train.T[1:]), strict=True):
             with at(f"given '{name}'" if name != "score" else name):
                 scale.fit(column, tail)
+        self.lowest.copy_(train[:, 1:].amin(0))
+        self.highest.copy_(train[:, 1:].amax(0))
         x, held = self._logits(train), self._logits(valid)
         self.learned.copy_(len(train) * torch.exp(-self.levels) >= LEAST)
         weight = self.learned * torch.exp(self.levels)
@@ -92,8 +96,10 @@ class ConditionalSurvival(nn.Module):
         return fitting.minimise(self.network, loss, x, SCHEDULE, **options)[0]
 
     def _logits(self, x: Tensor) -> Tensor:
-        """Of s and c (B, 1 + K)."""
-        return torch.stack([logit(scale(column)) for scale, column in zip(self.scales, x.unbind(1), strict=True)], 1)
+        """Of s and c (B, 1 + K); c beyond all training events counts as the last of them."""
+        c = torch.minimum(torch.maximum(x[:, 1:], self.lowest), self.highest)
+        columns = x[:, 0], *c.unbind(1)
+        return torch.stack([logit(scale(column)) for scale, column in zip(self.scales, columns, strict=True)], 1)
 
     def _quantiles(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """q_1 (B, 1), given w (B, K), and the distances from each quantile to the next (B, len(LEVELS) - 1)."""
@@ -103,7 +109,7 @@ class ConditionalSurvival(nn.Module):
     def forward(self, s: Tensor, c: Tensor) -> Tensor:
         x = self._logits(torch.cat([s[:, None], c], 1))
         first, gaps = self._quantiles(x[:, 1:])
-        slopes = self.levels.diff() / gaps
+        slopes = self.steps / gaps
         above = x[:, :1] - torch.cat([first, first + gaps[:, :-1].cumsum(1)], 1)  # of the lower end of each gap
         last = self.learned - torch.cat([self.learned[1:], self.learned.new_zeros(1)])
         inside = torch.minimum(above.clamp(min=0), gaps) * slopes * self.learned[1:]

@@ -64,6 +64,7 @@ CASES = {
     "igebm": ("IGEBM", "vector", SCALAR | KEPT),
     "drl": ("DRL", "vector", SCALAR | {"sigma": [0.3, 2.0]}),
     "combination": ("Combination", "vector", {"members": MEMBERS}),
+    "conditional": ("Combination", "vector", {"members": MEMBERS, "given": ["b"]}),
 }  # fmt: skip
 HOW = ("signal", "exception")
 # the others are slow in sum

@@ -130,6 +130,7 @@ CASES = [
     ("Combination", BOTH, {"members": [PLANE, BLOB]}),
     ("Combination", BOTH, {"members": [PLANE, WHOLE], "method": "min_p", "weights": [2.0, 1.0]}),
     ("Combination", VECTOR, {"members": [PLANE, WHOLE], "method": "cauchy"}),
+    ("Combination", VECTOR, {"members": [PLANE], "given": ["mass"]}),
 ]
 
 

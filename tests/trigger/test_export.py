@@ -93,6 +93,7 @@ CASES = [
     ("PCAReconstruction", IMAGE, {"components": 5}),
     ("PixelNorm", IMAGE, {}),
     *(("Combination", BOTH, MEMBERS | {"method": method}) for method in METHODS),
+    ("Combination", BOTH, MEMBERS | {"given": ["mass"]}),
 ]
 
 
