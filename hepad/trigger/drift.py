@@ -1,0 +1,183 @@
+r"""Whether a trigger's rate drifts: luminosity sections at a frozen threshold, and an alarm of known false-alarm rate.
+
+Section i has n_i events, of which k_i pass; a steady trigger passes every event with the same probability p, that of a
+reference of which K of N passed. The alarm is the cumulative sum (E. Page, Biometrika 41 (1954) 100) of the
+log-likelihood ratio of a rate that has risen, or fallen, by a factor r,
+
+    S_i = max(0, S_(i-1) + k_i log q/p + (n_i - k_i) log (1 - q)/(1 - p)),    q = r p  and  q = p / r,    p = K/N
+
+and rings at the first section in which one of the two is above h. h is drawn, not taken from a table: steady runs with
+the events of this one, each with a reference of its own,
+
+    K' ~ Binomial(N, K/N),    k'_i ~ Binomial(n_i, K/N),    P(max_i S'_i > h) = false_alarms
+
+so that the share of steady runs with an alarm is ``false_alarms``, whatever the sections' sizes and however little of
+the rate the reference knows. The change began after the last section in which the sum that rang was zero (Page's
+estimate). What a change by the factor r takes is drawn in the same way: the median number of sections until the alarm.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from hepad.errors import InputError
+from hepad.evaluation.efficiency import clopper_pearson
+
+DRAWS = 4000
+ENOUGH = 100  # events of a sample whose distribution is compared
+
+
+class Reference(NamedTuple):
+    """``passed`` of ``events`` were above the threshold when it was chosen."""
+
+    passed: int
+    events: int
+
+
+class Drift(NamedTuple):
+    """What became of a run of S sections.
+
+    Attributes
+    ----------
+    share, low, high: (S,) of events that pass, with its 68.3 % interval
+    risen, fallen: (S,) the two sums
+    level: h, above which they ring
+    alarm: number of the section that rang, None if none did
+    began: number of the first section after the change, by Page's estimate; None without an alarm
+    direction: 'risen', 'fallen' or ''
+    delay: median number of sections until an alarm if the rate changes by the factor in the first section; inf if it
+        is not found within this run
+    """
+
+    share: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    risen: np.ndarray
+    fallen: np.ndarray
+    level: float
+    alarm: int | None
+    began: int | None
+    direction: str
+    delay: float
+
+
+def follow(
+    passed, events, reference: Reference, *, factor: float = 1.3, false_alarms: float = 0.01, seed: int = 0
+) -> Drift:
+    """Follow the rate through sections in the order of time.
+
+    Parameters
+    ----------
+    passed, events: (S,) of each section; sections without events stay as they are
+    reference: what the rate is compared with
+    factor: the change that is to be found soonest, > 1
+    false_alarms: the share of steady runs with an alarm, in (0, 0.5]
+    seed: of the draws
+
+    Raises
+    ------
+    InputError: numbers that are none, no section, a reference of which none or all passed
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> events = np.full(60, 2000)
+    >>> steady, risen = rng.binomial(2000, 0.01, 30), rng.binomial(2000, 0.013, 30)
+    >>> found = follow(np.append(steady, risen), events, Reference(1000, 100_000))
+    >>> found.direction, 30 <= found.alarm < 50
+    ('risen', True)
+    """
+    k, n = np.asarray(passed), np.asarray(events)
+    _check(k, n, reference, factor, false_alarms)
+    rng, p = np.random.default_rng(seed), reference.passed / reference.events
+    risen, fallen = _sums(k[None], n, np.array([p]), factor)[:, 0]
+    level = float(np.quantile(_largest(rng, n, reference, p, p, factor), 1 - false_alarms))
+    delays = _first(rng, n, reference, p, min(factor * p, 1.0), factor, level)
+    delay = float(np.median(delays))
+    low, high = clopper_pearson(k, n)
+    with np.errstate(invalid="ignore"):
+        share = k / n
+    rang = np.flatnonzero(np.maximum(risen, fallen) > level)
+    alarm = int(rang[0]) if len(rang) else None
+    began, direction = None, ""
+    if alarm is not None:
+        direction = "risen" if risen[alarm] > level else "fallen"
+        zero = np.flatnonzero((risen if direction == "risen" else fallen)[:alarm] == 0)
+        began = int(zero[-1]) + 1 if len(zero) else 0
+    return Drift(share, low, high, risen, fallen, level, alarm, began, direction, delay)
+
+
+def distances(reference: Mapping[str, np.ndarray], events: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Of every column the largest difference of the two cumulative distributions, and its p-value (A. Kolmogorov, N.
+    Smirnov), times the number of columns: small where one of many columns has changed.
+
+    InputError: fewer than 100 events
+    """
+    found = {}
+    for name in reference:
+        a, b = np.sort(reference[name]), np.sort(events[name])
+        if min(len(a), len(b)) < ENOUGH:
+            raise InputError(
+                f"monitor: {min(len(a), len(b))} events are too few to compare '{name}'; {ENOUGH} are needed."
+            )
+        at = np.concatenate([a, b])
+        d = np.abs(np.searchsorted(a, at, "right") / len(a) - np.searchsorted(b, at, "right") / len(b)).max()
+        size = len(a) * len(b) / (len(a) + len(b))
+        found[name] = (float(d), float(min(1.0, len(reference) * _kolmogorov(d * np.sqrt(size)))))
+    return found
+
+
+def _kolmogorov(x: float) -> float:
+    """P(sqrt(n) D > x) for many events."""
+    if x < 0.2:
+        return 1.0
+    k = np.arange(1, 101)
+    return float(np.clip(2 * np.sum((-1.0) ** (k - 1) * np.exp(-2 * (k * x) ** 2)), 0, 1))
+
+
+def _sums(k: np.ndarray, n: np.ndarray, p: np.ndarray, factor: float) -> np.ndarray:
+    """Both sums (2, R, S) of R runs with k (R, S) of n (S,), each against its own p (R,)."""
+    found = np.zeros((2, *k.shape))
+    for which, q in enumerate((np.minimum(factor * p, 1 - 1e-12), p / factor)):
+        passes, fails = np.log(q / p)[:, None], np.log((1 - q) / (1 - p))[:, None]
+        steps, total = k * passes + (n - k) * fails, np.zeros(len(k))
+        for i in range(k.shape[1]):
+            total = np.maximum(0, total + steps[:, i])
+            found[which, :, i] = total
+    return found
+
+
+def _drawn(rng, n: np.ndarray, reference: Reference, known: float, true: float) -> tuple[np.ndarray, np.ndarray]:
+    """k (R, S) and p (R,) of runs at the ``true`` probability, with references drawn at the ``known`` one."""
+    drawn = rng.binomial(reference.events, known, DRAWS).clip(1, reference.events - 1)
+    return rng.binomial(n, true, (DRAWS, len(n))), drawn / reference.events
+
+
+def _largest(rng, n: np.ndarray, reference: Reference, known: float, true: float, factor: float) -> np.ndarray:
+    k, p = _drawn(rng, n, reference, known, true)
+    return _sums(k, n, p, factor).max(axis=(0, 2))
+
+
+def _first(rng, n, reference: Reference, known: float, true: float, factor: float, level: float) -> np.ndarray:
+    """(R,) number of sections until the alarm, inf without one."""
+    k, p = _drawn(rng, n, reference, known, true)
+    above = _sums(k, n, p, factor).max(axis=0) > level
+    return np.where(above.any(1), above.argmax(1) + 1.0, np.inf)
+
+
+def _check(k: np.ndarray, n: np.ndarray, reference: Reference, factor: float, false_alarms: float) -> None:
+    if k.ndim != 1 or k.shape != n.shape or not len(k):
+        raise InputError(f"monitor: numbers of shapes {k.shape} and {n.shape} are no sections. Give one of each.")
+    if (k < 0).any() or (k > n).any():
+        at = int(np.flatnonzero((k < 0) | (k > n))[0])
+        raise InputError(f"monitor: section {at}: {k[at]} of {n[at]} events pass. Correct the numbers.")
+    if not 0 < reference.passed < reference.events:
+        raise InputError(
+            f"monitor: {reference.passed} of {reference.events} events of the reference pass: no rate to follow. "
+            "Choose another threshold, or give more reference events."
+        )
+    if not 1 < factor < np.inf:
+        raise InputError(f"monitor: a factor of {factor:g} is no change. Give one above 1, as 1.3.")
+    if not 0 < false_alarms <= 0.5:
+        raise InputError(f"monitor: a false-alarm rate of {false_alarms:g} is not between 0 and 0.5.")
