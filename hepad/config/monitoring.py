@@ -11,13 +11,13 @@ import numpy as np
 from hepad.config.results import Results
 from hepad.config.scoring import Models, column, models, score_files
 from hepad.errors import InputError, check_choice
+from hepad.evaluation.drift import Drift, Reference, distances, follow
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import distribution, per_event
 from hepad.events import FOUR_VECTOR
 from hepad.figures.drift import rates_in_time
 from hepad.figures.style import save
 from hepad.storage.files import atomic_path, write_rows
-from hepad.trigger.drift import Drift, Reference, distances, follow
 
 COLUMNS = ("run", "luminosity_block", "events", "passed", "share", "low", "high", "risen", "fallen", "alarm")
 NUMBERS = ("run", "luminosity_block")
@@ -31,7 +31,7 @@ class Monitored(NamedTuple):
     ----------
     key: 'detector/seed'; eps_b: of the threshold; threshold: frozen; reference: its events
     sections: (S, 2) run and luminosity block, in the order of time; events, passed: (S,) of each
-    drift: of :mod:`hepad.trigger.drift`
+    drift: of :mod:`hepad.evaluation.drift`
     changed: of each compared quantity (largest difference of the distributions, p-value), of the events since the
         change, or of all
     restored: the threshold that passes ``eps_b`` of the events since the change; None without an alarm
@@ -61,7 +61,7 @@ def monitor(
     files: paths, patterns or addresses of the data
     eps_b: share of the reference events that pass the threshold
     reference: files that the threshold is frozen on; by default the test events of the run's background
-    factor, false_alarms: as for :func:`hepad.trigger.drift.follow`
+    factor, false_alarms: as for :func:`hepad.evaluation.drift.follow`
 
     Raises
     ------

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from hepad.evaluation.drift import Drift
 from hepad.figures.style import label, panels
-from hepad.trigger.drift import Drift
 
 RISEN, FALLEN = "#d62728", "#1f77b4"
 

@@ -143,18 +143,19 @@ SUBSTRUCTURE_OBSERVABLES = {
     )
     for name in substructure.ENERGY_FLOW
 }
-# a detector is to see no angle that physics does not depend on, no weight and nothing that is measured elsewhere;
-# pile-up and vertices are for what a Combination is 'given'
-UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight")
+# a detector is to see no angle that physics does not depend on, no weight and nothing that simulation alone knows
+CONDITIONS = {name: OBSERVABLES[name] for name in ("pileup", "n_pv")}  # for what a Combination is 'given'
+UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight", *CONDITIONS)
 VARIABLES = {name: x for name, x in OBSERVABLES.items() if name not in UNSEEN} | SUBSTRUCTURE_OBSERVABLES
+KNOWN = VARIABLES | CONDITIONS
 
 
 def with_units(columns: tuple[str, ...]) -> tuple[str, ...]:
     """Names of variables, or of an object's features, as they stand at an axis: '$m$ [GeV]', 'jet1_px [GeV]'."""
 
     def label(name: str) -> str:
-        if name in VARIABLES:
-            return VARIABLES[name].label
+        if name in KNOWN:
+            return KNOWN[name].label
         unit = FEATURES[name.rpartition("_")[2]]
         return f"{name} [{unit}]" if unit else name
 
@@ -173,7 +174,7 @@ class EventVector(Representation):
 
     Parameters
     ----------
-    variables: names out of ``VARIABLES``, each once
+    variables: names out of ``VARIABLES``, or of ``CONDITIONS``, which are for what a Combination is given, each once
 
     Raises
     ------
@@ -189,7 +190,9 @@ class EventVector(Representation):
     def __init__(self, variables: Sequence[str] = SUBSTRUCTURE):
         if isinstance(variables, str) or not variables:
             raise InputError(f"EventVector: variables = {variables!r} must be a list of at least one name.")
-        self.variables = tuple(check_choice("EventVector: variable", name, VARIABLES) for name in variables)
+        self.variables = tuple(
+            name if name in CONDITIONS else check_choice("EventVector: variable", name, VARIABLES) for name in variables
+        )
         for name in self.variables:
             if self.variables.count(name) > 1:
                 raise InputError(f"EventVector: variable '{name}' is listed twice. Remove one.")
@@ -200,13 +203,15 @@ class EventVector(Representation):
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset(VARIABLES[name].needs for name in self.variables) - {None, "constituents"}
+        return frozenset(KNOWN[name].needs for name in self.variables) - {None, "constituents"}
 
     @property
     def needs_constituents(self) -> bool:
-        return any(VARIABLES[name].needs == "constituents" for name in self.variables)
+        return any(KNOWN[name].needs == "constituents" for name in self.variables)
 
     def transform(self, events: Events) -> torch.Tensor:
         measured = Substructure(events)
-        columns = [VARIABLES[name].compute(measured) for name in self.variables]
+        for name in CONDITIONS.keys() & set(self.variables) - set(events.facts):
+            raise InputError(f"EventVector: the events have no '{name}'. Leave it out, or read files that have it.")
+        columns = [KNOWN[name].compute(measured) for name in self.variables]
         return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom, ks_2samp
 
 from hepad.errors import InputError
-from hepad.trigger.drift import Reference, distances, follow
+from hepad.evaluation.drift import Reference, distances, follow
 
 RNG = np.random.default_rng
 
@@ -18,7 +18,7 @@ def run(seed, events, p, reference=(1000, 100_000), **options):
 
 @pytest.mark.parametrize("reference", [(1000, 100_000), (20, 2000)])  # the rate known to 3 %, and to 22 %
 def test_of_a_thousand_steady_runs_as_many_ring_as_is_said(reference, monkeypatch):
-    monkeypatch.setattr("hepad.trigger.drift.DRAWS", 1000)
+    monkeypatch.setattr("hepad.evaluation.drift.DRAWS", 1000)
     events = RNG(5).integers(200, 3000, 40)
     rang = sum(run(seed, events, 0.01, reference, false_alarms=0.1).alarm is not None for seed in range(1000))
     low, high = binom.interval(0.998, 1000, 0.1)
