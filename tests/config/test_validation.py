@@ -249,6 +249,10 @@ MISTAKES = {
         lambda c: c["detectors"]["fisher"].update(members=["vae_vector"]),
         ["detectors.fisher", "two or more of different names"],
     ),
+    "given what is no column": (
+        lambda c: c["detectors"]["fisher"].update(given=["masss"]),
+        ["detectors.fisher: Combination: given 'masss' is unknown", "Did you mean 'mass'"],
+    ),
     "weights of other members": (
         lambda c: c["detectors"]["fisher"].update(weights=[1.0, 1.0, 1.0]),
         ["detectors.fisher", "weights", "2 numbers above zero"],
