@@ -31,6 +31,7 @@ _DOOR = {
     "evaluate": "hepad.evaluation.roc",
     "p_values": "hepad.evaluation.p_values",
     "least_regret": "hepad.evaluation.least_regret",
+    "far_events": "hepad.evaluation.far_events",
     "open": "hepad.config.results:Results",
 }
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from hepad.detectors.base import LEAST_R2, Detector, r_squared
 from hepad.detectors.distances import nearest, separation, wasserstein
 from hepad.detectors.energy_based.criteria import CRITERIA
-from hepad.detectors.energy_based.energies import Energy, Reconstruction
+from hepad.detectors.energy_based.energies import Energy, Reconstruction, Scalar
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, buffers_of, chains_of, sphere_start
 from hepad.detectors.networks import Autoencoder
@@ -140,7 +140,9 @@ class EnergyDetector(Detector):
         return positive.mean() - negative.mean() + self.settings.objective.gamma * squares
 
     def anomaly(self, x: Tensor) -> Tensor:
-        return self.energy(x)
+        """The energy; of a network with one output also the squared distance to the box of the training events."""
+        energy = self.energy(x)
+        return energy + self.normalise.support(0.0).outside(x) if isinstance(self.energy, Scalar) else energy
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         history, facts = self.prepare(train, valid, fitting)

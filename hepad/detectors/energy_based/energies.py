@@ -6,8 +6,11 @@ r"""Energies of an event: what p(x) ~ exp(-E(x)) is made of.
 e is the mean over the D entries, so that the step sizes of published chains hold for any D, and e0 its validation value
 when the energy phase begins, so that background starts at E = 1 whatever the input. Chains act on ``raw``, which is e
 or n: their steps then have the size that the papers give; a chain along principal components, which no paper has, acts
-on E, so that its step holds for any background. (Yoon, Noh, Park, ICML 2021, arXiv:2105.05735, section 3;
-Yoon et al., NeurIPS 2023, section 3.5.)
+on E, so that its step holds for any background. (Yoon, Noh, Park, ICML 2021, arXiv:2105.05735, section 3; Yoon et al.,
+NeurIPS 2023, section 3.5.)
+
+Far from all events an energy of one output was never asked for, and may be small there: a score is that energy and the
+squared distance to the box of the training events.
 """
 
 from abc import ABC, abstractmethod
