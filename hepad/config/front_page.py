@@ -95,7 +95,7 @@ def _trainings(of: subjects.Subject, folder: Path, labels: dict[str, str]) -> It
             kept = read_json(folder / path)
             stops = [r for r in kept["history"] if "diverged" in r]
             said = [f"diverged at step {r['step']} ({r['diverged']}); the last good state is used." for r in stops]
-            said += [kept["facts"]["far"]] if "far" in kept["facts"] else []
+            said += [kept["facts"][name] for name in ("far", "uneven") if name in kept["facts"]]
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"{folder / path}: not the history of a training ({error}). Delete it and run again."

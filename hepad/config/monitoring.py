@@ -11,10 +11,11 @@ import numpy as np
 from hepad.config.results import Results
 from hepad.config.scoring import Models, column, models, score_files
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.drift import Drift, Reference, distances, follow
+from hepad.evaluation.drift import ENOUGH, Drift, Reference, distances, follow
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import distribution, per_event
 from hepad.events import FOUR_VECTOR
+from hepad.events.cuts import window
 from hepad.figures.drift import rates_in_time
 from hepad.figures.style import save
 from hepad.storage.files import atomic_path, write_rows
@@ -33,8 +34,9 @@ class Monitored(NamedTuple):
     sections: (S, 2) run and luminosity block, in the order of time; events, passed: (S,) of each
     drift: of :mod:`hepad.evaluation.drift`
     changed: of each compared quantity (largest difference of the distributions, p-value), of the events since the
-        change, or of all
-    restored: the threshold that passes ``eps_b`` of the events since the change; None without an alarm
+        change, or of all; {} of fewer than 100
+    restored: the threshold that passes ``eps_b`` of the events since the change; None without an alarm, or if they are
+        too few
     """
 
     key: str
@@ -89,8 +91,13 @@ def monitor(
     passed = np.bincount(place[after["score"] > threshold], minlength=len(sections))
     drift = follow(passed, events, at, factor=factor, false_alarms=false_alarms)
     since = place >= (drift.began or 0)
-    changed = distances({x: before[x] for x in COMPARED}, {x: after[x][since] for x in COMPARED})
-    restored = None if drift.alarm is None else float(distribution("data", after["score"][since]).at_most(eps_b))
+    changed, restored = {}, None
+    if min(len(before["score"]), since.sum()) >= ENOUGH:
+        changed = distances({x: before[x] for x in COMPARED}, {x: after[x][since] for x in COMPARED})
+    if drift.alarm is not None:
+        recent = distribution("data", after["score"][since])
+        again = float(recent.at_most(eps_b))
+        restored = again if recent.resolved(again) else None
     return Monitored(key, eps_b, threshold, at, sections, events, passed, drift, changed, restored)
 
 
@@ -107,21 +114,29 @@ def _one(known: Models, key: str) -> Models:
 
 
 def _of_run(results: Results, task: str, key: str) -> dict[str, np.ndarray]:
-    """Columns of the test events of the run's background, an event each."""
+    """Columns of the test events of the run's background, an event each; InputError if they have different weights."""
     background = results.config["tasks"][task]["background"]
     scores, beside = read_scores(results.there(Path("scores") / task / f"{background}.h5"))
-    jets = np.asarray(beside["jet"])
+    jets, weights = np.asarray(beside["jet"]), np.asarray(beside["weight"])
+    if len(weights) and np.ptp(weights) > 1e-6 * np.abs(weights).max():
+        raise InputError(
+            f"monitor: the events of '{background}' have different weights, and data have none. Give data that the "
+            "threshold is frozen on with --reference."
+        )
     columns = {f"jet_{x}": jets[:, i] for i, x in enumerate(FOUR_VECTOR)}
     return _events(columns | {"event_id": np.asarray(beside["event_id"]), "score": np.asarray(scores[key])})
 
 
 def _of_files(files: list[str], known: Models, key: str, eps_b: float) -> dict[str, np.ndarray]:
-    """Columns of all events of files, an event each, in any order."""
+    """Columns of all events of files with a jet in the window of the training, an event each, in any order."""
+    (low, high), abs_eta = window(known.window)
     parts: list[dict[str, np.ndarray]] = []
     for scored in score_files(files, known, eps_b):
         if scored.lacking:
             raise InputError(f"{scored.path}: {next(iter(scored.lacking.values()))}")
-        columns = dict(scored.columns)
+        pt, eta = (scored.columns[f"jet_{x}"] for x in ("pt", "eta"))
+        inside = (pt > low) & (pt < high) & (np.abs(eta) < abs_eta)
+        columns = {name: values[inside] for name, values in scored.columns.items()}
         if any((columns[name] < 0).any() for name in NUMBERS):
             raise InputError(
                 f"{scored.path}: events without run and luminosity section cannot be put in the order of time. Map the "
@@ -129,7 +144,9 @@ def _of_files(files: list[str], known: Models, key: str, eps_b: float) -> dict[s
             )
         parts.append(_events(columns | {"score": columns[column(key)]}))
     if not sum(len(part["score"]) for part in parts):
-        raise InputError(f"{', '.join(files)}: no event is left after the reader's checks: nothing to follow.")
+        raise InputError(
+            f"{', '.join(files)}: no jet lies in the window of the training, {known.window}: nothing to follow."
+        )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -184,8 +201,15 @@ def report(found: Monitored) -> Iterator[str]:
         first_run, first_block = found.sections[drift.began]
         yield (
             f"ALARM in run {run}, section {block}: the rate has {drift.direction}, from about run {first_run}, section "
-            f"{first_block} on. A threshold of {found.restored:.6g} would pass {found.eps_b:g} of the events since."
+            f"{first_block} on. "
+            + (
+                "The events since are too few for a threshold."
+                if found.restored is None
+                else f"A threshold of {found.restored:.6g} would pass {found.eps_b:g} of the events since."
+            )
         )
+    if not found.changed:
+        return
     name, (distance, p) = max(found.changed.items(), key=lambda item: (-item[1][1], item[1][0]))
     when = "since then" if drift.alarm is not None else "of all events"
     yield (

@@ -50,6 +50,7 @@ from hepad.errors import InputError, at, check_choice
 from hepad.representations import Space
 
 LARGEST_P, TINY, WIDEST, SMALL_U = 0.99, 1e-30, 1e6, 0.5
+UNEVEN = 4.5  # standard deviations of a count
 
 
 def fisher(u: Tensor, weights: Tensor) -> Tensor:
@@ -177,6 +178,8 @@ class Combination(Detector):
                 self.members.append(Member(_built(entry, space), space))
         self.survival = Survival()
         self.given = tuple(check_choice("Combination: given", name, space.columns) for name in given or ())
+        if len(set(self.given)) < len(self.given):
+            raise InputError(f"Combination: given: {list(self.given)}: one is there twice. Remove it.")
         if self.given:
             self.conditional = ConditionalSurvival(self.given)
             columns = [space.pixels + space.columns.index(name) for name in self.given]
@@ -219,8 +222,26 @@ class Combination(Detector):
                 history += self.conditional.fit(*pairs, self.tail, fitting)
                 found = in_blocks(self._rarity, valid)
             self.survival.fit(found, self.tail)
-        counted = math.exp(-self.survival.value[-1].item())
-        return Fit(history, {"n_calibration": len(valid), "p_counted_down_to": counted, **self._dependence(u)})
+        facts = {"n_calibration": len(valid), "p_counted_down_to": math.exp(-self.survival.value[-1].item())}
+        if self.given and (uneven := self._uneven(valid)):
+            facts["uneven"] = uneven
+        return Fit(history, facts | self._dependence(u))
+
+    def _uneven(self, valid: Tensor) -> str:
+        """What is to be said if the validation events in a fifth of a given variable pass too often or too seldom, as
+        they do where a member judges the events that it was fitted on otherwise than new ones; '' if they do not."""
+        passes = (in_blocks(self.anomaly, valid) > 1).double()  # a tenth of them, where all is well
+        for name, column in zip(self.given, self._at(valid).unbind(1), strict=True):
+            for part in column.argsort().chunk(5):
+                share = passes[part].mean().item()
+                if abs(share - 0.1) > UNEVEN * math.sqrt(0.09 / len(part)):
+                    low, high = column[part].min(), column[part].max()
+                    return (
+                        f"of the validation events with '{name}' from {low:.4g} to {high:.4g} a share of {share:.3f} "
+                        "passes where 0.1 should: a member judges its training events otherwise than new ones. Train "
+                        "it on more events, or take another."
+                    )
+        return ""
 
     def _dependence(self, u: Tensor) -> dict:
         """What says how dependent the members are, of their -log p (N, K) of the calibration events; {} of one."""

@@ -32,7 +32,7 @@ from hepad.detectors.networks import dense
 from hepad.detectors.survival import Survival
 from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import Criterion, History, Schedule
-from hepad.errors import at
+from hepad.errors import InputError, at
 
 LEVELS = (0.1, 0.3, 0.6, 1.0, 1.5, *(-math.log(p) for p in (0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4)))
 LEAST = 30  # training events beyond a quantile that is learned
@@ -75,6 +75,11 @@ class ConditionalSurvival(nn.Module):
         ``tail``: as for the laws of single numbers."""
         for name, scale, column in zip(("score", *self.names), self.scales, (valid[:, 0], *train.T[1:]), strict=True):
             with at(f"given '{name}'" if name != "score" else name):
+                if not torch.isfinite(column).all():
+                    raise InputError(
+                        f"{(~torch.isfinite(column)).sum()} of {len(column)} events have none. Leave it out of 'given'"
+                        ", or read files that have it."
+                    )
                 scale.fit(column, tail)
         self.lowest.copy_(train[:, 1:].amin(0))
         self.highest.copy_(train[:, 1:].amax(0))

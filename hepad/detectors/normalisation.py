@@ -71,6 +71,12 @@ class Normaliser(nn.Module):
         """From normalised to physical units."""
         return (z * self.scale + self.mean) * self._there(z)
 
+    def outside(self, z: Tensor) -> Tensor:
+        """Squared distance (B,) of normalised events to the box of the training events; pixels do not count."""
+        beyond = (torch.relu(self.low - z) + torch.relu(z - self.high)).square().flatten(1)
+        seen = torch.arange(beyond.shape[1], device=z.device) >= self.space.pixels
+        return (beyond * seen).sum(1)
+
     def support(self, margin: float = 1.0) -> Support:
         """The possible events: images as the space says, columns within the range seen, widened by ``margin``."""
         pixels = self.space.pixels
@@ -179,6 +185,10 @@ class Compression(nn.Module):
         """From normalised to physical units."""
         y, components = self.standardise.invert(z), len(self.plane.axes)
         return torch.cat([self.plane.point(y[:, :components]), y[:, components + 1 :]], 1).view(-1, *self.outer.shape)
+
+    def outside(self, z: Tensor) -> Tensor:
+        """As of :class:`Normaliser`, of what pixels have become, too."""
+        return self.standardise.outside(z)
 
     def support(self, margin: float = 1.0) -> Support:
         """Within the range seen, widened by ``margin``."""

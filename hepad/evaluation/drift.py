@@ -7,13 +7,14 @@ log-likelihood ratio of a rate that has risen, or fallen, by a factor r,
     S_i = max(0, S_(i-1) + k_i log q/p + (n_i - k_i) log (1 - q)/(1 - p)),    q = r p  and  q = p / r,    p = K/N
 
 and rings at the first section in which one of the two is above h. h is drawn, not taken from a table: steady runs with
-the events of this one, each with a reference of its own,
+the events of this one, each with a rate that the reference allows (H. Jeffreys' posterior),
 
-    K' ~ Binomial(N, K/N),    k'_i ~ Binomial(n_i, K/N),    P(max_i S'_i > h) = false_alarms
+    p' ~ Beta(K + 1/2, N - K + 1/2),    k'_i ~ Binomial(n_i, p'),    P(max_i S'_i > h) = alpha
 
-so that the share of steady runs with an alarm is ``false_alarms``, whatever the sections' sizes and however little of
-the rate the reference knows. The change began after the last section in which the sum that rang was zero (Page's
-estimate). What a change by the factor r takes is drawn in the same way: the median number of sections until the alarm.
+so that the share alpha of steady runs has an alarm, whatever the sections' sizes, also where the reference knows little
+of the rate. The change began after the last section in which the sum that rang was zero (Page's estimate). What a
+change by the factor r takes is drawn in the same way: the median number of sections until the alarm, of a rise or of a
+fall, whichever takes longer.
 """
 
 from collections.abc import Mapping
@@ -46,8 +47,8 @@ class Drift(NamedTuple):
     alarm: number of the section that rang, None if none did
     began: number of the first section after the change, by Page's estimate; None without an alarm
     direction: 'risen', 'fallen' or ''
-    delay: median number of sections until an alarm if the rate changes by the factor in the first section; inf if it
-        is not found within this run
+    delay: median number of sections until an alarm if the rate rises, or falls, by the factor in the first section,
+        whichever takes longer; inf if it is not found within this run
     """
 
     share: np.ndarray
@@ -92,9 +93,8 @@ def follow(
     _check(k, n, reference, factor, false_alarms)
     rng, p = np.random.default_rng(seed), reference.passed / reference.events
     risen, fallen = _sums(k[None], n, np.array([p]), factor)[:, 0]
-    level = float(np.quantile(_largest(rng, n, reference, p, p, factor), 1 - false_alarms))
-    delays = _first(rng, n, reference, p, min(factor * p, 1.0), factor, level)
-    delay = float(np.median(delays))
+    level = float(np.quantile(_drawn(rng, n, reference, 1.0, factor).max(1), 1 - false_alarms))
+    delay = max(_delay(_drawn(rng, n, reference, change, factor), level) for change in (factor, 1 / factor))
     low, high = clopper_pearson(k, n)
     with np.errstate(invalid="ignore"):
         share = k / n
@@ -148,22 +148,18 @@ def _sums(k: np.ndarray, n: np.ndarray, p: np.ndarray, factor: float) -> np.ndar
     return found
 
 
-def _drawn(rng, n: np.ndarray, reference: Reference, known: float, true: float) -> tuple[np.ndarray, np.ndarray]:
-    """k (R, S) and p (R,) of runs at the ``true`` probability, with references drawn at the ``known`` one."""
-    drawn = rng.binomial(reference.events, known, DRAWS).clip(1, reference.events - 1)
-    return rng.binomial(n, true, (DRAWS, len(n))), drawn / reference.events
+def _drawn(rng: np.random.Generator, n: np.ndarray, reference: Reference, change: float, factor: float) -> np.ndarray:
+    """The larger sum (R, S) of runs whose rate is ``change`` times one that the reference allows."""
+    k, size = reference
+    true = rng.beta(k + 0.5, size - k + 0.5, DRAWS)
+    passed = rng.binomial(n, np.minimum(change * true, 1.0)[:, None], (DRAWS, len(n)))
+    return _sums(passed, n, np.full(DRAWS, k / size), factor).max(axis=0)
 
 
-def _largest(rng, n: np.ndarray, reference: Reference, known: float, true: float, factor: float) -> np.ndarray:
-    k, p = _drawn(rng, n, reference, known, true)
-    return _sums(k, n, p, factor).max(axis=(0, 2))
-
-
-def _first(rng, n, reference: Reference, known: float, true: float, factor: float, level: float) -> np.ndarray:
-    """(R,) number of sections until the alarm, inf without one."""
-    k, p = _drawn(rng, n, reference, known, true)
-    above = _sums(k, n, p, factor).max(axis=0) > level
-    return np.where(above.any(1), above.argmax(1) + 1.0, np.inf)
+def _delay(sums: np.ndarray, level: float) -> float:
+    """Median number of sections until one of the sums (R, S) is above the level; inf if most never are."""
+    above = sums > level
+    return float(np.median(np.where(above.any(1), above.argmax(1) + 1.0, np.inf)))
 
 
 def _check(k: np.ndarray, n: np.ndarray, reference: Reference, factor: float, false_alarms: float) -> None:

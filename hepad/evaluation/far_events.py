@@ -38,7 +38,7 @@ def far_events(
     distances: tuple[float, ...] = DISTANCES,
     events: int = 200,
 ) -> list[Direction]:
-    """All directions, up and down in every column.
+    """All directions, up and down in every column that varies.
 
     Parameters
     ----------
@@ -61,7 +61,12 @@ def far_events(
     >>> [direction.column for direction in hepad.far_events(detector.score, x, ("a", "b", "c")) if direction.silent]
     []
     """
-    background = np.asarray(background)
+    background = np.asarray(background, np.float32)
+    if not 0 < eps_b < 1 or not distances or events < 1:
+        raise InputError(
+            f"far_events: eps_b = {eps_b:g} must lie between 0 and 1, and distances {distances} and events = {events} "
+            "must be some."
+        )
     if background.ndim != 2 or background.shape[1] < len(columns) or len(background) < ENOUGH:
         raise InputError(
             f"far_events: background of shape {background.shape}: {ENOUGH} events or more with {len(columns)} columns "
@@ -71,6 +76,8 @@ def far_events(
     first, spread = background.shape[1] - len(columns), background.std(0)
     found = []
     for j, name in enumerate(columns, first):
+        if not spread[j] > 0:
+            continue  # what never varies has no standard deviation to be moved by
         for sign in (1, -1):
             fired = {}
             for distance in distances:

@@ -49,7 +49,7 @@ def least_regret(scores: Mapping[str, np.ndarray], auc: float = 0.95) -> LeastRe
     Parameters
     ----------
     scores: of the same background events, {name of the detector: (N,)}, higher is more anomalous
-    auc: of each detector for the signal that it sees, between 0.55 and 0.99
+    auc: of each detector for the signal that it sees, between 0.55 and 0.99; less where events share a score
 
     Raises
     ------
@@ -67,6 +67,7 @@ def least_regret(scores: Mapping[str, np.ndarray], auc: float = 0.95) -> LeastRe
         raise InputError(f"least_regret: auc = {auc:g} must lie between {AREAS[0]} and {AREAS[1]}.")
     mu = np.sqrt(2) * ndtri(auc)
     g = np.exp(mu * z - mu**2 / 2)
+    g /= g.mean(0)  # ties, and that events are few, would make it no likelihood ratio
     own = np.diag(_areas(z, g))
     odds, value, reached = np.full(z.shape[1], 1 / z.shape[1]), -np.inf, np.inf
     for _ in range(STEPS):
@@ -96,6 +97,6 @@ def _normal_scores(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _areas(scores: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """(S, K): AUC of each of the scores (N, S) for each of the signals, background with weights g (N, K)."""
+    """(S, K): AUC of each of the scores (N, S) for each of the signals, background with weights g (N, K) of mean 1."""
     below = np.stack([ranks(column) - 0.5 for column in scores.T]) / len(scores)
-    return below @ g / g.sum(0)
+    return below @ g / len(g)

@@ -75,6 +75,8 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
         ax.grid(axis="x", color="#dddddd", linewidth=0.6)
         ax.set_axisbelow(True)
         ax.set_xlabel(f"AUC, task {task}")
+    for source in dict.fromkeys(p["source"] for p in published):
+        ax.plot([], [], "D", color="black", markerfacecolor="none", label=f"published, other events: {source}")
     ax.set_yticks(list(heights.values()), list(heights))
     ax.set_ylim(y - 0.5, -0.5)
     lowest = min([record["evaluation"].auc.low for record in records] + [p["auc"] for p in published])
@@ -108,8 +110,6 @@ def _draw_areas(ax: Axes, records: list[dict], published: Sequence[dict], signal
         ax.plot([max(p["auc"], LOWEST)], [y_at], "D", markersize=6, **look)
         if edge:
             ax.text(LOWEST + 0.01, y_at, f"{p['auc']:.2f}", va="center", fontsize=7, color=look["color"])
-    for source in dict.fromkeys(p["source"] for p in published):
-        ax.plot([], [], "D", color="black", markerfacecolor="none", label=f"published, other events: {source}")
     ax.axvline(0.5, color="black", linewidth=0.8, linestyle=":")
     for signal in signals:
         ax.plot([], [], marker="o", linestyle="none", color=colors[signal], label=signal)

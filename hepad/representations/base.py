@@ -94,7 +94,7 @@ class Representation(ABC):
     def transform(self, events: Events) -> torch.Tensor:
         """One block of events to (N, *space.shape) float32, all rows in memory at once."""
 
-    def blocks(self, events: Events, size: int = at_once) -> Iterator[torch.Tensor]:
+    def blocks(self, events: Events, size: int = 2000) -> Iterator[torch.Tensor]:
         """Yield the representation of ``size`` events at a time, so that memory stays bounded.
 
         Raises
@@ -115,7 +115,7 @@ class Representation(ABC):
         if 0 < len(events) <= self.at_once:
             return next(self.blocks(events, len(events)))
         x, start = torch.empty(len(events), *self.space.shape), 0
-        for block in self.blocks(events):
+        for block in self.blocks(events, self.at_once):
             x[start : start + len(block)] = block
             start += len(block)
         return x

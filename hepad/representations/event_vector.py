@@ -143,8 +143,8 @@ SUBSTRUCTURE_OBSERVABLES = {
     )
     for name in substructure.ENERGY_FLOW
 }
-# a detector is to see no angle that physics does not depend on, no weight and nothing that simulation alone knows
 CONDITIONS = {name: OBSERVABLES[name] for name in ("pileup", "n_pv")}  # for what a Combination is 'given'
+# a detector is to see no angle that physics does not depend on, no weight and nothing that simulation alone knows
 UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight", *CONDITIONS)
 VARIABLES = {name: x for name, x in OBSERVABLES.items() if name not in UNSEEN} | SUBSTRUCTURE_OBSERVABLES
 KNOWN = VARIABLES | CONDITIONS

@@ -68,6 +68,33 @@ def test_a_planted_change_is_found_where_it_began(finished, data, tmp_path):
     assert not re.search(r'(src|href)="https?:', page)
 
 
+def test_a_change_in_the_last_section_is_an_alarm_all_the_same(finished, data, make_events, tmp_path):
+    """Sixty events are enough to ring."""
+    events = make_events(8 * EACH, 11)
+    section = np.repeat(np.arange(8), EACH)
+    facts = {"run": section * 0 + 1, "luminosity_block": section, "event": np.arange(len(section))}
+    wide, late = events.constituents.copy(), section == 7
+    axis = events.jet[late, None, 1:3]
+    wide[late, :, 1:3] = np.where(wide[late, :, :1] > 0, axis + 2 * (wide[late, :, 1:3] - axis), 0)
+    facts = {name: values.astype(np.int64) for name, values in facts.items()}
+    write_root(replace(events, constituents=wide, facts=facts), tmp_path / "late.root")
+    found = monitor(Results(finished), "search", [str(tmp_path / "late.root")], detector="wide", eps_b=0.05)
+    assert found.drift.alarm == 7
+    assert any("ALARM" in line for line in report(found))
+    write(found, tmp_path / "out", STYLE)
+
+
+def test_jets_outside_of_the_window_are_left_out(finished, data, make_events, tmp_path):
+    events = make_events(400, 12)
+    facts = {name: np.arange(400) // 100 for name in ("run", "luminosity_block", "event")}
+    jet, constituents = events.jet.copy(), events.constituents.copy()
+    jet[::2, 0] *= 2
+    constituents[::2, :, 0] *= 2
+    write_root(replace(events, jet=jet, constituents=constituents, facts=facts), tmp_path / "two.root")
+    found = monitor(Results(finished), "search", [str(tmp_path / "two.root")], detector="wide", eps_b=0.1)
+    assert found.events.sum() == 200
+
+
 def test_the_command_says_so_with_its_exit_status(finished, data, tmp_path, capsys):
     command = ["monitor", "--task", "search", "--detector", "wide", "--eps-b", "0.1", "--results", str(finished)]
     main([*command, "--to", str(tmp_path / "a"), str(data / "steady_*.root")])

@@ -118,6 +118,7 @@ def test_in_python_a_fitted_detector_is_compared_at_given_variables():
     [
         ({"given": ["mass"]}, "given 'mass' is unknown. Allowed: c, score"),
         ({"given": None}, "two or more of different names are needed, or one with 'given'"),
+        ({"given": ["c", "c"]}, "one is there twice"),
         ({"given": []}, "two or more of different names are needed, or one with 'given'"),
     ],
 )
@@ -131,3 +132,24 @@ def test_a_variable_that_is_mostly_one_value_is_named():
     x[:, 1] = torch.where(x[:, 1] > 3.9, 1.0, 0.0)
     with pytest.raises(InputError, match="given 'c'"):
         fitted(x[:2000], x[2000:])
+
+
+def test_a_variable_that_some_events_do_not_have_is_named():
+    x = drawn(2000, 1)
+    x[7, 1] = torch.nan
+    with pytest.raises(InputError, match="given 'c': 1 of 1000 events have none"):
+        fitted(x[:1000], x[1000:])
+
+
+def test_a_member_that_knows_its_training_events_is_told_of():
+    """A nearest neighbour that is the event itself is at no distance, whatever the spread of events at c is."""
+    rng = np.random.default_rng(0)
+    c = rng.uniform(0, 4, 6000)
+    x = torch.tensor(np.stack([(0.2 + c) * rng.normal(size=6000), c], 1), dtype=torch.float32)
+    member = {"name": "near", "type": "NearestNeighbours", "arguments": {"k": 1}}
+    entry = {"type": "Combination", "arguments": {"members": [member], "given": ["c"]}}
+    told = detectors.build(entry, TWO, 0).fit(x[:4000], x[4000:], generator=torch.Generator().manual_seed(0)).facts
+    assert "passes where 0.1 should" in told["uneven"]
+    entry["arguments"]["members"] = [ONE]
+    told = detectors.build(entry, TWO, 0).fit(x[:4000], x[4000:], generator=torch.Generator().manual_seed(0)).facts
+    assert "uneven" not in told

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom, ks_2samp
 
 from hepad.errors import InputError
-from hepad.evaluation.drift import Reference, distances, follow
+from hepad.evaluation.drift import Reference, _sums, distances, follow
 
 RNG = np.random.default_rng
 
@@ -23,6 +23,21 @@ def test_of_a_thousand_steady_runs_as_many_ring_as_is_said(reference, monkeypatc
     rang = sum(run(seed, events, 0.01, reference, false_alarms=0.1).alarm is not None for seed in range(1000))
     low, high = binom.interval(0.998, 1000, 0.1)
     assert low * 0.85 < rang < high * 1.15  # the level itself is drawn, and of an estimated rate
+
+
+@pytest.mark.parametrize("reference", [(1000, 100_000), (20, 2000)])
+def test_at_one_percent_few_steady_runs_ring(reference):
+    """20,000 runs, with the level of each of the references that are drawn."""
+    (k, n), events, rng = reference, np.full(40, 1600), RNG(8)
+    drawn = rng.binomial(n, k / n, 20_000).clip(1, n - 1)
+    passed, rang = rng.binomial(events, k / n, (20_000, 40)), 0
+    step = max(1, k // 20)  # the level hardly changes with the reference
+    for at in np.unique(drawn // step):
+        here = np.flatnonzero(drawn // step == at)
+        level = follow(passed[0], events, Reference(int(np.median(drawn[here])), n)).level
+        sums = _sums(passed[here], events, drawn[here] / n, 1.3)
+        rang += (sums.max(axis=(0, 2)) > level).sum()
+    assert 0.004 < rang / 20_000 < 0.016
 
 
 def test_a_change_is_found_as_soon_as_is_predicted():

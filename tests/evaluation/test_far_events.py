@@ -56,3 +56,13 @@ def test_too_few_events_or_columns_are_refused():
         far_events(lambda x: x[:, 0], drawn(99, 1), NAMES)
     with pytest.raises(InputError, match="with 4 columns"):
         far_events(lambda x: x[:, 0], drawn(200, 1), (*NAMES, "d"))
+
+
+def test_a_column_that_never_varies_is_left_out_and_bad_arguments_are_named():
+    x = drawn(500, 1)
+    x[:, 1] = 2
+    assert {d.column for d in far_events(lambda x: x[:, 0], x, NAMES)} == {"a", "c"}
+    assert far_events(lambda x: x[:, 0], np.rint(10 * x).astype(int), NAMES)
+    for arguments in ({"eps_b": 2.0}, {"distances": ()}, {"events": 0}):
+        with pytest.raises(InputError, match="far_events: eps_b"):
+            far_events(lambda x: x[:, 0], x, NAMES, **arguments)

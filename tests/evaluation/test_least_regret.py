@@ -43,6 +43,7 @@ def test_no_score_that_is_tried_has_less(auc):
     least = hepad.least_regret(scores, auc).value
     normal_scores = ndtri((np.argsort(np.argsort(z, 0), 0) + 0.5) / N)
     g = np.exp(mu * normal_scores)
+    g /= g.mean(0)
     own = np.diag(_areas(z, g))
     p = norm.sf(z)
     rng = np.random.default_rng(7)
@@ -73,6 +74,16 @@ def test_one_detector_that_others_cover_gets_no_odds():
     found = hepad.least_regret(z | {"like d0": z["d0"] + 0.05 * z["d1"] + 0.05 * z["d2"]}, 0.9)
     assert found.odds["d1"] == pytest.approx(found.odds["d2"], abs=0.05)
     assert found.odds["d0"] + found.odds["like d0"] == pytest.approx(found.odds["d1"], abs=0.08)
+
+
+def test_scores_that_events_share_leave_a_bound():
+    """A score of two values beside a normal one: the bound lies below what its own score has, as for any."""
+    rng = np.random.default_rng(3)
+    scores = {"normal": rng.normal(size=5000), "tag": rng.integers(2, size=5000).astype(float)}
+    for auc in (0.7, 0.95, 0.99):
+        found = hepad.least_regret(scores, auc)
+        assert found.value <= found.reached + 1e-9
+        assert found.reached == pytest.approx(found.value, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ class EnergyDetector(Detector):
     def anomaly(self, x: Tensor) -> Tensor:
         """The energy; of a network with one output also the squared distance to the box of the training events."""
         energy = self.energy(x)
-        return energy + self.normalise.support(0.0).outside(x) if isinstance(self.energy, Scalar) else energy
+        return energy + self.normalise.outside(x) if isinstance(self.energy, Scalar) else energy
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         history, facts = self.prepare(train, valid, fitting)

@@ -147,11 +147,6 @@ class Support:
             vector = vector.clamp(self.low, self.high)
         return torch.cat([image, vector], 1).view(x.shape)
 
-    def outside(self, x: Tensor) -> Tensor:
-        """Squared distance (B,) of what is no pixel to the box between ``low`` and ``high``."""
-        vector = x.flatten(1)[:, self.pixels :]
-        return (torch.relu(self.low - vector) + torch.relu(vector - self.high)).square().sum(1)
-
     def tangent(self, x: Tensor, g: Tensor) -> Tensor:
         return g if self.directions is None else (g.flatten(1) @ self.directions @ self.directions.T).view(x.shape)
 
