@@ -13,6 +13,7 @@ from hepad.figures.style import label, palette, panels
 
 LOWEST = 0.3  # AUC that is drawn in its place
 MOST = 6  # signals in a panel
+LETTER = 0.075  # inch, of a legend
 MARKERS = {"detector": "o", "baseline": "s", "supervised": "*"}
 
 
@@ -81,7 +82,9 @@ def auc_summary(records: list[dict], task: str, config: dict, published: Sequenc
     ax.set_ylim(y - 0.5, -0.5)
     lowest = min([record["evaluation"].auc.low for record in records] + [p["auc"] for p in published])
     ax.set_xlim(max(min(0.45, lowest - 0.03), LOWEST), 1.01)
-    figure.legend(loc="outside lower right", ncols=2)
+    longest = max(len(text) for ax in axes[0] for text in ax.get_legend_handles_labels()[1])
+    narrow = 2 * (longest + 8) * LETTER > figure.get_figwidth()
+    figure.legend(loc="outside lower right", ncols=1 if narrow else 2)
     label(axes[0, 0], config, axes[0, -1])
     return figure
 
