@@ -3,6 +3,7 @@
 import base64
 import html
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from hepad.evaluation.drift import ENOUGH, Drift, Reference, distances, follow
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import distribution, per_event
 from hepad.events import FOUR_VECTOR
-from hepad.events.cuts import window
+from hepad.events.cuts import inside
 from hepad.figures.drift import rates_in_time
 from hepad.figures.style import save
 from hepad.storage.files import atomic_path, write_rows
@@ -74,16 +75,16 @@ def monitor(
     chosen = detector or results.config["tasks"][task]["detectors"][0]
     known = models(results, task, [chosen])
     key = next(iter(known.of))
-    known = _one(known, key)
+    known = replace(known, of={key: known.of[key]})  # one training of several
     before = _of_files(reference, known, key, eps_b) if reference else _of_run(results, task, key)
     counted = distribution("reference", before["score"])
     threshold = float(counted.at_most(eps_b))
+    at = Reference(int(counted.count(threshold)), len(before["score"]))
     if not counted.resolved(threshold):
         raise InputError(
-            f"monitor: {counted.count(threshold):.0f} of {len(before['score'])} reference events pass ε_B = {eps_b:g}, "
+            f"monitor: {at.passed} of {at.events} reference events pass ε_B = {eps_b:g}, "
             "too few to follow a rate. Ask for a larger --eps-b, or give more with --reference."
         )
-    at = Reference(int((before["score"] > threshold).sum()), len(before["score"]))
     after = _of_files(files, known, key, eps_b)
     sections, place = np.unique(np.stack([after[name] for name in NUMBERS], 1), axis=0, return_inverse=True)
     place = place.ravel()
@@ -99,18 +100,6 @@ def monitor(
         again = float(recent.at_most(eps_b))
         restored = again if recent.resolved(again) else None
     return Monitored(key, eps_b, threshold, at, sections, events, passed, drift, changed, restored)
-
-
-def _one(known: Models, key: str) -> Models:
-    """One training of several."""
-    name = known.representation_of[key]
-    return Models(
-        {key: known.of[key]},
-        {key: name},
-        {name: known.representations[name]},
-        {key: known.backgrounds[key]},
-        known.window,
-    )
 
 
 def _of_run(results: Results, task: str, key: str) -> dict[str, np.ndarray]:
@@ -129,14 +118,12 @@ def _of_run(results: Results, task: str, key: str) -> dict[str, np.ndarray]:
 
 def _of_files(files: list[str], known: Models, key: str, eps_b: float) -> dict[str, np.ndarray]:
     """Columns of all events of files with a jet in the window of the training, an event each, in any order."""
-    (low, high), abs_eta = window(known.window)
     parts: list[dict[str, np.ndarray]] = []
     for scored in score_files(files, known, eps_b):
         if scored.lacking:
             raise InputError(f"{scored.path}: {next(iter(scored.lacking.values()))}")
-        pt, eta = (scored.columns[f"jet_{x}"] for x in ("pt", "eta"))
-        inside = (pt > low) & (pt < high) & (np.abs(eta) < abs_eta)
-        columns = {name: values[inside] for name, values in scored.columns.items()}
+        there = inside(np.stack([scored.columns[f"jet_{x}"] for x in FOUR_VECTOR], axis=1), known.window)
+        columns = {name: values[there] for name, values in scored.columns.items()}
         if any((columns[name] < 0).any() for name in NUMBERS):
             raise InputError(
                 f"{scored.path}: events without run and luminosity section cannot be put in the order of time. Map the "

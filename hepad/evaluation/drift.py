@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import kolmogorov
 
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import clopper_pearson
@@ -124,16 +125,8 @@ def distances(reference: Mapping[str, np.ndarray], events: Mapping[str, np.ndarr
         at = np.concatenate([a, b])
         d = np.abs(np.searchsorted(a, at, "right") / len(a) - np.searchsorted(b, at, "right") / len(b)).max()
         size = len(a) * len(b) / (len(a) + len(b))
-        found[name] = (float(d), float(min(1.0, len(reference) * _kolmogorov(d * np.sqrt(size)))))
+        found[name] = (float(d), float(min(1.0, len(reference) * kolmogorov(d * np.sqrt(size)))))
     return found
-
-
-def _kolmogorov(x: float) -> float:
-    """P(sqrt(n) D > x) for many events."""
-    if x < 0.2:
-        return 1.0
-    k = np.arange(1, 101)
-    return float(np.clip(2 * np.sum((-1.0) ** (k - 1) * np.exp(-2 * (k * x) ** 2)), 0, 1))
 
 
 def _sums(k: np.ndarray, n: np.ndarray, p: np.ndarray, factor: float) -> np.ndarray:

@@ -62,7 +62,7 @@ def least_regret(scores: Mapping[str, np.ndarray], auc: float = 0.95) -> LeastRe
     >>> round(found.value, 2), round(found.odds["mass"], 1)
     (0.03, 0.5)
     """
-    z = np.stack(list(_normal_scores(scores).values()), 1)
+    z = _normal_scores(scores)
     if not AREAS[0] <= auc <= AREAS[1]:
         raise InputError(f"least_regret: auc = {auc:g} must lie between {AREAS[0]} and {AREAS[1]}.")
     mu = np.sqrt(2) * ndtri(auc)
@@ -80,8 +80,8 @@ def least_regret(scores: Mapping[str, np.ndarray], auc: float = 0.95) -> LeastRe
     return LeastRegret(float(value), float(reached), dict(zip(scores, best.tolist(), strict=True)))
 
 
-def _normal_scores(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Of each detector (N,); InputError if scores are not of the same events, too few, or no numbers."""
+def _normal_scores(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(N, K) of all detectors; InputError if scores are not of the same events, too few, or no numbers."""
     arrays = {name: np.asarray(values, float) for name, values in scores.items()}
     if len(arrays) < 2:
         raise InputError("least_regret: scores of two detectors or more are needed.")
@@ -93,7 +93,7 @@ def _normal_scores(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             raise InputError(f"least_regret: scores of '{name}' are not all finite. Leave these events out.")
     if n < ENOUGH:
         raise InputError(f"least_regret: {n} background events are too few; {ENOUGH} are needed.")
-    return {name: ndtri((ranks(values) - 0.5) / n) for name, values in arrays.items()}
+    return np.stack([ndtri((ranks(values) - 0.5) / n) for values in arrays.values()], 1)
 
 
 def _areas(scores: np.ndarray, g: np.ndarray) -> np.ndarray:

@@ -42,11 +42,17 @@ def select(events: Events, selection) -> dict[str, np.ndarray]:
     return cuts
 
 
+def inside(jet: np.ndarray, selection) -> np.ndarray:
+    """(N,) bool: which of the probe jets (N, 4) lie in the window of a selection."""
+    (low, high), abs_eta = window(selection)
+    return (jet[:, 0] > low) & (jet[:, 0] < high) & (np.abs(jet[:, 1]) < abs_eta)
+
+
 def outside(jet: np.ndarray, selection) -> str:
     """In words which of the probe jets (N, 4) lie outside of a selection, and where they lie; '' if none does."""
     (low, high), abs_eta = window(selection)
     pt, eta = jet[:, 0], np.abs(jet[:, 1])
-    n = int((~((pt > low) & (pt < high) & (eta < abs_eta))).sum())
+    n = int((~inside(jet, selection)).sum())
     if not n:
         return ""
     return (

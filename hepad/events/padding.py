@@ -51,9 +51,7 @@ def sum_momenta(constituents: np.ndarray) -> np.ndarray:
     objects, total = filled(constituents), np.empty((3, len(constituents)), constituents.dtype)
     for start in range(0, len(objects), BLOCK):
         pt, eta, phi, _ = np.ascontiguousarray(np.moveaxis(objects[start : start + BLOCK], -1, 0))
-        up = np.exp(eta)
-        for i, slope in enumerate(
-            (np.cos(phi), np.sin(phi), (up - 1 / up) / 2)
-        ):  # NumPy's sinh takes ten times as long
+        up = np.exp(eta)  # NumPy's sinh takes ten times as long
+        for i, slope in enumerate((np.cos(phi), np.sin(phi), (up - 1 / up) / 2)):
             total[i, start : start + BLOCK] = np.einsum("np,np->n", pt, slope)
     return total

@@ -10,6 +10,8 @@ import torch
 from hepad.errors import InputError
 from hepad.events import Events
 
+BLOCK = 2000  # events
+
 
 @dataclass(frozen=True)
 class Space:
@@ -47,7 +49,7 @@ class Representation(ABC):
     ``at_once``: so many events are represented at a time where the result is one tensor anyway
     """
 
-    at_once = 2000
+    at_once = BLOCK
 
     @property
     @abstractmethod
@@ -94,7 +96,7 @@ class Representation(ABC):
     def transform(self, events: Events) -> torch.Tensor:
         """One block of events to (N, *space.shape) float32, all rows in memory at once."""
 
-    def blocks(self, events: Events, size: int = 2000) -> Iterator[torch.Tensor]:
+    def blocks(self, events: Events, size: int = BLOCK) -> Iterator[torch.Tensor]:
         """Yield the representation of ``size`` events at a time, so that memory stays bounded.
 
         Raises

@@ -48,7 +48,7 @@ class Jets:
     """Jets of one block of events and what their observables share, computed when first needed.
 
     Values of constituents are flat, (M,) of those that are there, jet by jet, float64; ``count`` (N,) says how many
-    each jet has.
+    each jet has, ``first`` (N,) where they begin.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Jets:
     def __init__(self, constituents: np.ndarray):
         there = constituents[..., 0] > 0
         self.count = there.sum(axis=1)
-        self._first = np.cumsum(self.count) - self.count
+        self.first = np.cumsum(self.count) - self.count
         self.p = constituents[there].astype(np.float64)
         self.pt, self.phi = (np.ascontiguousarray(self.p[:, k]) for k in (0, 2))
 
@@ -67,7 +67,7 @@ class Jets:
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sums over each jet's constituents, (M, ...) to (N, ...)."""
-        return np.add.reduceat(values, self._first) if len(values) else np.zeros((len(self), *values.shape[1:]))
+        return np.add.reduceat(values, self.first) if len(values) else np.zeros((len(self), *values.shape[1:]))
 
     def each(self, values: np.ndarray) -> np.ndarray:
         """Every jet's value for each of its constituents, (N,) to (M,)."""
@@ -123,7 +123,7 @@ def pt_dispersion(jets: Jets) -> np.ndarray:
 
 def leading_fraction(jets: Jets) -> np.ndarray:
     """z of the hardest constituent, in (0, 1]."""
-    return np.maximum.reduceat(jets.z, jets._first)
+    return np.maximum.reduceat(jets.z, jets.first)
 
 
 def girth(jets: Jets) -> np.ndarray:
