@@ -24,6 +24,8 @@ from hepad.samples.simulation import cards
 from hepad.samples.simulation.settings import Generation
 from hepad.trigger import rate_tables, rates
 from hepad.trigger.menu import acceptance
+from hepad.trigger.seeds import check_seed
+from hepad.trigger.stages import MENU_KEYS, Stages, stages_of
 
 # stands for what a generation will find, or a file that is not looked at may say
 UNKNOWN = {"cross_section_pb": 1.0, "acceptance": 1.0}
@@ -47,8 +49,8 @@ def check(config: dict) -> None:
             _scale(name, entry, UNKNOWN | _generated(source))
         elif (entry.get("rate") or {}).get("kind"):
             _scale(name, entry, UNKNOWN)
-        if "bits" not in (menu := entry.get("menu") or {}) or len({"table", "column"} & set(menu)):
-            _menu(name, menu, ())
+        if "files" not in source and entry.get("menu"):
+            _stages(name, entry["menu"], ())
     for task, entry in config["tasks"].items():
         _check_contamination(task, entry, config)
     _check_style(config)
@@ -140,9 +142,9 @@ def _check_budgets(name: str, entry: dict, facts: dict, budgets_khz: list[float]
             )
 
 
-def _menu(name: str, entry: dict, bits: Iterable[str]):
+def _stages(name: str, menu: dict | None, bits: Iterable[str]) -> Stages:
     try:
-        return rate_tables.menu_of(entry, bits)[0]
+        return stages_of(menu, bits)
     except InputError as error:
         raise InputError(f"samples.{name}.{error}" if str(error).startswith("menu") else str(error)) from None
 
@@ -151,17 +153,28 @@ def _check_bits(name: str, entry: dict, facts: dict[str, dict | None]) -> None:
     """The patterns of a background's menu, and its seeds, against the trigger bits of it and of its signals."""
     if not (menu := entry.get("menu")):
         return
-    where, bits = f"samples.{name}.menu", facts[name]["triggers"]
+    for part, where in ((menu, f"samples.{name}.menu"), (menu.get("after", {}), f"samples.{name}.menu.after")):
+        if own := {key: value for key, value in part.items() if key in MENU_KEYS}:
+            _check_menu(name, own, where, facts)
+
+
+def _check_menu(name: str, menu: dict, where: str, facts: dict[str, dict | None]) -> None:
+    bits = facts[name]["triggers"]
     for pattern in menu.get("bits", ()):
         _check_matched(f"{where}.bits", pattern, bits, f"the trigger bits of '{name}'")
-    seeds = _menu(name, {key: value for key, value in menu.items() if key != "without"}, bits).prescales
+    with_all = {key: value for key, value in menu.items() if key != "without"}
+    seeds = _stages(name, with_all, bits).menu.prescales
     for pattern in menu.get("without", ()):
         _check_matched(f"{where}.without", pattern, list(seeds), "the seeds of the menu")
-    left = _menu(name, menu, bits)
+    left = _stages(name, menu, bits).menu
     for sample, of_sample in facts.items():
         if of_sample is not None:
+            names = [*of_sample["triggers"], *left.seeds]
             with at(f"{where}: sample '{sample}'"):
-                acceptance(left, np.zeros((0, len(of_sample["triggers"])), bool), of_sample["triggers"])
+                for seed, text in left.seeds.items():
+                    with at(f"seeds.{seed}"):
+                        check_seed(text, of_sample["triggers"])
+                acceptance(left, np.zeros((0, len(names)), bool), names)
 
 
 def _check_matched(where: str, pattern: str, names: list[str], what: str) -> None:

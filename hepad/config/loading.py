@@ -48,3 +48,8 @@ def cut_to_size(config: dict) -> None:
         source = entry["source"]
         if "card" in source:
             source.setdefault("chunks", min(1000, -(-source["jets"] // config["chunk_events"]["generation"])))
+
+
+def menu_tables(menu: dict | None) -> list[str]:
+    """The prescale tables of a background's menu and of its first stage."""
+    return [part["table"] for part in (menu or {}, (menu or {}).get("after", {})) if "table" in part]

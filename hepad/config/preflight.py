@@ -14,7 +14,7 @@ import numpy as np
 
 from hepad import detectors, representations
 from hepad.config import code_digest, declarations, specs, sweeps
-from hepad.config.loading import cut_to_size, used_samples
+from hepad.config.loading import cut_to_size, menu_tables, used_samples
 from hepad.config.validation import check, check_split, parts_needed
 from hepad.detectors.training import device
 from hepad.errors import InputError, at
@@ -226,8 +226,8 @@ def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dic
 
 
 def _stamp(config: dict, name: str, entries: dict[str, int] | None) -> dict:
-    tables = {(entry.get("menu") or {}).get("table") for entry in config["samples"].values()}
-    facts = facts_of(config["samples"][name]["source"]) | _stats(filter(None, tables))
+    tables = {table for entry in config["samples"].values() for table in menu_tables(entry.get("menu"))}
+    facts = facts_of(config["samples"][name]["source"]) | _stats(tables)
     return {"files": facts, "configuration": config, "entries": entries}
 
 

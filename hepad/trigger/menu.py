@@ -1,4 +1,4 @@
-"""The trigger menu beside a score: prescales of a table, trigger bits of the events, and what the menu accepts.
+"""The trigger menu beside a score: prescales of a table, bits of the events, and what the menu accepts.
 
 The table is a CSV with one seed per line and one column of prescales per luminosity, as CMS keeps them for L1
 (cms-l1-dpg/L1MenuRun3): ``Index,Name,<columns>`` or ``Bit,Algo name,<columns>``. A prescale P >= 1, which may be
@@ -15,16 +15,18 @@ they accept the events whose number one of their prescales divides, a share of
 
 which is 1/P for equal prescales, however many seeds they are.
 
-The bits must be decisions before prescales. Data taken with prescales hold decisions after them: there every bit is as
-good as unprescaled, which :func:`unprescaled` says.
+Bits are those in the files, or conditions on the objects of the events (:mod:`hepad.trigger.seeds`). Those of files
+must be decisions before prescales. Data taken with prescales hold decisions after them: there every bit is as good as
+unprescaled, which :func:`unprescaled` says.
 """
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import combinations
 from math import lcm, prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -39,10 +41,18 @@ MANY = 10  # different prescales in step; more are taken as independent
 
 
 class Menu(NamedTuple):
-    """``prescales``: of each seed, 0 where it is off; ``source``: where they are from, for messages."""
+    """Seeds.
+
+    Attributes
+    ----------
+    prescales: of each seed, 0 where it is off
+    source: where they are from, for messages
+    seeds: conditions of those that are not bits of the files (:mod:`hepad.trigger.seeds`)
+    """
 
     prescales: dict[str, float]
     source: str
+    seeds: Mapping[str, str] = MappingProxyType({})
 
     def without(self, patterns: Iterable[str]) -> "Menu":
         """The menu without the seeds that match one of the patterns, such as the trigger's own: ``L1_AXO_*``."""
@@ -52,7 +62,7 @@ class Menu(NamedTuple):
             for name, value in self.prescales.items()
             if not any(fnmatchcase(name, pattern) for pattern in patterns)
         }
-        return Menu(kept, self.source)
+        return Menu(kept, self.source, {name: text for name, text in self.seeds.items() if name in kept})
 
 
 class Acceptance(NamedTuple):
@@ -86,7 +96,10 @@ class Acceptance(NamedTuple):
 
 
 def read_menu(path: str | Path, column: str) -> Menu:
-    """The prescales in one column of a table; InputError if the file, the column or a prescale is bad."""
+    """The prescales in one column of a table; InputError if the file, the column or a prescale is bad.
+
+    A seed may be there twice if both lines agree.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = [(number, [cell.strip() for cell in row]) for number, row in enumerate(csv.reader(file), start=1)]
@@ -103,10 +116,12 @@ def read_menu(path: str | Path, column: str) -> Menu:
     for number, row in lines[1:]:
         if len(row) != len(header):
             raise InputError(f"{path}, line {number}: {len(row)} cells under {len(header)} columns. Correct the line.")
-        name = row[named[0]]
-        if name in prescales or not name:
-            raise InputError(f"{path}, line {number}: seed '{name}' is there twice or has no name. Correct the line.")
-        prescales[name] = _prescale(row[header.index(column)], f"{path}, line {number}: {name}")
+        name, where = row[named[0]], f"{path}, line {number}"
+        if not name:
+            raise InputError(f"{where}: the seed has no name. Correct the line.")
+        prescale = _prescale(row[header.index(column)], f"{where}: {name}")
+        if prescales.setdefault(name, prescale) != prescale:
+            raise InputError(f"{where}: seed '{name}' is there twice, with two prescales. Correct the line.")
     return Menu(prescales, f"{path}, column {column}")
 
 
@@ -153,6 +168,35 @@ def acceptance(
     partial: those that some of the files lack, ``Events.meta['partial']``
     groups: (T,) of :func:`in_step`; None: of these events
     """
+    found, bits, prescale, groups = _matched(menu, triggers, names, groups)
+    refused = np.ones(len(bits))
+    for group in np.unique(groups):
+        refused *= 1 - _accepted(bits[:, groups == group], prescale[groups == group])
+    partial = tuple(name for name in found.matched if name in set(partial))
+    return found._replace(probability=1 - refused, partial=partial)
+
+
+def acceptance_of_others(
+    menu: Menu, triggers: np.ndarray, names: Iterable[str], groups: np.ndarray | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of each matched seed its bits (N,) and how often the menu without it accepts each event, (N,)."""
+    found, bits, prescale, groups = _matched(menu, triggers, names, groups)
+    numbers = np.unique(groups)
+    refused = np.stack([1 - _accepted(bits[:, groups == g], prescale[groups == g]) for g in numbers])
+    ones = np.ones((1, len(bits)))
+    before = np.concatenate([ones, np.cumprod(refused, axis=0)[:-1]])
+    after = np.concatenate([np.cumprod(refused[::-1], axis=0)[:-1][::-1], ones])
+    others = {}
+    for place, name in enumerate(found.matched):
+        beside = (groups == groups[place]) & (np.arange(len(groups)) != place)
+        left = 1 - _accepted(bits[:, beside], prescale[beside]) if beside.any() else 1.0
+        g = np.searchsorted(numbers, groups[place])
+        others[name] = bits[:, place], 1 - before[g] * after[g] * left
+    return others
+
+
+def _matched(menu: Menu, triggers, names, groups) -> tuple[Acceptance, np.ndarray, np.ndarray, np.ndarray]:
+    """What is matched, and of those seeds the bits (N, S), prescales (S,) and groups (S,)."""
     names, triggers = tuple(names), np.asarray(triggers, bool)
     if triggers.ndim != 2 or triggers.shape[1] != len(names):
         raise InputError(f"menu: trigger bits of shape {triggers.shape} do not fit {len(names)} names. Check the file.")
@@ -165,12 +209,9 @@ def acceptance(
         )
     prescale, places = np.array([seeds[name] for name in matched]), [names.index(name) for name in matched]
     bits, groups = triggers[:, places], (in_step([triggers]) if groups is None else groups)[places]
-    refused = np.ones(len(bits))
-    for group in np.unique(groups):
-        refused *= 1 - _accepted(bits[:, groups == group], prescale[groups == group])
     missing = tuple(name for name in seeds if name not in names)
     unlisted = tuple(name for name in names if name not in menu.prescales)
-    return Acceptance(1 - refused, matched, missing, unlisted, tuple(name for name in matched if name in set(partial)))
+    return Acceptance(np.zeros(0), matched, missing, unlisted), bits, prescale, groups
 
 
 def _accepted(bits: np.ndarray, prescale: np.ndarray) -> np.ndarray:

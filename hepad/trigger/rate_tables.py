@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.errors import InputError, check_choice
 from hepad.evaluation.scored_sample import Rows
-from hepad.evaluation.streaming import Sample, StreamingDistribution, per_event
+from hepad.evaluation.streaming import Sample, per_event
 from hepad.storage.files import write_rows
-from hepad.trigger.menu import Acceptance, Menu, acceptance, in_step, read_menu, unprescaled
 from hepad.trigger.rates import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
+from hepad.trigger.stages import ALONE, Counted, Decision, Stages, decisions
 
 ENDS = ("", "_low", "_high")
 COLUMNS = (
@@ -39,22 +38,6 @@ def declared_scale(name: str, entry: dict, meta: dict) -> Scale | None:
     return scale_of(name, declared, meta)
 
 
-def menu_of(entry: dict | None, bits: Iterable[str]) -> tuple[Menu | None, str]:
-    """The menu of a config and which rate budgets are for.
-
-    ``entry``: {table, column} or {bits: [patterns]}; {without: [patterns]}; {budget: 'pure' or 'total'}, by default
-    pure. None: there is no menu, and only a total rate.
-    """
-    if not entry:
-        return None, "total"
-    for key in entry:
-        check_choice("menu: key", key, ("table", "column", "bits", "without", "budget"))
-    if ("bits" in entry) == ("table" in entry) or ("column" in entry) != ("table" in entry):
-        raise InputError("menu: give a prescale table, 'table' and 'column', or 'bits', a list of patterns.")
-    menu = read_menu(entry["table"], entry["column"]) if "table" in entry else unprescaled(bits, entry["bits"])
-    return menu.without(entry.get("without", ())), check_choice("menu.budget", entry.get("budget", "pure"), RATES[:2])
-
-
 def digests(models: Iterable[str | Path]) -> dict[str, str]:
     """'detector/seed' -> SHA-256 of the files <detector>/<seed>.safetensors."""
     hashes = {}
@@ -68,8 +51,7 @@ def rates(
     samples: dict[str, Iterable[Rows]],
     scale: Scale | None,
     budgets: Iterable[float],
-    menu: Menu | None = None,
-    of: str = "total",
+    stages: Stages = ALONE,
     models: dict[str, str] | None = None,
 ) -> list[dict]:
     """Points, gains and curves of every 'detector/seed'; the first sample is the background.
@@ -80,8 +62,7 @@ def rates(
         gone through twice
     scale: of the background; None: it declares none
     budgets: in kHz; without a scale background efficiencies
-    menu: of the other seeds; None: there is no pure rate
-    of: which rate the budgets are for, 'total' or, with a menu, 'pure'
+    stages: the seeds beside the detectors, and those of an earlier stage
     models: of :func:`digests`, stored beside the thresholds that belong to them
 
     Returns
@@ -90,9 +71,10 @@ def rates(
     'points' with fractions, thresholds and what is found of each signal, and 'curve'
     """
     background, *signals = samples
-    counted, remarks, steps = {}, {}, menu and _steps(samples[background])
+    after, menu = decisions(stages, samples[background])
+    counted, remarks, of = {}, {}, stages.of
     for name, blocks in samples.items():
-        counted[name], remark = _counted(name, blocks, menu, steps)
+        counted[name], remark = _counted(name, blocks, menu, after)
         remarks |= {name: remark} if remark else {}
     unit, budgets = scale or FRACTION, list(budgets)
     hertz = [budget if scale is None else 1000 * budget for budget in budgets]
@@ -118,48 +100,22 @@ def rates(
     return records
 
 
-def _steps(background: Iterable[Rows]) -> dict[str, int]:
-    """The group of each trigger bit of the background: bits of one group are in step."""
-    names: list[str] = []
-
-    def bits():
-        for events, _ in background:
-            names[:] = events.meta.get("triggers", ())
-            yield events.triggers
-
-    return dict(zip(names, in_step(bits()).tolist(), strict=True))
-
-
 def _counted(
-    name: str, blocks: Iterable[Rows], menu: Menu | None, steps: dict[str, int] | None
+    name: str, blocks: Iterable[Rows], menu: Decision | None, after: Decision | None
 ) -> tuple[dict[str, Sample], str]:
     """{'detector/seed': crossings by their highest score} of a sample, and the remark on its menu bits."""
     tops, remark = {}, ""
     for events, scores in blocks:
-        accepted = _accepted(menu, name, (events.meta, events.triggers), steps)
-        remark = accepted.remark if accepted else ""
+        decided = [decide and decide(name, events) for decide in (menu, after)]
+        remark = " ".join(dict.fromkeys(filter(None, (found and found.remark for found in decided))))
         first, highest = per_event(events.event_id, list(scores.values()))
-        bits = None if accepted is None else accepted.probability[first]
+        of_menu, of_after = (found and found.probability[first] for found in decided)
         for key, values in zip(scores, highest, strict=True):
-            tops.setdefault(key, StreamingDistribution(name)).add(
-                values, events.weight[first], bits, events.cluster[first]
-            )
+            top = tops.setdefault(key, Counted(name))
+            top.add(values, events.weight[first], events.cluster[first], of_menu, of_after)
     if not tops:
-        StreamingDistribution(name).sample()  # says that the sample is empty
+        Counted(name).sample()  # says that the sample is empty
     return {key: top.sample() for key, top in tops.items()}, remark
-
-
-def _accepted(
-    menu: Menu | None, name: str, bits: tuple[dict, np.ndarray], steps: dict[str, int] | None
-) -> Acceptance | None:
-    meta, triggers = bits
-    try:
-        names, partial = (meta.get(key, ()) for key in ("triggers", "partial"))
-        # a bit that the background lacks is in step with no other
-        groups = menu and np.array([steps.get(bit, -1 - i) for i, bit in enumerate(names)], int)
-        return menu and acceptance(menu, triggers, names, partial, groups)
-    except InputError as error:
-        raise InputError(f"samples.{name}: {error}") from None
 
 
 def _curve(background: Sample) -> dict:

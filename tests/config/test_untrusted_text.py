@@ -9,7 +9,8 @@ from command_line import ROOT
 
 from hepad.config import loading, plain_yaml
 from hepad.errors import InputError
-from hepad.samples.readers.expressions import branches_of, evaluate
+from hepad.events.expressions import evaluate
+from hepad.samples.readers.branches import branches_of
 
 # YAML -----------------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from hepad.representations.features import Features
 from hepad.storage.chunks import beginnings
 from hepad.storage.table import write_index
 from hepad.trigger import rate_tables
+from hepad.trigger.stages import stages_of
 
 JETS = 3  # of a crossing
 SIZES = (3000, 30, 9000)  # rows of the parts: more than a chunk, and so few that none is of the test part
@@ -73,9 +74,9 @@ def test_crossings_at_the_edge_of_a_file_chunk_stay_whole(files, monkeypatch):
 
 
 def test_rates_of_chunks_are_those_of_all_rows_at_once(files):
-    menu, of = rate_tables.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
+    stages = stages_of({"bits": ["L1_*"]}, ["L1_Jet"])
     streamed, at_once = (
-        rate_tables.rates({"zero_bias": of_sample, "again": of_sample}, SCALE, (10, 1000), menu, of)
+        rate_tables.rates({"zero_bias": of_sample, "again": of_sample}, SCALE, (10, 1000), stages)
         for of_sample in (ScoredSample("zero_bias", *files[:2]), [(files[2], scores_of(files[2]))])
     )
     assert streamed == at_once

@@ -4,6 +4,7 @@ import pytest
 from crossings import SCALE, N, sample, scores_of
 
 from hepad.trigger import rate_tables
+from hepad.trigger.stages import stages_of
 
 
 @pytest.fixture(scope="module")
@@ -20,5 +21,5 @@ def samples(events):
 
 @pytest.fixture(scope="module")
 def records(samples):
-    menu, of = rate_tables.menu_of({"bits": ["L1_*"]}, ["L1_Jet"])
-    return rate_tables.rates(samples, SCALE, (10, 1000), menu, of, {"ae/1": "5eed"})
+    stages = stages_of({"bits": ["L1_*"]}, ["L1_Jet"])
+    return rate_tables.rates(samples, SCALE, (10, 1000), stages, {"ae/1": "5eed"})

@@ -20,6 +20,7 @@ from hepad.figures.trigger import trigger_curves
 from hepad.representations import Space
 from hepad.representations.features import Features
 from hepad.trigger import rate_tables
+from hepad.trigger.stages import stages_of
 
 CONFIG = {"sqrt_s_tev": 14}
 
@@ -55,8 +56,8 @@ def test_rates_are_counts(records, events):
 
 
 def test_budgets_count_the_total_or_the_pure_rate(samples):
-    menu, of = rate_tables.menu_of({"bits": ["L1_*"], "budget": "total"}, ["L1_Jet"])
-    record = rate_tables.rates(samples, SCALE, (1000,), menu, of)[0]
+    stages = stages_of({"bits": ["L1_*"], "budget": "total"}, ["L1_Jet"])
+    record = rate_tables.rates(samples, SCALE, (1000,), stages)[0]
     (point,) = record["points"]
     assert record["of"] == "total"
     assert point["pure"]["value"] < point["total"]["value"] <= 1000 / record["scale_khz"]
@@ -73,9 +74,9 @@ def test_budgets_count_the_total_or_the_pure_rate(samples):
 ])  # fmt: skip
 def test_a_menu_that_says_too_little_or_too_much_is_refused(entry, message):
     with pytest.raises(InputError) as error:
-        rate_tables.menu_of(entry, ["L1_Jet"])
+        stages_of(entry, ["L1_Jet"])
     assert message in str(error.value)
-    assert rate_tables.menu_of(None, ["L1_Jet"]) == (None, "total")
+    assert stages_of(None, ["L1_Jet"]) == (None, None, "total")
 
 
 def test_table_of_rates(records, tmp_path):
@@ -112,14 +113,14 @@ def test_without_a_declared_rate_budgets_are_fractions(samples):
 
 def test_seeds_without_a_bit_are_said_in_the_table_and_in_the_figure(samples, events, tmp_path):
     (tmp_path / "menu.csv").write_text("Index,Name,now\n0,L1_Jet,1\n1,L1_Mu,1\n")
-    menu, of = rate_tables.menu_of({"table": str(tmp_path / "menu.csv"), "column": "now"}, ["L1_Jet"])
-    record = rate_tables.rates(samples, SCALE, (1000,), menu, of)[0]
+    stages = stages_of({"table": str(tmp_path / "menu.csv"), "column": "now"}, ["L1_Jet"])
+    record = rate_tables.rates(samples, SCALE, (1000,), stages)[0]
     (row,) = rate_tables.rows("level1", [record])
     assert row["remark"].count("1 of 2 seeds of the menu have no bit in the events (L1_Mu)") == 1
     assert "L1_Mu" in rate_curves(record, {"top": "top pairs"}, CONFIG).get_supxlabel()
     blind = dataclasses.replace(events["top"], triggers=None, meta=events["top"].meta | {"triggers": []})
     with pytest.raises(InputError, match=r"samples\.top: .*none of the 2 seeds"):
-        rate_tables.rates(samples | {"top": [(blind, scores_of(blind))]}, SCALE, (1000,), menu, of)
+        rate_tables.rates(samples | {"top": [(blind, scores_of(blind))]}, SCALE, (1000,), stages)
 
 
 def test_digests_are_of_the_files(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 import uproot
 
 from hepad.errors import InputError
+from hepad.events.expressions import evaluate
 from hepad.samples.formats import root
-from hepad.samples.readers.expressions import branches_of, evaluate
+from hepad.samples.readers.branches import branches_of
 from hepad.samples.readers.ntuple import Mapped
 
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hepad.errors import InputError
-from hepad.samples.readers.expressions import branches_of, evaluate
+from hepad.events.expressions import evaluate
+from hepad.samples.readers.branches import branches_of
 from hepad.samples.readers.shapes import shaped
 from hepad.samples.sources import read
 

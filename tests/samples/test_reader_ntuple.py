@@ -250,7 +250,7 @@ def test_expressions_and_cuts(make_events, tmp_path):
         ("[x for x in jet_pt]", "not allowed"),
         ("lambda: jet_pt", "not allowed"),
         ("open(jet_pt)", "not allowed"),
-        ("jet_pt +", "neither a branch nor an expression"),
+        ("jet_pt +", "neither a name nor an expression"),
         ("1 < jet_pt < 2", "not allowed"),
         ("jet_pt ** 'a'", "not allowed"),
         ("constituent_pt + jets_pt", "cannot be computed"),

@@ -163,4 +163,5 @@ def tables():
     names += ("data_quality", "diagnostics", "regret", *(["model_selection"] if ENERGY_TASKS else []))
     paths = expand("results/{name}.csv", name=names)
     paths.append("results/regret.tex")
+    paths += [f"results/{task}_menu.csv" for task, of in OF_TASKS.items() if of.menu]
     return paths + expand("results/{task}_{kind}.tex", task=TASKS, kind=("efficiency", "rejection"))

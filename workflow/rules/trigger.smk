@@ -4,7 +4,7 @@ rule rates:
         scores=files("scores/{task}/{samples}.h5"),
         events=files("events/{samples}.h5"),
         models=files("models/{task}/{trainings}.safetensors"),
-        menu=lambda w: (subjects.Subject(PLAN, w).menu or {}).get("table", []),
+        menu=lambda w: loading.menu_tables(subjects.Subject(PLAN, w).menu),
     output: "results/rates/{task}.json"
     params:
         code=code_of("rates"),
@@ -29,6 +29,24 @@ rule tabulate_rates:
     benchmark: "results/benchmarks/tabulate_rates.tsv"
     conda: "../../environment.yml"
     script: "../scripts/tabulate_rates.py"
+
+
+# The seeds of the menu themselves, where a background has one.
+rule tabulate_menu:
+    input:
+        scores=files("scores/{task}/{samples}.h5"),
+        events=files("events/{samples}.h5"),
+        menu=lambda w: loading.menu_tables(subjects.Subject(PLAN, w).menu),
+    output: report("results/{task}_menu.csv", caption="../report/menu_table.rst", category="Tables")
+    params:
+        code=code_of("tabulate_menu"),
+        samples=value("samples"),
+        rate=value("rate"),
+        menu=value("menu"),
+    log: "results/logs/menu/{task}.log"
+    benchmark: "results/benchmarks/menu/{task}.tsv"
+    conda: "../../environment.yml"
+    script: "../scripts/tabulate_menu.py"
 
 
 rule diagnose:

@@ -13,11 +13,11 @@ import yaml
 
 from hepad.errors import InputError
 from hepad.events.cuts import PT_RANGE
+from hepad.events.expressions import evaluate
 from hepad.events.kinematics import from_cartesian, to_cartesian
 from hepad.samples.drafting.families import Family, computable, of_event
 from hepad.samples.drafting.ntuple import ROWS, Table, names_of_tables, read_table
 from hepad.samples.formats.contents import Contents, contents
-from hepad.samples.readers.expressions import evaluate
 from hepad.samples.readers.ntuple import Mapped
 
 LISTED = 150

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hepad.errors import InputError
-from hepad.samples.readers.expressions import branches_of
+from hepad.samples.readers.branches import branches_of
 
 WORDS = {
     "pt": "p_?t|et", "eta": "eta", "phi": "phi", "mass": "mass|m", "energy": "energy|ene|en|e",

@@ -8,11 +8,11 @@ import h5py
 import numpy as np
 
 from hepad.errors import InputError
+from hepad.events.expressions import evaluate
 from hepad.samples.drafting.families import Family, families, of_event
 from hepad.samples.formats import parquet, root
 from hepad.samples.formats.columns import Columns, open_columns
 from hepad.samples.formats.contents import Contents
-from hepad.samples.readers.expressions import evaluate
 from hepad.storage.hdf5 import open_hdf5, reading
 
 ROWS = 1000  # entries that medians are taken of

@@ -10,10 +10,10 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError, check_choice
+from hepad.events.expressions import names_in, truth
 from hepad.events.padding import WIDTHS
-from hepad.samples.formats.root import arrays, open_root, open_tree, reading, tables
+from hepad.samples.formats.root import arrays, namesakes, open_root, open_tree, reading, tables
 from hepad.samples.formats.root import names as branch_names
-from hepad.samples.readers.expressions import truth
 from hepad.samples.readers.jagged import counted, flat, leading, padded, unsound
 
 MASSES = {"electrons": 0.000510999, "muons": 0.1056584, "photons": 0.0}  # GeV
@@ -229,3 +229,15 @@ def of_events(branches: Branches, objects: dict[str, Collection]) -> tuple[dict,
 def row_damage(values: np.ndarray, row: np.ndarray, rows: int, *, positive: bool = False) -> np.ndarray:
     """(R,) bool: rows with a value that cannot be among flat ``values`` (M,), which belong to rows (M,)."""
     return np.bincount(row[unsound(values, positive=positive)], minlength=rows) > 0
+
+
+def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
+    """The branches that an expression reads; InputError if it is not one, or names what is not ``present``."""
+    branches = names_in(expression, present)
+    missing = sorted(branches - present)
+    if missing and (keys := namesakes(missing[0], present)):
+        raise InputError(f"'{missing[0]}' is the name of {len(keys)} branches: {', '.join(keys)}. Write one of these.")
+    if missing:
+        listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
+        raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}. Correct it.")
+    return branches

@@ -19,11 +19,12 @@ import numpy as np
 from hepad.errors import InputError, check_choice
 from hepad.events import FACTS, FOUR_VECTOR, of_kind
 from hepad.events.cuts import UNITS
+from hepad.events.expressions import evaluate, truth
 from hepad.events.identifiers import event_id
 from hepad.events.padding import WIDTHS
 from hepad.samples.formats.columns import open_columns
 from hepad.samples.readers.base import Block, Contents, Found, Reader
-from hepad.samples.readers.expressions import branches_of, evaluate, truth
+from hepad.samples.readers.branches import branches_of
 from hepad.samples.readers.jagged import counted, masses, summed, unsound
 from hepad.samples.readers.shapes import COLLECTIONS, four_vectors, group_of, layout, shaped, size, tags
 

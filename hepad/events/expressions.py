@@ -1,9 +1,9 @@
-"""Expressions of branches in a configuration: 'FatJet_pt * (1 - FatJet_rawFactor)', 'HLT_PFHT1050 & (nFatJet > 1)'.
+"""Expressions in a configuration: 'FatJet_pt * (1 - FatJet_rawFactor)' of branches, 'any(muons_pt > 22)' of objects.
 
-An expression is parsed, not run as Python: numbers, names of branches (also with dots: ``FatJet.PT``), + - * / ** %,
-comparisons, & | ~ (or: and, or, not), ``x[0]`` (the first of each entry), ``x[:, :, 0]`` (places along the axes of an
-array) and the functions in ``FUNCTIONS``. Everything else is refused, so that a configuration cannot reach further than
-the branches of the file.
+An expression is parsed, not run as Python: numbers, names (also with dots: ``FatJet.PT``), + - * / ** %, comparisons,
+& | ~ (or: and, or, not), ``x[0]`` (the first of each entry), ``x[:, :, 0]`` (places along the axes of an array) and the
+functions in ``FUNCTIONS``. Everything else is refused, so that a configuration cannot reach further than the branches
+of the file, or the objects of the event.
 
 ``& | ~`` combine truth values (:func:`truth`); with a whole number, ``flags & 4``, bits. Whole numbers and truth values
 of any stored length are computed with in 64 bits (:func:`_wide`); what does not fit even there is refused.
@@ -17,7 +17,6 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.samples.formats.root import namesakes
 
 
 def truth(values):
@@ -117,20 +116,14 @@ def _bits(op: Callable, x, y):
     return op(_wide(x), _wide(y)) if masks else op(truth(x), truth(y))
 
 
-def branches_of(expression: str, present: frozenset[str]) -> frozenset[str]:
-    """The branches that an expression reads; InputError if it is not one, or names what is not ``present``."""
+def names_in(expression: str, present: frozenset[str]) -> frozenset[str]:
+    """The names in an expression, of those ``present`` or others; InputError if it is no expression."""
     if expression in present:
         return frozenset([expression])
-    branches: set[str] = set()
+    found: set[str] = set()
     text, paths = _parsable(expression, present)
-    _Evaluation(text, lambda name: branches.add(paths.get(name, name))).visit_text()
-    missing = sorted(branches - present)
-    if missing and (keys := namesakes(missing[0], present)):
-        raise InputError(f"'{missing[0]}' is the name of {len(keys)} branches: {', '.join(keys)}. Write one of these.")
-    if missing:
-        listed = ", ".join(sorted(present)[:40]) + (" ..." if len(present) > 40 else "")
-        raise InputError(f"'{expression}': branch '{missing[0]}' is missing; present: {listed or 'none'}. Correct it.")
-    return frozenset(branches)
+    _Evaluation(text, lambda name: found.add(paths.get(name, name))).visit_text()
+    return frozenset(found)
 
 
 def evaluate(expression: str, arrays: Mapping[str, ak.Array]):
@@ -151,7 +144,7 @@ def _parsable(expression: str, names: Iterable[str]) -> tuple[str, dict[str, str
 
 
 class _Evaluation:
-    """One walk through the syntax tree; ``of`` gives the value of a branch."""
+    """One walk through the syntax tree; ``of`` gives the value of a name."""
 
     def __init__(self, text: str, lookup: Callable):
         self.text, self.of = text, lookup
@@ -163,14 +156,14 @@ class _Evaluation:
         try:
             tree = ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError):
-            raise InputError(f"'{shown}' is neither a branch nor an expression of branches. Correct it.") from None
+            raise InputError(f"'{shown}' is neither a name nor an expression of names. Correct it.") from None
         try:
             return self.visit(tree)
         except RecursionError:
             raise InputError(f"'{shown}...' has too many parts inside each other. Shorten it.") from None
         except UNSUITABLE as error:
             reason = " ".join(str(error).split())[:100]
-            raise InputError(f"'{shown}' cannot be computed ({reason}). Correct it in 'branches' or 'cuts'.") from None
+            raise InputError(f"'{shown}' cannot be computed ({reason}). Correct it.") from None
 
     def visit(self, node):
         match node:
@@ -202,7 +195,7 @@ class _Evaluation:
                 values = [self.visit(arg) for arg in args]
                 return None if any(value is None for value in values) else FUNCTIONS[name](*map(_wide, values))
         raise InputError(
-            f"'{self.text}': '{ast.unparse(node)}' is not allowed in an expression; allowed are numbers, branches, "
+            f"'{self.text}': '{ast.unparse(node)}' is not allowed in an expression; allowed are numbers, names, "
             f"+ - * / ** %, comparisons of two, & | ~, x[0], x[:, 0] and {', '.join(sorted(FUNCTIONS))}."
         )
 
@@ -223,7 +216,7 @@ class _Evaluation:
                 return name
             case ast.Attribute(value=value, attr=attribute):
                 return f"{self.name(value)}.{attribute}"
-        raise InputError(f"'{self.text}': '{ast.unparse(node)}' is not the name of a branch.")
+        raise InputError(f"'{self.text}': '{ast.unparse(node)}' is no name.")
 
     def apply(self, op, *nodes):
         values = [self.visit(node) for node in nodes]
@@ -231,5 +224,5 @@ class _Evaluation:
 
     @staticmethod
     def combine(op, *values):
-        # when only names are collected, branches have no value yet
+        # when only names are collected, they have no value yet
         return None if any(value is None for value in values) else OPERATORS[type(op)](*values)

@@ -1,0 +1,91 @@
+"""The table of a menu: the rate of each of its seeds on the background, and what it takes of every signal.
+
+The rate of a seed g is that of all events that fire it, over its prescale P; its pure rate that of those that no other
+seed accepts:
+
+    R = F Σ_x b_g(x) w(x) / (P Σ_x w(x)),     R_pure = F Σ_x b_g(x) (1 - a'(x)) w(x) / (P Σ_x w(x)),
+
+b_g its bit, F the rate of the whole sample (:mod:`hepad.trigger.rates`) and a' the acceptance of the menu without it
+(:mod:`hepad.trigger.menu`). Behind a first stage every event counts as often as that accepts it. The line of all seeds
+has what the whole menu accepts.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from hepad.evaluation.scored_sample import Rows
+from hepad.evaluation.streaming import Sample
+from hepad.storage.files import write_rows
+from hepad.trigger.rates import Scale
+from hepad.trigger.stages import Counted, Decision, Stages, decisions
+
+ENDS = ("", "_low", "_high")
+VALUES = tuple(f"{of}{unit}" for unit in ("", "_khz") for of in ("total", "pure"))
+COLUMNS = (
+    "task", "stage", "seed", "condition", "prescale", "sample", *(f"{x}{end}" for x in VALUES for end in ENDS),
+    "passed", "resolved",
+)  # fmt: skip
+ALL = "(all)"
+FIRED = 0.5  # between a bit that is not set and one that is
+
+
+def seed_rows(task: str, samples: dict[str, Iterable[Rows]], stages: Stages, scale: Scale | None) -> list[dict]:
+    """Rows with the keys ``COLUMNS``, of every stage, sample and seed that is on and has a bit in the events.
+
+    Parameters
+    ----------
+    task: its name
+    samples: name -> blocks of events and scores (:class:`hepad.evaluation.scored_sample.ScoredSample`), which can be
+        gone through several times; the first is the background
+    stages: the menu, and the earlier one
+    scale: of the background; None: it declares none, and there are only fractions
+    """
+    background = next(iter(samples))
+    first, own = decisions(stages, samples[background])
+    rows = []
+    for stage, decision, before in (("first", first, None), ("menu", own, first)):
+        for sample, blocks in samples.items() if decision else ():
+            hz = scale.hz if scale and sample == background else None
+            for seed, found in _counted(sample, blocks, decision, before).items():
+                condition, prescale = decision.menu.seeds.get(seed, ""), decision.menu.prescales.get(seed, 1.0)
+                row = {"task": task, "stage": stage, "seed": seed, "condition": condition, "prescale": prescale}
+                row |= {"sample": sample, **_values(seed, found, prescale, hz)}
+                rows.append({column: row.get(column) for column in COLUMNS})
+    return rows
+
+
+def write_seeds(path: str | Path, rows: list[dict]) -> None:
+    """The table as CSV, atomically."""
+    write_rows(path, COLUMNS, rows)
+
+
+def _counted(sample: str, blocks: Iterable[Rows], decision: Decision, before: Decision | None) -> dict[str, Sample]:
+    """{seed: events by its bit} of a sample, and of the whole menu."""
+    counted: dict[str, Counted] = {}
+    for events, _ in blocks:
+        _, first = np.unique(events.event_id, return_index=True)  # a trigger decides on events
+        accepted = before and before(sample, events).probability[first]
+        seeds = decision.each(sample, events) | {ALL: (np.zeros(len(events)), decision(sample, events).probability)}
+        for seed, (bits, others) in seeds.items():
+            top = counted.setdefault(seed, Counted(sample))
+            top.add(bits[first].astype(float), events.weight[first], events.cluster[first], others[first], accepted)
+    return {seed: top.sample() for seed, top in counted.items()}
+
+
+def _values(seed: str, found: Sample, prescale: float, hz: float | None) -> dict:
+    values = (
+        {"total": found.menu[:3]}
+        if seed == ALL
+        else {of: [float(x) / prescale for x in getattr(found, of).intervals(FIRED)] for of in ("total", "pure")}
+    )
+    units = {"": 1.0} if hz is None else {"": 1.0, "_khz": hz / 1000}
+    row = {
+        f"{of}{unit}{end}": x * factor
+        for unit, factor in units.items()
+        for of, ends in values.items()
+        for end, x in zip(ENDS, ends, strict=True)
+    }
+    passed = found.menu.passed if seed == ALL else int(found.total.count(FIRED))
+    return row | {"passed": passed, "resolved": seed == ALL or bool(found.total.resolved(FIRED))}
