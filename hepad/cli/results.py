@@ -9,7 +9,6 @@ from pathlib import Path
 from hepad.config.ranking import COLUMNS, MIN_COUNT, ranking
 from hepad.config.results import Results
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.regret import read_regrets
 
 MARKS = {"detector": "", "baseline": "simple opponent", "supervised": "supervised, has seen the signal"}
 EXAMPLES = """examples:
@@ -52,8 +51,7 @@ def _run(args: argparse.Namespace) -> None:
     elif args.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
-        regrets = results.folder / "regret.json"  # a run of some targets has none
-        of_all = worst_cases(results, read_regrets(regrets)) if args.task is None and regrets.is_file() else []
+        of_all = worst_cases(results) if args.task is None else []
         print("\n".join([*text(rows), *of_all]))
 
 
@@ -83,9 +81,9 @@ def text(rows: list[dict]) -> list[str]:
     return lines
 
 
-def worst_cases(results: Results, rows: list[dict]) -> list[str]:
-    """The rows of :func:`hepad.evaluation.regret.regrets` for people."""
-    if not rows:
+def worst_cases(results: Results) -> list[str]:
+    """The run's regrets for people."""
+    if not (rows := results.regrets):
         return []
     labels = {name: entry.get("label", name) for name, entry in results.config["detectors"].items()}
     cells = [("detector", "regret", "68 % range", "worst for", "efficiency", "signals", "")]

@@ -25,7 +25,7 @@ from hepad.samples.simulation.settings import Generation
 from hepad.trigger import rate_tables, rates
 from hepad.trigger.menu import acceptance
 from hepad.trigger.seeds import check_seed
-from hepad.trigger.stages import MENU_KEYS, Stages, stages_of
+from hepad.trigger.stages import Stages, check_keys, own_keys, stages_of
 
 # stands for what a generation will find, or a file that is not looked at may say
 UNKNOWN = {"cross_section_pb": 1.0, "acceptance": 1.0}
@@ -49,8 +49,9 @@ def check(config: dict) -> None:
             _scale(name, entry, UNKNOWN | _generated(source))
         elif (entry.get("rate") or {}).get("kind"):
             _scale(name, entry, UNKNOWN)
-        if "files" not in source and entry.get("menu"):
-            _stages(name, entry["menu"], ())
+        if entry.get("menu"):
+            with at(f"samples.{name}."):
+                check_keys(entry["menu"])
     for task, entry in config["tasks"].items():
         _check_contamination(task, entry, config)
     _check_style(config)
@@ -154,7 +155,7 @@ def _check_bits(name: str, entry: dict, facts: dict[str, dict | None]) -> None:
     if not (menu := entry.get("menu")):
         return
     for part, where in ((menu, f"samples.{name}.menu"), (menu.get("after", {}), f"samples.{name}.menu.after")):
-        if own := {key: value for key, value in part.items() if key in MENU_KEYS}:
+        if own := own_keys(part):
             _check_menu(name, own, where, facts)
 
 
@@ -188,7 +189,7 @@ def _check_matched(where: str, pattern: str, names: list[str], what: str) -> Non
 
 
 def _check_generation(name: str, entry: dict) -> None:
-    source, keys = entry["source"], ("pileup", "zero_bias", "level1", "leading", "matching", "response")
+    source, keys = entry["source"], ("pileup", "zero_bias", "level1", "leading", "matching", "response", "settings")
     with at(f"samples.{name}.source", TypeError, ValueError):
         Generation(source["card"], entry["selection"], **{key: source[key] for key in keys})
 

@@ -23,6 +23,7 @@ from hepad.figures import KINDS, registry
 from hepad.samples import sources
 from hepad.samples.formats.paths import find_files
 from hepad.samples.simulation import cards
+from hepad.samples.simulation.profile import Profile
 from hepad.storage.files import read_json, write_json
 from hepad.trigger import fixed_point
 
@@ -138,8 +139,11 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
             continue
         with at(f"samples.{name}"):
             if "card" in source:
-                for part in filter(None, (source, source.get("pileup"))):
-                    cards.find(part["card"], root)
+                for name_of_file in cards.files_of(source):
+                    cards.find(name_of_file, root)
+                for entry in filter(None, (source.get("pileup"), source.get("zero_bias"))):
+                    if isinstance(entry["mean"], str):
+                        Profile.of(cards.find(entry["mean"], root), "mean")
                 continue
             looks = sources.check_files(source, name)
             for path in looks:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hepad.config.loading import trainings
 from hepad.errors import InputError, check_choice
+from hepad.evaluation.regret import read_regrets
 from hepad.evaluation.scores import read_scores
 from hepad.events import SPLITS, Events, concatenate
 from hepad.storage.files import read_json
@@ -135,6 +136,12 @@ class Results:
         except ImportError:
             return columns
         return pandas.DataFrame(columns)
+
+    @property
+    def regrets(self) -> list[dict]:
+        """The rows of :func:`hepad.evaluation.regret.regrets`; none if the run was one of some targets."""
+        path = self.folder / "regret.json"
+        return read_regrets(path) if path.is_file() else []
 
     def there(self, path: str | Path) -> Path:
         """A file below the folder; InputError if the run has not made it yet."""

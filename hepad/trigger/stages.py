@@ -47,30 +47,44 @@ def stages_of(entry: dict | None, bits: Iterable[str]) -> Stages:
     """
     if not entry:
         return ALONE
-    bits = tuple(bits)
-    for key in entry:
-        check_choice("menu: key", key, (*MENU_KEYS, "budget", "after"))
-    own = {key: value for key, value in entry.items() if key in MENU_KEYS}
-    after = None
+    check_keys(entry)
+    own, bits, after = own_keys(entry), tuple(bits), None
     if "after" in entry:
         with at("menu.after"):
-            for key in entry["after"]:
-                check_choice("key", key, MENU_KEYS)
             after = _menu(entry["after"], bits)
     menu = _menu(own, bits) if own or after is None else None
-    budget = check_choice("menu.budget", entry.get("budget", "pure" if menu else "total"), RATES[:2])
+    budget = entry.get("budget", "pure" if menu else "total")
     if menu is None and budget == "pure":
         raise InputError("menu.budget: a pure rate needs other seeds beside the detector. Add them, or leave it out.")
     return Stages(menu, after, budget)
 
 
+def check_keys(entry: dict) -> None:
+    """InputError unless the keys of a ``menu`` are known and go together; no file is looked at."""
+    for key in entry:
+        check_choice("menu: key", key, (*MENU_KEYS, "budget", "after"))
+    check_choice("menu.budget", entry.get("budget", RATES[0]), RATES[:2])
+    with at("menu.after"):
+        for key in entry.get("after", ()):
+            check_choice("key", key, MENU_KEYS)
+    own = own_keys(entry)
+    for where, part in (("menu", own if own or "after" not in entry else None), ("menu.after", entry.get("after"))):
+        if part is None:
+            continue
+        few, torn = not {"bits", "table", "seeds"} & set(part), ("column" in part) != ("table" in part)
+        if few or torn or {"bits", "table"} <= set(part):
+            raise InputError(
+                f"{where}: give a prescale table, 'table' and 'column', or 'bits', a list of patterns, or 'seeds', a "
+                "condition for each name."
+            )
+
+
+def own_keys(entry: dict) -> dict:
+    """What a ``menu`` says of its own stage."""
+    return {key: value for key, value in entry.items() if key in MENU_KEYS}
+
+
 def _menu(entry: dict, bits: tuple[str, ...]) -> Menu:
-    few, torn = not {"bits", "table", "seeds"} & set(entry), ("column" in entry) != ("table" in entry)
-    if few or torn or {"bits", "table"} <= set(entry):
-        raise InputError(
-            "menu: give a prescale table, 'table' and 'column', or 'bits', a list of patterns, or 'seeds', a condition "
-            "for each name."
-        )
     seeds = entry.get("seeds", {})
     for name, text in seeds.items():
         with at(f"menu.seeds.{name}"):

@@ -125,7 +125,7 @@ def test_a_menu_may_have_bits_seeds_and_the_prescales_of_a_table(tmp_path):
         ({"after": {"seeds": {"A": "met > 1"}, "budget": "pure"}}, "menu.after: key 'budget' is unknown"),
         ({"after": {"seeds": {"A": "met > 1"}}, "budget": "pure"}, "a pure rate needs other seeds"),
         ({"after": {"seeds": {"A": "mett > 1"}}}, "quantity 'mett' is unknown"),
-        ({"after": {}}, "give a prescale table"),
+        ({"after": {}}, "menu.after: give a prescale table"),
     ):
         with pytest.raises(InputError) as error:
             stages_of(entry, ["L1_0"])

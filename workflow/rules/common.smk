@@ -75,7 +75,7 @@ def of_chunks(pattern, sample, **names):
 
 def generation_of(sample):
     """The settings of a source that concern its generation."""
-    keys = ("card", "jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
+    keys = ("card", "settings", "jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
     source = {key: source_of(sample)[key] for key in keys}
     # a pool is divided as the events are; without one the division is the reader's alone
     pooled = source["pileup"] or source["zero_bias"]
@@ -83,10 +83,9 @@ def generation_of(sample):
 
 
 def cards_of(sample):
-    """Digests of the cards that a sample is generated from, that of its pile-up included."""
-    named = [part["card"] for part in (source_of(sample), source_of(sample)["pileup"]) if part]
+    """Digests of the cards and profiles that a sample is generated from, those of its pile-up included."""
     with errors.report_errors():
-        return [cards.digest(cards.find(card, REPOSITORY)) for card in named]
+        return [cards.digest(cards.find(name, REPOSITORY)) for name in cards.files_of(source_of(sample))]
 
 
 def reading_of(sample):

@@ -11,17 +11,28 @@ E_CM = 14000.0  # GeV, Pythia's own value where a card says nothing
 
 
 def find(card: str, root: str | Path) -> Path:
-    """A card, looked for where the run is, then in the repository ``root``."""
+    """A card or a profile, looked for where the run is, then in the repository ``root``."""
     for path in (Path(card), Path(root) / card):
         if path.is_file():
             return path
-    raise InputError(f"card '{card}' is neither in the run's directory nor in {root}. Check the path.")
+    raise InputError(f"'{card}' is neither in the run's directory nor in {root}. Check the path.")
 
 
 def located(source: dict, root: str | Path) -> dict:
-    """A sample's source with the paths of its cards in the place of their names."""
-    pileup = source["pileup"] and {**source["pileup"], "card": str(find(source["pileup"]["card"], root))}
-    return {**source, "card": str(find(source["card"], root)), "pileup": pileup}
+    """A sample's source with the paths of its cards and pile-up profiles in the place of their names."""
+    found = {**source, "card": str(find(source["card"], root))}
+    for key in ("pileup", "zero_bias"):
+        if entry := source[key]:
+            names = {k: entry[k] for k in ("card", "mean") if isinstance(entry.get(k), str)}
+            found[key] = {**entry, **{k: str(find(name, root)) for k, name in names.items()}}
+    return found
+
+
+def files_of(source: dict) -> list[str]:
+    """The names of the cards and profiles that a sample is generated from."""
+    entries = [source.get("pileup") or {}, source.get("zero_bias") or {}]
+    named = [source["card"], *(entry.get(key) for entry in entries for key in ("card", "mean"))]
+    return [name for name in named if isinstance(name, str)]
 
 
 def digest(path: str | Path) -> str:

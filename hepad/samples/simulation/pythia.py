@@ -23,7 +23,7 @@ from hepad.samples.clustering import Particles
 from hepad.samples.metadata import SUMMED
 from hepad.samples.simulation import truth, veto
 from hepad.samples.simulation.level1 import RADIUS, level1_objects
-from hepad.samples.simulation.pileup import Pileup, Pool, draw, make_pool, overlay
+from hepad.samples.simulation.pileup import HARD, Batch, Crossings, draw, make_pools, overlay
 from hepad.samples.simulation.response import respond
 from hepad.samples.simulation.settings import Generation
 
@@ -72,14 +72,14 @@ def generate(
     if jets < 1:
         raise InputError(f"{settings.card}: 'jets' is {jets}; it must be positive.")
     hooks = veto.hooks(_pythia8().UserHooks, settings, min(HOPELESS, max_events))
-    pythia, others, zero_bias = start(settings.card, seed, hooks), settings.others, bool(settings.zero_bias)
-    collisions = _collisions(pythia, others, seed, zero_bias, split)
+    pythia, others = start(settings.card, seed, hooks, settings.settings), settings.others
+    zero_bias, collisions = bool(settings.zero_bias), _collisions(pythia, settings, seed, split)
     make = partial(
         _trigger_rows if settings.level1 else _probe_jets,
         settings=settings, pythia=pythia, collisions=collisions, rng=np.random.default_rng(seed),
     )  # fmt: skip
     # pile-up fills the memory that many events would; a crossing needs no event of its own
-    limit = max(20, int(BATCH / (1 + others.average / 5))) if others else BATCH
+    limit = max(20, int(BATCH / (1 + others.profile.average / 5))) if others else BATCH
     parts, sums = [], dict.fromkeys(SUMMED, 0)
     following = range if zero_bias else pythia.nextBatch
     for part, counts in _batches(following, make, hooks, jets, max_events, limit, first_event_id):
@@ -93,12 +93,12 @@ def generate(
     last = events.event_id[jets - 1]
     events = events[: np.searchsorted(events.event_id, last, side="right")]
     events.meta.update(
-        _facts(pythia, settings.card, seed) | sums, n_jets=len(events),
+        _facts(pythia, settings, seed) | sums, n_jets=len(events),
         acceptance=sums["sum_weights_accepted"] / sums["sum_weights_tried"],
         window=None if settings.selection == "any" else dict(settings.selection),
         jet_radius=RADIUS if settings.level1 else settings.jet_radius, leading=int(settings.leading),
         matching=settings.matched, response=asdict(settings.detector) if settings.detector else None,
-        level1=settings.level1, pileup=asdict(others) | {"card": Path(others.card).stem} if others else None,
+        level1=settings.level1, pileup=others.facts if others else None,
         rate={"kind": "zero_bias" if zero_bias else "cross_section"},
     )  # fmt: skip
     return events
@@ -133,10 +133,11 @@ def _batches(
         )
 
 
-def start(card: str | Path, seed: int, hooks=None):
+def start(card: str | Path, seed: int, hooks=None, lines: tuple[str, ...] = ()):
     """An initialised Pythia with the settings of ``card``; InputError names the line that Pythia refuses.
 
-    ``hooks``: Pythia's user hooks, which have to live as long as it does
+    hooks: Pythia's user hooks, which have to live as long as it does
+    lines: further settings, which go before those of the card
     """
     pythia8mc, card = _pythia8(), Path(card)
     if not card.is_file():
@@ -150,6 +151,9 @@ def start(card: str | Path, seed: int, hooks=None):
             if not probe.readString(line, False):
                 raise InputError(f"{card}, line {number}: Pythia refuses '{line.strip()}'. Check its name and value.")
         raise InputError(f"{card}: Pythia cannot read this card. Check the files that it includes.")
+    for line in lines:
+        if not pythia.readString(line, False):
+            raise InputError(f"{card}: Pythia refuses '{line}' of 'settings'. Check its name and value.")
     pythia.readString("Random:setSeed = on")
     pythia.readString(f"Random:seed = {int(seed)}")
     if hooks is not None and not pythia.settings.flag("PhaseSpace:bias2Selection"):
@@ -184,40 +188,60 @@ def visible(record: truth.Record, particle_data) -> Particles:
     return Particles(record.event[final], kind, charged[index], p).take(central)
 
 
-def _collisions(pythia, others: Pileup | None, seed: int, zero_bias: bool, split):
-    """The pile-up of events, by their identifiers and drawn with a generator, as a function of both; None without."""
-    if others is None:
-        return None
-    source = pythia if zero_bias else start(others.card, MAX_SEED + 1 - int(seed))
-    places = others.places(split, others.card)
-    places = np.stack([places[:-1], places[1:]], axis=1)
-    pool: Pool = make_pool(others, lambda batch: visible(truth.flatten(batch), source.particleData), source.nextBatch)
+def _collisions(pythia, settings: Generation, seed: int, split):
+    """The pile-up of events, by their identifiers and drawn with a generator, as a function of both; None without.
 
-    def of(ids: np.ndarray, rng: np.random.Generator):
+    Beside it a mask (n,) of those that are as in nature: all but the test crossings of a zero bias with a hard pool.
+    """
+    if (others := settings.others) is None:
+        return None
+    source = pythia if settings.zero_bias else start(others.card, MAX_SEED + 1 - int(seed))
+    scattering = start(others.card, (int(seed) + MAX_SEED // 2) % MAX_SEED + 1, lines=HARD) if others.hard else None
+
+    def share() -> float:
+        return scattering.infoPython().sigmaGen() / source.infoPython().sigmaGen()
+
+    pools = make_pools(others, partial(_minimum_bias, source), partial(_minimum_bias, scattering), share)
+    places = [others.places(split, others.card, size) for size in (others.pool, others.hard) if size]
+
+    def of(ids: np.ndarray, rng: np.random.Generator) -> tuple[Crossings, np.ndarray]:
         parts = np.full(len(ids), 2) if split is None else split_of(ids, split)
-        return draw(others, pool, places[parts], len(ids), rng)
+        natural = (parts != 2) | (not (settings.zero_bias and others.hard))
+        return draw(others, pools, tuple(place[parts] for place in places), natural, rng), natural
 
     return of
+
+
+def _minimum_bias(pythia, n: int) -> Batch:
+    """Up to n collisions of Pythia's for a pool."""
+    batch = pythia.nextBatch(n)
+    weight, scale = ak.to_numpy(batch.info.weights[:, 0]), np.sqrt(ak.to_numpy(batch.info.pT2Hat))
+    return Batch(visible(truth.flatten(batch), pythia.particleData), weight, scale)
 
 
 def _add_pileup(particles: Particles, ids: np.ndarray, collisions, rng) -> tuple[Particles, dict, dict]:
     """The particles of events with their pile-up, the events' ``facts`` and ``truth`` about it."""
     if collisions is None:
         return particles, {}, {}
-    drawn, number, hardest = collisions(ids, rng)
-    return overlay(particles, drawn), {"pileup": number}, {"hardest_pileup": hardest}
+    crossings, _ = collisions(ids, rng)
+    return overlay(particles, crossings.particles), {"pileup": crossings.number}, {"hardest_pileup": crossings.hardest}
 
 
 def _trigger_rows(batch, ids, *, settings: Generation, pythia, collisions, rng) -> tuple[Events, np.ndarray]:
     """A row per event with first-level objects, and the weights; a range stands for crossings of pile-up alone."""
-    n, weight, kinematics = len(batch), np.ones(len(batch)), {}
+    n, weight, kinematics, facts, natural = len(batch), np.ones(len(batch)), {}, {}, np.ones(len(batch), bool)
     particles = Particles(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros((0, 4)))
     if not isinstance(batch, range):
         particles, weight = visible(truth.flatten(batch), pythia.particleData), ak.to_numpy(batch.info.weights[:, 0])
         kinematics = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
-    particles, facts, crossings = _add_pileup(particles, ids, collisions, rng)
-    columns = level1_objects(particles, n, settings.detector, rng) | {"event_id": ids, "weight": weight}
-    kinematics = {name: np.asarray(values, np.float32) for name, values in (kinematics | crossings).items()}
+    if collisions is not None:
+        crossings, natural = collisions(ids, rng)
+        particles, weight = overlay(particles, crossings.particles), weight * crossings.weight
+        facts, kinematics = {"pileup": crossings.number}, kinematics | {"hardest_pileup": crossings.hardest}
+    columns = level1_objects(particles, settings.detector, natural, rng)
+    weight = columns["weight"] = weight * columns["weight"]
+    columns["event_id"] = ids
+    kinematics = {name: np.asarray(values, np.float32) for name, values in kinematics.items()}
     facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
     return complete(columns, split=None, split_rows=np.zeros(n), truth=kinematics, facts=facts), weight
 
@@ -257,15 +281,15 @@ def _probe_jets(batch, ids, *, settings: Generation, pythia, collisions, rng) ->
     return complete(columns, split=None, split_rows=np.zeros(len(rows)), truth=facts, facts=pileup), weight
 
 
-def _facts(pythia, card, seed: int) -> dict:
-    info = pythia.infoPython()
+def _facts(pythia, settings: Generation, seed: int) -> dict:
+    info, card = pythia.infoPython(), Path(settings.card)
     return {
         "cross_section_pb": info.sigmaGen() * 1e9,
         "cross_section_error_pb": info.sigmaErr() * 1e9,
         "sqrt_s_tev": info.eCM() / 1000,
         "generator": f"Pythia {version('pythia8mc')}",
-        "name": Path(card).stem,
-        "card": Path(card).read_text(),
+        "name": card.stem,
+        "card": "\n".join([card.read_text(), *settings.settings]),
         "seed": int(seed),
         "seeds": [int(seed)],
         "mpi": bool(pythia.settings.flag("PartonLevel:MPI")),

@@ -25,10 +25,12 @@ class Generation:
         all its decay partons lie within ΔR of the jet's axis
     pileup: {card, mean: 50, pool: 2000}, further collisions in every event (:mod:`hepad.samples.simulation.pileup`);
         nothing subtracts them from the probe jet
-    zero_bias: {mean, pool}: the events are bunch crossings with Poisson(mean) events of ``card`` and nothing else
+    zero_bias: {mean, pool}: the events are bunch crossings with Poisson(mean) events of ``card`` and nothing else; with
+        ``hard`` test crossings have weights, and many more hard collisions
     level1: one row per event, with the objects of a first-level trigger, no constituents, ``jet`` the leading jet or
         zeros; takes the selection 'any'
     jet_radius: of the anti-kT jets
+    settings: lines of Pythia's settings that go before those of the card, such as 'PartonLevel:MPI = on'
 
     Raises
     ------
@@ -49,6 +51,7 @@ class Generation:
     zero_bias: dict | None = None
     level1: bool = False
     jet_radius: float = 0.8
+    settings: tuple[str, ...] = ()
 
     def __post_init__(self):
         window(self.selection)
