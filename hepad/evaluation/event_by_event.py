@@ -28,7 +28,7 @@ from hepad.storage.files import atomic_path
 
 KEYS = (("run", "luminosity_block", "event"), ("vector",), ("event_id",))
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_mass")
-ROWS = 1 << 23
+ROWS = 1 << 22  # a gigabyte, of both files together
 RTOL = 1e-5  # of scores that are no integers: that of an export (hepad.trigger.export.closure_test)
 FIRST = 10  # events that differ, which are kept for people
 

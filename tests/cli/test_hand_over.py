@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hepad.evaluation.scores import read_scores
 from hepad.events import Events
 from hepad.representations import EventVector
 from hepad.representations.features import Features
+from hepad.samples.root_output import write_root
 from hepad.storage.files import write_json
 from hepad.trigger.export.inference import about
 from hepad.trigger.rate_tables import digests, rates
@@ -35,6 +38,9 @@ OTHER = """
   <algorithm><name>L1_SingleMu3</name><expression>MU3</expression>
     <cut><name>MU-QLTY_SNGL</name><object>MU</object><type>QLTY</type><minimum>+0.0E+00</minimum>
       <maximum>+0.0E+00</maximum><data>12,13</data></cut></algorithm>"""
+
+NESTED = "".join(f'<!ENTITY e{i + 1} "{f"&e{i};" * 10}">' for i in range(9))
+BOMB = f'<!DOCTYPE m [<!ENTITY e0 "laughter">{NESTED}]><m>&e9;</m>'  # eight gigabytes of text
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +82,39 @@ def test_the_events_are_the_test_background_of_the_run(run, exported):
     assert background_features(copy / "models/search/heavy/1.safetensors") is None
 
 
-def verify(*arguments):
+def status(*arguments):
     """The exit status, or the message."""
     try:
-        main(["verify", *map(str, arguments)])
+        main([str(argument) for argument in arguments])
     except SystemExit as end:
         return end.code
     return 0
+
+
+verify = partial(status, "verify")
+
+
+def test_files_of_scores_are_compared_whatever_their_format(run, make_events, tmp_path, capsys):
+    """Of events with and without numbers of their own."""
+    events = make_events(60, 4)
+    numbers = {name: np.arange(60, dtype=np.int64) + 5 for name in ("run", "luminosity_block", "event")}
+    for facts, key in ((numbers, "run, luminosity_block, event"), ({}, "event_id")):
+        write_root(replace(events, facts=facts), tmp_path / "in.root")
+        for ending in ("root", "parquet", "h5"):
+            (tmp_path / f"out.{ending}").unlink(missing_ok=True)
+            to = ("--results", run, "--to", tmp_path / f"out.{ending}")
+            assert status("score", tmp_path / "in.root", "--task", "search", *to) == 0
+        files = [tmp_path / f"out.{ending}" for ending in ("root", "parquet", "h5")]
+        assert "which column has the scores (score_heavy_1, score_heavy_2, score_wide_1)" in status(
+            "compare", *files[:2]
+        )
+        capsys.readouterr()
+        for other in files[1:]:
+            assert status("compare", files[0], other, "--score", "score_wide_1", "--rtol", 0) == 0
+            assert f"events by {key}: 60 in both" in capsys.readouterr().out
+        rates = ("--rates", run / "rates/search.json")
+        assert status("compare", *files[:2], "--score", "score_heavy_1", "score_wide_1", *rates) == 3
+        assert "threshold eps_b_0.03 (> " in capsys.readouterr().out
 
 
 def test_thresholds_are_those_of_the_rates(run, exported, tmp_path, capsys):
@@ -143,21 +175,23 @@ def test_a_menu_in_steps_decides_as_the_file_does(step, exported, menu):
     m = size * (np.floor(16 * threshold / size) + np.arange(-5, 6))
     assert np.array_equal(m >= right, m / 16 > threshold)
     pairs = ("--seed", "L1_AD_Loose=eps_b_0.1", "--scale", "16", "--step", step)
-    for off, status in ((0, 0), (size, 3), (-size, 3)):
-        assert verify(exported, "--menu", menu({"L1_AD_Loose": (right + off, "v1")}), *pairs) == status
+    for off, ends in ((0, 0), (size, 3), (-size, 3)):
+        assert verify(exported, "--menu", menu({"L1_AD_Loose": (right + off, "v1")}), *pairs) == ends
 
 
 def test_a_menu_as_a_table(exported, tmp_path):
     value, path = about(exported)["thresholds"]["eps_b_0.1"], tmp_path / "menu.csv"
-    for text, status in ((repr(value), 0), (f"{value:.9g}", 0), (f"{value:.4g}", 3)):
+    for text, ends in ((repr(value), 0), (f"{value:.9g}", 0), (f"{value:.4g}", 3)):
         path.write_text(f"seed,threshold\nad_loose,{text}\n")
-        assert verify(exported, "--menu", path, "--seed", "ad_loose=eps_b_0.1") == status
+        assert verify(exported, "--menu", path, "--seed", "ad_loose=eps_b_0.1") == ends
 
 
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
         ("<menu", (), "not a menu"),
+        (BOMB, (), "not a menu"),
+        ('<!DOCTYPE m [<!ENTITY e SYSTEM "file:///etc/hostname">]><m>&e;</m>', (), "not a menu"),
         ("<menu></menu>", (), "no seed has a threshold on a score"),
         (None, ("--seed", "L1_AD_Lose=eps_b_0.1"), "Did you mean 'L1_AD_Loose'"),
         (None, ("--seed", "L1_AD_Loose=eps_b_0.2"), "threshold 'eps_b_0.2' is unknown"),
