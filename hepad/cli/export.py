@@ -3,16 +3,22 @@
 import argparse
 from pathlib import Path
 
+from hepad.config.results import background_features
 from hepad.errors import InputError
 from hepad.trigger.export import athena
 
 MAX_EVENTS = 100_000  # of a file that are looked at
+DIFFERENT = 3
 EXPORT = """examples:
   hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx
   hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx --target cmssw --rates results/rates/qcd.json
 """
-VERIFY = """example:
+VERIFY = """examples:
   hepad verify ae.onnx --digest SHA256
+  hepad verify ae.onnx --rates results/rates/level1.json
+  hepad verify ae.onnx --menu L1Menu.xml --seed L1_AD_Loose=100kHz --seed L1_AD_Tight=10kHz --scale 16 --step 1
+
+A menu is CMS's XML, or a CSV with the columns seed and threshold. If a threshold is another one, exit status 3.
 """
 
 
@@ -34,7 +40,11 @@ def add_command(subparsers) -> None:
         "--budget", action="append", default=[], type=float, metavar="KHZ",
         help="which of them, in kHz, or as ε_B where no rate is declared; repeatable (default: all that are resolved)",
     )  # fmt: skip
-    parser.add_argument("--events", type=Path, metavar="FEATURES.h5", help="on which file and detector must agree")
+    parser.add_argument(
+        "--events", type=Path, metavar="FEATURES.h5",
+        help="on which file and detector must agree, and out of which test vectors are taken (default: the test "
+        "background of the run that the model is in)",
+    )  # fmt: skip
     parser.add_argument(
         "--nan", default="keep", help="of events with numbers that are not finite, or no score: keep, accept or reject"
     )
@@ -48,6 +58,13 @@ def add_command(subparsers) -> None:
     parser.add_argument("file", metavar="FILE.onnx", type=Path)
     parser.add_argument("--target", help="generic, cmssw or athena (default: what it was exported for)")
     parser.add_argument("--digest", metavar="SHA256", help="what the export printed, from where you noted it")
+    parser.add_argument("--rates", type=Path, metavar="RATES.json", help="are they of this model and these thresholds?")
+    parser.add_argument("--menu", type=Path, metavar="MENU", help="do its seeds have these thresholds?")
+    parser.add_argument(
+        "--seed", action="append", default=[], metavar="SEED=NAME", help="which threshold a seed is to have; repeatable"
+    )
+    parser.add_argument("--scale", default="1", metavar="K", help="the menu's score is K times this one (%(default)s)")
+    parser.add_argument("--step", metavar="D", help="of the menu's score, such as 1 or 1/256 (default: all digits)")
     parser.set_defaults(run=_verify)
 
 
@@ -55,6 +72,7 @@ def _export(args: argparse.Namespace) -> None:
     from hepad.representations.features import Features  # torch and onnx take seconds
     from hepad.trigger.export.onnx_export import export, sha256  # likewise
     from hepad.trigger.export.thresholds import thresholds_of  # likewise
+    from hepad.trigger.export.vectors import write_vectors  # likewise
 
     if args.to.suffix != ".onnx":
         raise InputError(f"--to {args.to}: an ONNX file is written. Give it the ending .onnx.")
@@ -70,11 +88,20 @@ def _export(args: argparse.Namespace) -> None:
     if twice := sorted(given.keys() & of_rates.keys()):
         raise InputError(f"--threshold {twice[0]}: the rates have a threshold of that name. Give yours another one.")
     thresholds = {name: found.value for name, found in of_rates.items()} | given
-    events = Features.read(args.events, slice(MAX_EVENTS)).x if args.events else None
+    features = args.events or background_features(args.model)
+    events = Features.read(features, slice(MAX_EVENTS)).x if features else None
     how = {"target": args.target, "opset": args.opset, "thresholds": thresholds, "hashes": hashes, "events": events}
     found = export(args.model, args.to, **how, nan=args.nan)
+    vectors = args.to.with_suffix(".vectors.csv")
+    try:
+        written = write_vectors(vectors, args.model, args.to, events)
+    except InputError:
+        args.to.unlink()
+        raise
     print(f"{args.to}: {args.target}, opset {args.opset}")
-    print(f"agrees with torch on {found.events} events: largest relative difference {found.difference:.1e}")
+    whose = features or "that were drawn"
+    print(f"agrees with torch on {found.events} events ({whose}): largest relative difference {found.difference:.1e}")
+    print(f"{vectors}: {written}")
     for name, value in found.thresholds.items():
         moved = "" if value == thresholds[name] else f" (given: {thresholds[name]!r})"
         print(f"threshold {name}: score > {value!r}{moved}")
@@ -103,6 +130,47 @@ def _verify(args: argparse.Namespace) -> None:
     for name, value in found["thresholds"].items():
         print(f"threshold {name}: score > {value!r}")
     _tell(args.file)
+    if [*_rates(args, found), *_menu(args, found)]:
+        raise SystemExit(DIFFERENT)
+
+
+def _rates(args: argparse.Namespace, notes: dict) -> list[str]:
+    """Names of the thresholds that were exported with another value than the rates have; all are told."""
+    from hepad.trigger.export.thresholds import of_rates  # onnx takes a second
+
+    if not args.rates:
+        return []
+    print(f"{args.rates}: made with this model")
+    wrong = []
+    for name, (given, value) in of_rates(args.rates, notes).items():
+        moved = "" if notes["thresholds"][name] == given else f", stored as {notes['thresholds'][name]!r}"
+        said = "your own" if value is None else "equal" if value == given else f"DIFFERENT: {value!r}"
+        print(f"  {name:<16}exported with {given!r}{moved}; rates: {said}")
+        wrong += [name] * (value not in (None, given))
+    return wrong
+
+
+def _menu(args: argparse.Namespace, notes: dict) -> list[str]:
+    """Names of the seeds that have another threshold than the file; all are told, and which models the menu names."""
+    from hepad.trigger.export.seeds import check_seeds, read_seeds  # onnx takes a second
+
+    if bool(args.menu) != bool(args.seed):
+        raise InputError("--menu and --seed: give both, the menu and for each seed SEED=NAME of a stored threshold.")
+    if not args.menu:
+        return []
+    pairs = _split("--seed", args.seed)
+    checked = check_seeds(args.menu, pairs, notes["thresholds"], args.scale, args.step)
+    print(f"{args.menu}:")
+    for seed in checked:
+        model = f", model {seed.model}" if seed.model else ""
+        said = "equal" if seed.equal else f"DIFFERENT: {seed.expected} is expected"
+        print(f"  {seed.seed:<24}{seed.name:<16}{seed.found}{model}; {said}")
+    models = {seed.model for seed in checked}
+    if len(models) > 1:
+        print(f"  DIFFERENT: the seeds name {len(models)} models: {', '.join(sorted(m or 'none' for m in models))}")
+    if others := [name for name, seed in read_seeds(args.menu).items() if name not in pairs and seed.model in models]:
+        print(f"  not compared, of the same model: {', '.join(others)}")
+    return [seed.seed for seed in checked if not seed.equal] + sorted(models) * (len(models) > 1)
 
 
 def _tell(path: Path) -> None:
@@ -122,14 +190,20 @@ def _tell(path: Path) -> None:
 
 def _pairs(texts: list[str]) -> dict[str, float]:
     """{name: value} of texts name=value; InputError for others and for a name that comes twice."""
+    numbers = {}
+    for name, value in _split("--threshold", texts).items():
+        try:
+            numbers[name] = float(value)
+        except ValueError:
+            raise InputError(f"--threshold '{name}={value}': NAME=VALUE with a number is needed: 1kHz=3.2.") from None
+    return numbers
+
+
+def _split(option: str, texts: list[str]) -> dict[str, str]:
     pairs = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            equals = ""
-        if not equals or not name or name in pairs:
-            raise InputError(f"--threshold '{text}': NAME=VALUE with a number is needed, each name once: 1kHz=3.2")
-        pairs[name] = number
+        name, _, value = text.partition("=")
+        if not name or not value or name in pairs:
+            raise InputError(f"{option} '{text}': NAME=VALUE is needed, each name once.")
+        pairs[name] = value
     return pairs

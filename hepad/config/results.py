@@ -158,6 +158,23 @@ class Results:
         return f"Results({str(self.folder)!r}, {state}; {names}; {len(self.detectors)} detectors)"
 
 
+def background_features(model: str | Path) -> Path | None:
+    """What the test background looks like to a model of a run, results/models/<task>/<detector>/<seed>.safetensors.
+
+    None if the file is not that of a run, or the run keeps no such features (any more).
+    """
+    *parts, task, detector, _ = ("", "", *Path(model).absolute().parts)
+    root = Path(*parts[:-1])
+    if not (root / PLAN).is_file():
+        return None
+    config = Results(root).config
+    if task not in config["tasks"] or detector not in config["detectors"]:
+        return None
+    of, background = config["detectors"][detector]["representation"], config["tasks"][task]["background"]
+    path = root / "features" / of / f"{background}.test.h5"
+    return path if path.is_file() else None
+
+
 def _model(task: str, detector: str, seed: int) -> Path:
     return Path("models") / task / detector / f"{seed}.safetensors"
 

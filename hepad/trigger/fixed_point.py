@@ -35,6 +35,7 @@ from hepad.evaluation.streaming import per_event, sample
 from hepad.registry import settings
 from hepad.trigger.rates import FRACTION, Scale, at_budget, gain
 from hepad.trigger.student import Student, build
+from hepad.trigger.vectors import Vectors, chosen
 
 INPUT = "input_1"  # hls4ml's name
 BEYOND = 1e-4  # share of the inputs and activations of background that may saturate
@@ -124,13 +125,13 @@ class Emulation:
 
     def __init__(self, student: Student, form: Format, background: Tensor, folder: str | Path):
         hls4ml = require()
-        self.student, self.form = student, form
+        self.student, self.form, self.types = student, form, types_of(student, form, background)
         network = student.network.cpu().eval()
         with contextlib.redirect_stdout(io.StringIO()):  # hls4ml prints what it reads
             config = hls4ml.utils.config_from_pytorch_model(
                 network, student.inputs, granularity="name", backend="Vitis", default_precision="fixed<16,6>"
             )
-            for name, types in types_of(student, form, background).items():
+            for name, types in self.types.items():
                 config["LayerName"][name]["Precision"].update(types)
             self.model = hls4ml.converters.convert_from_pytorch_model(
                 network, output_dir=str(Path(folder).resolve()), backend="Vitis", hls_config=config
@@ -144,6 +145,48 @@ class Emulation:
         if not len(prepared):
             return torch.empty(0)
         return torch.from_numpy(np.asarray(self.model.predict(prepared)).reshape(-1))
+
+    def write_vectors(self, path: str | Path, events: Tensor, thresholds: Mapping[str, float]) -> None:
+        """Test vectors (:mod:`hepad.trigger.vectors`) in integers, as the hardware takes and gives them.
+
+        A number is its integer times 2^(I-W), and the first line says 'input' and 'output', the types. A score is above
+        a threshold if its integer is above the threshold's, which is rounded down.
+
+        Parameters
+        ----------
+        path: the CSV; events: (N, *space.shape) of the test background; thresholds: {name: score [bits]}
+
+        Raises
+        ------
+        InputError: the emulation of the integers gives other scores than that of the events
+        """
+        kind_in, kind_out = self.types[INPUT]["result"], self.types["output"]["result"]
+        x, kinds = chosen(events, self.score(events).numpy(), dict(thresholds), self.student.space)
+        x, kinds = x[:-1], kinds[:-1]  # an integer cannot be NaN, which comes last
+        with torch.no_grad():
+            inputs = integers(self.student.prepare(x).numpy().astype(float), kind_in)
+        scores = self.score(x).numpy()
+        again = self.model.predict(np.ascontiguousarray(inputs * _step(kind_in), np.float32))
+        if not np.array_equal(np.asarray(again).reshape(-1), scores):
+            raise InputError(f"{path}: the student gives other scores of the integers than of the events. Report it.")
+        pixels = math.prod(self.student.inputs) - len(self.student.space.columns)
+        names = [f"pixel_{i}" for i in range(pixels)] + [*self.student.space.columns]
+        whole = {name: math.floor(value / _step(kind_out)) for name, value in thresholds.items()}
+        vectors = Vectors(inputs.reshape(len(x), -1), kinds, names, integers(scores, kind_out))
+        vectors.write(path, input=kind_in, output=kind_out, rtol=0, atol=0, thresholds=whole)
+
+
+def integers(values: np.ndarray, name: str) -> np.ndarray:
+    """Numbers of any shape as the integers that stand for them in the type 'fixed<W,I,mode,SAT>'."""
+    width, mode = re.fullmatch(r"fixed<(\d+),-?\d+,(RND|TRN),SAT>", name).groups()
+    largest = 2 ** (int(width) - 1)
+    counts = np.floor(values / _step(name) + (0.5 if mode == "RND" else 0.0))
+    return np.clip(counts, -largest, largest - 1).astype(np.int64)
+
+
+def _step(name: str) -> float:
+    width, integer = re.match(r"fixed<(\d+),(-?\d+),", name).groups()
+    return 2.0 ** (int(integer) - int(width))
 
 
 def require():
@@ -219,13 +262,7 @@ def compare(
     wide to narrow; the interval of ε_S has the uncertainty of the threshold in it
     (:func:`hepad.trigger.rates.gain`), ``khz`` is None without a scale
     """
-    if scale is None:
-        for e in eps_b:
-            if not 0 < e <= 1:
-                raise InputError(f"student: a background efficiency of {e} is not in (0, 1]. Correct the config.")
-        requests, scale = [(None, float(e)) for e in eps_b], FRACTION
-    else:
-        requests = [(float(k), 1e3 * k) for k in khz]
+    requests, scale = _requests(scale, khz, eps_b)
     rows = []
     for engine in sorted(background[0], key=_by_precision):
         b, s = (
@@ -239,6 +276,30 @@ def compare(
             row |= {"n_background_passed": point.total.passed, "resolved": int(point.resolved)}
             rows.append(row | {"eps_s": value, "eps_s_low": low, "eps_s_high": high})
     return rows
+
+
+def thresholds(
+    background: Scored, engine: str, scale: Scale | None, khz: tuple[float, ...], eps_b: tuple[float, ...]
+) -> dict[str, float]:
+    """{'100kHz' or 'eps_b_0.01': threshold} of one engine, as :func:`compare` finds them; those that are finite."""
+    scores, weights, cluster = background
+    requests, unit = _requests(scale, khz, eps_b)
+    distribution, found = sample("background", scores[engine], weights, cluster=cluster), {}
+    for rate, budget in requests:
+        threshold = at_budget(distribution, unit, budget).threshold
+        if math.isfinite(threshold):
+            found[f"eps_b_{budget:g}" if rate is None else f"{rate:g}kHz"] = threshold
+    return found
+
+
+def _requests(scale: Scale | None, khz, eps_b) -> tuple[list[tuple[float | None, float]], Scale]:
+    """(budget in kHz or None, budget in the unit of the scale) of all budgets, and the scale."""
+    if scale is not None:
+        return [(float(k), 1e3 * k) for k in khz], scale
+    for e in eps_b:
+        if not 0 < e <= 1:
+            raise InputError(f"student: a background efficiency of {e} is not in (0, 1]. Correct the config.")
+    return [(None, float(e)) for e in eps_b], FRACTION
 
 
 def _by_precision(engine: str) -> tuple:

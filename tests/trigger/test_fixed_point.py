@@ -1,5 +1,7 @@
 """Fixed-point students: what hls4ml's compiled C++ computes, against arithmetic written out in NumPy."""
 
+import csv
+import json
 import re
 import shutil
 import sys
@@ -12,8 +14,10 @@ import torch
 
 from hepad.errors import InputError
 from hepad.representations import Space
+from hepad.trigger import fixed_point
 from hepad.trigger import student as students
-from hepad.trigger.fixed_point import INPUT, Emulation, Format, agreement, check, types_of
+from hepad.trigger.fixed_point import INPUT, Emulation, Format, agreement, check, integers, types_of
+from hepad.trigger.rates import zero_bias
 
 SPACE = Space((4,), ("a", "b", "c", "d"))
 IMAGE = Space((1, 8, 8), (), 64)
@@ -108,6 +112,24 @@ def test_agreement_of_known_scores():
     assert found["rank"] == pytest.approx(4.5 / np.sqrt(5 * 4.5))
 
 
+def test_integers_of_known_numbers():
+    """Steps of a quarter between -2 and 1.75: halves go upwards, or all down, and what is outside saturates."""
+    x = np.array([0.0, 0.124, 0.125, -0.125, -0.126, 1.74, 1.75, 9.0, -2.0, -9.0])
+    assert integers(x, "fixed<4,2,RND,SAT>").tolist() == [0, 0, 1, 0, -1, 7, 7, 7, -8, -8]
+    assert integers(x, "fixed<4,2,TRN,SAT>").tolist() == [0, 0, 0, -1, -1, 6, 7, 7, -8, -8]
+    assert integers(np.array([3.0]), "fixed<4,-2,RND,SAT>").tolist() == [7]  # in steps of a 64th
+    assert integers(np.array([3.0]), "fixed<4,6,RND,SAT>").tolist() == [1]  # in steps of four
+
+
+def test_thresholds_are_those_of_the_comparison():
+    rng = np.random.default_rng(0)
+    scored = ({"student/fixed<8,*>": rng.integers(0, 40, 3000) / 4}, np.ones(3000), np.arange(3000))
+    for scale, names in ((None, ["eps_b_0.1", "eps_b_0.01"]), (zero_bias(), ["1000kHz", "300kHz"])):
+        rows = fixed_point.compare(scored, scored, scale, (1000, 300), (0.1, 0.01))
+        found = fixed_point.thresholds(scored, "student/fixed<8,*>", scale, (1000, 300), (0.1, 0.01))
+        assert found == dict(zip(names, (row["threshold"] for row in rows), strict=True))
+
+
 fpga = pytest.mark.fpga
 needs_tools = pytest.mark.skipif(
     find_spec("hls4ml") is None or shutil.which("g++") is None, reason="needs hls4ml and g++"
@@ -143,3 +165,37 @@ def test_wide_numbers_are_close_to_the_float_student(tmp_path):
     student, x = made(SPACE, {"hidden_dims": [8, 4]})
     emulation = Emulation(student, Format(24, 8), x, tmp_path)
     assert agreement(student.score(x).numpy(), emulation.score(x).numpy())["largest_difference"] < 1e-3
+
+
+@fpga
+@needs_tools
+@pytest.mark.parametrize(
+    ("space", "spec", "form"), [(SPACE, {"hidden_dims": [8, 4]}, "16,6"), (IMAGE, CONVOLUTION, "8")]
+)
+def test_vectors_are_integers_of_which_the_arithmetic_makes_the_same_ones(space, spec, form, tmp_path):
+    student, x = made(space, spec)
+    emulation = Emulation(student, Format.of(form), x, tmp_path / "project")
+    scores = emulation.score(x).numpy()
+    threshold = float(np.sort(scores)[-50])
+    emulation.write_vectors(tmp_path / "v.csv", x, {"t": threshold, "between": threshold + 1e-4})
+    with open(tmp_path / "v.csv", newline="") as file:
+        head = json.loads(file.readline().removeprefix("# "))
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name not in ("vector", "kind", "score", "pass_t", "pass_between")]
+    inputs = np.array([[int(row[name]) for name in names] for row in rows])
+    width, integer = map(int, re.findall(r"-?\d+", head["input"])[:2])
+    assert np.abs(inputs + 0.5).max() <= 2 ** (width - 1)
+    # what the student makes of an input that is not prepared any more
+    plain = students.build(spec, space, 1)
+    plain.load_state_dict(student.state_dict() | {"offset": 0 * student.offset, "scale": 0 * student.scale + 1})
+    taken = torch.tensor(inputs * 2.0 ** (integer - width)).reshape(-1, *space.shape).float()
+    expected = reference(plain, emulation.types, taken)
+    width, integer = map(int, re.findall(r"-?\d+", head["output"])[:2])
+    found = np.array([int(row["score"]) for row in rows])
+    assert np.array_equal(found * 2.0 ** (integer - width), expected)
+    for name, value in (("t", threshold), ("between", threshold + 1e-4)):
+        passes = [int(row[f"pass_{name}"]) for row in rows]
+        assert passes == (expected > value).astype(int).tolist()
+        assert passes == (found > head["thresholds"][name]).astype(int).tolist()
+        assert 0 < sum(passes) < len(passes)
+    assert {"background", "above t", "below t", "zeros"} <= {row["kind"] for row in rows}

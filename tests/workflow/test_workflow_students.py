@@ -1,9 +1,12 @@
 """Students through the whole workflow: distilled, compiled, compared and drawn."""
 
 import csv
+import json
+import re
 import shutil
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import yaml
 from command_line import planned, snakemake
@@ -63,6 +66,16 @@ def test_students_are_compared_with_their_detector(finished, name):
     assert [row["engine"] for row in rows] == [engine for engine in engines for _ in range(2)]
     assert {row["khz"] for row in rows} == {""}  # no rate is declared
     own = {(row["engine"], row["eps_b"]): row for row in rows}
+    for project, engine in {"of_vectors": [("16_6", 2), ("8_by_layer", 3)], "of_images": [("12_by_layer", 2)]}[name]:
+        with open(results / "students" / name / f"{project}.vectors.csv", newline="") as file:
+            head = json.loads(file.readline().removeprefix("# "))
+            kinds = [row["kind"] for row in csv.DictReader(file)]
+        assert kinds.count("background") == 300
+        assert kinds.count("above eps_b_0.1") == 5
+        width, integer = map(int, re.findall(r"-?\d+", head["output"])[:2])
+        for eps_b, threshold in head["thresholds"].items():
+            exact = float(own[engines[engine], eps_b.removeprefix("eps_b_")]["threshold"])
+            assert threshold == np.floor(exact * 2.0 ** (width - integer))
     for eps_b in ("0.1", "0.02"):
         of_float, of_fixed = (own[engine, eps_b] for engine in engines[1:3])
         assert float(of_fixed["eps_s_low"]) < float(of_float["eps_s"]) < float(of_fixed["eps_s_high"])

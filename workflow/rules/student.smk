@@ -28,11 +28,15 @@ rule emulate:
         student="results/students/{student}.safetensors",
         background=files("features/{representation}/{background}.train.h5"),
         tests=files("features/{representation}/{samples}.test.h5"),
+        events=files("events/{background}.h5"),
     output: directory("results/students/{student}")
     params:
         code=code_of("emulate", "teacher"),
         formats=lambda w: STUDENTS[w.student]["formats"],
         samples=value("samples"),
+        rate=value("rate"),
+        khz=config["evaluation"]["rates_khz"],
+        eps_b=config["evaluation"]["eps_b"],
     log: "results/logs/emulate/{student}.log"
     benchmark: "results/benchmarks/emulate/{student}.tsv"
     conda: "../../environment.yml"

@@ -5,5 +5,7 @@ hepad.trigger.export.contracts    check_contract: what the wrappers of CMSSW and
 hepad.trigger.export.inference    run, about: scores and metadata of a file
 hepad.trigger.export.metadata   what a file says of itself, and its digest
 hepad.trigger.export.sessions   sessions of ONNX Runtime, also in a process of their own
+hepad.trigger.export.vectors    test vectors beside a file
+hepad.trigger.export.seeds    whether the seeds of a menu have its thresholds
 hepad.cli.export    the subcommands ``hepad export`` and ``hepad verify``
 """

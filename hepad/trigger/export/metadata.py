@@ -19,7 +19,7 @@ from hepad.errors import InputError
 DIGEST = "digest"
 LARGEST = 3.4e38  # largest number of single precision
 KINDS = {"hepad": str, "target": str, "thresholds": dict, "columns": list, "space": dict, "spec": dict, "tool": dict}
-KINDS |= {"nan": str}
+KINDS |= {"nan": str, "given": dict, "model_sha256": str}
 
 
 def seal(model: onnx.ModelProto, notes: dict) -> str:
@@ -52,7 +52,8 @@ def entries(path: str | Path, model: onnx.ModelProto) -> dict:
     try:
         notes = {key: json.loads(value) if value[:1] in "{[" else value for key, value in stored.items() if value}
         wrong = [key for key, kind in KINDS.items() if not isinstance(notes.get(key), kind)]
-        wrong += [f"thresholds: {name}" for name, value in notes["thresholds"].items() if not is_number(value)]
+        for key in ("thresholds", "given"):
+            wrong += [f"{key}: {name}" for name, value in notes[key].items() if not is_number(value)]
         wrong += [] if isinstance(notes["space"].get("pixels"), int) else ["space: pixels"]
         wrong += [f"columns: {name}" for name in notes["columns"] if not isinstance(name, str)]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:

@@ -87,7 +87,8 @@ def export(
         )
     model = traced(detectors.load(model_path), layout, opset, NAN[nan])
     agreement = agree(model.SerializeToString(), detector, layout, events, thresholds)
-    notes = _notes(model_path, detector, layout) | {"target": target, "nan": nan, "thresholds": agreement.thresholds}
+    notes = _notes(model_path, detector, layout) | {"target": target, "nan": nan, "given": thresholds}
+    notes["thresholds"] = agreement.thresholds  # as given, or moved off the score of an event
     notes |= {f"{origin}_sha256": digest for origin, digest in (hashes or {}).items()}
     seal(model, notes)
     with atomic_path(path) as partial:

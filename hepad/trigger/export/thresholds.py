@@ -36,36 +36,78 @@ def thresholds_of(rates: str | Path, model: str | Path, budgets: list[float]) ->
     ------
     InputError: the rates are of another model, or know nothing of a budget
     """
-    record, number = _record_of(rates, sha256(model))
+    record, number = _record_of(rates, model_sha256=sha256(model))
     if record is None:
         raise InputError(
             f"{rates}: its thresholds were not found with {model}: none of its {number} trainings has that file's "
             "hash. Give the rates of the model's own run and task, and run snakemake again if it was trained anew."
         )
-    declared = record["scale_khz"] is not None
-    points = {point["budget_khz" if declared else "eps_b"]: point for point in record["points"]}
+    return _chosen(rates, record, budgets)
+
+
+def thresholds_of_training(rates: str | Path, detector: str, seed: int) -> dict[str, float]:
+    """{name: threshold} of the training of a detector, all that are resolved; InputError if the rates lack it."""
+    record, number = _record_of(rates, detector=detector, seed=seed)
+    if record is None:
+        raise InputError(f"{rates}: none of its {number} trainings is '{detector}', seed {seed}. Give --threshold.")
+    return {name: found.value for name, found in _chosen(rates, record, []).items()}
+
+
+def of_rates(rates: str | Path, notes: dict) -> dict[str, tuple[float, float | None]]:
+    """{name: (the threshold that was exported, that of the rates, None if they have none of this name)}.
+
+    Parameters
+    ----------
+    notes: of an exported file, by :func:`hepad.trigger.export.inference.about`
+
+    Raises
+    ------
+    InputError: the rates were made with another model
+    """
+    record, number = _record_of(rates, model_sha256=notes["model_sha256"])
+    if record is None:
+        raise InputError(
+            f"{rates}: made with other models: none of its {number} trainings has the hash of the exported one, "
+            f"{notes['model_sha256']}. Give the rates of its run, or export the model that they were made with."
+        )
+    known = {name: point["threshold"] for name, point in _points(record).items()}
+    return {name: (value, known.get(name)) for name, value in notes["given"].items()}
+
+
+def _points(record: dict) -> dict[str, dict]:
+    """The points of a record by the names of their thresholds."""
+    pure, declared = "_pure" if record["of"] == "pure" else "", record["scale_khz"] is not None
+    return {
+        f"{point['budget_khz']:g}kHz{pure}" if declared else f"eps_b_{point['eps_b']:g}{pure}": point
+        for point in record["points"]
+    }
+
+
+def _chosen(rates: str | Path, record: dict, budgets: list[float]) -> dict[str, Threshold]:
+    """The thresholds of budgets, or of all that are resolved."""
+    declared, points = record["scale_khz"] is not None, _points(record)
+    by_budget = {point["budget_khz" if declared else "eps_b"]: name for name, point in points.items()}
     unit, key = ("kHz", "rates_khz") if declared else ("of the background", "eps_b")
     for budget in budgets:
-        if budget not in points:
-            names = ", ".join(f"{b:g}" for b in points)
+        if budget not in by_budget:
+            names = ", ".join(f"{b:g}" for b in by_budget)
             raise InputError(
                 f"{rates}: no threshold for {budget:g} {unit}; there are those for {names}. Choose one of them, or add "
                 f"{budget:g} to 'evaluation.{key}' and run snakemake."
             )
-    chosen = budgets or [budget for budget, point in points.items() if point["resolved"]]
-    pure = "_pure" if record["of"] == "pure" else ""
+    names = [by_budget[budget] for budget in budgets] or [name for name, point in points.items() if point["resolved"]]
     thresholds = {}
-    for budget in chosen:
-        point, name = points[budget], f"{budget:g}kHz{pure}" if declared else f"eps_b_{budget:g}{pure}"
-        remark = " ".join(filter(None, [point["remark"], *dict.fromkeys(record["remarks"].values())]))
-        if point["threshold"] is None:
+    for name in names:
+        remark = " ".join(filter(None, [points[name]["remark"], *dict.fromkeys(record["remarks"].values())]))
+        value = points[name]["threshold"]
+        if value is None:
             raise InputError(f"{rates}: the threshold of {name} is not finite. {remark} Choose others with --budget.")
-        thresholds[name] = Threshold(point["threshold"], point["resolved"], remark)
+        thresholds[name] = Threshold(value, points[name]["resolved"], remark)
     return thresholds
 
 
-def _record_of(rates: str | Path, digest: str) -> tuple[dict | None, int]:
-    """The record of the model with this digest, None if there is none, and the number of records."""
+def _record_of(rates: str | Path, **wanted: str | int) -> tuple[dict | None, int]:
+    """The record with these values, such as of 'model_sha256'; None if there is none, and the number of records."""
     try:
         records = read_json(rates)
     except RecursionError:
@@ -75,7 +117,7 @@ def _record_of(rates: str | Path, digest: str) -> tuple[dict | None, int]:
     for record in records:
         if not isinstance(record, dict) or not isinstance(record.get("model_sha256", 0), str | None):
             raise _foreign(rates, "a record has no 'model_sha256'")
-    matches = [record for record in records if record["model_sha256"] == digest]
+    matches = [record for record in records if all(record.get(key) == value for key, value in wanted.items())]
     if not matches:
         return None, len(records)
     record = matches[0]  # a model under two names is the same model
