@@ -261,8 +261,8 @@ def prices(training: Training) -> list[dict]:
 
 
 def summary(rows: list[dict]) -> list[dict]:
-    """Means over all trainings of a configuration, over those of energies and over the others, of every criterion that
-    all of them have; beside `last`."""
+    """Means over all trainings of a configuration, over energies, energies on manifolds and all but energies, of
+    every criterion that all of a group have; beside `last`."""
     of_trainings: dict[tuple, dict[str, dict]] = {}
     for row in rows:
         key = tuple(row[name] for name in ("configuration", "task", "detector", "seed"))
@@ -270,9 +270,13 @@ def summary(rows: list[dict]) -> list[dict]:
     last = []
     for configuration in dict.fromkeys(row["configuration"] for row in rows):
         own = [of for key, of in of_trainings.items() if key[0] == configuration]
-        energies = [of for of in own if "wasserstein" in of]
-        others = [of for of in own if "wasserstein" not in of]
-        for group, members in (("all", own), ("energies", energies), ("AE, ConvVAE", others)):
+        groups = {
+            "all": own,
+            "energies": [of for of in own if "wasserstein" in of],
+            "energies on manifolds": [of for of in own if "manifold_auc" in of],
+            "AE, ConvVAE": [of for of in own if "wasserstein" not in of],
+        }
+        for group, members in groups.items():
             names = [name for name in (members[0] if members else ()) if all(name in of for of in members)]
             last += [_mean(configuration, group, name, members) for name in names]
     return last

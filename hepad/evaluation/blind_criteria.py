@@ -9,8 +9,8 @@ r"""Blind criteria from scores: what can be asked of a state of a training witho
 S(x) = 1 / (1 + exp(-x)); s and s' are scores of two samples, u and v their normalised values, with the mean m and the
 standard deviation 2 d of both together, s_(i) are scores in their order.
 
-CAP, drift and W_1 are those of ADatL1 (github.com/bb511/ADatL1), which trains detectors for the Level-1 trigger as
-AXOL1TL is one, with the settings of its agnostic trainings on trigger data. CAP is the mutual information of two noisy
+CAP, drift and W_1 are those of ADatL1 (github.com/bb511/ADatL1), which trains detectors such as AXOL1TL for the Level-1
+trigger, with the settings of its agnostic trainings on trigger data. CAP is the mutual information of two noisy
 views on one division of the events in two, D the gap of its 'adaptive' energies. The two samples are zero bias and
 simulated pile-up there, and two parts of one sample where it studies CIFAR-10. It looks for the maximum over b by
 some hundred steps of Adam from b = 1, which can move it by a few units; here it is taken, over ``BETAS``. All three are
