@@ -19,7 +19,6 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import adbench  # noqa: E402
-import blind_choice  # noqa: E402
 import eight_gaussians as gaussians  # noqa: E402
 import flow_comparison  # noqa: E402
 import gpu  # noqa: E402
@@ -308,29 +307,6 @@ def test_a_flow_improves_if_it_gains_more_than_the_spread_of_the_trainings(tmp_p
     assert (row["flow"], row["representation"], row["improves"]) == ("planar", "image", verdict)
     assert row["spread"] == pytest.approx(0.04, rel=1e-3)
     assert row["objective"] == 5
-
-
-def test_the_price_of_each_criterion_is_taken_over_the_trainings_that_have_all(tmp_path):
-    rows = []
-    for detector, losses in (
-        ("nae", {"last": 0.1, "wasserstein": 0.2, "manifold_auc": 0.0}),
-        ("mpdr", {"last": 0.3, "wasserstein": 0.0, "manifold_auc": 0.0}),
-        ("igebm", {"last": 0.9, "wasserstein": 0.9}),
-    ):
-        key = {"task": "qcd", "detector": detector, "signal": "top", "seed": 1}
-        steps = {"chosen_step": 5, "auc": 0.8, "best_step": 4, "auc_of_best": 0.9}
-        rows += [key | steps | {"criterion": criterion, "auc_loss": loss} for criterion, loss in losses.items()]
-    write_rows(tmp_path / "model_selection.csv", blind_choice.COLUMNS, rows)
-    blind_choice.main(["--results", str(tmp_path), "--tables", str(tmp_path)])
-    found = list(csv.DictReader((tmp_path / "blind_choice.csv").open()))[len(rows) :]
-    assert [(row["task"], row["criterion"], float(row["auc_loss"])) for row in found] == [
-        ("mean of 2", "last", 0.2),
-        ("mean of 2", "wasserstein", 0.1),
-        ("mean of 2", "manifold_auc", 0.0),
-        ("largest of 2", "last", 0.3),
-        ("largest of 2", "wasserstein", 0.2),
-        ("largest of 2", "manifold_auc", 0.0),
-    ]
 
 
 def test_sensitivity_joins_the_three_sweeps(tmp_path):

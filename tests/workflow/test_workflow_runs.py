@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import uproot
 import yaml
-from command_line import COMMAND, ENVIRONMENT, planned, snakemake
+from command_line import COMMAND, ENVIRONMENT, ROOT, planned, snakemake
 
 import hepad
 from hepad.cli.main import main as hepad_command
@@ -119,6 +120,22 @@ def copy(finished, tmp_path):
 def rows(directory, table):
     with open(directory / "results" / f"{table}.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_the_price_of_blind_choices_is_read_from_a_finished_run(finished, tmp_path):
+    benchmark = [sys.executable, ROOT / "benchmarks/blind_choice.py", "--results", finished[0] / "results"]
+    result = subprocess.run([*benchmark, "--tables", tmp_path], capture_output=True, text=True, env=ENVIRONMENT)
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / "blind_choice.csv", newline="") as file:
+        found = {(row["detector"], row["criterion"]): row for row in csv.DictReader(file) if row["seed"]}
+    assert {name for name, _ in found} == {"ae", "nae", "vae"}, "what has no states has no choice"
+    assert {("nae", "manifold_auc"), ("ae", "valid_loss")} < set(found)
+    assert ("ae", "wasserstein") not in found
+    assert all(0 <= float(row[price]) <= 1 for row in found.values() for price in ("auc_price", "eps_s_price"))
+    (shipped,) = (row for row in rows(finished[0], "auc") if row["detector"] == "vae")
+    assert float(found["vae", "valid_loss"]["auc"]) == pytest.approx(float(shipped["auc"]), abs=1e-5), "trained again"
+    chosen = {row["criterion"]: row for row in rows(finished[0], "model_selection")}
+    assert all(found["nae", name]["chosen_step"] == row["chosen_step"] for name, row in chosen.items())
 
 
 @pytest.mark.parametrize("table", COLUMNS)
