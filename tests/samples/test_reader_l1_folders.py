@@ -140,8 +140,8 @@ def test_one_event_is_the_same_in_all_forms(tmp_path, folders):
         found |= {f"{tree}:{x}": v for x, v in folders[name].items()}
         found[f"{tree}:{prefix}Bx"] = ak.zeros_like(next(iter(folders[name].values())))
     kinds = np.tile(np.array([0, 2], np.int16), (N, 1))
-    energies = ak.concatenate([folders["ET"]["Et"], folders["MET"]["Et"]], axis=1)
-    angles = ak.concatenate([folders["MET"]["phi"] * 0, folders["MET"]["phi"]], axis=1)
+    total, missing, phi = (ak.from_regular(x) for x in (folders["ET"]["Et"], *folders["MET"].values()))
+    energies, angles = ak.concatenate([total, missing], axis=1), ak.concatenate([phi * 0, phi], axis=1)
     found |= {f"{tree}:sumIEt": energies, f"{tree}:sumIPhi": angles, f"{tree}:sumType": ak.from_regular(kinds)}
     found[f"{tree}:sumBx"] = ak.from_regular(np.zeros((N, 2), np.float32))
     info = {x: ak.to_numpy(ak.flatten(v)) for x, v in folders["event_info"].items()}
