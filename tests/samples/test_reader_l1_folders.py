@@ -1,6 +1,7 @@
 """The CMS Level-1 set in folders: as its makers write them, one file for each of CMS's, and as it is published, cut by
 size, each folder differently; and the decisions of the menu that lie beside the set in rows."""
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -223,6 +224,16 @@ def test_damage_in_the_middle_of_a_folder_is_named(tmp_path, folders):
     whole = path.read_bytes()
     path.write_bytes(whole[:4] + bytes(255 - x for x in whole[4:60]) + whole[60:])
     with pytest.raises(InputError, match=r"jets/00001\.parquet"):
+        joined(L1Anomaly(), paths)
+
+
+def test_a_folder_that_changes_while_it_is_read_is_named(tmp_path, folders):
+    paths = write(tmp_path, folders, {"": [25]})
+    L1Anomaly().look(paths[0])
+    time = (tmp_path / "jets").stat()
+    ak.to_parquet(ak.Array({x: v[25:40] for x, v in folders["jets"].items()}), tmp_path / "jets" / "00001.parquet")
+    os.utime(tmp_path / "jets", ns=(time.st_atime_ns, time.st_mtime_ns))
+    with pytest.raises(InputError, match=r"jets/00001\.parquet: it has changed since its folder was looked at"):
         joined(L1Anomaly(), paths)
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from hepad.errors import InputError
 from hepad.events import SPLITS
 from hepad.samples.formats import beside, parquet
-from hepad.samples.readers import level1
+from hepad.samples.readers import jagged, level1
 from hepad.samples.readers.base import Block, Contents, Found, Reader
 from hepad.samples.readers.branches import Branches, matching
 
@@ -144,7 +144,7 @@ class L1Anomaly(Reader):
         parts = [part for part in parts if part.columns]
         for part in parts:
             beside.check_length(whole, part.folder)
-        return Plan(of, main, parts, beside.first_row(whole, path) if parts else 0, bits)
+        return Plan(of, main, parts, whole.first_row(Path(path).absolute()) if parts else 0, bits)
 
 
 def _folder(path: str, name: str) -> Path:
@@ -173,7 +173,7 @@ def _beside(path: str, in_rows: bool) -> tuple[beside.Folder | None, list[Part]]
         )
     whole, parts = beside.folder(file.parent, file), []
     for name, folder in found.items():
-        one, (columns, kind) = beside.file_at(folder, beside.first_row(whole, path)), FOLDERS[name]
+        one, (columns, kind) = folder.files[folder.place(whole.first_row(file))], FOLDERS[name]
         with parquet.open_parquet(one) as table:
             _require(one, table, dict.fromkeys(columns, kind), REMEDY)
             kinds = {column: x for column, x in parquet.kinds(one, table).items() if column in columns or not columns}
@@ -186,11 +186,11 @@ def _one(path: str, start: int, name: str, values):
     """(N,) of one number per event, whether or not each is in a list of its own."""
     if values.ndim == 1:
         return values
-    counts = ak.to_numpy(ak.num(values, axis=1))
+    counts, numbers = jagged.parts(values)
     if (counts != 1).any():
         row = np.argmax(counts != 1)
         raise InputError(f"{path}: '{name}' has {counts[row]} numbers in row {start + row}, not one. Fetch it again.")
-    return ak.flatten(values, axis=1)
+    return ak.Array(numbers)
 
 
 def _split(path, values: np.ndarray) -> np.ndarray:
