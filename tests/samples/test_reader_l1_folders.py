@@ -168,6 +168,16 @@ def test_without_an_order_the_total_energy_says_what_is_saturated(tmp_path, fold
     assert len(joined(L1Anomaly(), paths)["run"]) == N
 
 
+def test_whatever_the_files_are_called(tmp_path, folders):
+    """Brackets and dots in names, another suffix, a path with a step back."""
+    paths = write(tmp_path / "a[1]", folders, {"": [25], "jets": [7]})
+    for path in sorted((tmp_path / "a[1]").glob("*/*.parquet")):
+        path.rename(path.with_name(f".x[{path.stem}].pq"))
+    names = [str(Path(path).with_name(f".x[{Path(path).stem}].pq")) for path in paths]
+    stepped = [name.replace("a[1]/", "a[1]/jets/../") for name in names]
+    check(joined(L1Anomaly(saturated=True), stepped), folders)
+
+
 def test_without_scores_and_seeds(tmp_path, folders):
     left = {name: x for name, x in folders.items() if name not in ("cica", "seeds", "taus", "HT")}
     paths = write(tmp_path, left, {"": [25]})

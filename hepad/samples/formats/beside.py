@@ -34,16 +34,17 @@ class Folder(NamedTuple):
 
 
 def folder(path: Path, like: Path) -> Folder | None:
-    """The Parquet files in a folder; those of its split, where ``like`` is a piece, 'train-00000-of-00002.parquet'."""
+    """The Parquet files in a folder, with the suffix of the file ``like``; where that is a piece of a split,
+    'train-00000-of-00002.parquet', the pieces of this split."""
     piece = PIECE.fullmatch(like.name)
-    pattern = f"{glob.escape(piece[1])}*-of-*.parquet" if piece else "*.parquet"
+    pattern = f"{glob.escape(piece[1])}*-of-*.parquet" if piece else f"*{glob.escape(like.suffix)}"
     return _listed(path, pattern, path.stat().st_mtime_ns) if path.is_dir() else None
 
 
 @lru_cache(maxsize=64)  # a set has thousands of files, and all of them are looked at for each
 def _listed(path: Path, pattern: str, time: int) -> Folder | None:
     """``time`` of the last change of the folder."""
-    files, rows = sorted(str(file) for file in path.glob(pattern) if not file.name.startswith(".")), []
+    files, rows = sorted(str(file) for file in path.glob(pattern) if file.is_file()), []
     for file in files:
         with parquet.open_parquet(file) as table:
             rows.append(table.metadata.num_rows)
