@@ -154,6 +154,22 @@ def _l1(events: Events) -> dict:
     }
 
 
+def _l1_ntuple(events: Events) -> dict:
+    """'tree:branch'; the bunch crossing is 0 throughout."""
+    n, rows, found = len(events), _l1(events), {}
+    for name in [name for name in rows if "_" in name and "MET" not in name]:
+        branch = name.partition("_")[2]
+        found[branch] = ak.values_astype(rows[name], np.int16)
+        found[branch.partition("I")[0] + "Bx"] = ak.zeros_like(found[branch])
+    one = ak.values_astype(ak.Array([[1]] * n), np.int16)
+    found |= {"sumType": 2 * one, "sumBx": 0 * one, "sumIEt": ak.values_astype(rows["MET_Et"], np.int16)}
+    found = _named("l1UpgradeTree/L1UpgradeTree:", found | {"sumIPhi": 5 * one})
+    found |= _named("l1EventTree/L1EventTree:", {x: rows[x] for x in ("run", "lumi", "event")})
+    bits = ak.from_regular(np.arange(n)[:, None] % 4 == np.zeros(512, int))
+    found |= {"l1uGTTree/L1uGTTree:m_algoDecisionFinal": bits}
+    return found | {"l1CaloSummaryTree/L1CaloSummaryTree:CICADAScore": np.arange(n, dtype=np.float32)}
+
+
 def _challenge(events: Events) -> dict:
     """Lines of text by number."""
     lines = {}
@@ -168,10 +184,20 @@ def _challenge(events: Events) -> dict:
 
 
 def write_tree(path: Path, columns: dict, tree: str = "events") -> None:
+    write_trees(path, _named(f"{tree}:", columns))
+
+
+def write_trees(path: Path, columns: dict) -> None:
+    """Several trees, of columns called 'tree:branch'."""
+    trees: dict = {}
+    for x, values in columns.items():
+        tree, _, branch = x.partition(":")
+        trees.setdefault(tree, {})[branch] = values
     with uproot.recreate(path) as file:
-        kinds = {x: v.type.content if isinstance(v, ak.Array) else v.dtype for x, v in columns.items()}
-        file.mktree(tree, kinds)
-        file[tree].extend(columns)
+        for tree, found in trees.items():
+            kinds = {x: v.type.content if isinstance(v, ak.Array) else v.dtype for x, v in found.items()}
+            file.mktree(tree, kinds)
+            file[tree].extend(found)
 
 
 def write_ntuple(path: Path, columns: dict, name: str) -> None:
@@ -230,6 +256,7 @@ DIALECTS = {
     "olympics": Dialect("LHCOlympics", ".h5", _olympics, _of(write_pandas, "df"), {}),
     "jetnet": Dialect("JetNet", ".h5", _jetnet, write_hdf5, {}, True),
     "adc2021": Dialect("ADC2021", ".h5", _adc2021, write_hdf5, {}, True),
+    "l1_ntuple": Dialect("L1Ntuple", ".root", _l1_ntuple, write_trees, {}, True),
     "l1": Dialect("L1Anomaly", ".parquet", _l1, write_parquet, {}, True),
     "dark_machines": Dialect("DarkMachines", ".csv", _challenge, write_lines, {}),
 }  # fmt: skip

@@ -61,7 +61,7 @@ class Inspection:
             f"  reader        {name}: {self.reader.title}",
             f"  options       {given or 'none'}",
             f"  entries       {found.entries:,}",
-            f"  holds         {', '.join(sorted(found.present)) or 'nothing'}",
+            f"  holds         {', '.join(sorted(found.given)) or 'nothing'}",
             f"  jet radius    {radius}",
             *self._momenta(),
         ]

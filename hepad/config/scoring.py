@@ -20,7 +20,7 @@ from hepad.evaluation.score_distribution import ScoreDistribution
 from hepad.evaluation.score_files import kind_of, new_scores
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import distribution, rows_and_events
-from hepad.events import FACTS, FOUR_VECTOR, Events
+from hepad.events import FOUR_VECTOR, NUMBERS, Events
 from hepad.events.cuts import outside
 from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
@@ -171,8 +171,7 @@ def score_files(
 
 def _identified(events: Events) -> dict[str, np.ndarray]:
     """Which events these are: hepad's identifier, the numbers of the file (-1 if it has none), and the probe jet."""
-    numbers = {name: kind for name, kind in FACTS.items() if kind == np.int64}
-    known = {name: events.facts.get(name, np.full(len(events), -1, kind)) for name, kind in numbers.items()}
+    known = {name: events.facts.get(name, np.full(len(events), -1, kind)) for name, kind in NUMBERS.items()}
     return {"event_id": events.event_id, **known} | {f"jet_{x}": events.jet[:, i] for i, x in enumerate(FOUR_VECTOR)}
 
 

@@ -20,8 +20,9 @@ SCHEMA_VERSION = 5
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
 FIRST_IDS = 10**10  # identifiers of generated events count from multiples of this, one for each chunk
-# kinds of the facts, whatever kinds the files have
-FACTS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64, "n_pv": np.float32, "pileup": np.float32}
+NUMBERS = {"run": np.int64, "luminosity_block": np.int64, "event": np.int64}
+MEASURES = {"n_pv": np.float32, "pileup": np.float32, "cicada": np.float32, "axol1tl": np.float32}
+FACTS = NUMBERS | MEASURES  # kinds of the facts, whatever kinds the files have
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Events:
     b_tag: (N, K) float32; 1 for those of ``jets`` that carry a b tag; None stands for no tags
     triggers: (N, T) bool; trigger bits, named by ``meta['triggers']``; None stands for no bits
     truth: generator-level facts, each (N,) float32
-    facts: what the file says of the event, each (N,) of its kind in ``FACTS``; unknown are -1 and NaN
+    facts: what the file says of the event, each (N,) of its kind in ``FACTS``: its numbers, vertices and collisions,
+        and scores that other triggers gave it; unknown are -1 and NaN
     meta: facts of the sample: ``name``, ``cross_section_pb``, ``acceptance``, ``window``, ``counts``, ...
     """
 

@@ -103,6 +103,14 @@ OBSERVABLES = {
     "n_pv": Observable(
         lambda m: m.events.facts["n_pv"], "primary vertices", "", "reconstructed primary vertices", "n_pv"
     ),
+    "cicada": Observable(
+        lambda m: m.events.facts["cicada"], "CICADA score", "", "score that CMS's trigger CICADA gave the event",
+        "cicada"
+    ),
+    "axol1tl": Observable(
+        lambda m: m.events.facts["axol1tl"], "AXOL1TL score", "", "score that CMS's trigger AXOL1TL gave the event",
+        "axol1tl"
+    ),
 }  # fmt: skip
 
 

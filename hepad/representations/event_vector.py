@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hepad.errors import InputError, check_choice
-from hepad.events import Events
+from hepad.events import MEASURES, Events
 from hepad.events.observables import OBSERVABLES, Measured, Observable
 from hepad.representations import declustering, substructure
 from hepad.representations.base import Representation, Space
@@ -143,11 +143,11 @@ SUBSTRUCTURE_OBSERVABLES = {
     )
     for name in substructure.ENERGY_FLOW
 }
-CONDITIONS = {name: OBSERVABLES[name] for name in ("pileup", "n_pv")}  # for what a Combination is 'given'
+STORED = {name: OBSERVABLES[name] for name in MEASURES}  # for what a Combination is given, and rivals for a Variable
 # a detector is to see no angle that physics does not depend on, no weight and nothing that simulation alone knows
-UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight", *CONDITIONS)
+UNSEEN = ("jet_eta", "jet_phi", "jet_mass", "constituents_pt_share", "weight", *STORED)
 VARIABLES = {name: x for name, x in OBSERVABLES.items() if name not in UNSEEN} | SUBSTRUCTURE_OBSERVABLES
-KNOWN = VARIABLES | CONDITIONS
+KNOWN = VARIABLES | STORED
 
 
 def with_units(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -174,7 +174,8 @@ class EventVector(Representation):
 
     Parameters
     ----------
-    variables: names out of ``VARIABLES``, or of ``CONDITIONS``, which are for what a Combination is given, each once
+    variables: names out of ``VARIABLES``, or of ``STORED``, each once. What is stored is for what a Combination is
+        given (pile-up), or a rival as the detector Variable (the score of another trigger)
 
     Raises
     ------
@@ -191,7 +192,7 @@ class EventVector(Representation):
         if isinstance(variables, str) or not variables:
             raise InputError(f"EventVector: variables = {variables!r} must be a list of at least one name.")
         self.variables = tuple(
-            name if name in CONDITIONS else check_choice("EventVector: variable", name, VARIABLES) for name in variables
+            name if name in STORED else check_choice("EventVector: variable", name, VARIABLES) for name in variables
         )
         for name in self.variables:
             if self.variables.count(name) > 1:
@@ -211,7 +212,7 @@ class EventVector(Representation):
 
     def transform(self, events: Events) -> torch.Tensor:
         measured = Substructure(events)
-        for name in CONDITIONS.keys() & set(self.variables) - set(events.facts):
+        for name in STORED.keys() & set(self.variables) - set(events.facts):
             raise InputError(f"EventVector: the events have no '{name}'. Leave it out, or read files that have it.")
         columns = [KNOWN[name].compute(measured) for name in self.variables]
         return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))

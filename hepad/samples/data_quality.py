@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.events import SPLITS, Events
+from hepad.events import MEASURES, SPLITS, Events
 from hepad.events.identifiers import content_id, jets_of
 from hepad.events.observables import measure
 from hepad.storage.files import write_rows
@@ -19,7 +19,7 @@ SAME = {"jet_radius": "the radius of their jets", "sqrt_s_tev": "the energy of t
 MAX_SHARED = 0.01
 SHOWN = (
     "jet_pt", "jet_eta", "jet_phi", "jet_mass", "multiplicity", "constituents_pt_share", "met", "n_jets", "n_electrons",
-    "n_muons", "n_photons", "weight", "pileup", "n_pv",
+    "n_muons", "n_photons", "weight", *MEASURES,
 )  # fmt: skip
 COLUMNS = ("sample", "file", "what", "count", "fraction")
 

@@ -15,7 +15,7 @@ from hepad.cli.main import main
 from hepad.samples.readers import READERS
 
 REAL = Path(os.environ.get("HEPAD_DATA", "")) / "hep"
-WITHOUT = {"physlite", "adc2021", "l1", "dark_machines"}  # constituents
+WITHOUT = {"physlite", "adc2021", "l1", "l1_ntuple", "dark_machines"}  # constituents
 FOUND = [name for name, dialect in DIALECTS.items() if not dialect.options]
 
 

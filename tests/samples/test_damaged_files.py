@@ -30,6 +30,7 @@ KEY = {
     "nanoaod": "FatJet_eta", "delphes": "FatJet.PT", "physlite": "AnalysisLargeRJetsAuxDyn:eta",
     "jetclass": "part_pz", "jetclass2": "part_pz", "tagging": "PY_0", "tagging_table": "PY_0", "olympics": 1900,
     "jetnet": "jet_features", "adc2021": "Particles", "l1": "MET_phi",
+    "l1_ntuple": "l1UpgradeTree/L1UpgradeTree:jetIEta",
 }  # fmt: skip
 ENERGY = KEY | {
     "own": "constituent_pt", "mapped_hdf5": "constituent_pt", "mapped_parquet": "constituent_pt",
@@ -41,7 +42,7 @@ NEAREST = {
     name: f"'{KEY[name]}' .there is '{KEY[name][:-1]}_'" for name in ("own", "jetclass", "jetclass2", "adc2021", "l1")
 }
 NEAREST |= {"tagging": "'PY_0' .there is", "jetnet": "'jet_features' .there is 'jet_feature_'"}
-del ENERGY["l1"]  # whole numbers are finite
+del ENERGY["l1"], ENERGY["l1_ntuple"]  # whole numbers are finite
 BINARY = [name for name in DIALECTS if name != "dark_machines"]
 
 
@@ -154,8 +155,8 @@ def stretches(path) -> list[tuple[int, int]]:
         sizes = [c.total_compressed_size for c in chunks]
         return [(start + size * 3 // 4, size // 4) for start, size in zip(starts, sizes, strict=True)]
     with uproot.open(path) as file:
-        (tree,) = (file[key] for key, kind in file.classnames().items() if kind == "TTree")
-        keys = [branch.basket_key(0) for branch in tree.branches if branch.num_baskets]
+        trees = [file[key] for key, kind in file.classnames().items() if kind == "TTree"]
+        keys = [branch.basket_key(0) for tree in trees for branch in tree.branches if branch.num_baskets]
         packed = [key for key in keys if key.data_compressed_bytes < key.data_uncompressed_bytes]
         return [(key.data_cursor.index + 9, key.data_compressed_bytes - 9) for key in packed]
 
@@ -188,7 +189,8 @@ def test_missing_misspelt_and_empty(name, base, ask):
     if str(key).startswith(("FatJet", "Analysis")):
         named["jet"] = re.split("[_.]|AuxDyn", key)[0]  # otherwise another collection is taken, and a remark says so
     rest = {x: values for x, values in columns.items() if x != key}
-    shown = {"olympics": "0 to 2099", "own": "without constituent_eta"}.get(name, named.get("jet", str(key)))
+    shown = {"olympics": "0 to 2099", "own": "without constituent_eta", "l1_ntuple": "jetIEta"}
+    shown = shown.get(name, named.get("jet", str(key)))
     refused(ask(name, rest, **named), shown)
     wrong = 9999 if isinstance(key, int) else f"{key[:-1]}_"
     refused(ask(name, rest | {wrong: columns[key]}, **named), shown)

@@ -11,7 +11,7 @@ import pytest
 from dialects import DIALECTS
 
 from hepad.errors import InputError
-from hepad.events import ARRAYS, GROUPS, SPLITS, Events, concatenate
+from hepad.events import ARRAYS, GROUPS, MEASURES, NUMBERS, SPLITS, Events, concatenate
 from hepad.events.completion import complete
 from hepad.events.identifiers import event_id
 from hepad.events.kinematics import delta_phi, sum_four_vectors
@@ -60,8 +60,8 @@ def rich(events: Events, seed: int, bits: int = 3) -> Events:
     """Events with everything that Events can carry, and some empty collections."""
     rng, n = np.random.default_rng(seed), len(events)
     tags = ((rng.random(events.jets.shape[:2]) < 0.4) & (events.jets[..., 0] > 0)).astype(np.float32)
-    facts = {name: rng.integers(0, 2**40, n) for name in ("run", "luminosity_block", "event")}
-    facts |= {name: rng.uniform(1, 80, n).astype(np.float32) for name in ("n_pv", "pileup")}
+    facts = {name: rng.integers(0, 2**40, n) for name in NUMBERS}
+    facts |= {name: rng.uniform(1, 80, n).astype(np.float32) for name in MEASURES}
     photons = events.photons * (seed % 2)
     return replace(
         events, b_tag=tags, triggers=rng.random((n, bits)) < 0.3, facts=facts, photons=photons.astype(np.float32),

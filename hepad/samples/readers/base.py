@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hepad.events import MEASURES
 from hepad.samples.formats.contents import Contents
 
 
@@ -42,8 +43,8 @@ class Found:
 
     @property
     def given(self) -> frozenset[str]:
-        """What representations may ask for: ``present``, and pile-up and vertices where the file has them."""
-        return self.present | self.facts & {"pileup", "n_pv"}
+        """What representations may ask for: ``present``, and pile-up, vertices and scores where the file has them."""
+        return self.present | self.facts & MEASURES.keys()
 
 
 @dataclass(frozen=True)

@@ -1,54 +1,76 @@
-"""CMS Level-1 trigger objects for anomaly detection (Zenodo 21787779, CC0), in the form of one Parquet row per event.
+"""The CMS Level-1 anomaly detection set (Zenodo 21787779, CC0) in both forms in which it is published.
 
-That is the form of the mirror CERN/anomaly_detection_cmsl1t at Hugging Face. Every quantity is an integer in hardware
-units, whether its name has an ``I`` or not. Steps as in the tables of the converter that made the files
-(github.com/bb511/adl1t_datamaker, docs/README.md, after the specification of the inputs of the global trigger); the
-CMS software has the same ones (EventFilter/L1ScoutingRawToDigi/interface/scales.h):
+In rows, one Parquet row per event, at Hugging Face (CERN/anomaly_detection_cmsl1t); the decisions of the menu lie in
+files of their own, row by row the same events:
 
-    pt                  0.5 GeV;  of muons 0.5 GeV · (n - 1), n = 0 standing for no muon
-    eta                 0.0870/2 (calorimeter), 0.0870/8 (muons)
-    phi                 2π/144 (calorimeter, MET), 2π/576 (muons)
+    data/<sample>/<split>-00000-of-00003.parquet            jets_jetIEt, ..., MET_Et, MET_phi, run, ..., L1bit
+    data/<sample>/seeds/<split>-00000-of-00002.parquet      L1_SingleMu22, ...
 
-    jets_jet{IEt,IEta,IPhi}, egammas_eg{IEt,IEta,IPhi}                  lists, up to 12 per event
-    muons_muon{IEt,IEtaAtVtx,IPhiAtVtx}                                 lists, up to 8, extrapolated to the vertex
-    MET_Et, MET_phi                                                     lists of one
-    run, lumi, event, nPV_True (pile-up), L1bit, split, order           one value
+In folders, as github.com/bb511/adl1t_datamaker writes them and Zenodo has them, one for each kind of object. A folder
+may be cut into files as it likes: row i of each is the same event (the converter writes one file for each of CMS's, the
+published set is cut by size). ``files`` are those of ``event_info``, the others are found beside them:
 
-``L1bit`` is the OR of the unprescaled algorithms of the menu without those for anomalies; the decision of each is in
-other files. ``order`` is -1 where the total energy is saturated (ET_Et = 4095), which the set's authors remove. The
-trigger does not tell electrons from photons: ``electrons`` holds both. Jets are massless and have no constituents.
+    event_info/     run, lumi, event, nPV_True (pile-up), and of the published set split and order
+    jets/  egammas/  muons/  taus/     lists: jetIEt, jetIEta, jetIPhi; egIEt, ...; muonIEt, muonIEtaAtVtx, ...
+    MET/  ET/  HT/  MHT/  FET/  FHT/   Et, phi: lists of one number
+    seeds/          L1bit and a bit for each unprescaled algorithm of the menu but those for anomalies
+    cica/           CICADAScore, where the converter was given it; the published set leaves it out
+
+All is in hardware units (:mod:`hepad.samples.readers.level1`). ``L1bit`` is the OR of the seeds. ``order`` is -1 where
+the total energy is saturated (ET_Et = 4095), which the set's authors remove; where it is missing the energy says so.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
+import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError
 from hepad.events import SPLITS
-from hepad.events.identifiers import event_id
-from hepad.events.kinematics import delta_phi
-from hepad.events.padding import WIDTHS, beyond, pad
-from hepad.samples.formats import parquet
+from hepad.samples.formats import beside, parquet
+from hepad.samples.readers import jagged, level1
 from hepad.samples.readers.base import Block, Contents, Found, Reader
-from hepad.samples.readers.branches import MASSES, Branches, matching
-from hepad.samples.readers.jagged import flat, rows_of, unsound
+from hepad.samples.readers.branches import Branches, matching
 
-PT_STEP = 0.5
-CALORIMETER = (0.0870 / 2, 2 * np.pi / 144)  # steps of eta and phi
-MUON = (0.0870 / 8, 2 * np.pi / 576)
-# by collection: columns of pt, eta and phi, steps, and the hardware pt that stands for 0 GeV
-OBJECTS = {
-    "jets": (("jets_jetIEt", "jets_jetIEta", "jets_jetIPhi"), CALORIMETER, 0),
-    "electrons": (("egammas_egIEt", "egammas_egIEta", "egammas_egIPhi"), CALORIMETER, 0),
-    "muons": (("muons_muonIEt", "muons_muonIEtaAtVtx", "muons_muonIPhiAtVtx"), MUON, 1),
-}
-MET = ("MET_Et", "MET_phi")
 BITS = ("L1bit",)
-FACTS = {"run": "run", "luminosity_block": "lumi", "event": "event"}
+IN_ROWS, IN_FOLDERS = level1.names("{0}_{1}"), level1.names("{0}/{1}")
+MAIN, SEEDS = "event_info", "seeds"
+NUMBERS = list(level1.NUMBERS.values())
+CICADA = level1.SCORES["cicada"]
 SPLIT_OF = {"train": "train", "valid": "valid", "validation": "valid", "test": "test"}
-LISTS = [name for names, _, _ in OBJECTS.values() for name in names] + list(MET)
-REMARK = "Electrons stand for electrons and photons; taus are left out; jets are massless and have no constituents."
+ONE = ("number", "numbers")  # one number per event, as such or in a list of one
+# beside event_info: the columns that are read of a folder, all of them where none is named, and their kinds
+FOLDERS = {name: (branches, ("numbers",)) for name, branches, *_ in level1.OBJECTS.values()} | {
+    "MET": (("Et", "phi"), ("numbers",)), "ET": (("Et",), ("numbers",)), "cica": ((CICADA,), ONE), SEEDS: ((), ()),
+}  # fmt: skip
+NEEDED = ("jets", "egammas", "muons", "MET")
+ADVICE = "The layout is that of CERN/anomaly_detection_cmsl1t, one row per event; choose another 'reader'."
+REMEDY = "Fetch the folder again, or choose another 'reader'."
+
+
+class Part(NamedTuple):
+    """A folder beside that of the file; its columns, and their kinds, by the names that they have here."""
+
+    folder: beside.Folder
+    columns: dict[str, str]
+    kinds: dict[str, str]
+
+
+class Plan(NamedTuple):
+    """What is read: the ``main`` columns of the file, and from row ``first`` of the set on those of other folders."""
+
+    names: level1.Names
+    main: list[str]
+    parts: list[Part]
+    first: int
+    bits: tuple[str, ...]
+
+    @property
+    def columns(self) -> set[str]:
+        return {*self.main, *(name for part in self.parts for name in part.columns)}
 
 
 @dataclass(frozen=True)
@@ -57,89 +79,118 @@ class L1Anomaly(Reader):
 
     triggers: patterns of the columns, of bits or of numbers that are 0, 1 or -1, that are kept as trigger bits
     use_split: take the split from the column ``split`` if the file has it
-    saturated: keep events with ``order`` -1
+    saturated: keep events with ``order`` -1 or, without ``order``, of a saturated total energy
     """
 
-    title = "CMS Level-1 anomaly detection set (Parquet): event vectors in hardware units"
+    title = "CMS Level-1 anomaly detection set (Parquet): event vectors in hardware units, in rows or in folders"
     kind = "Parquet"
-    landmarks = (*LISTS, *FACTS.values())
+    landmarks = (*IN_ROWS.lists, *NUMBERS)
     triggers: tuple[str, ...] = BITS
     use_split: bool = True
     saturated: bool = False
 
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
-        return contents.kind == "Parquet" and {*LISTS, *FACTS.values()} <= contents.tables.get("", frozenset())
+        columns = contents.tables.get("", frozenset())
+        in_folders = {*NUMBERS, "bx", "orbit"} <= columns or _folder(contents.path, MAIN).is_dir()
+        return contents.kind == "Parquet" and ({*IN_ROWS.lists, *NUMBERS} <= columns or in_folders)
 
     def look(self, path: str) -> Found:
         with parquet.open_parquet(path) as file:
-            extra, bits = self._columns(path, file)
-            present = {*OBJECTS, "met", "event_id"} | ({"pileup"} if "nPV_True" in extra else set())
-            facts = FACTS.keys() | present & {"pileup"}
-            split, rows = "split" in extra, file.metadata.num_rows
+            plan = self._plan(path, file)
+            present, facts = level1.present(plan.columns)
             return Found(
-                rows, frozenset(present), bits, remarks=(REMARK,), official_split=split, facts=frozenset(facts)
-            )
+                file.metadata.num_rows, present, plan.bits, remarks=(level1.REMARK,),
+                official_split="split" in plan.main, facts=facts,
+            )  # fmt: skip
 
     def blocks(self, path: str, rows: int) -> Iterator[Block]:
         with parquet.open_parquet(path) as file:
-            extra, bits = self._columns(path, file)
-            for start, arrays in parquet.blocks(path, file, [*LISTS, *FACTS.values(), *extra, *bits], rows):
-                yield self._block(path, start, arrays, bits)
+            plan = self._plan(path, file)
+            parts = [(x.columns, beside.Beside(x.folder, x.columns.values(), plan.first, rows)) for x in plan.parts]
+            for start, arrays in parquet.blocks(path, file, plan.main, rows):
+                n = len(arrays["run"])
+                for columns, reader in parts:
+                    taken = reader.take(n)
+                    arrays |= {name: taken[column] for name, column in columns.items()}
+                split = _split(path, arrays.pop("split")) if "split" in arrays else None
+                lists = {*plan.names.lists, plan.names.total}
+                values = Branches(path, n, {x: y if x in lists else _one(path, start, x, y) for x, y in arrays.items()})
+                bits = {name: values.bit(name) for name in plan.bits}
+                yield level1.block(values, start, plan.names, bits, saturated=self.saturated, split=split)
 
-    def _columns(self, path: str, file) -> tuple[list[str], tuple[str, ...]]:
-        """The optional columns that are read, and the trigger bits."""
+    def _plan(self, path: str, file) -> Plan:
         kinds = parquet.kinds(path, file)
-        optional = {"nPV_True": "number", "order": "number", "split": "text"}
-        if not self.use_split:
-            del optional["split"]
-        extra = [name for name in optional if name in kinds]
-        named = {name for name in kinds if name.startswith(("L1", "HLT")) or name in self.triggers}
-        bits = [x for x in kinds if kinds[x] == "bit" or (kinds[x] == "number" and x in named)]
+        in_rows = any(name in kinds for name in IN_ROWS.lists)
+        if not in_rows and not kinds.keys() >= set(NUMBERS):
+            raise InputError(
+                f"{path}: a folder of a set in several, without the events' numbers. Give the files of "
+                f"'{_folder(path, MAIN)}' instead: those of the other folders are found beside them."
+            )
+        of = IN_ROWS if in_rows else IN_FOLDERS
+        optional = {level1.PILEUP: ONE, "order": ONE, CICADA: ONE, of.total: ("numbers",)}
+        optional |= {"split": ("text",)} if self.use_split else {}
+        wanted = dict.fromkeys(of.lists if in_rows else (), ("numbers",)) | dict.fromkeys(NUMBERS, ONE)
+        wanted |= {name: kind for name, kind in optional.items() if name in kinds}
+        _require(path, file, wanted, ADVICE)
+        whole, parts = _beside(path, in_rows)
+        every = {name: kind for part in parts for name, kind in part.kinds.items()} | kinds
+        named = {name for name in every if name.startswith(("L1", "HLT")) or name in self.triggers}
+        bits = [x for x in every if every[x] in ("bit", "bits") or (every[x] in ONE and x in named)]
         bits = matching(path, bits, self.triggers, usual=BITS)
-        required = dict.fromkeys(LISTS, "numbers") | dict.fromkeys(FACTS.values(), "number")
-        advice = "The layout is that of CERN/anomaly_detection_cmsl1t, one row per event; choose another 'reader'."
-        parquet.require(path, file, required | {name: optional[name] for name in extra}, advice)
-        return extra, bits
-
-    def _block(self, path, start: int, arrays: dict, bits: tuple[str, ...]) -> Block:
-        n = len(arrays["run"])
-        values = Branches(path, n, arrays)
-        columns, damaged, cut_off = {"constituents": np.zeros((n, 0, 4), np.float32)}, {}, np.zeros(n, int)
-        for name, (names, steps, zero) in OBJECTS.items():
-            arrays_of_object = values.collection(names)
-            row, p = _objects(*arrays_of_object.values(), steps, zero, MASSES.get(name, 0.0))
-            columns[name] = pad(row, p, n, WIDTHS[name])
-            cut_off += beyond(row, n, WIDTHS[name])
-            damaged |= {column: unsound(x, positive=column == names[0]) for column, x in arrays_of_object.items()}
-        columns["jet"] = columns["jets"][:, 0]
-        met, phi = (values.first(column) for column in MET)
-        columns["met"] = np.stack([PT_STEP * met, delta_phi(CALORIMETER[1] * phi, 0)], axis=-1).astype(np.float32)
-        damaged |= {MET[0]: ~(met >= 0), MET[1]: ~np.isfinite(phi)}
-        numbers = {name: values.scalar(column) for name, column in FACTS.items()}
-        damaged |= {column: unsound(numbers[name], positive=True) for name, column in FACTS.items()}
-        facts = {name: np.nan_to_num(x).astype(np.int64) for name, x in numbers.items()}
-        damaged |= {column: damaged[column] | (facts[name] < 0) for name, column in FACTS.items()}
-        columns["event_id"] = event_id(*facts.values())
-        if "nPV_True" in arrays:
-            facts["pileup"] = values.count("nPV_True")
-            damaged["nPV_True"] = unsound(values.scalar("nPV_True"))
-        triggers = {name: values.bit(name) for name in bits}
-        split = _split(path, arrays["split"]) if "split" in arrays else None
-        block = Block(columns, start + np.arange(n), damaged, {}, facts, triggers, split=split, cut_off=cut_off)
-        if "order" in arrays and not self.saturated and (cut := values.scalar("order") < 0).any():
-            block = block.take(~cut, {"saturated": int(cut.sum())})
-        return block
+        read = {*wanted, *of.lists, of.total, CICADA, *bits}
+        main = sorted(read & kinds.keys())
+        parts = [x._replace(columns={n: c for n, c in x.columns.items() if n in read - set(main)}) for x in parts]
+        parts = [part for part in parts if part.columns]
+        for part in parts:
+            beside.check_length(whole, part.folder)
+        return Plan(of, main, parts, whole.first_row(Path(path).absolute()) if parts else 0, bits)
 
 
-def _objects(pt, eta, phi, steps: tuple[float, float], zero: int, mass: float) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) rows and (M, 4) (pt, eta, phi, mass) of the objects, from jagged hardware units."""
-    row, p = rows_of(pt), np.stack([flat(x).astype(np.float64) for x in (pt, eta, phi)], axis=-1)
-    present = p[:, 0] > zero
-    row, (n, eta, phi) = row[present], p[present].T
-    with np.errstate(invalid="ignore"):
-        vectors = [PT_STEP * (n - zero), steps[0] * eta, delta_phi(steps[1] * phi, 0), np.full(len(n), mass)]
-    return row, np.stack(vectors, axis=-1)
+def _folder(path: str, name: str) -> Path:
+    return Path(path).absolute().parent.parent / name
+
+
+def _require(path: str, file, wanted: dict[str, tuple[str, ...]], advice: str) -> None:
+    """InputError unless all columns are there and of one of their kinds."""
+    kinds = parquet.kinds(path, file)
+    parquet.require(path, file, {x: kinds[x] if kinds.get(x) in of else of[0] for x, of in wanted.items()}, advice)
+
+
+def _beside(path: str, in_rows: bool) -> tuple[beside.Folder | None, list[Part]]:
+    """The folder of a file, and those that lie beside it."""
+    if "://" in path and not in_rows:
+        raise InputError(f"{path}: a set in folders is read from local disk alone. Fetch it, or give that in rows.")
+    if "://" in path:
+        return None, []
+    file = Path(path).absolute()
+    places = {SEEDS: file.parent / SEEDS} if in_rows else {name: _folder(path, name) for name in FOLDERS}
+    found = {name: folder for name, place in places.items() if (folder := beside.folder(place, file))}
+    if missing := [name for name in NEEDED if name not in found and not in_rows]:
+        raise InputError(
+            f"{path}: beside its folder there are no files in {', '.join(str(places[name]) for name in missing)}. Each "
+            "kind of object has a folder of its own: fetch them all."
+        )
+    whole, parts = beside.folder(file.parent, file), []
+    for name, folder in found.items():
+        one, (columns, kind) = folder.files[folder.place(whole.first_row(file))], FOLDERS[name]
+        with parquet.open_parquet(one) as table:
+            _require(one, table, dict.fromkeys(columns, kind), REMEDY)
+            kinds = {column: x for column, x in parquet.kinds(one, table).items() if column in columns or not columns}
+        names = {column: f"{name}/{column}" if kind == ("numbers",) else column for column in kinds}
+        parts.append(Part(folder, {names[x]: x for x in kinds}, {names[x]: kinds[x] for x in kinds}))
+    return whole, parts
+
+
+def _one(path: str, start: int, name: str, values):
+    """(N,) of one number per event, whether or not each is in a list of its own."""
+    if values.ndim == 1:
+        return values
+    counts, numbers = jagged.parts(values)
+    if (counts != 1).any():
+        row = np.argmax(counts != 1)
+        raise InputError(f"{path}: '{name}' has {counts[row]} numbers in row {start + row}, not one. Fetch it again.")
+    return ak.Array(numbers)
 
 
 def _split(path, values: np.ndarray) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 hepad's names: ``jet_pt`` ..., ``constituent_pt[]``, ``jets_pt[]``, ``electrons_pt[]``, ``muons_pt[]``, ``photons_pt[]``
 (each with _pt, _eta, _phi, _mass), ``met_pt``, ``met_phi``, ``event_id``, ``weight``, ``run``, ``luminosity_block``,
-``event``, ``n_pv``, ``pileup``, ``jets_b_tag[]``, ``truth_*``, ``trigger_*``. A mapping is {hepad name: branch or
-expression of branches}. Constituents and the collections of the event may also come as (_pt, _eta, _phi) with _energy
-or without either (massless), constituents as (_px, _py, _pz, _energy), too. Where jets are a collection, the hardest
-one and its constituents (then jagged twice) are taken. Without constituents and jet_*, a row is an event, and its jet
-the hardest of jets_*.
+``event``, ``n_pv``, ``pileup``, ``cicada``, ``axol1tl``, ``jets_b_tag[]``, ``truth_*``, ``trigger_*``. A mapping is
+{hepad name: branch or expression of branches}. Constituents and the collections of the event may also come as (_pt,
+_eta, _phi) with _energy or without either (massless), constituents as (_px, _py, _pz, _energy), too. Where jets are a
+collection, the hardest one and its constituents (then jagged twice) are taken. Without constituents and jet_*, a row is
+an event, and its jet the hardest of jets_*.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ import awkward as ak
 import numpy as np
 
 from hepad.errors import InputError, check_choice
-from hepad.events import FACTS, FOUR_VECTOR, of_kind
+from hepad.events import FACTS, FOUR_VECTOR, NUMBERS, of_kind
 from hepad.events.cuts import UNITS
 from hepad.events.expressions import evaluate, truth
 from hepad.events.identifiers import event_id
@@ -30,7 +30,6 @@ from hepad.samples.readers.shapes import COLLECTIONS, four_vectors, group_of, la
 
 # branches of hepad's own files, with and without constituents
 OWN = ({"constituent_pt", "constituent_eta", "constituent_phi"}, {"jet_pt", "jets_pt", "met_pt", "event_id"})
-NUMBERS = ("run", "luminosity_block", "event")
 PREFIXES = ("truth_", "trigger_")
 NAMES = {
     **{f"{group}_{x}": group for group in ("jet", *COLLECTIONS) for x in (*FOUR_VECTOR, "energy")},
@@ -221,7 +220,7 @@ def _at(path: str, key: str) -> Iterator[None]:
 
 
 def _fact(values: ak.Array, kind) -> np.ndarray:
-    """(N,) of a kind of ``FACTS``; what is no number of vertices or collisions is unknown."""
+    """(N,) of a kind of ``FACTS``; a negative number of vertices or collisions, or score, is unknown."""
     values = ak.to_numpy(values)
     return counted(values) if kind == np.float32 else of_kind(values, kind, len(values))
 
