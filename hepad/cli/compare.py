@@ -39,8 +39,8 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from hepad.evaluation.event_by_event import Column, compare, score_column  # scipy takes a moment
-    from hepad.evaluation.score_columns import ScoreFile  # likewise
+    from hepad.trigger.event_by_event import Column, compare, score_column  # scipy takes a moment
+    from hepad.trigger.score_columns import ScoreFile  # likewise
 
     for name in ("rtol", "atol"):
         if (value := getattr(args, name)) is not None and not 0 <= value < float("inf"):

@@ -23,8 +23,8 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.evaluation.efficiency import Efficiency, clopper_pearson
-from hepad.evaluation.score_columns import ScoreFile
 from hepad.storage.files import atomic_path
+from hepad.trigger.score_columns import ScoreFile
 
 KEYS = (("run", "luminosity_block", "event"), ("vector",), ("event_id",))
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_mass")

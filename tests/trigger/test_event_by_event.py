@@ -12,11 +12,11 @@ import uproot
 
 from hepad.cli.main import main
 from hepad.errors import InputError
-from hepad.evaluation import event_by_event
 from hepad.evaluation.efficiency import clopper_pearson
-from hepad.evaluation.event_by_event import Column, compare, score_column
-from hepad.evaluation.score_columns import ENDINGS, ScoreFile
 from hepad.storage.files import write_json
+from hepad.trigger import event_by_event
+from hepad.trigger.event_by_event import Column, compare, score_column
+from hepad.trigger.score_columns import ENDINGS, ScoreFile
 
 
 def write(path, head=None, **columns):
@@ -80,7 +80,7 @@ def test_parts_find_what_the_whole_finds(tmp_path, monkeypatch):
     b = write(tmp_path / "b.h5", **{name: values[kept] for name, values in other.items()})
     whole = compared(a, b, thresholds={"t": 0.5}, to=tmp_path / "whole.csv")
     monkeypatch.setattr(event_by_event, "ROWS", 400)
-    monkeypatch.setattr("hepad.evaluation.score_columns.ROWS", 170)
+    monkeypatch.setattr("hepad.trigger.score_columns.ROWS", 170)
     parts = compared(a, b, thresholds={"t": 0.5}, to=tmp_path / "parts.csv")
     assert parts == whole
     assert (whole.both, whole.only_a, whole.only_b) == (2998, 2, 0)
