@@ -1,16 +1,19 @@
 """Samples: from files to Events, with the reader of each file found by looking at it."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import inf
 
-from hepad.errors import InputError, check_choice
+import numpy as np
+
+from hepad.errors import InputError, at, check_choice
 from hepad.events import Events, concatenate
 from hepad.samples.beginning import ROWS, Beginning
 from hepad.samples.formats.contents import contents, kind_of
 from hepad.samples.formats.paths import find_files
 from hepad.samples.readers import READERS
 from hepad.samples.readers.base import Found, Reader
+from hepad.samples.simulation.profile import Profile, weights
 from hepad.samples.stream import stream
 from hepad.samples.unknown_files import raise_unknown
 
@@ -26,15 +29,30 @@ def stream_of(
     Parameters
     ----------
     source: {files: paths, addresses, patterns or lists of them, reader: name, found by looking if left out}, options of
-        the reader, and ``tolerance``, ``unit_weights`` and ``rows`` of the stream
+        the reader, and ``tolerance``, ``unit_weights`` and ``rows`` of the stream; of generated files also
+        ``pileup_profile``, which they are weighted to
     name: of the sample
     selection: {pt: [low, high], abs_eta: x} in GeV, or 'any'
     split: fractions of train, valid and test
     part: these are some of the sample's files, of which none needs to pass
     """
+    to, source = source.get("pileup_profile"), {k: v for k, v in source.items() if k != "pileup_profile"}
     files = [(path, reader_of(source, path)) for path in find_files(source["files"])]
     common = {key: source[key] for key in COMMON if key in source}
-    return stream(files, name=name, selection=selection, split=split, part=part, **common)
+    events = stream(files, name=name, selection=selection, split=split, part=part, **common)
+    return events if to is None else _reweighted(events, to)
+
+
+def _reweighted(blocks: Iterator[Events], to) -> Iterator[Events]:
+    """Events of a generated sample, weighted to another pile-up profile."""
+    for events in blocks:
+        name, pileup = events.meta["name"], events.meta.get("pileup")
+        if not pileup:
+            raise InputError(f"samples.{name}.source.pileup_profile: the events have no pile-up. Leave it out.")
+        of = Profile(np.array(pileup["mean"]["mean"]), np.array(pileup["mean"]["share"]), pileup["mean"]["uniform"])
+        with at(f"samples.{name}.source.pileup_profile"):
+            weight = events.weight * weights(events.facts["pileup"], of, Profile.of(to, "it"))
+        yield replace(events, weight=weight)
 
 
 def read(source: dict, *, name: str, selection: dict | str, split: tuple[float, float, float]) -> Events:

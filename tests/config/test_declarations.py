@@ -278,7 +278,7 @@ def test_the_energy_of_files_is_that_of_the_figures(config):
 SOURCES = {
     "range": ({"pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": [80, 20], "pool": 100}}, "mean [80, 20]"),
     "text": ({"pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": ["a"], "pool": 100}}, "pileup.mean"),
-    "card of the pile-up": ({"pileup": {"card": "none.cmnd", "mean": 20, "pool": 100}}, "card 'none.cmnd' is neither"),
+    "card of the pile-up": ({"pileup": {"card": "none.cmnd", "mean": 20, "pool": 100}}, "file 'none.cmnd' is neither"),
     "crossings with pile-up": (
         {
             "pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": 20, "pool": 9},

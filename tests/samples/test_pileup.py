@@ -9,7 +9,9 @@ from scipy.stats import norm
 
 from hepad.errors import InputError
 from hepad.events import ARRAYS
+from hepad.samples import sources
 from hepad.samples.clustering import CHARGED_HADRON, MUON, PHOTON, Particles
+from hepad.samples.root_output import write_root
 from hepad.samples.simulation.level1 import (
     D_ETA,
     D_PHI,
@@ -216,7 +218,7 @@ def test_the_hardest_of_two_pools_is_found_behind_the_soft_one():
     largest = np.zeros(2000)
     np.maximum.at(largest, found.particles.event, found.particles.p[:, 0])
     hard = largest > 10
-    assert 0.5 < hard.mean() < 0.75  # 1 - 1/e
+    assert hard.mean() == pytest.approx(1 - np.exp(-0.6), abs=0.05)
     np.testing.assert_allclose(largest[hard], 20 * 2 ** ((found.hardest[hard] - 200) / 100))
     assert (found.hardest[~hard] < 200).all()
 
@@ -381,6 +383,22 @@ def test_the_same_seed_gives_the_same_crossings(crossings, card):
         assert getattr(again, name).tobytes() == getattr(crossings, name).tobytes(), name
     np.testing.assert_array_equal(again.facts["pileup"], crossings.facts["pileup"])
     assert not np.array_equal(other.met, crossings.met)
+
+
+def test_generated_crossings_are_weighted_to_another_profile(crossings, tmp_path):
+    write_root(crossings, tmp_path / "crossings.root")
+    source = {"files": [str(tmp_path / "crossings.root")], "reader": "Mapped"}
+    how = {"name": "zero_bias", "selection": "any", "split": (0, 0, 1)}
+    plain, weighted = sources.read(source, **how), sources.read(source | {"pileup_profile": [30, 60]}, **how)
+    number = plain.facts["pileup"].astype(int)
+    expected = Profile.of([30, 60], "a").law(number) / Profile.of([10, 90], "a").law(number)
+    np.testing.assert_allclose(weighted.weight, plain.weight * expected)
+    with pytest.raises(InputError, match=r"samples\.zero_bias\.source\.pileup_profile: pile-up: .* wider profile"):
+        sources.read(source | {"pileup_profile": 200}, **how)
+    bare = replace(crossings, meta=crossings.meta | {"pileup": None})
+    write_root(bare, tmp_path / "crossings.root")
+    with pytest.raises(InputError, match=r"the events have no pile-up\. Leave it out"):
+        sources.read(source | {"pileup_profile": 50}, **how)
 
 
 def test_pileup_of_hard_samples(card):

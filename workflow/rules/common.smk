@@ -91,7 +91,12 @@ def cards_of(sample):
 def reading_of(sample):
     """The settings of a source that concern its reader; generated chunks are read like any of hepad's ROOT files."""
     source = source_of(sample)
-    return {"reader": "Mapped"} if "card" in source else {k: v for k, v in source.items() if k != "files"}
+    if "card" not in source:
+        return {k: v for k, v in source.items() if k != "files"}
+    to = source.get("pileup_profile")
+    with errors.report_errors():
+        to = str(cards.find(to, REPOSITORY)) if isinstance(to, str) else to
+    return {"reader": "Mapped"} | ({} if to is None else {"pileup_profile": to})
 
 
 def admit_user_files():

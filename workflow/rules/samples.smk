@@ -16,6 +16,7 @@ rule generate_chunk:
 rule read_events:
     input:
         files=lambda w: [path for path in chunks_of(w.sample)[int(w.chunk)] if "://" not in path],
+        profile=lambda w: [x for x in [reading_of(w.sample).get("pileup_profile")] if isinstance(x, str)],
     output: "results/events/{sample}/{chunk}.h5"
     params:
         code=code_of("read"),

@@ -15,7 +15,7 @@ def find(card: str, root: str | Path) -> Path:
     for path in (Path(card), Path(root) / card):
         if path.is_file():
             return path
-    raise InputError(f"'{card}' is neither in the run's directory nor in {root}. Check the path.")
+    raise InputError(f"file '{card}' is neither in the run's directory nor in {root}. Check the path.")
 
 
 def located(source: dict, root: str | Path) -> dict:

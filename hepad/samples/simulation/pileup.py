@@ -18,7 +18,7 @@ sqrt(μ / (ε P chunks)), P the part of the pool that the test crossings have.
 parton scale above p̂ = HARD_PT, and the first one has only those below. They are generated as 2 -> 2 scattering with
 the weights w ∝ (HARD_PT / p̂_T)^BIAS, that is with many more hard ones. With p = σ(p̂_T > HARD_PT) / σ a crossing of
 training and validation has Poisson(μ (1 - p)) soft and Poisson(μ p) hard collisions, the latter drawn ∝ w. A test
-crossing has Poisson(λ) hard ones, λ = max(1, μ p), drawn evenly, and the weight
+crossing has Poisson(λ) hard ones, λ = max(OFTEN, μ p), drawn evenly, and the weight
 
     W = exp(λ - μ p) (μ p / λ)^k  Π_{i <= k} w_i / <w>,      k of them
 
@@ -40,7 +40,7 @@ from hepad.samples.simulation.profile import Profile
 
 BATCH = 500
 HARD_PT, BIAS = 20.0, 4  # GeV
-OFTEN = 1.0  # hard collisions of a test crossing, at least
+OFTEN = 0.5  # hard collisions of a test crossing, at least
 # what makes a card of minimum bias one of hard scattering
 HARD = (
     "SoftQCD:all = off", "SoftQCD:inelastic = off", "SoftQCD:nonDiffractive = off", "SoftQCD:singleDiffractive = off",
