@@ -175,7 +175,7 @@ def test_towers_keep_the_energy_and_lose_what_curls():
     assert sum(grid.sum() for grid in towers(soft, n, settings, RNG(6))) == 0
 
 
-def both_pools(hard_share=0.02):
+def both_pools(hard_share=0.005):
     """Soft events of one particle of 1 GeV; hard ones of one of 20 to 320 GeV, with weights that fall like pT^-4."""
     soft = Pool.of(particles(np.arange(200), PHOTON, 1.0, 0.3, 0.0), 200)
     pt = 20 * 2 ** (np.arange(400) / 100)
@@ -206,9 +206,9 @@ def test_weighted_crossings_stand_for_natural_ones(mean):
         terms = often.weight * (precise > threshold)
         error = np.hypot(terms.std() / np.sqrt(n), np.sqrt(expected / (10 * n)))
         assert terms.mean() == pytest.approx(expected, abs=4 * error)
-    # as well known as from more than six times as many natural ones
+    # as well known as from almost three times as many natural ones
     rare = often.weight * (precise > 80)
-    assert rare.std() < 0.4 * np.sqrt(rare.mean())
+    assert rare.std() < 0.6 * np.sqrt(rare.mean())
     assert np.average(often.number, weights=often.weight) == pytest.approx(natural.number.mean(), rel=0.02)
 
 
@@ -218,7 +218,7 @@ def test_the_hardest_of_two_pools_is_found_behind_the_soft_one():
     largest = np.zeros(2000)
     np.maximum.at(largest, found.particles.event, found.particles.p[:, 0])
     hard = largest > 10
-    assert hard.mean() == pytest.approx(1 - np.exp(-0.6), abs=0.05)
+    assert hard.mean() == pytest.approx(1 - np.exp(-0.5), abs=0.05)
     np.testing.assert_allclose(largest[hard], 20 * 2 ** ((found.hardest[hard] - 200) / 100))
     assert (found.hardest[~hard] < 200).all()
 
