@@ -14,6 +14,7 @@ KINDS = (
     "headline",
     "images",
     "inputs",
+    "menu",
     "model_samples",
     "model_selection",
     "overview",
