@@ -244,7 +244,8 @@ class Subject:
         for word in words:
             entries, value = self.config[KINDS.get(word, "samples")], self.value(word)
             for name in [value] if isinstance(value, str) else value:
-                any_window = " (window: any)" if entries[name].get("selection") == "any" else ""
+                chosen = entries[name].get("selection") == "any" and not entries[name]["source"].get("level1")
+                any_window = " (window: any)" if chosen else ""  # a first level selects no jets
                 found[name] = entries[name].get("label", name) + any_window
         return found
 

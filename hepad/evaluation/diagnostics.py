@@ -102,10 +102,11 @@ def variables(events: Events) -> dict[str, np.ndarray]:
     return measure(events, [name for name in names if name not in hidden])
 
 
-def against_pileup(scores, pileup, threshold: float, bins: int = 8) -> PileupCheck | None:
+def against_pileup(scores, pileup, threshold: float, bins: int = 8, weights=None) -> PileupCheck | None:
     """Efficiency against pile-up (N,) in bins of about equal population; None if it hardly varies or too few pass.
 
-    Ten events pass in a bin on average, so that χ² is one, and there are at least three bins.
+    ``weights``: (N,); None for counts. Ten events pass in a bin on average, so that χ² is one, and there are at least
+    three bins.
     """
     scores, pileup = np.asarray(scores), np.asarray(pileup, float)
     bins = min(bins, np.count_nonzero(scores > threshold) // 10)
@@ -113,10 +114,11 @@ def against_pileup(scores, pileup, threshold: float, bins: int = 8) -> PileupChe
     if len(edges) < 4:
         return None
     edges[-1] += 1
-    binned = efficiency_against(scores, threshold, pileup, edges)
+    binned = efficiency_against(scores, threshold, pileup, edges, weights)
+    population = np.histogram(pileup, edges)[0]
     n = np.histogram(pileup, edges, weights=pileup)[0]
     filled = binned.total > 0
-    n, value, total = n[filled] / binned.total[filled], binned.value[filled], binned.total[filled]
+    n, value, total = n[filled] / population[filled], binned.value[filled], binned.total[filled]
     mean = binned.passed.sum() / binned.total.sum()
     if mean == 1 or len(n) < 3:
         return None
@@ -213,27 +215,34 @@ def sculpting(scores, mass, eps_b, rng: np.random.Generator, weights=None) -> li
     return results
 
 
-def ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks (N,) of numbers, from 1 on; equal ones have their mean rank. (scipy.stats takes a second to import.)"""
-    _, place, count = np.unique(x, return_inverse=True, return_counts=True)
+def ranks(x: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Ranks (N,) of numbers, from 1 on; equal ones have their mean rank. (scipy.stats takes a second to import.)
+
+    ``weights``: (N,), how many each of them stands for
+    """
+    _, place = np.unique(x, return_inverse=True)
+    count = np.bincount(place, weights)
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
-def correlation(scores, variable) -> Correlation:
-    """Spearman's ρ of score and variable, both (N,), N > 3."""
+def correlation(scores, variable, weights=None) -> Correlation:
+    """Spearman's ρ of score and variable, both (N,), N > 3; ``weights`` (N,) > 0, or None."""
+    w = np.ones(len(scores)) if weights is None else np.asarray(weights, float)
     constant = np.ptp(scores) == 0 or np.ptp(variable) == 0
-    rho = np.nan if constant else float(np.corrcoef(ranks(scores), ranks(variable))[0, 1])
-    width = ndtri(0.5 + LEVEL / 2) * np.sqrt((1 + rho**2 / 2) / (len(scores) - 3))
+    covariance = np.cov(ranks(scores, w), ranks(variable, w), aweights=w)
+    rho = np.nan if constant else float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+    effective = w.sum() ** 2 / (w**2).sum()
+    width = ndtri(0.5 + LEVEL / 2) * np.sqrt((1 + rho**2 / 2) / max(effective - 3, 1))
     z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     return Correlation(rho, float(np.tanh(z - width)), float(np.tanh(z + width)))
 
 
-def turn_ons(samples: dict[str, tuple[np.ndarray, dict]], threshold: float, bins: int = 12) -> dict:
+def turn_ons(samples: dict[str, tuple[np.ndarray, dict, np.ndarray]], threshold: float, bins: int = 12) -> dict:
     """Efficiency against pT, mass, HT and missing pT in equally populated bins that all samples share.
 
-    ``samples``: name -> (scores (N,), :func:`variables`); returns variable -> sample -> BinnedEfficiency.
+    ``samples``: name -> (scores (N,), :func:`variables`, weights (N,)); returns variable -> sample -> BinnedEfficiency.
     """
-    tables, results = {name: columns for name, (_, columns) in samples.items()}, {}
+    tables, results = {name: columns for name, (_, columns, _) in samples.items()}, {}
     for variable in next(iter(tables.values())):
         if "GeV" not in variable or not all(variable in columns for columns in tables.values()):
             continue
@@ -241,8 +250,8 @@ def turn_ons(samples: dict[str, tuple[np.ndarray, dict]], threshold: float, bins
         edges = np.unique(5 * np.round(np.quantile(values, np.linspace(0, 1, bins + 1)) / 5))  # round edges [GeV]
         if len(edges) > 2:
             results[variable] = {
-                name: efficiency_against(scores, threshold, tables[name][variable], edges)
-                for name, (scores, _) in samples.items()
+                name: efficiency_against(scores, threshold, tables[name][variable], edges, weights)
+                for name, (scores, _, weights) in samples.items()
             }
     return results
 
@@ -264,18 +273,19 @@ def diagnose(scores, variables: dict, weights, copy_scores: dict, eps_b, working
     """
     rng, threshold = np.random.default_rng(seed), threshold_at(scores, working_point, weights)
     pileup, mass = next((variables[x] for x in PILEUP if x in variables), None), variables[MASS]
-    check = None if pileup is None else against_pileup(scores, pileup, threshold)
+    check = None if pileup is None else against_pileup(scores, pileup, threshold, weights=weights)
     edges = np.linspace(*np.quantile(mass, [0.0, 0.995]), 31)
-    passed = scores > threshold
+    passed, weights = scores > threshold, np.asarray(weights, float)
+    positive = weights if (weights > 0).all() else None
     return {
         "pileup": check and check._asdict() | {"binned": {k: v.tolist() for k, v in check.binned._asdict().items()}},
         "invariance": {name: result._asdict() for name, result in invariance(copy_scores, threshold).items()},
         "sculpting": [result._asdict() for result in sculpting(scores, mass, eps_b, rng, weights)],
-        "correlation": {name: correlation(scores, x)._asdict() for name, x in variables.items()},
+        "correlation": {name: correlation(scores, x, positive)._asdict() for name, x in variables.items()},
         "mass": {
             "edges": edges.tolist(),
-            "all": np.histogram(mass, edges)[0].tolist(),
-            "passed": np.histogram(mass[passed], edges)[0].tolist(),
+            "all": np.histogram(mass, edges, weights=weights)[0].tolist(),
+            "passed": np.histogram(mass[passed], edges, weights=weights[passed])[0].tolist(),
         },
         "working_point": float(working_point),
         "events": len(scores),

@@ -23,18 +23,20 @@ def correlation(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     """Spearman's rank correlation of the scores of two detectors on background (task {task}), of their first training
     and up to 200,000 jets. What is correlated sees the same jets as anomalous; what is not may be combined.
     """
-    scores, _ = read_scores(job.files["scores"])
+    scores, columns = read_scores(job.files["scores"])
     keys = [f"{name}/{job.seed}" for name in job.detectors]
     found = scores.beginning(LOOK, keys)
     names = [job.labels[name] for name in job.detectors]
-    values = rank_correlation(np.stack([found[key] for key in keys]))
+    weights = columns.beginning(LOOK, ["weight"])["weight"]
+    values = rank_correlation(np.stack([found[key] for key in keys]), weights if (weights > 0).all() else None)
     yield f"{job.task}/correlation", correlation_matrix(values, names, job.style)
 
 
-def rank_correlation(scores: np.ndarray) -> np.ndarray:
-    """(D, D) Spearman's ρ of the scores (D, n) of D detectors; NaN where one is the same everywhere."""
+def rank_correlation(scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """(D, D) Spearman's ρ of the scores (D, n) of D detectors, ``weights`` (n,) or None; NaN where one is constant."""
+    covariance = np.atleast_2d(np.cov([ranks(of_detector, weights) for of_detector in scores], aweights=weights))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.atleast_2d(np.corrcoef(list(map(ranks, scores))))
+        return covariance / np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
 
 
 def correlation_matrix(values: np.ndarray, names: list[str], config: dict) -> Figure:

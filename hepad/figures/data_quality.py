@@ -28,5 +28,7 @@ def data_quality(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
         check_comparable(events)
     columns, values = shared_quantities({job.labels[name]: of_sample for name, of_sample in events.items()})
     background = next(iter(values))
-    drawn = input_histograms(columns, values.pop(background), values, job.style, background_name=background)
+    weights = {job.labels[name]: of_sample.weight for name, of_sample in events.items()}
+    look = {"background_name": background, "weights": weights}
+    drawn = input_histograms(columns, values.pop(background), values, job.style, **look)
     yield f"{job.task}/data_quality", drawn

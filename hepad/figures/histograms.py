@@ -30,6 +30,7 @@ def input_histograms(
     *,
     background_name: str = "background",
     title: str = "",
+    weights: dict[str, np.ndarray] | None = None,
 ) -> Figure:
     """Distributions of every input variable, each of unit sum: does a sample look as it should?
 
@@ -42,6 +43,7 @@ def input_histograms(
     signals: by name, (m, D)
     config: style config
     title: e.g. the detector's name
+    weights: by name of a sample, (n,); None for equal ones
     """
     samples = {background_name: background, **signals}
     for name, values in samples.items():
@@ -57,7 +59,7 @@ def input_histograms(
     for ax, i in zip(axes.flat, drawn, strict=False):
         of_column = {name: values[:, i] for name, values in samples.items()}
         edges = common_edges(columns[i], of_column)
-        draw_histograms(ax, of_column, edges, background_name, colors)
+        draw_histograms(ax, of_column, edges, background_name, colors, weights)
         if ax.get_xscale() == "linear":
             whole = bool(np.all(edges % 1 == 0.5))
             ax.xaxis.set_major_locator(MaxNLocator(4, integer=whole, steps=[1, 2, *[2.5] * (not whole), 5, 10]))
@@ -103,13 +105,22 @@ def legend_lines(samples: Iterable[str], background: str, colors: dict) -> list[
     return [filled if name == background else Line2D([], [], color=colors[name]) for name in samples]
 
 
-def draw_histograms(ax: Axes, samples: dict[str, np.ndarray], edges: np.ndarray, background: str, colors: dict) -> None:
+def draw_histograms(
+    ax: Axes,
+    samples: dict[str, np.ndarray],
+    edges: np.ndarray,
+    background: str,
+    colors: dict,
+    weights: dict[str, np.ndarray] | None = None,
+) -> None:
+    """Histograms of unit sum; ``weights``: by name of a sample, (n,), or None for equal ones."""
     middle = (edges[1:] + edges[:-1]) / 2
     for name, values in samples.items():
-        counts = hist.Hist(hist.axis.Variable(edges), storage=hist.storage.Double())
+        counts = hist.Hist(hist.axis.Variable(edges), storage=hist.storage.Weight())
+        weight = (weights or {}).get(name, np.ones(len(values)))
         # outside values go to the end bins
-        counts.fill(np.clip(values, middle[0], middle[-1]))
-        content, errors = counts.values() / len(values), np.sqrt(counts.values()) / len(values)
+        counts.fill(np.clip(values, middle[0], middle[-1]), weight=weight)
+        content, errors = counts.values() / weight.sum(), np.sqrt(counts.variances()) / weight.sum()
         if name == background:
             look = {"histtype": "fill", "color": colors[name], "alpha": FILLED}
             mplhep.histplot(content, edges, ax=ax, label=name, flow="none", zorder=1, **look)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from hepad.figures.histograms import input_histograms
@@ -24,9 +25,13 @@ def inputs(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     features = {job.labels[name]: Features.read(path, slice(EVENTS)) for name, path in job.files["features"].items()}
     background, space = next(iter(features)), next(iter(features.values())).space
     columns, values = with_units(space.columns), {n: f.x.flatten(1)[:, space.pixels :] for n, f in features.items()}
+    weights = {name: of_sample.weight for name, of_sample in features.items()}
     if space.objects:  # those that are there, of all kinds together
         columns = with_units(tuple(name.rpartition("_")[2] for name in space.columns[: space.shape[-1]]))
-        values = {name: f.x[occupied(f.x).squeeze(-1)] for name, f in features.items()}
+        there = {name: occupied(f.x).squeeze(-1) for name, f in features.items()}
+        values = {name: f.x[there[name]] for name, f in features.items()}
+        weights = {name: np.repeat(weights[name], there[name].sum(1)) for name in weights}
     signals = {name: x.numpy() for name, x in values.items()}
-    drawn = input_histograms(columns, signals.pop(background), signals, job.style, background_name=background)
+    look = {"background_name": background, "weights": weights}
+    drawn = input_histograms(columns, signals.pop(background), signals, job.style, **look)
     yield f"{job.task}/inputs", drawn

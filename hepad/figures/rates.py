@@ -51,7 +51,7 @@ def rates(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     for name in job.detectors:
         key = f"{name}/{job.seed}"
         cut = threshold_of(samples[background].scores.weighted(key), job.working_point)
-        binned = diagnostics.turn_ons({of: (s.scores[key], s.variables) for of, s in seen.items()}, cut)
+        binned = diagnostics.turn_ons({of: (s.scores[key], s.variables, s.weight) for of, s in seen.items()}, cut)
         curves = efficiency_against_variable(binned, job.style, title=labels[name], **look)
         yield f"{job.task}/turn_ons/{name}", curves
 

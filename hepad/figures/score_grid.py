@@ -29,14 +29,16 @@ def score_grid(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     sum, of up to 200,000 jets of a sample. The line is the threshold at the working point, set on all of the background
     alone. First and last bin hold what lies outside.
     """
-    samples = {job.labels[name]: read_scores(path)[0] for name, path in job.files["scores"].items()}
+    files = {job.labels[name]: read_scores(path) for name, path in job.files["scores"].items()}
+    samples = {name: scores for name, (scores, _) in files.items()}
+    weights = {name: columns.beginning(LOOK, ["weight"])["weight"] for name, (_, columns) in files.items()}
     background, found, cuts = next(iter(samples)), {}, {}
     for detector in job.score_names:
         key, name = f"{detector}/{job.seed}", job.labels[detector]
         found[name] = {of: scores.beginning(LOOK, [key])[key] for of, scores in samples.items()}
         cuts[name] = threshold_of(samples[background].weighted(key), job.working_point)
     axes = {job.labels[name]: text for name, text in job.score_names.items()}
-    yield f"{job.task}/score_grid", score_panels(found, cuts, axes, background, job.style)
+    yield f"{job.task}/score_grid", score_panels(found, cuts, axes, background, job.style, weights)
 
 
 def score_panels(
@@ -45,6 +47,7 @@ def score_panels(
     score_names: dict[str, str],
     background: str,
     config: dict,
+    weights: dict[str, np.ndarray] | None = None,
 ) -> Figure:
     """A panel for each detector.
 
@@ -55,6 +58,7 @@ def score_panels(
     score_names: detector -> what its score is called
     background: name of its sample
     config: style config
+    weights: sample -> (n,); None for equal ones
     """
     across = min(ACROSS, len(scores))
     figure, axes = panels(-(-len(scores) // across), across, 2.4, 1.9)
@@ -62,7 +66,7 @@ def score_panels(
     colors = palette(samples, config)
     for ax, (name, of) in zip(axes.flat, scores.items(), strict=False):
         edges = common_edges(name, of)
-        draw_histograms(ax, of, edges, background, colors)
+        draw_histograms(ax, of, edges, background, colors, weights)
         if edges[0] < cuts[name] < edges[-1]:
             ax.axvline(cuts[name], ymax=0.74, color="black", linewidth=0.8, linestyle="--", gid="threshold")
         low, high = 0.3 / max(map(len, of.values())), 1.0

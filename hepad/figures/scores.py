@@ -37,14 +37,18 @@ def scores(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     labels, eps_b = job.labels, job.working_point
     samples = {labels[name]: read_scores(path) for name, path in job.files["scores"].items()}
     background = next(iter(samples))
-    jet = {name: columns.beginning(LOOK, ["jet"])["jet"] for name, (_, columns) in samples.items()}
+    beside = {name: columns.beginning(LOOK, ["jet", "weight"]) for name, (_, columns) in samples.items()}
+    weights = {name: columns["weight"] for name, columns in beside.items()}
     for detector, score_name in job.score_names.items():
         key = f"{detector}/{job.seed}"
         cut = threshold_of(samples[background][0].weighted(key), eps_b)
-        jets = {name: (of_sample.beginning(LOOK, [key])[key], jet[name]) for name, (of_sample, _) in samples.items()}
-        signals = {name: values for name, (values, _) in jets.items()}
+        jets = {
+            name: (of_sample.beginning(LOOK, [key])[key], beside[name]["jet"], weights[name])
+            for name, (of_sample, _) in samples.items()
+        }
+        signals = {name: values for name, (values, *_) in jets.items()}
         look = {"title": f"{labels[detector]}, seed {job.seed}"}
-        axis = {"thresholds": {eps_b: cut}, "score_name": score_name, "background_name": background}
+        axis = {"thresholds": {eps_b: cut}, "score_name": score_name, "background_name": background, "weights": weights}
         histograms = score_histograms(signals.pop(background), signals, job.style, **axis, **look)
         yield f"{job.task}/scores/{detector}", histograms
         curves = efficiency_against_variable(efficiency_against_jet(jets, cut), job.style, eps_b=eps_b, **look)
@@ -60,6 +64,7 @@ def score_histograms(
     score_name: str = "anomaly score",
     thresholds: dict[float, float] | None = None,
     title: str = "",
+    weights: dict[str, np.ndarray] | None = None,
 ) -> Figure:
     """Distributions of the score (an energy, for energy-based detectors), each of unit sum, on a logarithmic axis.
 
@@ -71,6 +76,7 @@ def score_histograms(
     score_name: of the horizontal axis
     thresholds: ε_B -> threshold, drawn as lines
     title: e.g. the detector's name
+    weights: by name of a sample, (n,); None for equal ones
 
     Bins are common to all samples and span the quantiles 0.001 to 0.999 of every sample; what lies outside is counted
     in the first and the last bin. Errors are Poisson.
@@ -79,7 +85,7 @@ def score_histograms(
     figure, axes = panels(1, 1, 6.0, 4.4)
     ax, edges = axes[0, 0], common_edges(score_name, samples)
     colors = palette(samples, config)
-    draw_histograms(ax, samples, edges, background_name, colors)
+    draw_histograms(ax, samples, edges, background_name, colors, weights)
     handles, texts = legend_lines(samples, background_name, colors), list(samples)
     for eps_b, threshold in (thresholds or {}).items():
         if edges[0] < threshold < edges[-1]:

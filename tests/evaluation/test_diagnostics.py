@@ -76,6 +76,29 @@ def test_p_values_are_uniform():
     assert np.mean(np.array(p) < 0.5) == pytest.approx(0.5, abs=0.1)
 
 
+def test_a_sample_with_weights_has_the_slope_of_nature():
+    """What passes is a hundred times as frequent as in nature, with weights: neither slope nor rate may know."""
+    rng, n, inside = np.random.default_rng(6), 20_000, 0
+    for _ in range(100):
+        pileup = rng.poisson(rng.uniform(20, 80, n))
+        hard = rng.random(n) < 0.3
+        natural = 0.003 * (1 + 0.01 * (pileup - 50))
+        weights = np.where(hard, natural / 0.3, (1 - natural) / 0.7)
+        check = against_pileup(hard.astype(float), pileup, 0.5, weights=weights)
+        inside += check.low <= 0.01 <= check.high
+        assert check.binned.value == pytest.approx(0.003 * (1 + 0.01 * (check.binned.edges[:-1] - 50)), abs=0.0012)
+    assert inside > 60
+
+
+def test_a_correlation_of_weighted_events_is_that_of_as_many_copies():
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=300)
+    y, count = x + rng.normal(size=300), rng.integers(1, 6, 300)
+    copies = correlation(np.repeat(x, count), np.repeat(y, count))
+    assert correlation(x, y, count).rho == pytest.approx(copies.rho, abs=1e-12)
+    assert correlation(x, y, np.full(300, 7.0)) == pytest.approx(correlation(x, y))
+
+
 def test_without_variation_there_is_no_check():
     scores = np.arange(100.0)
     assert against_pileup(scores, np.full(100, 40), 50) is None
@@ -155,8 +178,8 @@ def test_correlation_and_its_interval():
 def test_turn_ons_share_bins(events):
     some = events[:2000]
     samples = {
-        "one": (events.jet[:, 0].astype(float), variables(events)),
-        "two": (some.met[:, 0].astype(float), variables(some)),
+        "one": (events.jet[:, 0].astype(float), variables(events), events.weight),
+        "two": (some.met[:, 0].astype(float), variables(some), some.weight),
     }
     found = turn_ons(samples, 60.0)
     assert list(found) == ["jet $p_T$ [GeV]", "jet mass [GeV]", "$H_T$ [GeV]", "missing $p_T$ [GeV]"]

@@ -333,12 +333,28 @@ def test_efficiency_in_bins():
         binned_efficiency.efficiency_against(score, 0.9, np.full(5000, np.nan), [0, 1])
 
 
+def test_intervals_of_weighted_bins_cover():
+    rng, n, inside = np.random.default_rng(10), 4000, np.zeros(2)
+    for _ in range(200):
+        x, common = rng.uniform(0, 2, n), rng.random(n) < 0.5
+        weights = np.where(common, 1.9, 0.1)
+        passes = rng.random(n) < np.where(common, 0.02, 0.3) * (1 + (x > 1))
+        expected = np.array([1, 2]) * (0.5 * 1.9 * 0.02 + 0.5 * 0.1 * 0.3)
+        found = binned_efficiency.efficiency_against(passes, 0.5, x, [0, 1, 2], weights)
+        inside += (found.low <= expected) & (expected <= found.high)
+    assert inside / 200 == pytest.approx(0.70, abs=0.1)
+    same = binned_efficiency.efficiency_against(passes, 0.5, x, [0, 1, 2], np.full(n, 3.0))
+    assert same.total.sum() == n
+
+
 def test_efficiency_against_jet_shares_bins():
     rng = np.random.default_rng(9)
     jets = {n: np.column_stack([rng.uniform(550, 650, 900), *rng.normal(0, 1, (2, 900)), rng.exponential(scale, 900)])
             for n, scale in (("QCD", 40), ("top", 80))}  # fmt: skip
     score = {name: jet[:, 3] for name, jet in jets.items()}
-    result = binned_efficiency.efficiency_against_jet({name: (score[name], jets[name]) for name in jets}, 60.0)
+    result = binned_efficiency.efficiency_against_jet(
+        {name: (score[name], jets[name], np.ones(900)) for name in jets}, 60.0
+    )
     for of_samples in result.values():
         assert np.all(of_samples["QCD"].edges == of_samples["top"].edges)
         assert all(binned.total.sum() > 0.97 * 900 for binned in of_samples.values())

@@ -159,6 +159,18 @@ def test_histograms_are_normalised_with_what_lies_outside(scores):
         score_histograms(background, {"far": np.array([1, np.nan])}, CONFIG)
 
 
+def test_weights_enter_histograms():
+    rng = np.random.default_rng(1)
+    values = rng.normal(0, 1, (4000, 1))
+    weights = np.where(values[:, 0] > 0, 3.0, 1.0)
+    figure = input_histograms(("x",), values, {}, CONFIG, weights={"background": weights})
+    heights = figure.axes[0].patches[0].get_data()
+    assert heights.values.sum() == pytest.approx(1)
+    right = heights.values[heights.edges[:-1] > 1e-9].sum()
+    assert right == pytest.approx(0.75, abs=0.1)  # one bin lies across 0
+    assert right > 0.6
+
+
 def test_input_histograms(scores):
     rng = np.random.default_rng(2)
     columns = ("multiplicity", "mass [GeV]", "tau21", "C2", "D2")
