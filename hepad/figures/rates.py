@@ -17,6 +17,7 @@ from hepad.figures.style import UNRESOLVED, band, label, palette, panels
 from hepad.storage.files import read_json
 
 LINES = {"total": "-", "pure": "--", "overlap": ":"}
+GAIN, MENU = "gain over the menu", "menu alone"
 
 
 @figure(
@@ -87,7 +88,11 @@ def rate_curves(record: dict, signals: dict[str, str], config: dict, *, title: s
     right.set_xlabel(f"{record['of']} {quantity}{whole}" if khz or record["of"] == "pure" else quantity)
     right.set_ylabel("fraction of the signal")
     right.plot([], [], "o", color=UNRESOLVED, label=f"fewer than {MIN_COUNT} independent background events")
-    right.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.13), fontsize=7.5)
+    handles, texts = right.get_legend_handles_labels()
+    order = sorted(range(len(texts)), key=lambda i: [texts[i].endswith(of) for of in (GAIN, MENU)])  # a column each
+    columns = 3 if record["points"] and len(order) > len(signals) + 1 else 2
+    figure.legend([handles[i] for i in order], [texts[i] for i in order], loc="outside lower center", ncols=columns,
+                  fontsize=7.5)  # fmt: skip
     if record["remarks"]:
         figure.supxlabel("\n".join(dict.fromkeys(record["remarks"].values())), fontsize=7.5, wrap=True)
     label(left, config, right, title)
@@ -128,5 +133,5 @@ def _found(ax: Axes, points: list[dict], signal: str, text: str, color: str, sca
             ax.plot([x / 1.1, x * 1.1], [gains["menu"]["value"]] * 2, gid="menu", **look)
     ax.plot([], [], "o", color=color, label=rf"{text}: $\epsilon_S$")
     if points and points[0]["signals"][signal]["gain"]:
-        ax.plot([], [], "o", color=color, markerfacecolor="white", label=f"{text}: gain over the menu")
-        ax.plot([], [], color=color, label=f"{text}: menu alone")
+        ax.plot([], [], "o", color=color, markerfacecolor="white", label=f"{text}: {GAIN}")
+        ax.plot([], [], color=color, label=f"{text}: {MENU}")
