@@ -44,7 +44,10 @@ def looked(config, meta=None, **triggers) -> None:
     config = copy.deepcopy(config)
     validate(config)
     declarations.check(config)
-    looks = {name: [Found(60, frozenset(), tuple(bits), meta=meta or {})] for name, bits in triggers.items()}
+    looks = {
+        name: {f"samples.{name}.source": [Found(60, frozenset(), tuple(bits), meta=meta or {})]}
+        for name, bits in triggers.items()
+    }
     declarations.check_samples(config, ROOT, looks)
 
 
@@ -278,7 +281,7 @@ def test_the_energy_of_files_is_that_of_the_figures(config):
 SOURCES = {
     "range": ({"pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": [80, 20], "pool": 100}}, "mean [80, 20]"),
     "text": ({"pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": ["a"], "pool": 100}}, "pileup.mean"),
-    "card of the pile-up": ({"pileup": {"card": "none.cmnd", "mean": 20, "pool": 100}}, "card 'none.cmnd' is neither"),
+    "card of the pile-up": ({"pileup": {"card": "none.cmnd", "mean": 20, "pool": 100}}, "'none.cmnd' is neither"),
     "crossings with pile-up": (
         {
             "pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": 20, "pool": 9},
