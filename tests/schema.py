@@ -9,6 +9,8 @@ import snakemake.utils
 import yaml
 from command_line import ROOT
 
+from hepad.config.loading import inherit
+
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 FOLDER = tempfile.TemporaryDirectory(prefix="hepad-schema-")
 
@@ -21,5 +23,6 @@ def _as_json() -> str:
 
 
 def validate(config: dict) -> None:
-    """What the workflow does first: check the schema, and fill in defaults, in place."""
+    """What the workflow does first: complete the processes, check the schema, and fill in defaults, in place."""
+    inherit(config)
     snakemake.utils.validate(config, _as_json())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.config.loading import used_samples
+from hepad.config.loading import generated_jets, sources_of, used_samples
 from hepad.errors import InputError, at, check_choice
 from hepad.evaluation.model_samples import MODEL, STAGES
 from hepad.figures.style import settings
@@ -30,6 +30,7 @@ from hepad.trigger.stages import Stages, check_keys, own_keys, stages_of
 # stands for what a generation will find, or a file that is not looked at may say
 UNKNOWN = {"cross_section_pb": 1.0, "acceptance": 1.0}
 KINDS = {"zero_bias": rates.zero_bias, "cross_section": rates.cross_section}
+MOST_CHUNKS = 1000  # their seeds are a thousand apart
 USUAL_KHZ = [0.15, 0.3, 1, 3, 10]  # of the schema: nobody asked for them
 
 
@@ -43,12 +44,22 @@ def check(config: dict) -> None:
         for key in ("rate", "menu"):
             if entry.get(key) == {}:
                 raise InputError(f"samples.{name}.{key}: nothing is in it. Fill it, or leave it out.")
-        source = entry["source"]
-        if "card" in source:
-            _check_generation(name, entry)
-            _scale(name, entry, UNKNOWN | _generated(source))
+        sources = sources_of(config, name)
+        for where, source in sources.items():
+            if "card" in source:
+                _check_generation(where, source, entry["selection"])
+        if "processes" in entry["source"]:
+            _check_processes(name, entry, sources)
+        if "processes" in entry["source"] or "card" in entry["source"]:
+            _scale(name, entry, UNKNOWN | _generated(entry["source"]))
         elif (entry.get("rate") or {}).get("kind"):
             _scale(name, entry, UNKNOWN)
+        for key in ("cross_section_pb", "sum_weights"):
+            if key in entry["source"]:
+                raise InputError(
+                    f"samples.{name}.source.{key}: this is of one of several 'processes'. Of a sample of one process "
+                    f"write the cross-section into samples.{name}.rate."
+                )
         if entry.get("menu"):
             with at(f"samples.{name}."):
                 check_keys(entry["menu"])
@@ -61,16 +72,19 @@ def check(config: dict) -> None:
             raise InputError(f"students.{name}.formats: '{twice}' is there twice. Remove one of them.")
 
 
-def check_samples(config: dict, root: str | Path, looks: dict[str, list[Found]]) -> None:
+def check_samples(config: dict, root: str | Path, looks: dict[str, dict[str, list[Found]]]) -> None:
     """InputError unless what is declared fits the cards and the files.
 
     Parameters
     ----------
     root: of the repository, in which the cards are
-    looks: sample -> what each of its files offers; a sample of files that is not in it was seen before
+    looks: sample -> {key of a source: what each of its files offers}; a sample of files that is not in it was seen
+        before
     """
-    used = used_samples(config)
-    facts = {name: _facts(name, config["samples"][name]["source"], root, looks.get(name)) for name in used}
+    facts = {
+        name: _sum_of(name, [_facts(*source, root, looks.get(name)) for source in sources_of(config, name).items()])
+        for name in used_samples(config)
+    }
     for where, task in config["tasks"].items():
         background, entry = task["background"], config["samples"][task["background"]]
         if facts[background] is not None:
@@ -88,8 +102,8 @@ def check_samples(config: dict, root: str | Path, looks: dict[str, list[Found]])
         check_energy(config["style"]["sqrt_s_tev"], (found or {}).get("sqrt_s_tev"), name)
 
 
-def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None) -> dict | None:
-    """What a sample says: ``meta`` of its events as far as it is known, ``triggers``, ``sqrt_s_tev``; or None."""
+def _facts(where: str, source: dict, root: str | Path, looks: dict[str, list[Found]] | None) -> dict | None:
+    """What a source says: ``meta`` of its events as far as it is known, ``triggers``, ``sqrt_s_tev``; or None."""
     if "card" in source:
         card = cards.find(source["card"], root)
         energy = cards.sqrt_s_tev(card)
@@ -97,20 +111,37 @@ def _facts(name: str, source: dict, root: str | Path, looks: list[Found] | None)
             other = cards.sqrt_s_tev(cards.find(source["pileup"]["card"], root))
             if None not in (energy, other) and not math.isclose(energy, other, rel_tol=SAME_ENERGY):
                 raise InputError(
-                    f"samples.{name}.source.pileup.card: its collisions have {other:g} TeV, those of "
+                    f"{where}.pileup.card: its collisions have {other:g} TeV, those of "
                     f"{source['card']} {energy:g} TeV. Correct Beams:eCM in one of the cards."
                 )
         return {"meta": _generated(source), "generated": True, "triggers": [], "sqrt_s_tev": energy}
     if looks is None:
         return None
-    meta = merge_meta([found.meta for found in looks])
-    bits = sorted({bit for found in looks for bit in found.triggers})
+    meta = merge_meta([found.meta for found in looks[where]])
+    if ".processes." in where and not {"cross_section_pb"} & {*meta, *source}:
+        raise InputError(f"{where}.cross_section_pb: missing, and its files do not say what it is. Add it, in pb.")
+    bits = sorted({bit for found in looks[where] for bit in found.triggers})
     return {"meta": meta, "generated": False, "triggers": bits, "sqrt_s_tev": meta.get("sqrt_s_tev")}
+
+
+def _sum_of(name: str, facts: list[dict | None]) -> dict | None:
+    """What a sample says of which the processes say ``facts``; None if one of them was seen before."""
+    if len(facts) == 1 or None in facts:
+        return facts[0] if len(facts) == 1 else None
+    energies = sorted({found["sqrt_s_tev"] for found in facts} - {None})
+    if energies and not math.isclose(energies[0], energies[-1], rel_tol=SAME_ENERGY):
+        raise InputError(
+            f"samples.{name}.source.processes: their collisions have {energies[0]:g} and {energies[-1]:g} TeV. Use "
+            "cards and files of one energy."
+        )
+    bits = sorted({bit for found in facts for bit in found["triggers"]})
+    sqrt_s_tev = energies[0] if energies else None
+    return {"meta": _generated({}), "generated": True, "triggers": bits, "sqrt_s_tev": sqrt_s_tev}
 
 
 def _generated(source: dict) -> dict:
     """What the events will say of their rate."""
-    return {"rate": {"kind": "zero_bias" if source["zero_bias"] else "cross_section"}}
+    return {"rate": {"kind": "zero_bias" if source.get("zero_bias") else "cross_section"}}
 
 
 def _scale(name: str, entry: dict, meta: dict) -> rates.Scale | None:
@@ -188,19 +219,38 @@ def _check_matched(where: str, pattern: str, names: list[str], what: str) -> Non
     raise InputError(f"{where}: '{pattern}' matches none of {what}.{hint} There are {len(names)}: {some}.")
 
 
-def _check_generation(name: str, entry: dict) -> None:
-    source, keys = entry["source"], ("pileup", "zero_bias", "level1", "leading", "matching", "response", "settings")
-    with at(f"samples.{name}.source", TypeError, ValueError):
-        Generation(source["card"], entry["selection"], **{key: source[key] for key in keys})
+def _check_generation(where: str, source: dict, selection: dict | str) -> None:
+    keys = ("pileup", "zero_bias", "level1", "leading", "matching", "response", "settings")
+    with at(where, TypeError, ValueError):
+        Generation(source["card"], selection, **{key: source[key] for key in keys})
+
+
+def _check_processes(name: str, entry: dict, sources: dict[str, dict]) -> None:
+    """InputError unless the processes of a sample can be added."""
+    key = f"samples.{name}.source.processes"
+    for where, source in sources.items():
+        if source.get("zero_bias"):
+            raise InputError(f"{where}.zero_bias: crossings have all processes in them. Take it out of the sum.")
+    for shared in ("level1", "leading"):
+        if len({source[shared] for source in sources.values() if "card" in source}) > 1:
+            raise InputError(f"{key}: they differ in '{shared}'. Write it once, beside 'processes'.")
+    if (chunks := sum(source["chunks"] for source in sources.values() if "card" in source)) > MOST_CHUNKS:
+        raise InputError(
+            f"{key}: {chunks} chunks are more than {MOST_CHUNKS}. Lower 'chunks', or raise chunk_events.generation."
+        )
+    for key in ("cross_section_pb", "acceptance"):
+        if key in (entry.get("rate") or {}):
+            raise InputError(f"samples.{name}.rate.{key}: that of a sum is made of its processes. Leave it out.")
 
 
 def _check_contamination(where: str, task: dict, config: dict) -> None:
     """Whether the first signal has training events enough, if both are generated and their numbers are known."""
     names = (task["background"], task["signals"][0])
-    entries = [config["samples"].get(name) for name in names]
-    if not all(entry and "card" in entry["source"] for entry in entries):
+    entries = [config["samples"][name] for name in names if name in config["samples"]]
+    jets = [generated_jets(entry["source"]) for entry in entries]
+    if len(entries) < len(names) or None in jets:
         return
-    there, signals = (entry["source"]["jets"] * sum(entry["split"][:2]) for entry in entries)
+    there, signals = (number * sum(entry["split"][:2]) for number, entry in zip(jets, entries, strict=True))
     for fraction in config["evaluation"]["contamination"]:
         if fraction * there > signals:
             raise InputError(

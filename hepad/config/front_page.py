@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hepad.config import plan, subjects
+from hepad.config.loading import generated_jets
 from hepad.config.results import PLAN, Results
 from hepad.errors import InputError
 from hepad.evaluation.regret import read_regrets
@@ -75,7 +76,7 @@ def _window(sample: dict) -> str:
 
 def _simulations(of: subjects.Subject) -> Iterator[str]:
     """In words the searches whose background is generated here and whose signal is read from files, or the reverse."""
-    generated = {name: "card" in of.config["samples"][name]["source"] for name in of.samples}
+    generated = {name: bool(generated_jets(of.config["samples"][name]["source"])) for name in of.samples}
     for signal, search in of.searches.items():
         if generated[signal] != generated[of.background]:
             here, there = (of.background, signal) if generated[of.background] else (signal, of.background)

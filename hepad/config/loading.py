@@ -42,12 +42,46 @@ def used_samples(config: dict) -> list[str]:
     return sorted({name for task in config["tasks"].values() for name in (task["background"], *task["signals"])})
 
 
+def inherit(config: dict) -> None:
+    """Give every process of a source the keys that stand beside ``processes``, where it has none of its own.
+
+    Before the schema is checked, which says what is wrong with the rest.
+    """
+    samples = config.get("samples")
+    for entry in samples.values() if isinstance(samples, dict) else ():
+        source = entry.get("source") if isinstance(entry, dict) else None
+        processes = source.get("processes") if isinstance(source, dict) else None
+        if isinstance(processes, dict) and all(isinstance(process, dict) for process in processes.values()):
+            shared = {key: value for key, value in source.items() if key not in ("processes", "card", "files")}
+            for key in shared:
+                del source[key]
+            source["processes"] = {name: {**shared, **process} for name, process in processes.items()}
+
+
+def processes_of(source: dict) -> dict[str, dict]:
+    """{name: source} of the processes that a sample is the sum of; {'': source} of a sample of one."""
+    return source.get("processes") or {"": source}
+
+
+def sources_of(config: dict, name: str) -> dict[str, dict]:
+    """{the key in the configuration: source} of the processes of a sample, or of itself."""
+    key = f"samples.{name}.source"
+    sources = processes_of(config["samples"][name]["source"])
+    return {f"{key}.processes.{process}" if process else key: source for process, source in sources.items()}
+
+
+def generated_jets(source: dict) -> int | None:
+    """How many probe jets a sample has; None if any of it is read from files."""
+    sources = processes_of(source).values()
+    return sum(process["jets"] for process in sources) if all("card" in process for process in sources) else None
+
+
 def cut_to_size(config: dict) -> None:
     """Give every generated sample without ``chunks`` as many as ``chunk_events.generation`` asks for, at most 1000."""
-    for entry in config["samples"].values():
-        source = entry["source"]
-        if "card" in source:
-            source.setdefault("chunks", min(1000, -(-source["jets"] // config["chunk_events"]["generation"])))
+    for name in config["samples"]:
+        for source in sources_of(config, name).values():
+            if "card" in source:
+                source.setdefault("chunks", min(1000, -(-source["jets"] // config["chunk_events"]["generation"])))
 
 
 def menu_tables(menu: dict | None) -> list[str]:

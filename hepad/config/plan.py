@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from hepad.errors import InputError
-from hepad.storage.files import read_json, write_json
+from hepad.storage.files import atomic_path, read_json
 
 PATH = Path("results/admitted/plan.json")
 
@@ -40,5 +40,6 @@ def read(about: dict) -> dict | None:
 
 
 def write(plan: dict, about: dict) -> None:
-    """Leave the plan for the jobs."""
-    write_json(PATH, {"of": about, "plan": plan})
+    """Leave the plan for the jobs; a window without an upper edge is infinite in it, too."""
+    with atomic_path(PATH) as partial:
+        partial.write_text(json.dumps({"of": about, "plan": plan}, indent=1) + "\n")

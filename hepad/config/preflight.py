@@ -14,14 +14,15 @@ import numpy as np
 
 from hepad import detectors, representations
 from hepad.config import code_digest, declarations, specs, sweeps
-from hepad.config.loading import cut_to_size, menu_tables, used_samples
+from hepad.config.loading import cut_to_size, generated_jets, menu_tables, processes_of, sources_of, used_samples
 from hepad.config.validation import check, check_split, parts_needed
 from hepad.detectors.training import device
 from hepad.errors import InputError, at
-from hepad.events import SPLITS
+from hepad.events import SPLITS, Events
 from hepad.figures import KINDS, registry
 from hepad.samples import sources
 from hepad.samples.formats.paths import find_files
+from hepad.samples.readers.base import Found
 from hepad.samples.simulation import cards
 from hepad.samples.simulation.profile import Profile
 from hepad.storage.files import read_json, write_json
@@ -29,6 +30,7 @@ from hepad.trigger import fixed_point
 
 FOLDER = Path("results/admitted")
 ADMITTED = 20_000
+Entries = dict[str, dict[str, int]]  # process -> {path: entries} of a sample; the process '' of a sample of one
 
 
 def make(config: dict, root: str | Path) -> dict:
@@ -43,7 +45,7 @@ def make(config: dict, root: str | Path) -> dict:
     -------
     config: with grids of detectors expanded and the sizes of jobs
     known: the samples whose files were admitted before
-    entries: sample -> {path: entries} of those with files
+    entries: sample -> process -> {path: entries} of those with files; a sample of one process has the process ''
     device: where trainings run
     scripts: name -> digest of the code that it runs, the classes that the configuration names apart
     figures: kind -> its declaration, with a digest of the code that draws it
@@ -127,38 +129,51 @@ def _types(entry) -> Iterator[str]:
         yield from _types(value)
 
 
-def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+def check_inputs(config: dict, root: str | Path, known: dict[str, Entries]) -> dict[str, Entries]:
     """A quick look at the card, or at the files, of every sample that a task uses; all that a dry run can tell of them.
 
-    Samples whose entries are ``known`` are not looked at again. Returns sample -> {path: entries} of those with files.
+    Samples whose entries are ``known`` are not looked at again. Returns sample -> process -> {path: entries} of those
+    with files.
     """
     entries, found = dict(known), {}
-    for name in used_samples(config):
+    for name in [name for name in used_samples(config) if name not in known]:
         source = config["samples"][name]["source"]
-        if name in known:
-            continue
-        with at(f"samples.{name}"):
-            if "card" in source:
-                for name_of_file in cards.files_of(source):
-                    cards.find(name_of_file, root)
-                for entry in filter(None, (source.get("pileup"), source.get("zero_bias"))):
-                    if isinstance(entry["mean"], str):
-                        Profile.of(cards.find(entry["mean"], root), "mean")
-                continue
-            looks = sources.check_files(source, name)
-            for path in looks:
-                if re.search(r"\{.*\}", path) and "://" not in path:
-                    raise InputError(
-                        f"{path}: to Snakemake braces are wildcards. Rename the file, or make a link to it."
-                    )
-            present = frozenset.intersection(*(look.given for look in looks.values()))
-            _check_present(config, name, {"name": name, "present": present})
-        if not all(look.official_split for look in looks.values()):
-            check_split(config, name)
-        entries[name] = {path: look.entries for path, look in looks.items()}
-        found[name] = list(looks.values())
+        keys = zip(sources_of(config, name), processes_of(source).items(), strict=True)
+        for where, (process, of_process) in keys:
+            with at(where if process else f"samples.{name}"):
+                if "card" in of_process:
+                    _check_cards(of_process, root)
+                    continue
+                looks = _looked_at(config, name, of_process)
+                seen = {path for of in entries.get(name, {}).values() for path in of}
+                if twice := seen & set(looks):
+                    raise InputError(f"{min(twice)}: another process has it, too. Take it out of one of them.")
+            entries.setdefault(name, {})[process] = {path: look.entries for path, look in looks.items()}
+            found.setdefault(name, {})[where] = list(looks.values())
     declarations.check_samples(config, root, found)
     return entries
+
+
+def _check_cards(source: dict, root: str | Path) -> None:
+    """InputError unless the cards and profiles of a generation are there."""
+    for name in cards.files_of(source):
+        cards.find(name, root)
+    for entry in filter(None, (source.get("pileup"), source.get("zero_bias"))):
+        if isinstance(entry["mean"], str):
+            Profile.of(cards.find(entry["mean"], root), "mean")
+
+
+def _looked_at(config: dict, name: str, source: dict) -> dict[str, Found]:
+    """What the files of a source of a sample offer; InputError if a task cannot use them."""
+    looks = sources.check_files(source, name)
+    for path in looks:
+        if re.search(r"\{.*\}", path) and "://" not in path:
+            raise InputError(f"{path}: to Snakemake braces are wildcards. Rename the file, or make a link to it.")
+    present = frozenset.intersection(*(look.given for look in looks.values()))
+    _check_present(config, name, {"name": name, "present": present})
+    if not all(look.official_split for look in looks.values()):
+        check_split(config, name)
+    return looks
 
 
 def admit_sample(config: dict, name: str) -> None:
@@ -167,19 +182,34 @@ def admit_sample(config: dict, name: str) -> None:
     Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for.
     """
     entry = config["samples"][name]
+    there, whole = np.zeros(len(SPLITS), int), True
+    for where, source in sources_of(config, name).items():
+        if "card" in source:
+            whole = False
+            continue
+        with at(where if "processes" in entry["source"] else f"samples.{name}"):
+            found = np.zeros(len(SPLITS), int)
+            for events in _beginning(name, entry, source):
+                found += np.bincount(events.split, minlength=len(SPLITS))
+                if found.sum() > ADMITTED:
+                    whole = False
+                    break
+            there += found
+            _check_present(config, name, events.meta)
     with at(f"samples.{name}"):
-        there = np.zeros(len(SPLITS), int)
-        for events in sources.stream_of(entry["source"], name=name, selection=entry["selection"], split=entry["split"]):
-            there += np.bincount(events.split, minlength=len(SPLITS))
-            if there.sum() > ADMITTED:
-                break
         for key, task in config["tasks"].items():
             for part in parts_needed(config, task, name):
-                if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
+                if not there[SPLITS.index(part)] and whole:
                     raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
-            if name == task["background"] and there.sum() <= ADMITTED:
+            if name == task["background"] and whole:
                 specs.check_calibration(f"tasks.{key}", task, config, int(there[SPLITS.index("valid")]))
-        _check_present(config, name, events.meta)
+
+
+def _beginning(name: str, entry: dict, source: dict) -> Iterator[Events]:
+    """The events of the files of a source; of a process among several none needs to pass."""
+    return sources.stream_of(
+        source, name=name, selection=entry["selection"], split=entry["split"], part="processes" in entry["source"]
+    )
 
 
 def _check_present(config: dict, name: str, meta: dict) -> None:
@@ -193,22 +223,23 @@ def _check_present(config: dict, name: str, meta: dict) -> None:
 
 def facts_of(source: dict) -> dict[str, list[int] | None]:
     """{path: [size, time of last change]} of a source's files, None for those that are read over the network."""
-    return _stats(find_files(source["files"]))
+    files = [of["files"] for of in processes_of(source).values() if "files" in of]
+    return _stats(path for patterns in files for path in find_files(patterns))
 
 
-def known_entries(config: dict) -> dict[str, dict[str, int]]:
-    """Sample -> {path: entries} of the samples whose stamp holds."""
+def known_entries(config: dict) -> dict[str, Entries]:
+    """Sample -> process -> {path: entries} of the samples whose stamp holds."""
     found = {}
     for name in used_samples(config):
         stamp = FOLDER / f"{name}.json"
-        if "files" in config["samples"][name]["source"] and stamp.is_file():
+        if not generated_jets(config["samples"][name]["source"]) and stamp.is_file():
             seen = read_json(stamp)
-            if {**seen, "entries": None} == _stamp(config, name, None):
-                found[name] = seen["entries"]
+            if {**seen, "processes": None} == _stamp(config, name, None):
+                found[name] = seen["processes"]
     return found
 
 
-def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dict[str, int]]) -> None:
+def admit(config: dict, entries: dict[str, Entries], known: dict[str, Entries]) -> None:
     """Read the beginning of every sample of files that is not ``known``, and stamp it with its ``entries``.
 
     Raises
@@ -229,10 +260,10 @@ def admit(config: dict, entries: dict[str, dict[str, int]], known: dict[str, dic
             write_json(FOLDER / f"{name}.json", _stamp(config, name, of_files))
 
 
-def _stamp(config: dict, name: str, entries: dict[str, int] | None) -> dict:
+def _stamp(config: dict, name: str, entries: Entries | None) -> dict:
     tables = {table for entry in config["samples"].values() for table in menu_tables(entry.get("menu"))}
     facts = facts_of(config["samples"][name]["source"]) | _stats(tables)
-    return {"files": facts, "configuration": config, "entries": entries}
+    return {"files": facts, "configuration": config, "processes": entries}
 
 
 def _stats(paths: Iterable[str]) -> dict[str, list[int] | None]:

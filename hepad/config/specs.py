@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from hepad import representations
-from hepad.config.loading import detector_spec
+from hepad.config.loading import detector_spec, generated_jets
 from hepad.detectors.autoencoder import started_from
 from hepad.detectors.survival import LEAST, too_few
 from hepad.errors import InputError, check_choice
@@ -103,8 +103,8 @@ def check_task(key: str, task: Mapping, config: Mapping) -> None:
                     f"list, or take '{name}' out."
                 )
     sample = config["samples"][task["background"]]
-    if "card" in sample["source"]:  # those of files are counted when they are read
-        check_calibration(key, task, config, int(sample["split"][1] * sample["source"]["jets"]))
+    if jets := generated_jets(sample["source"]):  # those of files are counted when they are read
+        check_calibration(key, task, config, int(sample["split"][1] * jets))
 
 
 def check_calibration(key: str, task: Mapping, config: Mapping, events: int) -> None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from hepad import detectors, representations
 from hepad.config import declarations, naming, specs
-from hepad.config.loading import used_samples
+from hepad.config.loading import generated_jets, sources_of, used_samples
 from hepad.errors import InputError, at, check_choice
 from hepad.events import SPLITS
 from hepad.events.cuts import window
@@ -20,12 +20,12 @@ from hepad.storage.files import check_address
 # errors of a class whose argument is missing or of the wrong kind
 UNSUITABLE = (TypeError, ValueError, RuntimeError)
 
-# the whole numbers of an entry, or of a part of it
+# the whole numbers of a source, and of entries
+OF_SOURCES = ("jets", "chunks", "seed", "leading", "rows")
 WHOLE = (
-    ("samples", "source", ("jets", "chunks", "seed", "leading", "rows")),
-    ("detectors", None, ("seeds", "gpus")),
-    ("tasks", None, ("seeds",)),
-    ("students", None, ("seed",)),
+    ("detectors", ("seeds", "gpus")),
+    ("tasks", ("seeds",)),
+    ("students", ("seed",)),
 )
 
 
@@ -51,6 +51,8 @@ def check(config: dict) -> None:
         if isinstance(value, float):
             raise InputError(f"{path}: {value} is no whole number. Write {value:.0f}.")
     for name, entry in config["samples"].items():
+        for where, source in sources_of(config, name).items():
+            _check_source(where, source)
         _check_sample(name, entry)
     spaces = {}
     for name, entry in config["representations"].items():
@@ -66,7 +68,7 @@ def check(config: dict) -> None:
     for name, task in config["tasks"].items():
         _check_task(f"tasks.{name}", task, config)
     for name in used_samples(config):
-        if "card" in config["samples"][name]["source"]:  # files may come with a split of their own
+        if generated_jets(config["samples"][name]["source"]):  # files may come with a split of their own
             check_split(config, name)
     declarations.check(config)
 
@@ -77,23 +79,26 @@ def _whole_numbers(config: dict) -> Iterator[tuple[str, object]]:
     They become names of files and numbers of jobs.
     """
     yield from ((f"chunk_events.{key}", value) for key, value in config.get("chunk_events", {}).items())
-    for kind, inner, keys in WHOLE:
-        for name, entry in config.get(kind, {}).items():
-            path, values = (f"{kind}.{name}.{inner}", entry[inner]) if inner else (f"{kind}.{name}", entry)
+    entries = [(sources_of(config, name), OF_SOURCES) for name in config["samples"]]
+    entries += [({f"{kind}.{name}": x for name, x in config.get(kind, {}).items()}, keys) for kind, keys in WHOLE]
+    for of, keys in entries:
+        for path, entry in of.items():
             for key in keys:
-                content = values.get(key, [])
+                content = entry.get(key, [])
                 yield from ((f"{path}.{key}", value) for value in (content if isinstance(content, list) else [content]))
 
 
-def _check_sample(name: str, entry: dict) -> None:
-    source = entry["source"]
+def _check_source(where: str, source: dict) -> None:
     for path in source.get("files", ()):
-        with at(f"samples.{name}.source.files"):
+        with at(f"{where}.files"):
             check_address(path)
     if "reader" in source:
-        check_choice(f"samples.{name}.source.reader", source["reader"], READERS)
+        check_choice(f"{where}.reader", source["reader"], READERS)
     if "card" in source and source["chunks"] > source["jets"]:
-        raise InputError(f"samples.{name}.source: {source['chunks']} chunks are more than {source['jets']} jets.")
+        raise InputError(f"{where}: {source['chunks']} chunks are more than {source['jets']} jets.")
+
+
+def _check_sample(name: str, entry: dict) -> None:
     if abs(sum(entry["split"]) - 1) > 1e-9:
         raise InputError(f"samples.{name}.split: {entry['split']} does not sum to 1 (train, valid, test).")
     with at(f"samples.{name}."):

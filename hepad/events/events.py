@@ -252,3 +252,11 @@ def split_of(event_id: np.ndarray, fractions: tuple[float, float, float]) -> np.
         h ^= h >> np.uint64(31)
     uniform = h / 2.0**64
     return np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right").astype(np.int8)
+
+
+def acceptance_of(meta: dict, of_all: bool) -> float | None:
+    """The acceptance that a generation counted; ``of_all``: of all its events, those given up early too, or None."""
+    acceptance = meta.get("acceptance")
+    if acceptance is None or not of_all or not meta.get("n_given_up"):
+        return acceptance
+    return acceptance * meta["n_tried"] / (meta["n_tried"] + meta["n_given_up"])

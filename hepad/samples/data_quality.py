@@ -4,6 +4,7 @@ Two samples are not comparable, whatever a detector makes of them, if their jets
 their beams had different energies, or if they share events.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,9 +70,16 @@ def _objects(events: Events) -> np.ndarray:
 
 
 def cut_flow(meta: dict, split: np.ndarray) -> list[dict]:
-    """Rows of the table for one sample: per file what was read, refused by each cut, and kept; then its splits."""
-    rows = []
-    for file, counts in meta["counts"].items():
+    """Rows of the table for one sample: per file what was read, refused by each cut, and kept; then its splits.
+
+    Before the splits are the same counts of each process of a sum.
+    """
+    rows, parts = [], dict(meta["counts"])
+    for process, found in meta.get("processes", {}).items():
+        parts[f"process {process}"] = total = Counter()
+        for file in found["files"]:
+            total.update(meta["counts"][file])
+    for file, counts in parts.items():
         for cut in sorted(counts, key=lambda cut: (cut != "read", cut == "kept")):
             fraction = counts[cut] / max(counts["read"], 1)
             rows.append({"file": Path(file).name, "what": cut, "count": counts[cut], "fraction": fraction})

@@ -1,6 +1,7 @@
 """The chunks of a sample, each read by a job of its own, to one sample: what the jobs could not see of each other."""
 
 from bisect import bisect
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import numpy as np
 from hepad.events import Events
 from hepad.events.cuts import nothing_passes
 from hepad.samples.metadata import merge_chunks
+from hepad.samples.processes import Process, merge_processes
 from hepad.storage.chunks import repeated
 from hepad.storage.table import write_index
 
 
-def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> dict:
+def gather(paths: list[str | Path], path: str | Path, selection: dict | str, processes: Sequence[Process] = ()) -> dict:
     """Write the index of the event files ``paths`` of one sample; the rows have their order.
 
-    A row that an earlier chunk has, too, is left out, and counted as a repetition in the file that it came from.
+    A row that an earlier chunk has, too, is left out, and counted as a repetition in the file that it came from. Of a
+    sum of ``processes``, in the order of the chunks, weights become cross-sections (:mod:`hepad.samples.processes`).
 
     Returns
     -------
@@ -30,10 +33,13 @@ def gather(paths: list[str | Path], path: str | Path, selection: dict | str) -> 
     left_out = repeated([table["row_id"] for table in tables])
     for table, numbers in zip(tables, left_out, strict=True):
         _count(table.meta["counts"], numbers)
-    meta = merge_chunks([table.meta for table in tables])
+    if processes:
+        meta, factors = merge_processes(tables, left_out, processes)
+    else:
+        meta, factors = merge_chunks([table.meta for table in tables]), ()
     if not any(size for table in tables for size in table.sizes):
         raise nothing_passes(meta["name"], meta["counts"], np.zeros(0), selection)
-    write_index(paths, path, meta, left_out)
+    write_index(paths, path, meta, left_out, factors)
     return meta
 
 

@@ -45,13 +45,14 @@ def merge_meta(metas: list[dict]) -> dict:
 def merge_chunks(metas: list[dict]) -> dict:
     """Combine the ``meta`` of chunks of one sample, each as :func:`hepad.samples.stream.stream` completes it.
 
-    Counts are those of all files; what identifies the sample (name, window) is the first chunk's. InputError if the
-    chunks do not belong together, as :func:`common` and :func:`merge_meta` say.
+    Counts and sums are those of all files; what identifies the sample (name, window) is the first chunk's. InputError
+    if the chunks do not belong together, as :func:`common` and :func:`merge_meta` say.
     """
     shared = common(metas[0]["name"], metas) | {
         "name": metas[0]["name"],
         "window": metas[0]["window"],
         "counts": {path: count for meta in metas for path, count in meta["counts"].items()},
+        "sum_weights_read": sum(meta["sum_weights_read"] for meta in metas),
     }
     merged = merge_meta([{key: value for key, value in meta.items() if key not in shared} for meta in metas])
     if "sum_weights_tried" in merged:  # generated samples have it; the acceptance of each chunk has its selection in it

@@ -19,6 +19,8 @@ from hepad.samples.unknown_files import raise_unknown
 
 # keys of a sample's source that every reader allows
 COMMON = ("tolerance", "unit_weights", "rows")
+# and those that say what its events stand for in a sum of processes
+DECLARED = ("cross_section_pb", "sum_weights")
 
 
 def stream_of(
@@ -91,7 +93,7 @@ def _texts(key: str, value) -> tuple[str, ...]:
 
 def reader_of(source: dict, path: str) -> Reader:
     """The reader that the source names, or the one that recognises the file, with the source's options."""
-    options = {key: value for key, value in source.items() if key not in (*COMMON, "files", "reader")}
+    options = {key: value for key, value in source.items() if key not in (*COMMON, *DECLARED, "files", "reader")}
     named = "reader" in source or "branches" in source
     if named:
         cls = READERS[check_choice("reader", source.get("reader", "Mapped"), READERS)]

@@ -33,7 +33,7 @@ from hepad.events.identifiers import IDENTIFIERS, content_id, event_id, objects_
 from hepad.events.kinematics import delta_r, sum_four_vectors
 from hepad.events.padding import filled, sum_momenta
 from hepad.samples.metadata import columns_of, common, merge_meta
-from hepad.samples.readers.base import Block, Found, Reader
+from hepad.samples.readers.base import Block, Found, Reader, weight_of
 
 ROWS = 10_000
 MAX_DAMAGED = 0.01
@@ -76,8 +76,8 @@ def stream(
     Yields
     ------
     Events that pass, at least once, all with one ``meta``, which is complete when the last ones have been yielded:
-    ``name``, ``window``, ``counts`` (per file), what :func:`hepad.samples.metadata.common` says, and the facts that the
-    files carry.
+    ``name``, ``window``, ``counts`` (per file), ``sum_weights_read``, Σ of the weights of all entries, what
+    :func:`hepad.samples.metadata.common` says, and the facts that the files carry.
 
     Raises
     ------
@@ -104,6 +104,7 @@ def stream(
         if not part:
             raise nothing_passes(name, meta["counts"], np.concatenate([*event_filter.pt, []]), selection)
         yield empty
+    meta["sum_weights_read"] = event_filter.weight_of_entries
     if "acceptance" in meta:  # a tighter window than that of the generation
         meta["acceptance"] *= event_filter.weight_kept / (event_filter.weight_read or 1)
 
@@ -151,7 +152,8 @@ class EventFilter:
         self.selection, self.split, self.tolerance = selection, split, tolerance
         self.unit_weights, self.triggers, self.kinds = unit_weights, meta["triggers"], meta["columns"]
         self.seen = IdentifierSet()
-        self.weight_read = self.weight_kept = 0.0  # sums
+        self.weight_read = self.weight_kept = 0.0  # sums over rows
+        self.weight_of_entries = 0.0  # an entry can have several rows, or none
         self.pt: list[np.ndarray] = []  # pT of the first jets of each file, for messages
 
     def start(self, path: str, reader: Reader) -> dict[str, int]:
@@ -178,6 +180,7 @@ class EventFilter:
                 check_units(self.path, self.pt[-1], getattr(self.reader, "units", None))
             self._weights(columns, mask)
             self.weight_read += float(np.sum(columns.get("weight", np.ones(n))))
+            self.weight_of_entries += _weight_of_entries(block, columns.get("weight"))
             events = complete(
                 columns, split=self.split, split_rows=block.split, **self._groups(block, n), meta=meta,
                 triggers=np.stack([block.triggers.get(name, np.zeros(n, bool)) for name in self.triggers], axis=1)
@@ -282,6 +285,17 @@ class EventFilter:
         self.seen.add(content[new])
         self._count("refused: repetition", (~new).sum())
         return taken(replace(events, row_id=content), new)
+
+
+def _weight_of_entries(block: Block, weights: np.ndarray | None) -> float:
+    """Σ of the weights (R,) of the entries of a block, those that gave no row among them; without weights their number.
+
+    An entry whose weight is no number has none.
+    """
+    _, first = np.unique(block.entry, return_index=True)
+    if weights is None:
+        return float(len(first) + sum(block.refused.values()))
+    return weight_of(weights, first) + block.refused_weight
 
 
 def taken(events: Events, mask: np.ndarray) -> Events:

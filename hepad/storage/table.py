@@ -3,7 +3,7 @@
 A file of a table has a dataset for every column, with a checksum of its bytes, some of them in groups ('scores/ae/1'),
 and says in the attribute ``kind`` what it is a table of. What the jobs of a sample made chunk by chunk has an index
 beside it, a small HDF5 file: where the chunks are, in their order, how many rows each has, which rows of a chunk are
-left out since another chunk has them, too, and the ``meta`` of the whole.
+left out since another chunk has them, too, by what its weights are multiplied, and the ``meta`` of the whole.
 """
 
 import json
@@ -27,6 +27,7 @@ from hepad.storage.files import provenance
 
 INDEX = "hepad chunks"
 ROW_ID = "event_id"  # a column of every table, whose length is its number of rows
+WEIGHT = "weight"  # a column that an index can scale, chunk by chunk
 ROWS = 10_000  # rows of a block
 
 
@@ -47,11 +48,12 @@ class Layout(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """One file of a table: its rows, and the numbers of those that are left out."""
+    """One file of a table: its rows, the numbers of those that are left out, and what its weights are multiplied by."""
 
     path: Path
     rows: int
     left_out: np.ndarray  # rising
+    factor: float = 1.0
 
     def stored(self, low: int, high: int) -> slice:
         """Slice of the file with the kept rows ``low`` to ``high`` of this chunk; left out ones may be among them."""
@@ -62,6 +64,8 @@ class Chunk(NamedTuple):
     def kept(self, file: h5py.File, name: str, rows: slice) -> np.ndarray:
         """Rows of a column without those that are left out."""
         array, gaps = hdf5.read_array(file, name, rows), self.left_out
+        if name == WEIGHT and self.factor != 1:
+            array = array * self.factor
         gaps = gaps[(rows.start <= gaps) & (gaps < rows.stop)] - rows.start
         return np.delete(array, gaps, axis=0) if len(gaps) else array
 
@@ -117,9 +121,12 @@ class Table(Mapping):
                 chunk = Chunk(path, hdf5.rows_of(file, ROW_ID), np.zeros(0, np.int64))
                 return cls(layout, path, (chunk,), _meta(layout, file), group)
             index = json.loads(hdf5.read_array(file, "index").tobytes())
-            chunks = [(path.parent / c["file"], int(c["rows"]), np.array(c["left_out"], int)) for c in index["chunks"]]
-            with _opened(layout, chunks[0][0]) as first:
-                return cls(layout, path, tuple(map(Chunk._make, chunks)), index["meta"] or _meta(layout, first), group)
+            chunks = tuple(
+                Chunk(path.parent / c["file"], int(c["rows"]), np.array(c["left_out"], int), c.get("factor", 1.0))
+                for c in index["chunks"]
+            )
+            with _opened(layout, chunks[0].path) as first:
+                return cls(layout, path, chunks, index["meta"] or _meta(layout, first), group)
 
     @property
     def sizes(self) -> list[int]:
@@ -257,13 +264,16 @@ def new_table(layout: Layout, path: str | Path, meta: dict | None = None) -> Ite
             hdf5.append_array(file, layout.meta, np.frombuffer(json.dumps(meta).encode(), np.uint8))
 
 
-def write_index(paths: Iterable[str | Path], path: str | Path, meta: dict | None = None, left_out=()) -> None:
+def write_index(
+    paths: Iterable[str | Path], path: str | Path, meta: dict | None = None, left_out=(), factors=()
+) -> None:
     """Write the index of the files ``paths`` of one table, atomically; the rows have their order.
 
     Parameters
     ----------
     meta: of the whole table; None: the ``meta`` of the first file
     left_out: of every file the numbers of the rows that the table does not have; () if it has all
+    factors: of every file what its column ``WEIGHT`` is multiplied by when it is read; () if it stays as it is
 
     InputError if a file is missing, damaged, or a table of another kind than the first.
     """
@@ -273,6 +283,8 @@ def write_index(paths: Iterable[str | Path], path: str | Path, meta: dict | None
             gaps = [int(row) for row in left_out[number]] if len(left_out) else []
             relative = os.path.relpath(chunk, Path(path).parent)
             chunks.append({"file": relative, "rows": len(hdf5.read_array(file, ROW_ID)), "left_out": gaps})
+            if len(factors):
+                chunks[-1]["factor"] = float(factors[number])
             kinds.append(hdf5.described(file, "kind"))
         if kinds[-1] != kinds[0]:
             raise InputError(f"{chunk}: it is '{kinds[-1]}', others are '{kinds[0]}'. Delete them and run again.")

@@ -4,6 +4,8 @@ Of a sample with several probe jets per event a trigger sees the highest score o
 Records hold fractions of the background, which every sample has; a background that declares a scale has a rate, too,
 
     rate = fraction × scale_khz
+
+Of a background that is a sum of processes the share of each in the total is told, too.
 """
 
 import hashlib
@@ -15,15 +17,15 @@ import numpy as np
 from hepad.evaluation.scored_sample import Rows
 from hepad.evaluation.streaming import Sample, per_event
 from hepad.storage.files import write_rows
-from hepad.trigger.rates import FRACTION, RATES, Rate, Scale, at_budget, at_threshold, gain, scale_of
-from hepad.trigger.stages import ALONE, Counted, Decision, Stages, decisions
+from hepad.trigger.rates import FRACTION, RATES, Point, Rate, Scale, at_budget, at_threshold, gain, scale_of
+from hepad.trigger.stages import ALONE, Counted, Decision, Stages, decisions, processes_in
 
 ENDS = ("", "_low", "_high")
 COLUMNS = (
     "task", "detector", "seed", "signal", "of", "budget_khz", "eps_b", "threshold", "threshold_low", "threshold_high",
     *(f"{of}{unit}{end}" for unit in ("", "_khz") for of in RATES for end in ENDS),
-    "passed", "independent", "resolved", *(f"{name}{end}" for name in ("eps_s", "gain") for end in ENDS), "menu",
-    "remark",
+    "passed", "independent", "resolved", "processes", *(f"{name}{end}" for name in ("eps_s", "gain") for end in ENDS),
+    "menu", "remark",
 )  # fmt: skip
 
 
@@ -68,7 +70,8 @@ def rates(
     Returns
     -------
     JSON, one per 'detector/seed': detector, seed, model_sha256, of, scale_khz, remarks (sample -> of its menu bits),
-    'points' with fractions, thresholds and what is found of each signal, and 'curve'
+    'points' with fractions, thresholds, the shares of 'processes' in the total and what is found of each signal, and
+    'curve'
     """
     background, *signals = samples
     after, menu = decisions(stages, samples[background])
@@ -81,13 +84,15 @@ def rates(
     points = {
         key: [at_budget(sample, unit, budget, of) for budget in hertz] for key, sample in counted[background].items()
     }
+    of_processes = _processes(background, samples[background], after, points, unit)
     records = []
     for key, model_points in points.items():
         described = []
-        for budget, point in zip(budgets, model_points, strict=True):
+        for budget, point, (shares, unseen) in zip(budgets, model_points, of_processes[key], strict=True):
             record = {k: v for k, v in point._asdict().items() if k not in (*RATES, "of", "prescale", "budget_hz")}
             record |= {name: _fraction(getattr(point, name), unit) for name in RATES}
-            record |= {"budget_khz": None if scale is None else budget}
+            record |= {"budget_khz": None if scale is None else budget, "processes": shares}
+            record["remark"] = " ".join(filter(None, [point.remark, unseen]))
             gains = {name: gain(point, counted[background][key], counted[name][key]) for name in signals}
             in_signals = {name: {of: x and x._asdict() for of, x in g._asdict().items()} for name, g in gains.items()}
             described.append(record | {"signals": in_signals})
@@ -116,6 +121,43 @@ def _counted(
     if not tops:
         Counted(name).sample()  # says that the sample is empty
     return {key: top.sample() for key, top in tops.items()}, remark
+
+
+def _processes(
+    name: str, blocks: Iterable[Rows], after: Decision | None, points: dict[str, list[Point]], scale: Scale
+) -> dict[str, list[tuple[dict[str, float], str]]]:
+    """Of every point, in the order of ``points``, {process: its share in the total} and a remark on those unseen.
+
+    Intervals know the weights of events that pass. Where none of a process does, and one would change the rate by more
+    than its interval, that is said. Nothing is in the mapping if the sample is no sum of processes.
+    """
+    names = list(next(iter(blocks))[0].meta.get("processes", ()))
+    sums = {key: np.zeros((2, len(of_key), len(names))) for key, of_key in points.items()}  # of weights and of events
+    whole, largest = 0.0, np.zeros(len(names))
+    for events, scores in blocks if names else ():
+        first, highest = per_event(events.event_id, list(scores.values()))
+        whole += float(events.weight[first].sum())
+        weight = events.weight[first] * (after(name, events).probability[first] if after else 1)
+        masks = processes_in(events)
+        of_process = np.stack([weight * masks[process][first] for process in names], axis=1)
+        largest = np.maximum(largest, [events.weight[masks[process]].max(initial=0.0) for process in names])
+        for key, values in zip(scores, highest, strict=True):
+            passing = [of_process[values > point.threshold] for point in points[key]]
+            sums[key] += [[x.sum(axis=0) for x in passing], [np.count_nonzero(x, axis=0) for x in passing]]
+    unit = " of the sample" if scale is FRACTION else " Hz"
+    found = {}
+    for key, of_key in points.items():
+        found[key] = []
+        for point, weights, counts in zip(of_key, *sums[key], strict=True):
+            shares = (weights / (weights.sum() or 1.0)).tolist()
+            unseen = [
+                f"none of '{process}' passes, of which one event is {one * scale.hz / whole:.3g}{unit}: the interval "
+                "does not know its rate."
+                for process, count, one in zip(names, counts, largest, strict=True)
+                if not count and one * scale.hz / whole > point.total.high - point.total.hz
+            ]
+            found[key].append((dict(zip(names, shares, strict=True)), " ".join(unseen)))
+    return found
 
 
 def _curve(background: Sample) -> dict:
@@ -148,6 +190,7 @@ def rows(task: str, records: list[dict]) -> list[dict]:
             shared |= {key: None if value is None else repr(value) for key, value in thresholds.items()}
             shared |= {key: point[key] for key in ("budget_khz", "eps_b", "independent", "resolved")}
             shared |= {"passed": point["total"]["passed"]}
+            shared |= {"processes": ", ".join(f"{name} {x:.4g}" for name, x in point.get("processes", {}).items())}
             for kind in RATES:
                 shared |= _ends(kind, point[kind], 1.0) | _ends(f"{kind}_khz", point[kind], record["scale_khz"])
             for signal, gains in point["signals"].items():

@@ -27,6 +27,7 @@ from hepad.evaluation.efficiency import LEVEL, MIN_COUNT, Efficiency
 from hepad.evaluation.score_distribution import ScoreDistribution
 from hepad.evaluation.streaming import Sample
 from hepad.evaluation.threshold_uncertainty import above_truth, efficiency_at_truth
+from hepad.events import acceptance_of
 
 ORBIT_HZ = 11245.6  # LHC revolution frequency, as public CMS L1 rate code has it (cms-l1-dpg/L1MenuRun3)
 BUNCHES = 2544  # of the 3564 slots; public CMS code has 2544 x 11245.6 Hz = 28608.8 kHz of crossings. A setting
@@ -150,7 +151,8 @@ def scale_of(name: str, declared: dict | None, meta: dict) -> Scale:
     name: of the sample, for messages
     declared: ``{kind: zero_bias, ...}`` or ``{kind: cross_section, ...}`` with the arguments of the function of that
         name; None if the entry says nothing, which is an InputError: there is no Hz then
-    meta: of the sample's events; cross_section_pb and acceptance are taken from there if ``declared`` has none
+    meta: of the sample's events; cross_section_pb and acceptance are taken from there if ``declared`` has none; a
+        declared cross-section is that of all events of a generation, those given up early too
     """
     kinds = {"zero_bias": zero_bias, "cross_section": cross_section}
     if not declared or "kind" not in declared:
@@ -166,7 +168,8 @@ def scale_of(name: str, declared: dict | None, meta: dict) -> Scale:
     for key in given:
         check_choice(f"samples.{name}.rate: key", key, keys)
     if kind == "cross_section":
-        given = {key: meta[key] for key in keys[:2] if key in meta} | given
+        acceptance = {"acceptance": acceptance_of(meta, "cross_section_pb" in given)} if "acceptance" in meta else {}
+        given = {key: meta[key] for key in keys[:1] if key in meta} | acceptance | given
         if missing := [key for key in keys[:3] if key not in given]:
             raise InputError(f"samples.{name}.rate: {', '.join(missing)} missing: rate = σ L acceptance ε. Add them.")
     return kinds[kind](**given)

@@ -5,6 +5,7 @@ seed accepts:
 
     R = F Σ_x b_g(x) w(x) / (P Σ_x w(x)),     R_pure = F Σ_x b_g(x) (1 - a'(x)) w(x) / (P Σ_x w(x)),
 
+of which a process of a sum has those events that are of it, in the first of the sums, so that its parts add up to R;
 b_g its bit, F the rate of the whole sample (:mod:`hepad.trigger.rates`) and a' the acceptance of the menu without it
 (:mod:`hepad.trigger.menu`). Behind a first stage every event counts as often as that accepts it. The line of all seeds
 has what the whole menu accepts.
@@ -19,13 +20,13 @@ from hepad.evaluation.scored_sample import Rows
 from hepad.evaluation.streaming import Sample
 from hepad.storage.files import write_rows
 from hepad.trigger.rates import Scale
-from hepad.trigger.stages import Counted, Decision, Stages, decisions
+from hepad.trigger.stages import Counted, Decision, Stages, decisions, processes_in
 
 ENDS = ("", "_low", "_high")
 VALUES = tuple(f"{of}{unit}" for unit in ("", "_khz") for of in ("total", "pure"))
 COLUMNS = (
-    "task", "stage", "seed", "condition", "prescale", "sample", *(f"{x}{end}" for x in VALUES for end in ENDS),
-    "passed", "resolved",
+    "task", "stage", "seed", "condition", "prescale", "sample", "process",
+    *(f"{x}{end}" for x in VALUES for end in ENDS), "passed", "resolved",
 )  # fmt: skip
 ALL = "(all)"
 FIRED = 0.5  # between a bit that is not set and one that is
@@ -33,6 +34,8 @@ FIRED = 0.5  # between a bit that is not set and one that is
 
 def seed_rows(task: str, samples: dict[str, Iterable[Rows]], stages: Stages, scale: Scale | None) -> list[dict]:
     """Rows with the keys ``COLUMNS``, of every stage, sample and seed that is on and has a bit in the events.
+
+    Behind the row of a sample that is a sum of processes are rows of these; ``process`` is empty in all others.
 
     Parameters
     ----------
@@ -48,10 +51,11 @@ def seed_rows(task: str, samples: dict[str, Iterable[Rows]], stages: Stages, sca
     for stage, decision, before in (("first", first, None), ("menu", own, first)):
         for sample, blocks in samples.items() if decision else ():
             hz = scale.hz if scale and sample == background else None
-            for seed, found in _counted(sample, blocks, decision, before).items():
+            counted, shares = _counted(sample, blocks, decision, before)
+            for (seed, process), found in counted.items():
                 condition, prescale = decision.menu.seeds.get(seed, ""), decision.menu.prescales.get(seed, 1.0)
                 row = {"task": task, "stage": stage, "seed": seed, "condition": condition, "prescale": prescale}
-                row |= {"sample": sample, **_values(seed, found, prescale, hz)}
+                row |= {"sample": sample, "process": process, **_values(seed, found, prescale, hz, shares[process])}
                 rows.append({column: row.get(column) for column in COLUMNS})
     return rows
 
@@ -61,26 +65,39 @@ def write_seeds(path: str | Path, rows: list[dict]) -> None:
     write_rows(path, COLUMNS, rows)
 
 
-def _counted(sample: str, blocks: Iterable[Rows], decision: Decision, before: Decision | None) -> dict[str, Sample]:
-    """{seed: events by its bit} of a sample, and of the whole menu."""
-    counted: dict[str, Counted] = {}
+def _counted(
+    sample: str, blocks: Iterable[Rows], decision: Decision, before: Decision | None
+) -> tuple[dict[tuple[str, str], Sample], dict[str, float]]:
+    """{(seed, process): events by its bit} of a sample and of its processes, and of the whole menu.
+
+    Beside them of each process its share of the sample, by weight; the sample itself is the process ''.
+    """
+    counted: dict[tuple[str, str], Counted] = {}
+    weights: dict[str, float] = {}
     for events, _ in blocks:
         _, first = np.unique(events.event_id, return_index=True)  # a trigger decides on events
-        accepted = before and before(sample, events).probability[first]
+        accepted = before and before(sample, events).probability
+        parts = {process: first[of[first]] for process, of in processes_in(events).items()}
+        for process, rows in parts.items():
+            weights[process] = weights.get(process, 0.0) + float(events.weight[rows].sum())
         seeds = decision.each(sample, events) | {ALL: (np.zeros(len(events)), decision(sample, events).probability)}
         for seed, (bits, others) in seeds.items():
-            top = counted.setdefault(seed, Counted(sample))
-            top.add(bits[first].astype(float), events.weight[first], events.cluster[first], others[first], accepted)
-    return {seed: top.sample() for seed, top in counted.items()}
+            for process, rows in parts.items():
+                top = counted.setdefault((seed, process), Counted(sample))
+                after = None if accepted is None else accepted[rows]
+                top.add(bits[rows].astype(float), events.weight[rows], events.cluster[rows], others[rows], after)
+    there = {key: top for key, top in counted.items() if weights[key[1]]}
+    shares = {process: weight / weights[""] for process, weight in weights.items()}
+    return {key: top.sample() for key, top in there.items()}, shares
 
 
-def _values(seed: str, found: Sample, prescale: float, hz: float | None) -> dict:
+def _values(seed: str, found: Sample, prescale: float, hz: float | None, share: float) -> dict:
     values = (
         {"total": found.menu[:3]}
         if seed == ALL
         else {of: [float(x) / prescale for x in getattr(found, of).intervals(FIRED)] for of in ("total", "pure")}
     )
-    units = {"": 1.0} if hz is None else {"": 1.0, "_khz": hz / 1000}
+    units = {"": share} if hz is None else {"": share, "_khz": share * hz / 1000}
     row = {
         f"{of}{unit}{end}": x * factor
         for unit, factor in units.items()

@@ -144,6 +144,14 @@ def decisions(stages: Stages, background: Iterable[Rows]) -> tuple[Decision | No
     return first, own
 
 
+def processes_in(events: Events) -> dict[str, np.ndarray]:
+    """{name: (n,) mask} of the processes of a sum, and of the sample itself, ''."""
+    masks = {"": np.ones(len(events), bool)}
+    if names := events.meta.get("processes"):
+        masks |= {name: events.truth["process"] == number for number, name in enumerate(names)}
+    return masks
+
+
 class Counted:
     """Collects the events of a sample by score, block by block, behind a first stage if there is one."""
 

@@ -44,7 +44,10 @@ def looked(config, meta=None, **triggers) -> None:
     config = copy.deepcopy(config)
     validate(config)
     declarations.check(config)
-    looks = {name: [Found(60, frozenset(), tuple(bits), meta=meta or {})] for name, bits in triggers.items()}
+    looks = {
+        name: {f"samples.{name}.source": [Found(60, frozenset(), tuple(bits), meta=meta or {})]}
+        for name, bits in triggers.items()
+    }
     declarations.check_samples(config, ROOT, looks)
 
 

@@ -5,12 +5,11 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from command_line import ENVIRONMENT, GENERATED, ROOT, snakemake
 from schema import validate
 from toy_run import toy_run, written
 
-from hepad.config import code_digest, plan, preflight
+from hepad.config import code_digest, plain_yaml, plan, preflight
 from hepad.config.subjects import Subject
 from hepad.detectors import DETECTORS
 
@@ -30,7 +29,7 @@ print("torch" in sys.modules, "uproot" in sys.modules)
 def planned(request, tmp_path, monkeypatch):
     """A shipped configuration as it is given, what a plan of it is for, and the plan."""
     monkeypatch.chdir(tmp_path)
-    config = yaml.safe_load(request.param.read_text())
+    config = plain_yaml.load(request.param)
     given, about = copy.deepcopy(config), plan.of(config)
     validate(config)  # fills in defaults, in place
     return given, about, preflight.make(config, ROOT)

@@ -26,6 +26,7 @@ def admit(config, *, values=False):
     except WorkflowError as error:
         validation.raise_schema_error(error.__context__)
     config = sweeps.expand(config)
+    loading.cut_to_size(config)
     validation.check(config)
     preflight.check_inputs(config, ROOT, {})
     for name in loading.used_samples(config) if values else ():
@@ -50,12 +51,12 @@ def test_config():
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.stem)
 def test_shipped_configurations_are_admitted_and_filled_with_defaults(path):
-    plain_yaml.check_duplicate_keys(path)
-    config = admit(yaml.safe_load(path.read_text()))
+    config = admit(plain_yaml.load(path))
     assert config["style"]["sqrt_s_tev"] in (None, 14)
-    for entry in config["samples"].values():
-        assert entry["source"]["response"] is True
-        assert "reader" not in entry["source"], "a generated sample takes no settings of a reader"
+    for name in config["samples"]:
+        for source in loading.sources_of(config, name).values():
+            assert source["response"] is True
+            assert "reader" not in source, "a generated sample takes no settings of a reader"
 
 
 def rename(mapping, old, new):

@@ -115,6 +115,10 @@ def test_constituents_are_found_by_reference(tmp_path, sample, rows):
     np.testing.assert_array_equal(np.concatenate([block.entry for block in blocks]), there)
     np.testing.assert_array_equal(np.concatenate([block.facts["event"] for block in blocks]), there)
     assert sum(block.refused["no jet"] for block in blocks) == N // 4
+    with uproot.open(path) as file:
+        weights = file["Delphes"].arrays(filter_name="*Weight*")
+    every = ak.sum(weights[weights.fields[0]]["Weight"])
+    assert columns["weight"].sum() + sum(block.refused_weight for block in blocks) == pytest.approx(every)
     weight = jagged(sample[0]["Event"]["Weight"])[:, 0][there]
     np.testing.assert_array_equal(columns["weight"], weight)
     assert not any(bad.any() for block in blocks for bad in block.damaged.values())

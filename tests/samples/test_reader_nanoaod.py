@@ -128,6 +128,7 @@ def test_a_jet_is_the_weighted_sum_of_its_candidates(tmp_path, events, dialect, 
     np.testing.assert_allclose(columns["jet"], hardest, rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(sum_four_vectors(columns["constituents"]), hardest, rtol=1e-4, atol=1e-4)
     assert blocks[0].refused == {"no jet": 20}
+    assert blocks[0].refused_weight == pytest.approx(float(flat["genWeight"][::3].astype(float).sum()))
     np.testing.assert_array_equal(blocks[0].entry, entry)
     np.testing.assert_array_equal(columns["weight"], flat["genWeight"][entry].astype(float))
     np.testing.assert_array_equal(columns["met"][:, 0], flat["MET_pt"][entry])

@@ -20,6 +20,7 @@ with errors.report_errors():
         for path in workflow.configfiles:
             config.update(plain_yaml.with_numbers(config, plain_yaml.load(path)))
         migration.check_keys(config)
+        loading.inherit(config)
         try:
             validate(config, "../schemas/config.schema.yaml")
         except WorkflowError as error:
@@ -46,26 +47,64 @@ wildcard_constraints:
     student=r"[A-Za-z]\w*",
 
 
-def source_of(sample):
-    return config["samples"][sample]["source"]
+def processes_of(sample):
+    """{name: source} of the processes that a sample is the sum of; {'': source} of a sample of one."""
+    return loading.processes_of(config["samples"][sample]["source"])
 
 
 @functools.cache
-def chunks_of(sample):
-    """The files of a sample, generated or the user's, in groups: each is read, represented and scored by one job."""
-    source = source_of(sample)
-    if "card" in source:
-        sizes = {
-            f"results/samples/{sample}/{chunk}.root": size
-            for chunk, size in enumerate(chunks.shares(source["jets"], source["chunks"]))
-        }
-    elif sample in PLAN["entries"]:
-        sizes = PLAN["entries"][sample]
-    else:  # no task names it
-        from hepad.samples import sources
+def groups_of(sample):
+    """Of every process its files, generated or the user's, in groups: each is read and scored by one job."""
+    groups, first = {}, 0
+    for process, source in processes_of(sample).items():
+        if "card" in source:
+            shares = chunks.shares(source["jets"], source["chunks"])
+            sizes = {f"results/samples/{sample}/{first + i}.root": size for i, size in enumerate(shares)}
+            first += len(shares)
+        elif sample in PLAN["entries"]:
+            sizes = PLAN["entries"][sample][process]
+        else:  # no task names it
+            from hepad.samples import sources
 
-        sizes = {path: found.entries for path, found in sources.check_files(source).items()}
-    return chunks.grouped(sizes, config["chunk_events"]["reading"])
+            sizes = {path: found.entries for path, found in sources.check_files(source).items()}
+        groups[process] = chunks.grouped(sizes, config["chunk_events"]["reading"])
+    return groups
+
+
+def chunks_of(sample):
+    """The groups of files of a sample, process by process."""
+    return [group for groups in groups_of(sample).values() for group in groups]
+
+
+@functools.cache
+def read_as(sample):
+    """Of every chunk the name of its process."""
+    return [process for process, groups in groups_of(sample).items() for _ in groups]
+
+
+@functools.cache
+def generated_as(sample):
+    """Of every chunk of a generation the name of its process and the first chunk of that."""
+    found = []
+    for process, source in processes_of(sample).items():
+        found += [(process, len(found))] * (source["chunks"] if "card" in source else 0)
+    return found
+
+
+def number_of(sample, chunk):
+    """The number of the process that a chunk is of; None where there is but the sample."""
+    process = read_as(sample)[int(chunk)]
+    return list(processes_of(sample)).index(process) if process else None
+
+
+def declared_processes(sample):
+    """What a sum is made of, as hepad.samples.processes.Process takes it; nothing of other samples."""
+    keys = ("cross_section_pb", "sum_weights")
+    return [
+        {"name": process, "chunks": len(groups), **{k: source[k] for k in keys if k in source}}
+        for (process, source), groups in zip(processes_of(sample).items(), groups_of(sample).values())
+        if process
+    ]
 
 
 def of_chunks(pattern, sample, **names):
@@ -73,26 +112,28 @@ def of_chunks(pattern, sample, **names):
     return expand(pattern, sample=sample, chunk=range(len(chunks_of(sample))), **names)
 
 
-def generation_of(sample):
-    """The settings of a source that concern its generation."""
+def generation_of(sample, chunk):
+    """The settings of the source of a chunk that concern its generation."""
     keys = ("card", "settings", "jets", "chunks", "seed", "leading", "response", "matching", "pileup", "zero_bias", "level1")
-    source = {key: source_of(sample)[key] for key in keys}
+    process, _ = generated_as(sample)[int(chunk)]
+    source = {key: processes_of(sample)[process][key] for key in keys}
     # a pool is divided as the events are; without one the division is the reader's alone
     pooled = source["pileup"] or source["zero_bias"]
     return source | {"split": config["samples"][sample]["split"] if pooled else None}
 
 
-def cards_of(sample):
-    """Digests of the cards and profiles that a sample is generated from, those of its pile-up included."""
+def cards_of(sample, chunk):
+    """Digests of the cards and profiles that a chunk is generated from, those of its pile-up included."""
     with errors.report_errors():
-        return [cards.digest(cards.find(name, REPOSITORY)) for name in cards.files_of(source_of(sample))]
+        names = cards.files_of(generation_of(sample, chunk))
+        return [cards.digest(cards.find(name, REPOSITORY)) for name in names]
 
 
-def reading_of(sample):
+def reading_of(sample, chunk):
     """The settings of a source that concern its reader; generated chunks are read like any of hepad's ROOT files."""
-    source = source_of(sample)
+    source, others = processes_of(sample)[read_as(sample)[int(chunk)]], ("files", "cross_section_pb", "sum_weights")
     if "card" not in source:
-        return {k: v for k, v in source.items() if k != "files"}
+        return {k: v for k, v in source.items() if k not in others}
     to = source.get("pileup_profile")
     with errors.report_errors():
         to = str(cards.find(to, REPOSITORY)) if isinstance(to, str) else to

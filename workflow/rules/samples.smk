@@ -3,8 +3,9 @@ rule generate_chunk:
     output: "results/samples/{sample}/{chunk}.root"
     params:
         code=code_of("generate"),
-        source=lambda w: generation_of(w.sample),
-        cards=lambda w: cards_of(w.sample),
+        source=lambda w: generation_of(w.sample, w.chunk),
+        first=lambda w: generated_as(w.sample)[int(w.chunk)][1],
+        cards=lambda w: cards_of(w.sample, w.chunk),
         selection=lambda w: config["samples"][w.sample]["selection"],
     log: "results/logs/generate/{sample}/{chunk}.log"
     benchmark: "results/benchmarks/generate/{sample}/{chunk}.tsv"
@@ -16,11 +17,12 @@ rule generate_chunk:
 rule read_events:
     input:
         files=lambda w: [path for path in chunks_of(w.sample)[int(w.chunk)] if "://" not in path],
-        profile=lambda w: [x for x in [reading_of(w.sample).get("pileup_profile")] if isinstance(x, str)],
+        profile=lambda w: [x for x in [reading_of(w.sample, w.chunk).get("pileup_profile")] if isinstance(x, str)],
     output: "results/events/{sample}/{chunk}.h5"
     params:
         code=code_of("read"),
-        source=lambda w: reading_of(w.sample),
+        source=lambda w: reading_of(w.sample, w.chunk),
+        process=lambda w: number_of(w.sample, w.chunk),
         files=lambda w: chunks_of(w.sample)[int(w.chunk)],
         entry=lambda w: {k: v for k, v in config["samples"][w.sample].items() if k in ("selection", "split")},
         part=lambda w: len(chunks_of(w.sample)) > 1,
@@ -31,13 +33,15 @@ rule read_events:
     script: "../scripts/read.py"
 
 
-# What the chunks of a sample could not see of each other: events that two of them have, and the counts of all.
+# What the chunks of a sample could not see of each other: events that two of them have, the counts of all, and the
+# weights of processes, which only all chunks of one know.
 rule gather_events:
     input: lambda w: of_chunks("results/events/{sample}/{chunk}.h5", w.sample)
     output: "results/events/{sample}.h5"
     params:
         code=code_of("gather_events"),
         selection=lambda w: config["samples"][w.sample]["selection"],
+        processes=lambda w: declared_processes(w.sample),
     log: "results/logs/gather/events/{sample}.log"
     benchmark: "results/benchmarks/gather/events/{sample}.tsv"
     conda: "../../environment.yml"

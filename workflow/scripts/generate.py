@@ -13,7 +13,8 @@ from hepad.storage.chunks import shares
 with report_errors(snakemake.log[0]):
     source = cards.located(snakemake.params.source, Path(snakemake.scriptdir).resolve().parents[1])
     chunk, chunks, seed = int(snakemake.wildcards.chunk), source.pop("chunks"), source.pop("seed")
-    jets, split = shares(source.pop("jets"), chunks)[chunk], source.pop("split")
+    number = chunk - snakemake.params.first  # of the process, of a sum of processes
+    jets, split = shares(source.pop("jets"), chunks)[number], source.pop("split")
     progress = Progress(f"{snakemake.wildcards.sample} {chunk}", snakemake.log[0])
     with progress.stage("generate", jets, "jets") as stage:
         settings = Generation(**source, selection=snakemake.params.selection)

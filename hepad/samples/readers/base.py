@@ -61,6 +61,7 @@ class Block:
     weight: that name of ``damaged`` from which nothing but the weight comes
     references: those names of ``damaged`` that refer to other objects, which the file does not hold
     refused: why, and how many, entries gave no row: {'no jet': 12}
+    refused_weight: Σ of their weights, where the file has any
     facts: (R,) each, what identifies and describes an event, by the names of hepad.events.FACTS; whole numbers of any
         length, and NaN where the file does not know
     triggers: (R,) bool each
@@ -82,12 +83,20 @@ class Block:
     constituents_cut_off: np.ndarray | None = None
     references: frozenset[str] = frozenset()
     weight: str = ""
+    refused_weight: float = 0.0
 
     def take(self, rows: np.ndarray, refused: dict[str, int]) -> "Block":
         """The rows of a mask or index array; what happened to the others is added to ``refused``."""
         groups = {name: {k: v[rows] for k, v in getattr(self, name).items()} for name in GROUPS}
         single = {name: None if getattr(self, name) is None else getattr(self, name)[rows] for name in SINGLE}
-        return replace(self, **groups, **single, refused=self.refused | refused)
+        others = np.setdiff1d(np.arange(len(self.entry)), np.arange(len(self.entry))[rows])
+        weight = self.refused_weight + weight_of(self.columns.get("weight"), others)
+        return replace(self, **groups, **single, refused=self.refused | refused, refused_weight=weight)
+
+
+def weight_of(weights: np.ndarray | None, rows: np.ndarray) -> float:
+    """Σ of the finite ``weights`` (N,) of a mask or index array; 0 without weights."""
+    return 0.0 if weights is None else float(np.sum(weights[rows], where=np.isfinite(weights[rows])))
 
 
 GROUPS = ("columns", "damaged", "facts", "triggers", "truth")

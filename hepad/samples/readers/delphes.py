@@ -26,7 +26,7 @@ from hepad.errors import InputError
 from hepad.events.identifiers import objects_id
 from hepad.events.padding import WIDTHS, beyond, pad
 from hepad.samples.formats.root import names
-from hepad.samples.readers.base import Block, Contents, Found, Reader
+from hepad.samples.readers.base import Block, Contents, Found, Reader, weight_of
 from hepad.samples.readers.branches import (
     MASSES,
     Branches,
@@ -118,6 +118,8 @@ class Delphes(Reader):
             bits = branches.collection([plan.b_tag, plan.objects["jets"].pt], integers=(plan.b_tag,))[plan.b_tag]
             bit = ak.values_astype(bits, np.int64) & (1 << self.b_tag_bit)
             columns["b_tag"] = branches.marks(plan.objects["jets"], bit > 0)
+        none = np.setdiff1d(np.arange(branches.length), rows.entry)
+        lost_weight = weight_of(columns.get("weight"), none)
         columns = {name: values[rows.entry] for name, values in columns.items()}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
         columns["jet"] = np.stack([rows.of(values) for values in jets.values()], axis=-1).astype(np.float32)
@@ -126,11 +128,12 @@ class Delphes(Reader):
         if plan.candidates:
             columns["constituents"], bad, lost = _constituents(branches, plan, rows)
             damaged |= bad
-            refused["no jet"] = branches.length - len(np.unique(rows.entry))
+            refused["no jet"] = len(none)
         facts = {"event": branches.first_whole(plan.number)[rows.entry]} if plan.number else {}
         return Block(
             columns, start + rows.entry, damaged, refused, facts, cut_off=cut_off[rows.entry],
             constituents_cut_off=lost, references=frozenset([plan.constituents]), weight=plan.weight,
+            refused_weight=lost_weight,
         )  # fmt: skip
 
     def _plan(self, path, tree) -> Plan:

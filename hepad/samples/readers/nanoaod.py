@@ -23,7 +23,7 @@ from hepad.errors import InputError
 from hepad.events import FACTS
 from hepad.events.identifiers import event_id
 from hepad.samples.formats.root import names, reading, require
-from hepad.samples.readers.base import Block, Contents, Found, Reader
+from hepad.samples.readers.base import Block, Contents, Found, Reader, weight_of
 from hepad.samples.readers.branches import (
     MASSES,
     Branches,
@@ -134,6 +134,8 @@ class NanoAOD(Reader):
             tag = branches.collection((plan.objects["jets"].pt, plan.b_tag))[plan.b_tag]
             damaged[plan.b_tag] = unsound(tag)
             columns["b_tag"] = branches.marks(plan.objects["jets"], tag >= self.working_point)
+        none = np.setdiff1d(np.arange(branches.length), rows.entry)
+        lost_weight = weight_of(columns.get("weight"), none)
         columns = {name: values[rows.entry] for name, values in columns.items()}
         damaged = {name: values[rows.entry] for name, values in damaged.items()}
         columns["jet"] = probe_jets(rows, plan.jet, plan.factor if plan.links else "", jets)
@@ -141,13 +143,13 @@ class NanoAOD(Reader):
         if plan.links:
             columns["constituents"], bad, lost = constituents(branches, plan.links, plan.jet.pt, rows)
             damaged |= bad
-            refused["no jet"] = branches.length - len(np.unique(rows.entry))
+            refused["no jet"] = len(none)
         facts = {fact: values[rows.entry] for fact, values in facts.items()}
         bits = {bit: branches.bit(name)[rows.entry] for bit, name in plan.triggers.items()}
         return Block(
             columns, start + rows.entry, damaged, refused, facts, bits, cut_off=cut_off[rows.entry],
             constituents_cut_off=lost, references=frozenset(plan.links[:2] if plan.links else ()),
-            weight=plan.names.get(SCALARS["weight"], ""),
+            weight=plan.names.get(SCALARS["weight"], ""), refused_weight=lost_weight,
         )  # fmt: skip
 
     def _plan(self, path, tree) -> Plan:
