@@ -57,7 +57,7 @@ def test_a_planted_change_is_found_where_it_began(finished, data, tmp_path):
     assert found.changed["score"][1] < 1e-3 < found.changed["jet_eta"][1]
     assert found.restored > found.threshold
     scored = followed(finished, data, "drifting", reference=[str(data / "steady_*.root")])
-    assert scored.reference.events == SECTIONS * EACH
+    assert scored.reference.whole.n == SECTIONS * EACH
     written = write(found, tmp_path / "out", STYLE)
     assert {path.name for path in written} == {"monitor.html", "monitor.csv", "monitor.pdf"}
     rows = list(csv.DictReader((tmp_path / "out/monitor.csv").open()))
