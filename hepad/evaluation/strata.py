@@ -23,7 +23,7 @@ from scipy.special import chdtrc
 from hepad.evaluation.drift import Reference
 from hepad.evaluation.streaming import distribution
 
-MOST = 10  # strata
+MOST = 20  # strata
 BEYOND = 0.005  # of the reference on either side
 
 

@@ -12,9 +12,9 @@ from hepad.events.events import (
     Events,
     concatenate,
     of_kind,
-    split_of,
     write_blocks,
 )
+from hepad.events.splits import split_of
 
 __all__ = [
     "ARRAYS",
