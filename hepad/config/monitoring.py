@@ -231,7 +231,7 @@ def _of_pileup(found: Monitored) -> Iterator[str]:
             "luminosity falls."
         )
         return
-    edges, (k, n), what = found.strata.edges, found.strata.reference, WORDS[found.pileup]
+    edges, (k, n, _), what = found.strata.edges, found.strata.reference, WORDS[found.pileup]
     yield (
         f"Pile-up: {found.average[1]:.1f} {what} on average, {found.average[0]:.1f} in the reference. Sections are "
         f"compared with the reference at the same number, in {len(k)} intervals."

@@ -9,9 +9,10 @@ rate that has risen, or fallen, by a factor r,
     q_b = r p_b  and  q_b = p_b / r,    p_b = K_b/N_b
 
 and rings at the first section in which one of the two is above h. h is drawn, not taken from a table: steady runs with
-the events of this one, each with rates that the reference allows (H. Jeffreys' posterior),
+the events of this one, each with rates that the reference allows (H. Jeffreys' posterior, its half event shared by the
+B strata, so that the whole is known as well as undivided; g is Gamma, of mean 1, what the strata err together),
 
-    p'_b ~ Beta(K_b + 1/2, N_b - K_b + 1/2),    k'_ib ~ Binomial(n_ib, p'_b),    P(max_i S'_i > h) = alpha
+    p'_b ~ g Beta(K_b + 1/2B, N_b - K_b + 1/2B),    k'_ib ~ Binomial(n_ib, p'_b),    P(max_i S'_i > h) = alpha
 
 so that the share alpha of steady runs has an alarm, whatever the sections' sizes, also where the reference knows little
 of the rate. K_b and N_b of a reference with weights are effective counts, no whole numbers. The change began after the
@@ -34,10 +35,14 @@ ENOUGH = 100  # events of a sample whose distribution is compared
 
 
 class Reference(NamedTuple):
-    """``passed`` of ``events`` were above the threshold when it was chosen: two numbers, or (B,) of strata each."""
+    """``passed`` of ``events`` were above the threshold when it was chosen: two numbers, or (B,) of strata each.
+
+    ``shared``: variance of a factor of mean 1 that all shares have in common
+    """
 
     passed: np.ndarray | float
     events: np.ndarray | float
+    shared: float = 0.0
 
 
 class Drift(NamedTuple):
@@ -96,7 +101,8 @@ def follow(
     ('risen', True)
     """
     k, n = (np.asarray(x)[:, None] if np.ndim(x) == 1 else np.asarray(x) for x in (passed, events))
-    reference = Reference(*(np.atleast_1d(np.asarray(x, float)) for x in reference))
+    known = Reference(*reference)
+    reference = Reference(*(np.atleast_1d(np.asarray(x, float)) for x in known[:2]), known.shared)
     _check(k, n, reference, factor, false_alarms)
     rng, p = np.random.default_rng(seed), reference.passed / reference.events
     risen, fallen = _sums(k[None], n, p, factor)[:, 0]
@@ -164,11 +170,14 @@ def _sums(k: np.ndarray, n: np.ndarray, p: np.ndarray, factor: float) -> np.ndar
 
 def _drawn(rng: np.random.Generator, n: np.ndarray, reference: Reference, change: float, factor: float) -> np.ndarray:
     """The larger sum (R, S) of runs whose rates are ``change`` times those that the reference allows."""
-    (k, size), sums = reference, []
+    (k, size, shared), sums = reference, []
+    prior = 0.5 / len(k)
     many = max(1, CELLS // n.size)
     for first in range(0, DRAWS, many):
         runs = min(many, DRAWS - first)
-        true = rng.beta(k + 0.5, size - k + 0.5, (runs, len(k)))
+        true = rng.beta(k + prior, size - k + prior, (runs, len(k)))
+        if shared:
+            true *= rng.gamma(1 / shared, shared, (runs, 1))
         passed = rng.binomial(n, np.minimum(change * true, 1.0)[:, None], (runs, *n.shape))
         sums.append(_sums(passed, n, k / size, factor).max(axis=0))
     return np.concatenate(sums)
@@ -189,7 +198,7 @@ def _check(k: np.ndarray, n: np.ndarray, reference: Reference, factor: float, fa
     if (k < 0).any() or (k > n).any():
         at, b = np.argwhere((k < 0) | (k > n))[0]
         raise InputError(f"monitor: section {at}: {k[at, b]} of {n[at, b]} events pass. Correct the numbers.")
-    for passed, of in zip(*reference, strict=True):
+    for passed, of in zip(*reference[:2], strict=True):
         if not 0 < passed < of:
             raise InputError(
                 f"monitor: {passed:g} of {of:g} events of the reference pass: no rate to follow. "

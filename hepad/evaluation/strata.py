@@ -3,13 +3,15 @@ r"""What a rate is compared with: the share of a reference that passes, with wei
 A rate follows the pile-up, which falls in the course of a fill; that is no fault. The reference is therefore divided at
 quantiles of its pile-up into strata b, neighbours joined until 10 independent events of each pass, and each has its own
 share p_b. It is known as well as a binomial experiment of K_b of N_b events, K_b = k_eff and N_b = n_eff of its weights
-and clusters (:mod:`hepad.evaluation.score_distribution`), so that after it (H. Jeffreys)
+and clusters (:mod:`hepad.evaluation.score_distribution`).
 
-    p_b ~ Beta(K_b + 1/2, N_b - K_b + 1/2)
+Clusters that lie in several strata make their p_b err together. With S_b = Σ_{i in b} w_i y_i and the residuals
+R_cb = Σ_{i in c, b} w_i (y_i - p_b) the sum over strata has the variance Σ_c (Σ_b R_cb)² in place of Σ_c Σ_b R_cb²: all
+p_b have a factor in common, of mean 1 and of the variance
 
-Clusters that lie in several strata make their p_b err together. With the residuals R_cb = Σ_{i in c, b} w_i (y_i - p_b)
-the sum over strata has the variance Σ_c (Σ_b R_cb)² in place of Σ_c Σ_b R_cb²; all K_b and N_b are divided by what the
-former is larger. Events beyond 99 % of the reference's pile-up are compared with nothing.
+    v = [Σ_c (Σ_b R_cb)² - Σ_c Σ_b R_cb²] / [(Σ_b S_b)² - Σ_b S_b²],    0 if less
+
+Events beyond 99 % of the reference's pile-up are compared with nothing.
 
 Whether the rate follows the pile-up at all is Pearson's χ² of equal shares, Σ_b (K_b - N_b ε)² / (N_b ε (1 - ε)) with
 ε = Σ K_b / Σ N_b.
@@ -46,7 +48,7 @@ class Strata(NamedTuple):
     Attributes
     ----------
     edges: (B + 1,) rising, of pile-up: stratum b is edges[b] <= u < edges[b + 1], the last one with its upper edge
-    reference: K_b and N_b, (B,) each
+    reference: K_b and N_b, (B,) each, and v
     weight: (B,) share of the reference's weight
     """
 
@@ -61,7 +63,7 @@ class Strata(NamedTuple):
     @property
     def p_flat(self) -> float:
         """The p-value of χ² that the rate is the same at every pile-up; 1 of a single stratum."""
-        k, n = self.reference
+        k, n, _ = self.reference
         if len(k) == 1:
             return 1.0
         share = k.sum() / n.sum()
@@ -103,8 +105,8 @@ def strata(events: Weighted, threshold: float) -> Strata:
     weight = np.bincount(place, events.weight)
     of = [distribution("reference", *events.take(place == b)[:3]).effective(threshold) for b in range(len(ends))]
     share, k, n = (np.array(values, float) for values in zip(*of, strict=True))
-    factor = _together(events, place, events.weight * ((events.score > threshold) - share[place]))
-    return Strata(edges, Reference(k / factor, n / factor), weight / weight.sum())
+    reference = Reference(k, n, _shared(events, place, share, events.score > threshold))
+    return Strata(edges, reference, weight / weight.sum())
 
 
 def _place(edges: np.ndarray, pileup: np.ndarray) -> np.ndarray:
@@ -112,10 +114,12 @@ def _place(edges: np.ndarray, pileup: np.ndarray) -> np.ndarray:
     return np.where((pileup >= edges[0]) & (pileup <= edges[-1]), found, -1)
 
 
-def _together(events: Weighted, place: np.ndarray, residual: np.ndarray) -> float:
-    """How much larger the variance of the sum over strata is than the sum of their variances, at least 1."""
+def _shared(events: Weighted, place: np.ndarray, share: np.ndarray, passes: np.ndarray) -> float:
+    """v, of events in the strata ``place`` (N,)."""
+    residual, passed = events.weight * (passes - share[place]), np.bincount(place, events.weight * passes)
     _, cluster = np.unique(events.cluster, return_inverse=True)
     of_cluster = np.bincount(cluster, residual)
-    _, pair = np.unique(cluster * (place.max() + 1) + place, return_inverse=True)
+    _, pair = np.unique(cluster * len(share) + place, return_inverse=True)
     of_pair = np.bincount(pair, residual)
-    return float(max(1.0, (of_cluster @ of_cluster) / max(of_pair @ of_pair, np.finfo(float).tiny)))
+    between = passed.sum() ** 2 - passed @ passed
+    return float(max(0.0, (of_cluster @ of_cluster - of_pair @ of_pair) / between)) if between > 0 else 0.0
