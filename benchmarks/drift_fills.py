@@ -187,10 +187,12 @@ def main() -> None:
     parser.add_argument("--eps-b", type=float, nargs="+", default=[0.01, 0.1])
     parser.add_argument("--fills", type=int, default=1000, help="without a fault")
     parser.add_argument("--faulty", type=int, default=10, help="fills with each fault")
+    parser.add_argument("--draws", type=int, default=1000, help="of steady runs, for the level of an alarm")
     parser.add_argument("--events", type=int, default=3000, help="in a section")
     parser.add_argument("--tables", type=Path, default=Path("benchmarks/tables"))
     args = parser.parse_args()
     results, rows, faults = Results(args.results), [], []
+    drift.DRAWS = args.draws
     mu = pileup_in_time(args.profile)
     for name in args.detectors:
         columns = monitored.of_run(results, "level1", f"{name}/1")

@@ -197,8 +197,18 @@ def report(found: Monitored) -> Iterator[str]:
         + ("." if found.reference.plain else f": {share:.4g} by weight, as well known as by {k:.4g} of {n:.4g}.")
     )
     yield from _of_pileup(found)
-    soon = "not within this run" if np.isinf(drift.delay) else f"after {drift.delay:.0f} sections in half of the cases"
-    yield f"A change by the factor that is looked for would be found {soon}."
+    if np.isinf(drift.delay):
+        expected = float(np.nansum(drift.expected * found.events))
+        yield (
+            "TOO FEW: a change by the factor that is looked for would not be found in half of such runs. "
+            f"{expected:.3g} events were expected to pass. Give more files, a larger --eps-b, or a larger "
+            "--reference."
+        )
+    else:
+        yield (
+            "A change by the factor that is looked for would be found after "
+            f"{drift.delay:.0f} sections in half of the cases."
+        )
     if drift.alarm is None:
         yield f"No alarm: the sums stay below {drift.level:.1f}."
     else:

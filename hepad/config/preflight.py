@@ -164,19 +164,23 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, dict[str, int]
 def admit_sample(config: dict, name: str) -> None:
     """Read the first events of one sample, and raise InputError unless every task that names it can use it.
 
-    Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for.
+    Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for; of a sample that is
+    split in the order of time as much is read as shows every part.
     """
     entry = config["samples"][name]
+    in_time = isinstance(entry["split"], dict)
+    needed = {part for task in config["tasks"].values() for part in parts_needed(config, task, name)}
+    needed = [SPLITS.index(part) for part in needed]
     with at(f"samples.{name}"):
         there = np.zeros(len(SPLITS), int)
         for events in sources.stream_of(entry["source"], name=name, selection=entry["selection"], split=entry["split"]):
             there += np.bincount(events.split, minlength=len(SPLITS))
-            if there.sum() > ADMITTED:
+            if there.sum() > ADMITTED and (there[needed].all() or not in_time):
                 break
         for key, task in config["tasks"].items():
             for part in parts_needed(config, task, name):
-                if not there[SPLITS.index(part)] and there.sum() <= ADMITTED:
-                    raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
+                if not there[SPLITS.index(part)] and (there.sum() <= ADMITTED or in_time):
+                    raise InputError(f"there are no {part} events. Change 'split', or add files that have them.")
             if name == task["background"] and there.sum() <= ADMITTED:
                 specs.check_calibration(f"tasks.{key}", task, config, int(there[SPLITS.index("valid")]))
         _check_present(config, name, events.meta)
