@@ -115,6 +115,6 @@ def test_of_a_thousand_fills_whose_pileup_falls_no_more_ring_than_is_said(weight
     monkeypatch.setattr("hepad.evaluation.drift.DRAWS", 500)
     rang = sum(fill(seed, weights, True) is not None for seed in range(1000))
     low, high = binom.interval(0.998, 1000, 0.1)
-    assert low * 0.7 < rang < high * 1.15  # the level is drawn, and of shares that the strata know apart
+    assert low * 0.85 < rang < high * 1.15  # the level itself is drawn, and of an estimated rate
     blind = sum(fill(seed, weights, False) is not None for seed in range(50))
-    assert blind > 40
+    assert blind > 20  # where 5 may
