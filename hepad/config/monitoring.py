@@ -9,21 +9,36 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hepad.config import monitored
 from hepad.config.results import Results
-from hepad.config.scoring import Models, column, models, score_files
+from hepad.config.scoring import models
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.drift import ENOUGH, Drift, Reference, distances, follow
-from hepad.evaluation.scores import read_scores
-from hepad.evaluation.streaming import distribution, per_event
+from hepad.evaluation.drift import ENOUGH, Drift, distances, follow
+from hepad.evaluation.efficiency import MIN_COUNT
+from hepad.evaluation.score_distribution import ScoreDistribution
+from hepad.evaluation.strata import Strata, Weighted, strata
+from hepad.evaluation.streaming import distribution
 from hepad.events import FOUR_VECTOR
-from hepad.events.cuts import inside
 from hepad.figures.drift import rates_in_time
 from hepad.figures.style import save
 from hepad.storage.files import atomic_path, write_rows
 
-COLUMNS = ("run", "luminosity_block", "events", "passed", "share", "low", "high", "risen", "fallen", "alarm")
-NUMBERS = ("run", "luminosity_block")
+COLUMNS = (
+    "run",
+    "luminosity_block",
+    "events",
+    "passed",
+    "share",
+    "low",
+    "high",
+    "expected",
+    "risen",
+    "fallen",
+    "alarm",
+)
 COMPARED = {"score": "the score", **{f"jet_{x}": f"jet {x}" for x in FOUR_VECTOR}}
+WORDS = {"pileup": "collisions", "n_pv": "vertices"}
+FOLLOWS = 0.01  # p-value below which a rate is said to follow the pile-up
 
 
 class Monitored(NamedTuple):
@@ -31,11 +46,15 @@ class Monitored(NamedTuple):
 
     Attributes
     ----------
-    key: 'detector/seed'; eps_b: of the threshold; threshold: frozen; reference: its events
+    key: 'detector/seed'; eps_b: of the threshold; threshold: frozen; reference: the distribution of its scores
+    pileup: 'pileup' or 'n_pv', at which sections are compared with the reference; '' if it is not known of all events
+    strata: of the reference, one if nothing is known
+    average: of the pile-up in the reference and in the data, NaN if it is not known
     sections: (S, 2) run and luminosity block, in the order of time; events, passed: (S,) of each
+    beyond: events left out, of a pile-up that the reference does not have
     drift: of :mod:`hepad.evaluation.drift`
     changed: of each compared quantity (largest difference of the distributions, p-value), of the events since the
-        change, or of all; {} of fewer than 100
+        change, or of all, and of the reference with their pile-up; {} of fewer than 100
     restored: the threshold that passes ``eps_b`` of the events since the change; None without an alarm, or if they are
         too few
     """
@@ -43,10 +62,14 @@ class Monitored(NamedTuple):
     key: str
     eps_b: float
     threshold: float
-    reference: Reference
+    reference: ScoreDistribution
+    pileup: str
+    strata: Strata
+    average: tuple[float, float]
     sections: np.ndarray
     events: np.ndarray
     passed: np.ndarray
+    beyond: int
     drift: Drift
     changed: dict[str, tuple[float, float]]
     restored: float | None
@@ -62,85 +85,78 @@ def monitor(
     ----------
     task, detector: of the run; the detector's first training; by default the task's first detector
     files: paths, patterns or addresses of the data
-    eps_b: share of the reference events that pass the threshold
+    eps_b: share of the reference events, by their weights, that pass the threshold
     reference: files that the threshold is frozen on; by default the test events of the run's background
     factor, false_alarms: as for :func:`hepad.evaluation.drift.follow`
 
     Raises
     ------
-    InputError: an unknown task or detector; a file without run and luminosity section, or without what the detector
-        needs; a reference that does not fix the threshold
+    InputError: an unknown task or detector; data without run and luminosity section, or with weights, or without what
+        the detector needs; a reference that does not fix the threshold
     """
     check_choice("task", task, results.tasks)
     chosen = detector or results.config["tasks"][task]["detectors"][0]
     known = models(results, task, [chosen])
     key = next(iter(known.of))
     known = replace(known, of={key: known.of[key]})  # one training of several
-    before = _of_files(reference, known, key, eps_b) if reference else _of_run(results, task, key)
-    counted = distribution("reference", before["score"])
+    if reference:
+        before = monitored.together(reference, monitored.of_files(reference, known, key), known)
+    else:
+        before = monitored.of_run(results, task, key)
+    counted = distribution("reference", before["score"], before["weight"], before["cluster"])
     threshold = float(counted.at_most(eps_b))
-    at = Reference(int(counted.count(threshold)), len(before["score"]))
     if not counted.resolved(threshold):
         raise InputError(
-            f"monitor: {at.passed} of {at.events} reference events pass ε_B = {eps_b:g}, "
-            "too few to follow a rate. Ask for a larger --eps-b, or give more with --reference."
+            f"monitor: {counted.count(threshold)} of {counted.whole.n} reference events pass ε_B = {eps_b:g}, "
+            f"and count for {counted.independent(threshold):.3g} independent ones; to follow a rate {MIN_COUNT} are "
+            "needed. Ask for a larger --eps-b, or give more with --reference."
         )
-    after = _of_files(files, known, key, eps_b)
-    sections, place = np.unique(np.stack([after[name] for name in NUMBERS], 1), axis=0, return_inverse=True)
-    place = place.ravel()
-    events = np.bincount(place, minlength=len(sections))
-    passed = np.bincount(place[after["score"] > threshold], minlength=len(sections))
-    drift = follow(passed, events, at, factor=factor, false_alarms=false_alarms)
-    since = place >= (drift.began or 0)
+    after = monitored.of_data(files, known, key)
+    pileup = monitored.pileup_of(before, after)
+    at = [columns[pileup] if pileup else np.zeros(len(columns["score"])) for columns in (before, after)]
+    divided = strata(Weighted(before["score"], before["weight"], before["cluster"], at[0]), threshold)
+    average = (np.average(at[0], weights=before["weight"]), at[1].mean()) if pileup else (np.nan, np.nan)
+    places = [divided.place(values) for values in at]
+    before, after, places, beyond = *_within(before, after, places), int((places[1] < 0).sum())
+    if not len(after["score"]):
+        raise InputError(
+            f"monitor: all events have a pile-up beyond {divided.edges[0]:.4g} to {divided.edges[-1]:.4g}, that of the "
+            "reference. Give one with the pile-up of the data, with --reference."
+        )
+    sections, section = np.unique(np.stack([after[x] for x in monitored.IN_TIME], 1), axis=0, return_inverse=True)
+    section, shape = section.ravel(), (len(sections), len(divided.weight))
+    cell, passes = section * shape[1] + places[1], after["score"] > threshold
+    events, passed = (np.bincount(x, minlength=np.prod(shape)).reshape(shape) for x in (cell, cell[passes]))
+    drift = follow(passed, events, divided.reference, factor=factor, false_alarms=false_alarms)
+    since = section >= (drift.began or 0)
     changed, restored = {}, None
-    if min(len(before["score"]), since.sum()) >= ENOUGH:
-        changed = distances({x: before[x] for x in COMPARED}, {x: after[x][since] for x in COMPARED})
+    if since.sum() >= ENOUGH:
+        share = np.bincount(places[1][since], minlength=shape[1]) / since.sum()
+        weights = before["weight"] * (share / divided.weight)[places[0]]
+        changed = _changed(before, weights, {x: after[x][since] for x in COMPARED})
     if drift.alarm is not None:
         recent = distribution("data", after["score"][since])
         again = float(recent.at_most(eps_b))
         restored = again if recent.resolved(again) else None
-    return Monitored(key, eps_b, threshold, at, sections, events, passed, drift, changed, restored)
+    return Monitored(
+        key, eps_b, threshold, counted, pileup, divided, average, sections, events.sum(1), passed.sum(1), beyond, drift,
+        changed, restored,
+    )  # fmt: skip
 
 
-def _of_run(results: Results, task: str, key: str) -> dict[str, np.ndarray]:
-    """Columns of the test events of the run's background, an event each; InputError if they have different weights."""
-    background = results.config["tasks"][task]["background"]
-    scores, beside = read_scores(results.there(Path("scores") / task / f"{background}.h5"))
-    jets, weights = np.asarray(beside["jet"]), np.asarray(beside["weight"])
-    if len(weights) and np.ptp(weights) > 1e-6 * np.abs(weights).max():
-        raise InputError(
-            f"monitor: the events of '{background}' have different weights, and data have none. Give data that the "
-            "threshold is frozen on with --reference."
-        )
-    columns = {f"jet_{x}": jets[:, i] for i, x in enumerate(FOUR_VECTOR)}
-    return _events(columns | {"event_id": np.asarray(beside["event_id"]), "score": np.asarray(scores[key])})
+def _within(before: dict, after: dict, places: list[np.ndarray]) -> tuple[dict, dict, list[np.ndarray]]:
+    """Reference and data, and their strata, without the events that lie in none."""
+    inside = [place >= 0 for place in places]
+    kept = [{x: v[rows] for x, v in columns.items()} for columns, rows in zip((before, after), inside, strict=True)]
+    return *kept, [place[rows] for place, rows in zip(places, inside, strict=True)]
 
 
-def _of_files(files: list[str], known: Models, key: str, eps_b: float) -> dict[str, np.ndarray]:
-    """Columns of all events of files with a jet in the window of the training, an event each, in any order."""
-    parts: list[dict[str, np.ndarray]] = []
-    for scored in score_files(files, known, eps_b):
-        if scored.lacking:
-            raise InputError(f"{scored.path}: {next(iter(scored.lacking.values()))}")
-        there = inside(np.stack([scored.columns[f"jet_{x}"] for x in FOUR_VECTOR], axis=1), known.window)
-        columns = {name: values[there] for name, values in scored.columns.items()}
-        if any((columns[name] < 0).any() for name in NUMBERS):
-            raise InputError(
-                f"{scored.path}: events without run and luminosity section cannot be put in the order of time. Map the "
-                "branches 'run' and 'luminosity_block'."
-            )
-        parts.append(_events(columns | {"score": columns[column(key)]}))
-    if not sum(len(part["score"]) for part in parts):
-        raise InputError(
-            f"{', '.join(files)}: no jet lies in the window of the training, {known.window}: nothing to follow."
-        )
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _events(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One row for each event: the numbers of its first jet, and its highest score."""
-    first, highest = per_event(columns["event_id"], columns["score"])
-    return {name: values[first] for name, values in columns.items()} | {"score": highest}
+def _changed(before: dict, weights: np.ndarray, recent: dict) -> dict[str, tuple[float, float]]:
+    """:func:`hepad.evaluation.drift.distances` of ``COMPARED``; {} of too few reference events."""
+    try:
+        return distances({x: before[x] for x in COMPARED}, recent, weights, before["cluster"])
+    except InputError:
+        return {}
 
 
 def write(found: Monitored, folder: Path, style: dict) -> list[Path]:
@@ -151,14 +167,13 @@ def write(found: Monitored, folder: Path, style: dict) -> list[Path]:
         {
             "run": int(run), "luminosity_block": int(block), "events": int(found.events[i]),
             "passed": int(found.passed[i]), "share": float(drift.share[i]), "low": float(drift.low[i]),
-            "high": float(drift.high[i]), "risen": float(drift.risen[i]), "fallen": float(drift.fallen[i]),
-            "alarm": int(drift.alarm is not None and i >= drift.alarm),
+            "high": float(drift.high[i]), "expected": float(drift.expected[i]), "risen": float(drift.risen[i]),
+            "fallen": float(drift.fallen[i]), "alarm": int(drift.alarm is not None and i >= drift.alarm),
         }
         for i, (run, block) in enumerate(found.sections)
     ]  # fmt: skip
     write_rows(folder / "monitor.csv", COLUMNS, rows)
-    share = found.reference.passed / found.reference.events
-    save(rates_in_time(found.sections, drift, share, style), folder / "monitor")
+    save(rates_in_time(found.sections, drift, style), folder / "monitor")
     picture = base64.b64encode((folder / "monitor.png").read_bytes()).decode()
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in report(found))
     page = (
@@ -174,13 +189,26 @@ def write(found: Monitored, folder: Path, style: dict) -> list[Path]:
 
 def report(found: Monitored) -> Iterator[str]:
     """Sentences for people."""
-    drift, reference, number = found.drift, found.reference, len(found.sections)
+    drift, threshold = found.drift, found.threshold
+    share, k, n = (float(x) for x in found.reference.effective(threshold))
     yield (
-        f"{found.key}: {found.passed.sum()} of {found.events.sum()} events in {number} sections pass "
-        f"{found.threshold:.6g}, which {reference.passed} of {reference.events} reference events pass."
+        f"{found.key}: {found.passed.sum()} of {found.events.sum()} events in {len(found.sections)} sections pass "
+        f"{threshold:.6g}, which {found.reference.count(threshold)} of {found.reference.whole.n} reference events pass"
+        + ("." if found.reference.plain else f": {share:.4g} by weight, as well known as by {k:.4g} of {n:.4g}.")
     )
-    soon = "not within this run" if np.isinf(drift.delay) else f"after {drift.delay:.0f} sections in half of the cases"
-    yield f"A change by the factor that is looked for would be found {soon}."
+    yield from _of_pileup(found)
+    if np.isinf(drift.delay):
+        expected = float(np.nansum(drift.expected * found.events))
+        yield (
+            "TOO FEW: a change by the factor that is looked for would not be found in half of such runs. "
+            f"{expected:.3g} events were expected to pass. Give more files, a larger --eps-b, or a larger "
+            "--reference."
+        )
+    else:
+        yield (
+            "A change by the factor that is looked for would be found after "
+            f"{drift.delay:.0f} sections in half of the cases."
+        )
     if drift.alarm is None:
         yield f"No alarm: the sums stay below {drift.level:.1f}."
     else:
@@ -203,3 +231,31 @@ def report(found: Monitored) -> Iterator[str]:
         f"Farthest from the reference {when}: {COMPARED[name]}, by {distance:.3f} of the cumulative distribution "
         f"(p-value {p:.2g}, for the {len(found.changed)} quantities that were looked at)."
     )
+
+
+def _of_pileup(found: Monitored) -> Iterator[str]:
+    """What the rate has to do with the pile-up."""
+    if not found.pileup:
+        yield (
+            "Pile-up is not known of all events, 'pileup' or 'n_pv': a rate that follows it rings an alarm when the "
+            "luminosity falls."
+        )
+        return
+    edges, (k, n, _), what = found.strata.edges, found.strata.reference, WORDS[found.pileup]
+    yield (
+        f"Pile-up: {found.average[1]:.1f} {what} on average, {found.average[0]:.1f} in the reference. Sections are "
+        f"compared with the reference at the same number, in {len(k)} intervals."
+    )
+    flat = f"(p-value of a flat rate {found.strata.p_flat:.2g})."
+    if found.strata.p_flat < FOLLOWS:
+        yield (
+            f"The rate follows the pile-up: of the reference {k[0] / n[0]:.3g} pass with {edges[0]:.4g} to "
+            f"{edges[1]:.4g} {what}, and {k[-1] / n[-1]:.3g} with {edges[-2]:.4g} to {edges[-1]:.4g} {flat}"
+        )
+    elif len(k) > 1:
+        yield f"The rate does not follow the pile-up, as far as is known {flat}"
+    if found.beyond:
+        yield (
+            f"{found.beyond} events are left out: their pile-up is beyond {edges[0]:.4g} to {edges[-1]:.4g}, where "
+            "99 % of the reference are."
+        )

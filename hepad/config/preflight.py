@@ -179,9 +179,11 @@ def _looked_at(config: dict, name: str, source: dict) -> dict[str, Found]:
 def admit_sample(config: dict, name: str) -> None:
     """Read the first events of one sample, and raise InputError unless every task that names it can use it.
 
-    Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for.
+    Files of more than ``ADMITTED`` events are read to their end by the jobs that they are for; of a sample that is
+    split in the order of time as much is read as shows every part.
     """
     entry = config["samples"][name]
+    in_time, needed = isinstance(entry["split"], dict), _parts(config, name)
     there, whole = np.zeros(len(SPLITS), int), True
     for where, source in sources_of(config, name).items():
         if "card" in source:
@@ -191,7 +193,7 @@ def admit_sample(config: dict, name: str) -> None:
             found = np.zeros(len(SPLITS), int)
             for events in _beginning(name, entry, source):
                 found += np.bincount(events.split, minlength=len(SPLITS))
-                if found.sum() > ADMITTED:
+                if found.sum() > ADMITTED and (not in_time or (there + found)[needed].all()):
                     whole = False
                     break
             there += found
@@ -199,10 +201,18 @@ def admit_sample(config: dict, name: str) -> None:
     with at(f"samples.{name}"):
         for key, task in config["tasks"].items():
             for part in parts_needed(config, task, name):
-                if not there[SPLITS.index(part)] and whole:
-                    raise InputError(f"there are no {part} events. Raise 'split', or add files that have them.")
+                if not there[SPLITS.index(part)] and (whole or in_time):
+                    raise InputError(f"there are no {part} events. Change 'split', or add files that have them.")
             if name == task["background"] and whole:
                 specs.check_calibration(f"tasks.{key}", task, config, int(there[SPLITS.index("valid")]))
+
+
+def _parts(config: dict, name: str) -> list[int]:
+    """The parts of a sample that tasks need."""
+    return [
+        SPLITS.index(part)
+        for part in {x for task in config["tasks"].values() for x in parts_needed(config, task, name)}
+    ]
 
 
 def _beginning(name: str, entry: dict, source: dict) -> Iterator[Events]:

@@ -13,6 +13,7 @@ from hepad.config.loading import generated_jets, sources_of, used_samples
 from hepad.errors import InputError, at, check_choice
 from hepad.events import SPLITS
 from hepad.events.cuts import window
+from hepad.events.splits import check_until
 from hepad.registry import yaml_advice
 from hepad.samples.readers import READERS
 from hepad.storage.files import check_address
@@ -99,7 +100,15 @@ def _check_source(where: str, source: dict) -> None:
 
 
 def _check_sample(name: str, entry: dict) -> None:
-    if abs(sum(entry["split"]) - 1) > 1e-9:
+    if isinstance(entry["split"], dict):
+        sources = [entry["source"], *entry["source"].get("processes", {}).values()]
+        if any("card" in source for source in sources):
+            raise InputError(
+                f"samples.{name}.split: generated events have no run and section, and no time. Give fractions."
+            )
+        with at(f"samples.{name}"):
+            check_until(entry["split"])
+    elif abs(sum(entry["split"]) - 1) > 1e-9:
         raise InputError(f"samples.{name}.split: {entry['split']} does not sum to 1 (train, valid, test).")
     with at(f"samples.{name}."):
         window(entry["selection"])
@@ -138,6 +147,8 @@ def _check_task(key: str, task: dict, config: dict) -> None:
 def check_split(config: dict, name: str) -> None:
     """InputError if the fractions leave out a part of the sample that a task needs."""
     split = config["samples"][name]["split"]
+    if isinstance(split, dict):  # which parts there are the files tell
+        return
     for task, entry in config["tasks"].items():
         for part in parts_needed(config, entry, name):
             if not split[SPLITS.index(part)]:

@@ -1,20 +1,23 @@
 r"""Whether a trigger's rate drifts: luminosity sections at a frozen threshold, and an alarm of known false-alarm rate.
 
-Section i has n_i events, of which k_i pass; a steady trigger passes every event with the same probability p, that of a
-reference of which K of N passed. The alarm is the cumulative sum (E. Page, Biometrika 41 (1954) 100) of the
-log-likelihood ratio of a rate that has risen, or fallen, by a factor r,
+Section i has n_ib events in stratum b of the pile-up (:mod:`hepad.evaluation.strata`; there may be one), of which
+k_ib pass; a steady trigger passes every event of a stratum with the same probability p_b, that of a reference of which
+K_b of N_b passed. The alarm is the cumulative sum (E. Page, Biometrika 41 (1954) 100) of the log-likelihood ratio of a
+rate that has risen, or fallen, by a factor r,
 
-    S_i = max(0, S_(i-1) + k_i log q/p + (n_i - k_i) log (1 - q)/(1 - p)),    q = r p  and  q = p / r,    p = K/N
+    S_i = max(0, S_(i-1) + Σ_b [k_ib log q_b/p_b + (n_ib - k_ib) log (1 - q_b)/(1 - p_b)])
+    q_b = r p_b  and  q_b = p_b / r,    p_b = K_b/N_b
 
 and rings at the first section in which one of the two is above h. h is drawn, not taken from a table: steady runs with
-the events of this one, each with a rate that the reference allows (H. Jeffreys' posterior),
+the events of this one, each with rates that the reference allows (H. Jeffreys' posterior, its half event shared by the
+B strata, so that the whole is known as well as undivided; g is Gamma, of mean 1, what the strata err together),
 
-    p' ~ Beta(K + 1/2, N - K + 1/2),    k'_i ~ Binomial(n_i, p'),    P(max_i S'_i > h) = alpha
+    p'_b ~ g Beta(K_b + 1/2B, N_b - K_b + 1/2B),    k'_ib ~ Binomial(n_ib, p'_b),    P(max_i S'_i > h) = alpha
 
 so that the share alpha of steady runs has an alarm, whatever the sections' sizes, also where the reference knows little
-of the rate. The change began after the last section in which the sum that rang was zero (Page's estimate). What a
-change by the factor r takes is drawn in the same way: the median number of sections until the alarm, of a rise or of a
-fall, whichever takes longer.
+of the rate. K_b and N_b of a reference with weights are effective counts, no whole numbers. The change began after the
+last section in which the sum that rang was zero (Page's estimate). What a change by the factor r takes is drawn in the
+same way: the median number of sections until the alarm, of a rise or of a fall, whichever takes longer.
 """
 
 from collections.abc import Mapping
@@ -24,17 +27,22 @@ import numpy as np
 from scipy.special import kolmogorov
 
 from hepad.errors import InputError
-from hepad.evaluation.efficiency import clopper_pearson
+from hepad.evaluation.efficiency import ROUNDING, clopper_pearson
 
 DRAWS = 4000
+CELLS = 2_000_000  # numbers that are drawn at a time
 ENOUGH = 100  # events of a sample whose distribution is compared
 
 
 class Reference(NamedTuple):
-    """``passed`` of ``events`` were above the threshold when it was chosen."""
+    """``passed`` of ``events`` were above the threshold when it was chosen: two numbers, or (B,) of strata each.
 
-    passed: int
-    events: int
+    ``shared``: variance of a factor of mean 1 that all shares have in common
+    """
+
+    passed: np.ndarray | float
+    events: np.ndarray | float
+    shared: float = 0.0
 
 
 class Drift(NamedTuple):
@@ -43,6 +51,7 @@ class Drift(NamedTuple):
     Attributes
     ----------
     share, low, high: (S,) of events that pass, with its 68.3 % interval
+    expected: (S,) share that passes of the reference, at the pile-up of each section
     risen, fallen: (S,) the two sums
     level: h, above which they ring
     alarm: number of the section that rang, None if none did
@@ -55,6 +64,7 @@ class Drift(NamedTuple):
     share: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    expected: np.ndarray
     risen: np.ndarray
     fallen: np.ndarray
     level: float
@@ -71,8 +81,8 @@ def follow(
 
     Parameters
     ----------
-    passed, events: (S,) of each section; sections without events stay as they are
-    reference: what the rate is compared with
+    passed, events: (S,) of each section, or (S, B) of its strata; sections without events stay as they are
+    reference: what the rate is compared with; of strata, as many
     factor: the change that is to be found soonest, > 1
     false_alarms: the share of steady runs with an alarm, in (0, 0.5]
     seed: of the draws
@@ -90,15 +100,18 @@ def follow(
     >>> found.direction, 30 <= found.alarm < 50
     ('risen', True)
     """
-    k, n = np.asarray(passed), np.asarray(events)
+    k, n = (np.asarray(x)[:, None] if np.ndim(x) == 1 else np.asarray(x) for x in (passed, events))
+    known = Reference(*reference)
+    reference = Reference(*(np.atleast_1d(np.asarray(x, float)) for x in known[:2]), known.shared)
     _check(k, n, reference, factor, false_alarms)
     rng, p = np.random.default_rng(seed), reference.passed / reference.events
-    risen, fallen = _sums(k[None], n, np.array([p]), factor)[:, 0]
+    risen, fallen = _sums(k[None], n, p, factor)[:, 0]
     level = float(np.quantile(_drawn(rng, n, reference, 1.0, factor).max(1), 1 - false_alarms))
     delay = max(_delay(_drawn(rng, n, reference, change, factor), level) for change in (factor, 1 / factor))
-    low, high = clopper_pearson(k, n)
+    total = n.sum(axis=1)
+    low, high = clopper_pearson(k.sum(axis=1), total)
     with np.errstate(invalid="ignore"):
-        share = k / n
+        share, expected = k.sum(axis=1) / total, n @ p / total
     rang = np.flatnonzero(np.maximum(risen, fallen) > level)
     alarm = int(rang[0]) if len(rang) else None
     began, direction = None, ""
@@ -106,35 +119,49 @@ def follow(
         direction = "risen" if risen[alarm] > level else "fallen"
         zero = np.flatnonzero((risen if direction == "risen" else fallen)[:alarm] == 0)
         began = int(zero[-1]) + 1 if len(zero) else 0
-    return Drift(share, low, high, risen, fallen, level, alarm, began, direction, delay)
+    return Drift(share, low, high, expected, risen, fallen, level, alarm, began, direction, delay)
 
 
-def distances(reference: Mapping[str, np.ndarray], events: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+def distances(
+    reference: Mapping[str, np.ndarray], events: Mapping[str, np.ndarray], weights=None, cluster=None
+) -> dict[str, tuple[float, float]]:
     """Of every column the largest difference of the two cumulative distributions, and its p-value (A. Kolmogorov, N.
     Smirnov), times the number of columns: small where one of many columns has changed.
 
-    InputError: fewer than 100 events
+    Parameters
+    ----------
+    weights, cluster: (N,) of the reference's events; None: all count once, and are independent. The p-value is that of
+        (Σ w)² / Σ_c W_c² events, W_c the sum of a cluster's weights
+
+    Raises
+    ------
+    InputError: fewer than 100 events, the reference's counted so
     """
     found = {}
     for name in reference:
-        a, b = np.sort(reference[name]), np.sort(events[name])
-        if min(len(a), len(b)) < ENOUGH:
+        a, b = reference[name], np.sort(events[name])
+        w = np.ones(len(a)) if weights is None else np.asarray(weights, float)
+        of_cluster = w if cluster is None else np.bincount(np.unique(cluster, return_inverse=True)[1], w)
+        known = w.sum() ** 2 / (of_cluster @ of_cluster) if len(a) else 0
+        if min(known * (1 + ROUNDING), len(b)) < ENOUGH:
             raise InputError(
-                f"monitor: {min(len(a), len(b))} events are too few to compare '{name}'; {ENOUGH} are needed."
+                f"monitor: {min(known, len(b)):.3g} events are too few to compare '{name}'; {ENOUGH} are needed."
             )
+        order = np.argsort(a)
+        a, below = a[order], np.append(0, np.cumsum(w[order])) / w.sum()
         at = np.concatenate([a, b])
-        d = np.abs(np.searchsorted(a, at, "right") / len(a) - np.searchsorted(b, at, "right") / len(b)).max()
-        size = len(a) * len(b) / (len(a) + len(b))
+        d = np.abs(below[np.searchsorted(a, at, "right")] - np.searchsorted(b, at, "right") / len(b)).max()
+        size = known * len(b) / (known + len(b))
         found[name] = (float(d), float(min(1.0, len(reference) * kolmogorov(d * np.sqrt(size)))))
     return found
 
 
 def _sums(k: np.ndarray, n: np.ndarray, p: np.ndarray, factor: float) -> np.ndarray:
-    """Both sums (2, R, S) of R runs with k (R, S) of n (S,), each against its own p (R,)."""
-    found = np.zeros((2, *k.shape))
+    """Both sums (2, R, S) of R runs with k (R, S, B) of n (S, B), against p (B,)."""
+    found = np.zeros((2, *k.shape[:2]))
     for which, q in enumerate((np.minimum(factor * p, 1 - 1e-12), p / factor)):
-        passes, fails = np.log(q / p)[:, None], np.log((1 - q) / (1 - p))[:, None]
-        steps, total = k * passes + (n - k) * fails, np.zeros(len(k))
+        passes, fails = np.log(q / p), np.log((1 - q) / (1 - p))
+        steps, total = k @ (passes - fails) + n @ fails, np.zeros(len(k))
         for i in range(k.shape[1]):
             total = np.maximum(0, total + steps[:, i])
             found[which, :, i] = total
@@ -142,11 +169,18 @@ def _sums(k: np.ndarray, n: np.ndarray, p: np.ndarray, factor: float) -> np.ndar
 
 
 def _drawn(rng: np.random.Generator, n: np.ndarray, reference: Reference, change: float, factor: float) -> np.ndarray:
-    """The larger sum (R, S) of runs whose rate is ``change`` times one that the reference allows."""
-    k, size = reference
-    true = rng.beta(k + 0.5, size - k + 0.5, DRAWS)
-    passed = rng.binomial(n, np.minimum(change * true, 1.0)[:, None], (DRAWS, len(n)))
-    return _sums(passed, n, np.full(DRAWS, k / size), factor).max(axis=0)
+    """The larger sum (R, S) of runs whose rates are ``change`` times those that the reference allows."""
+    (k, size, shared), sums = reference, []
+    prior = 0.5 / len(k)
+    many = max(1, CELLS // n.size)
+    for first in range(0, DRAWS, many):
+        runs = min(many, DRAWS - first)
+        true = rng.beta(k + prior, size - k + prior, (runs, len(k)))
+        if shared:
+            true *= rng.gamma(1 / shared, shared, (runs, 1))
+        passed = rng.binomial(n, np.minimum(change * true, 1.0)[:, None], (runs, *n.shape))
+        sums.append(_sums(passed, n, k / size, factor).max(axis=0))
+    return np.concatenate(sums)
 
 
 def _delay(sums: np.ndarray, level: float) -> float:
@@ -156,16 +190,20 @@ def _delay(sums: np.ndarray, level: float) -> float:
 
 
 def _check(k: np.ndarray, n: np.ndarray, reference: Reference, factor: float, false_alarms: float) -> None:
-    if k.ndim != 1 or k.shape != n.shape or not len(k):
-        raise InputError(f"monitor: numbers of shapes {k.shape} and {n.shape} are no sections. Give one of each.")
-    if (k < 0).any() or (k > n).any():
-        at = int(np.flatnonzero((k < 0) | (k > n))[0])
-        raise InputError(f"monitor: section {at}: {k[at]} of {n[at]} events pass. Correct the numbers.")
-    if not 0 < reference.passed < reference.events:
+    if k.ndim != 2 or k.shape != n.shape or not len(k) or k.shape[1] != len(reference.passed):
         raise InputError(
-            f"monitor: {reference.passed} of {reference.events} events of the reference pass: no rate to follow. "
-            "Choose another threshold, or give more reference events."
+            f"monitor: numbers of shapes {k.shape} and {n.shape} are no sections of {len(reference.passed)} strata. "
+            "Give one of each."
         )
+    if (k < 0).any() or (k > n).any():
+        at, b = np.argwhere((k < 0) | (k > n))[0]
+        raise InputError(f"monitor: section {at}: {k[at, b]} of {n[at, b]} events pass. Correct the numbers.")
+    for passed, of in zip(*reference[:2], strict=True):
+        if not 0 < passed < of:
+            raise InputError(
+                f"monitor: {passed:g} of {of:g} events of the reference pass: no rate to follow. "
+                "Choose another threshold, or give more reference events."
+            )
     if not 1 < factor < np.inf:
         raise InputError(f"monitor: a factor of {factor:g} is no change. Give one above 1, as 1.3.")
     if not 0 < false_alarms <= 0.5:

@@ -13,9 +13,9 @@ from hepad.events.events import (
     acceptance_of,
     concatenate,
     of_kind,
-    split_of,
     write_blocks,
 )
+from hepad.events.splits import split_of
 
 __all__ = [
     "ARRAYS",

@@ -2,15 +2,17 @@
 
 import numpy as np
 
-from hepad.events.events import Events, split_of
+from hepad.events.events import Events
 from hepad.events.identifiers import IDENTIFIERS, content_id, jets_of, objects_id
 from hepad.events.padding import WIDTHS, filled
+from hepad.events.splits import divide
 
 
 def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **arguments) -> Events:
     """Events from at least ``jet``: missing objects are zero, weights 1, identifiers hashed from the content.
 
-    ``split_rows`` (N,) overrides the split by identifier; ``arguments`` are further arguments of Events.
+    ``split`` is that of :func:`hepad.events.splits.divide`, ``split_rows`` (N,) overrides it; ``arguments`` are further
+    arguments of Events.
     """
     n = len(columns["jet"])
     columns = {name: np.asarray(array, np.float32) for name, array in columns.items()} | {
@@ -23,7 +25,8 @@ def complete(columns: dict[str, np.ndarray], *, split, split_rows=None, **argume
     columns.setdefault("weight", np.ones(n))
     if "event_id" not in columns:
         columns["event_id"] = _content(columns)
-    columns["split"] = split_of(columns["event_id"], split) if split_rows is None else split_rows.astype(np.int8)
+    facts = arguments.get("facts", {})
+    columns["split"] = divide(columns["event_id"], facts, split) if split_rows is None else split_rows.astype(np.int8)
     return Events(**columns, **arguments)
 
 

@@ -230,30 +230,6 @@ def concatenate(blocks: list[Events]) -> Events:
     return Events(**arrays, **groups, meta=blocks[0].meta)
 
 
-def split_of(event_id: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
-    """Split by a hash of the event id: independent of the order and of the number of files.
-
-    Parameters
-    ----------
-    event_id: (N,) int64
-    fractions: of train, valid and test; they sum to one
-
-    Returns
-    -------
-    (N,) int8, index into ``SPLITS``
-    """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise InputError(f"split: {list(fractions)} are not three fractions (train, valid, test) that sum to 1.")
-    # splitmix64 (Steele, Lea, Flood 2014): neighbouring ids land in unrelated places
-    with np.errstate(over="ignore"):
-        h = np.asarray(event_id).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        h ^= h >> np.uint64(31)
-    uniform = h / 2.0**64
-    return np.searchsorted(np.cumsum(fractions)[:2], uniform, side="right").astype(np.int8)
-
-
 def acceptance_of(meta: dict, of_all: bool) -> float | None:
     """The acceptance that a generation counted; ``of_all``: of all its events, those given up early too, or None."""
     acceptance = meta.get("acceptance")

@@ -9,15 +9,14 @@ from hepad.figures.style import label, panels
 RISEN, FALLEN = "#d62728", "#1f77b4"
 
 
-def rates_in_time(sections: np.ndarray, drift: Drift, reference: float, config: dict) -> Figure:
-    """The share of events that pass in every section with its 68.3 % interval, and below both sums with the level that
-    rings.
+def rates_in_time(sections: np.ndarray, drift: Drift, config: dict) -> Figure:
+    """The share of events that pass in every section with its 68.3 % interval and that of the reference at the same
+    pile-up, and below both sums with the level that rings.
 
     Parameters
     ----------
     sections: (S, 2) run and luminosity block
     drift: of them
-    reference: the share that passed when the threshold was chosen
     config: style config
     """
     figure, axes = panels(2, 1, 7.0, 2.3, sharex=True)
@@ -25,7 +24,7 @@ def rates_in_time(sections: np.ndarray, drift: Drift, reference: float, config: 
     there = np.isfinite(drift.share)
     off = np.abs(np.stack([drift.share - drift.low, drift.high - drift.share]))[:, there]
     rate.errorbar(at[there], drift.share[there], off, fmt="o", color="black", markersize=3, label="section")
-    rate.axhline(reference, color="gray", linestyle="--", label="reference")
+    rate.step(at[there], drift.expected[there], color="gray", linestyle="--", where="mid", label="reference")
     rate.set_ylabel("share of events")
     rate.set_ylim(bottom=0)
     sums.plot(at, drift.risen, color=RISEN, label="risen")

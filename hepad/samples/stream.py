@@ -17,21 +17,23 @@ Beside these, 'of negative weight' counts the sound rows with one, which are kep
 objects cut off' and 'softest constituents cut off' count what was beyond the lengths that Events keep.
 
 Rows are identified by the event's numbers where the file has them, otherwise by a hash of their content, and split by a
-hash of that identifier, or as an official split says: independent of the order and the number of files.
+hash of that identifier, in the order of time, or as an official split says: independent of the order and the number of
+files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from hepad.errors import InputError
+from hepad.errors import InputError, at
 from hepad.events import Events, of_kind
 from hepad.events.completion import complete
 from hepad.events.cuts import check_units, nothing_passes, select, window
 from hepad.events.identifiers import IDENTIFIERS, content_id, event_id, objects_id
 from hepad.events.kinematics import delta_r, sum_four_vectors
 from hepad.events.padding import filled, sum_momenta
+from hepad.events.splits import IN_TIME, UNTIMED
 from hepad.samples.metadata import columns_of, common, merge_meta
 from hepad.samples.readers.base import Block, Found, Reader, weight_of
 
@@ -53,7 +55,7 @@ def stream(
     *,
     name: str,
     selection: dict | str,
-    split: tuple[float, float, float],
+    split: tuple[float, float, float] | Mapping,
     tolerance: float = TOLERANCE,
     unit_weights: bool = False,
     rows: int = ROWS,
@@ -66,7 +68,8 @@ def stream(
     files: (path or address, its reader) of each
     name: of the sample
     selection: {pt: [low, high], abs_eta: x} in GeV of the probe jet, or 'any'
-    split: fractions of train, valid and test, where a file has no official split
+    split: fractions of train, valid and test, where a file has no official split; or the last luminosity sections of
+        train and valid (:mod:`hepad.events.splits`)
     tolerance: largest relative difference of a jet's pT and that of the sum of its constituents; 0.4 times it is the
         largest ΔR of their directions
     unit_weights: count every event once, whatever its weight
@@ -88,7 +91,9 @@ def stream(
     looks = [reader.look(path) for path, reader in files]
     meta = _meta(name, selection, files, looks, unit_weights)
     event_filter = EventFilter(selection, split, tolerance, unit_weights, meta)
-    empty = complete({"jet": np.zeros((0, 4))}, split=split, meta=meta)
+    if isinstance(split, Mapping):
+        _check_in_time(files, looks)
+    empty = complete({"jet": np.zeros((0, 4))}, split=None, split_rows=np.zeros(0), meta=meta)
     for path, reader in files:
         meta["counts"][path] = event_filter.start(path, reader)
         for block in reader.blocks(path, rows):
@@ -120,6 +125,18 @@ def _meta(name: str, selection, files: list[tuple[str, Reader]], looks: list[Fou
     shared = common(name, metas)
     shared |= {"name": name, "window": None if selection == "any" else dict(selection), "counts": {}}
     return merge_meta([look.meta for look in looks]) | shared
+
+
+def _check_in_time(files: list[tuple[str, Reader]], looks: list[Found]) -> None:
+    """InputError unless all files can be split by run and luminosity section."""
+    for (path, _), look in zip(files, looks, strict=True):
+        if look.official_split:
+            raise InputError(
+                f"{path}: has an official split, which a split in the order of time would override. Give 'split' "
+                "fractions, or read the file without its own."
+            )
+        if not look.facts.issuperset(IN_TIME):
+            raise InputError(f"{path}: {UNTIMED}")
 
 
 class IdentifierSet:
@@ -170,7 +187,7 @@ class EventFilter:
         for reason, number in block.refused.items():
             self._count(f"refused: {reason}", number)
         mask = self._sound(block)
-        with np.errstate(all="ignore"):  # refused rows may overflow
+        with np.errstate(all="ignore"), at(self.path):  # refused rows may overflow
             columns = dict(block.columns)
             if "jet" not in columns:
                 columns["jet"] = sum_four_vectors(columns["constituents"]).astype(np.float32)

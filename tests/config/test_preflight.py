@@ -2,7 +2,9 @@
 
 import errno
 import os
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hepad.config import preflight
@@ -84,3 +86,24 @@ def test_too_few_events_in_a_file_for_a_combination_are_named_before_any_trainin
     preflight.admit_sample(config, "two")  # of a signal nothing is calibrated
     config["detectors"]["both"]["members"] = []
     preflight.admit_sample(config, "one")
+
+
+def test_parts_of_a_split_in_time_are_looked_for_to_the_end_of_the_files(config, make_events, tmp_path, monkeypatch):
+    """Of random splits the first events show all parts; in time the last part may come last."""
+    monkeypatch.setattr(preflight, "ADMITTED", 50)
+    number = np.arange(300)
+    facts = {"run": number * 0 + 7, "luminosity_block": number // 30, "event": number}
+    events = replace(make_events(300, 5), facts={name: values.astype(np.int64) for name, values in facts.items()})
+    write_root(events, tmp_path / "timed.root")
+    entry = config["samples"]["one"]
+    entry |= {"source": {"files": [str(tmp_path / "timed.root")], "rows": 20}, "selection": "any"}
+    config["tasks"]["jets"]["detectors"] = []
+    config["evaluation"] = {"supervised": "vector"}
+    config["representations"] = {"vector": {"type": "EventVector", "variables": ["mass"]}}
+    entry["split"] = {"train_until": [7, 4], "valid_until": [7, 8]}
+    preflight.admit_sample(config, "one")
+    late = {"train": ([6, 9], [7, 3]), "valid": ([7, 3], [7, 3]), "test": ([7, 3], [7, 9])}
+    for part, until in late.items():
+        entry["split"] = dict(zip(("train_until", "valid_until"), until, strict=True))
+        with pytest.raises(InputError, match=f"samples.one: there are no {part} events. Change 'split'"):
+            preflight.admit_sample(config, "one")

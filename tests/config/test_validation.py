@@ -116,6 +116,18 @@ MISTAKES = {
         ["samples.qcd.selection: pt [650, 550] is not [low, high] in GeV"],
     ),
     "split": (lambda c: c["samples"]["qcd"].update(split=[0.6, 0.1, 0.1]), ["samples.qcd.split", "sum to 1"]),
+    "split in time of generated events": (
+        lambda c: c["samples"]["qcd"].update(split={"train_until": [1, 2], "valid_until": [1, 3]}),
+        ["samples.qcd.split: generated events have no run and section", "Give fractions"],
+    ),
+    "split in time without a boundary": (
+        lambda c: c["samples"]["qcd"].update(split={"train_until": [1, 2]}),
+        ["samples.qcd.split", "'valid_until' is a required property"],
+    ),
+    "split in time of half a section": (
+        lambda c: c["samples"]["qcd"].update(split={"train_until": [1, 2.5], "valid_until": [1, 3]}),
+        ["samples.qcd.split.train_until", "2.5"],
+    ),
     "no validation events": (lambda c: c["samples"]["qcd"].update(split=[0.6, 0, 0.4]), ["samples.qcd.split", "valid"]),
     "no test events": (lambda c: c["samples"]["top"].update(split=[1, 0, 0]), ["samples.top.split", "test"]),
     "name": (lambda c: rename(c["samples"], "top", "top-quark"), ["samples", "top-quark", "underscores"]),

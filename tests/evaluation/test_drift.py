@@ -35,8 +35,9 @@ def test_at_one_percent_few_steady_runs_ring(reference):
     for at in np.unique(drawn // step):
         here = np.flatnonzero(drawn // step == at)
         level = follow(passed[0], events, Reference(int(np.median(drawn[here])), n)).level
-        sums = _sums(passed[here], events, drawn[here] / n, 1.3)
-        rang += (sums.max(axis=(0, 2)) > level).sum()
+        for k_of in np.unique(drawn[here]):
+            of = passed[here[drawn[here] == k_of], :, None]
+            rang += (_sums(of, events[:, None], np.array([k_of / n]), 1.3).max(axis=(0, 2)) > level).sum()
     assert 0.004 < rang / 20_000 < 0.016
 
 
