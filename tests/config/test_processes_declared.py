@@ -78,7 +78,7 @@ MISTAKES = {
     "whole number": of(lambda s: s["processes"]["qcd_400"].update(seed=2.0), ".qcd_400.seed: 2.0 is no whole number"),
     "chunks": of(lambda s: s["processes"]["qcd_400"].update(chunks=901), ".qcd_400: 901 chunks are more than 900 jets"),
     "too many chunks": of(lambda s: [p.update(chunks=600) for p in s["processes"].values()], "1200 chunks"),
-    "card": of(lambda s: s["processes"]["qcd_600"].update(card="no.cmnd"), ".qcd_600: 'no.cmnd' is neither"),
+    "card": of(lambda s: s["processes"]["qcd_600"].update(card="no.cmnd"), ".qcd_600: file 'no.cmnd' is neither"),
     "rows of two kinds": of(lambda s: s["processes"]["qcd_600"].update(leading=1), "they differ in 'leading'"),
     "crossings": of(
         lambda s: s.update(zero_bias={"mean": 2, "pool": 9}, level1=True, leading=1), ".qcd_400", "selection 'any'"
