@@ -109,6 +109,8 @@ def _rates(ax: Axes, record: dict, khz: float) -> None:
             np.array([np.nan if r[key] is None else r[key] for r in found], float)
             for key in ("value", "low", "high", "effective")
         )
+        if not (np.diff(value) > 0).any():  # above a threshold there is no more than above a lower one
+            high = np.fmin.accumulate(high)
         good, text = passed >= MIN_COUNT, of if fractions[0]["pure"] else "what passes"
         ax.plot(thresholds, khz * value, color=UNRESOLVED, linestyle=line, linewidth=0.8, gid="unresolved")
         (drawn,) = ax.plot(thresholds[good], khz * value[good], color="black", linestyle=line, label=text, gid=of)
