@@ -106,7 +106,7 @@ def _facts(where: str, source: dict, root: str | Path, looks: dict[str, list[Fou
     """What a source says: ``meta`` of its events as far as it is known, ``triggers``, ``sqrt_s_tev``; or None."""
     if "card" in source:
         card = cards.find(source["card"], root)
-        energy = cards.sqrt_s_tev(card)
+        energy = cards.sqrt_s_tev(card, source["settings"])
         if source.get("pileup"):
             other = cards.sqrt_s_tev(cards.find(source["pileup"]["card"], root))
             if None not in (energy, other) and not math.isclose(energy, other, rel_tol=SAME_ENERGY):

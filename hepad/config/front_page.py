@@ -76,7 +76,7 @@ def _window(sample: dict) -> str:
 
 def _simulations(of: subjects.Subject) -> Iterator[str]:
     """In words the searches whose background is generated here and whose signal is read from files, or the reverse."""
-    generated = {name: bool(generated_jets(of.config["samples"][name]["source"])) for name in of.samples}
+    generated = {name: generated_jets(of.config["samples"][name]["source"]) is not None for name in of.samples}
     for signal, search in of.searches.items():
         if generated[signal] != generated[of.background]:
             here, there = (of.background, signal) if generated[of.background] else (signal, of.background)

@@ -73,7 +73,7 @@ def sources_of(config: dict, name: str) -> dict[str, dict]:
 def generated_jets(source: dict) -> int | None:
     """How many probe jets a sample has; None if any of it is read from files."""
     sources = processes_of(source).values()
-    return sum(process["jets"] for process in sources) if all("card" in process for process in sources) else None
+    return sum(process.get("jets", 0) for process in sources) if all("card" in process for process in sources) else None
 
 
 def cut_to_size(config: dict) -> None:

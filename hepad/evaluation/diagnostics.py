@@ -109,7 +109,10 @@ def against_pileup(scores, pileup, threshold: float, bins: int = 8, weights=None
     three bins.
     """
     scores, pileup = np.asarray(scores), np.asarray(pileup, float)
-    bins = min(bins, np.count_nonzero(scores > threshold) // 10)
+    passes, w = scores > threshold, np.ones(len(scores)) if weights is None else np.asarray(weights, float)
+    # what the weights of a passing event are worth: the same in all bins, since few of them do not know it
+    spread = (w[passes] ** 2).sum() / w[passes].sum() if passes.any() else 1.0
+    bins = min(bins, int(w[passes].sum() / spread) // 10)
     edges = np.unique(np.round(np.quantile(pileup, np.linspace(0, 1, max(bins, 1) + 1))) - 0.5)
     if len(edges) < 4:
         return None
@@ -118,8 +121,9 @@ def against_pileup(scores, pileup, threshold: float, bins: int = 8, weights=None
     population = np.histogram(pileup, edges)[0]
     n = np.histogram(pileup, edges, weights=pileup)[0]
     filled = binned.total > 0
-    n, value, total = n[filled] / population[filled], binned.value[filled], binned.total[filled]
-    mean = binned.passed.sum() / binned.total.sum()
+    total = np.histogram(pileup, edges, weights=w)[0][filled] / spread
+    n, value = n[filled] / population[filled], binned.value[filled]
+    mean = (value * total).sum() / total.sum()
     if mean == 1 or len(n) < 3:
         return None
     x = n - np.average(n, weights=total)

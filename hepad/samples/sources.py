@@ -51,6 +51,11 @@ def _reweighted(blocks: Iterator[Events], to) -> Iterator[Events]:
         name, pileup = events.meta["name"], events.meta.get("pileup")
         if not pileup:
             raise InputError(f"samples.{name}.source.pileup_profile: the events have no pile-up. Leave it out.")
+        if pileup.get("out_of_time"):
+            raise InputError(
+                f"samples.{name}.source.pileup_profile: the crossing before, of 'out_of_time', has the profile of the "
+                "generation. Leave one of them out."
+            )
         of = Profile(np.array(pileup["mean"]["mean"]), np.array(pileup["mean"]["share"]), pileup["mean"]["uniform"])
         with at(f"samples.{name}.source.pileup_profile"):
             weight = events.weight * weights(events.facts["pileup"], of, Profile.of(to, "it"))

@@ -3,12 +3,12 @@
 The rate of a seed g is that of all events that fire it, over its prescale P; its pure rate that of those that no other
 seed accepts:
 
-    R = F Σ_x b_g(x) w(x) / (P Σ_x w(x)),     R_pure = F Σ_x b_g(x) (1 - a'(x)) w(x) / (P Σ_x w(x)),
+    R = F Σ_x b_g(x) w(x) / (P Σ_x w(x)),     R_pure = F Σ_x (a(x) - a'(x)) w(x) / Σ_x w(x),
 
 of which a process of a sum has those events that are of it, in the first of the sums, so that its parts add up to R;
-b_g its bit, F the rate of the whole sample (:mod:`hepad.trigger.rates`) and a' the acceptance of the menu without it
-(:mod:`hepad.trigger.menu`). Behind a first stage every event counts as often as that accepts it. The line of all seeds
-has what the whole menu accepts.
+b_g its bit, F the rate of the whole sample (:mod:`hepad.trigger.rates`), a the acceptance of the menu and a' without
+the seed (:mod:`hepad.trigger.menu`). Behind a first stage every event counts as often as that accepts it. The line of
+all seeds has what the whole menu accepts.
 """
 
 from collections.abc import Iterable
@@ -30,6 +30,7 @@ COLUMNS = (
 )  # fmt: skip
 ALL = "(all)"
 FIRED = 0.5  # between a bit that is not set and one that is
+FEW = 16  # groups of scores, of which there are two
 
 
 def seed_rows(task: str, samples: dict[str, Iterable[Rows]], stages: Stages, scale: Scale | None) -> list[dict]:
@@ -80,23 +81,28 @@ def _counted(
         parts = {process: first[of[first]] for process, of in processes_in(events).items()}
         for process, rows in parts.items():
             weights[process] = weights.get(process, 0.0) + float(events.weight[rows].sum())
-        seeds = decision.each(sample, events) | {ALL: (np.zeros(len(events)), decision(sample, events).probability)}
-        for seed, (bits, others) in seeds.items():
+        whole = decision(sample, events).probability
+        seeds = {seed: (bits, 1 - (whole - others)) for seed, (bits, others) in decision.each(sample, events).items()}
+        for seed, (bits, menu) in (seeds | {ALL: (np.ones(len(events)), whole)}).items():
             for process, rows in parts.items():
-                top = counted.setdefault((seed, process), Counted(sample))
+                top = counted.setdefault((seed, process), Counted(sample, groups=FEW))
                 after = None if accepted is None else accepted[rows]
-                top.add(bits[rows].astype(float), events.weight[rows], events.cluster[rows], others[rows], after)
+                top.add(
+                    bits[rows].astype(float),
+                    events.weight[rows],
+                    events.cluster[rows],
+                    np.clip(menu[rows], 0, 1),
+                    after,
+                )
     there = {key: top for key, top in counted.items() if weights[key[1]]}
     shares = {process: weight / weights[""] for process, weight in weights.items()}
     return {key: top.sample() for key, top in there.items()}, shares
 
 
 def _values(seed: str, found: Sample, prescale: float, hz: float | None, share: float) -> dict:
-    values = (
-        {"total": found.menu[:3]}
-        if seed == ALL
-        else {of: [float(x) / prescale for x in getattr(found, of).intervals(FIRED)] for of in ("total", "pure")}
-    )
+    counted = {"total": found.overlap} if seed == ALL else {"total": found.total, "pure": found.pure}
+    values = {of: [float(x) for x in distribution.intervals(FIRED)] for of, distribution in counted.items()}
+    values["total"] = [x / prescale for x in values["total"]]
     units = {"": share} if hz is None else {"": share, "_khz": share * hz / 1000}
     row = {
         f"{of}{unit}{end}": x * factor
@@ -105,4 +111,4 @@ def _values(seed: str, found: Sample, prescale: float, hz: float | None, share: 
         for end, x in zip(ENDS, ends, strict=True)
     }
     passed = found.menu.passed if seed == ALL else int(found.total.count(FIRED))
-    return row | {"passed": passed, "resolved": seed == ALL or bool(found.total.resolved(FIRED))}
+    return row | {"passed": passed, "resolved": bool(counted["total"].resolved(FIRED))}

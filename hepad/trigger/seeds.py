@@ -44,6 +44,7 @@ def check_seed(text: str, bits: Iterable[str] = ()) -> None:
         check_choice("quantity", name, (*KNOWN, *bits))
     if not names:
         raise InputError(f"'{text}' depends on nothing of the event. Write a condition, such as 'jet_pt > 180'.")
+    _fired(text, _Nothing(bits))
 
 
 def seed_bits(seeds: Mapping[str, str], events: Events) -> np.ndarray:
@@ -67,7 +68,10 @@ def seed_bits(seeds: Mapping[str, str], events: Events) -> np.ndarray:
 
 def bits_of(menu: Menu, events: Events) -> tuple[tuple[str, ...], np.ndarray]:
     """Names (T,) and bits (N, T) of the events' own triggers and of the seeds that the menu defines."""
-    names = (*events.meta.get("triggers", ()), *menu.seeds)
+    own = events.meta.get("triggers", ())
+    if twice := sorted(set(own) & set(menu.seeds)):
+        raise InputError(f"menu.seeds.{twice[0]}: the files have a trigger bit of this name. Choose another one.")
+    names = (*own, *menu.seeds)
     return names, np.concatenate([events.triggers, seed_bits(menu.seeds, events)], axis=1)
 
 
@@ -81,7 +85,7 @@ class _Quantities(dict):
 
     def __missing__(self, name: str):
         events = self.events
-        if name in self.triggers:
+        if name in self.triggers and name not in KNOWN:
             self[name] = events.triggers[:, self.triggers.index(name)]
             return self[name]
         collection, feature = OBJECTS.get(name, ("jets" if name == "jets_b_tag" else None, None))
@@ -103,7 +107,20 @@ class _Quantities(dict):
         return ak.unflatten(values[pt > 0], (pt > 0).sum(axis=1))
 
 
-def _fired(text: str, quantities: _Quantities) -> np.ndarray:
+class _Nothing(dict):
+    """The quantities of no event, by which a condition shows whether it is one."""
+
+    events = ()
+
+    def __init__(self, bits: Iterable[str]):
+        super().__init__({name: np.zeros(0, bool) for name in bits})
+
+    def __missing__(self, name: str):
+        listed = name in OBJECTS or name == "jets_b_tag"
+        return ak.unflatten(np.zeros(0), np.zeros(0, int)) if listed else np.zeros(0)
+
+
+def _fired(text: str, quantities: "_Quantities | _Nothing") -> np.ndarray:
     """(N,) bool of one seed."""
     value = evaluate(_spelt(text), quantities)
     if isinstance(value, ak.Array) and value.ndim > 1:

@@ -15,7 +15,7 @@ import numpy as np
 
 from hepad.errors import InputError, at, check_choice
 from hepad.evaluation.scored_sample import Rows
-from hepad.evaluation.streaming import Sample, StreamingDistribution
+from hepad.evaluation.streaming import GROUPS, Sample, StreamingDistribution
 from hepad.events import Events
 from hepad.trigger.menu import Acceptance, Menu, acceptance, acceptance_of_others, in_step, read_menu, unprescaled
 from hepad.trigger.rates import RATES
@@ -153,10 +153,13 @@ def processes_in(events: Events) -> dict[str, np.ndarray]:
 
 
 class Counted:
-    """Collects the events of a sample by score, block by block, behind a first stage if there is one."""
+    """Collects the events of a sample by score, block by block, behind a first stage if there is one.
 
-    def __init__(self, name: str):
-        self.name, self.parts = name, {}
+    What it counts as having passed are events above a threshold, of which a first stage may have refused some.
+    """
+
+    def __init__(self, name: str, groups: int = GROUPS):
+        self.name, self.groups, self.parts = name, groups, {}
 
     def add(self, scores, weights, cluster, menu=None, after=None) -> None:
         """Add n events, of every cluster all; ``menu`` and ``after`` are (n,) acceptances, or None."""
@@ -164,7 +167,9 @@ class Counted:
         if after is not None and menu is not None:
             shares |= {"pure": after * (1 - menu), "overlap": after * menu}
         for key, share in shares.items():
-            self.parts.setdefault(key, StreamingDistribution(self.name)).add(scores, weights, share, cluster)
+            self.parts.setdefault(key, StreamingDistribution(self.name, self.groups)).add(
+                scores, weights, share, cluster
+            )
 
     def sample(self) -> Sample:
         """The sample; InputError if it is empty."""

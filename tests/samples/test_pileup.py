@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import norm
 
 from hepad.errors import InputError
-from hepad.events import ARRAYS
+from hepad.evaluation.streaming import sample
+from hepad.events import ARRAYS, split_of
 from hepad.samples import sources
 from hepad.samples.clustering import CHARGED_HADRON, MUON, PHOTON, Particles
 from hepad.samples.root_output import write_root
@@ -300,7 +301,7 @@ def test_a_profile_is_a_number_a_range_or_a_file(tmp_path):
 def test_the_table_of_brilcalc_is_read_as_it_is(tmp_path):
     (tmp_path / "run.csv").write_text(
         "#Data tag : 24v2 , Norm tag: None\n"
-        "#run:fill,ls,time,beamstatus,E(GeV),delivered(/fb),recorded(/fb),avgpu,source\n"
+        "#run:fill,ls,time,beamstatus,E(GeV),delivered(/ub),recorded(/ub),avgpu,source\n"
         "381148:9666,1:1,05/24/24 12:38:03,SQUEEZE,6800,0,0,0.0,HFET\n"
         "381148:9666,2:2,05/24/24 12:38:27,STABLE BEAMS,6800,0.0006,0.0004,64.0,HFOC\n"
         "381148:9666,3:3,05/24/24 12:38:50,STABLE BEAMS,6800,0.0002,0.0002,60.0,HFOC\n"
@@ -317,7 +318,7 @@ def test_the_table_of_brilcalc_is_read_as_it_is(tmp_path):
     ("50 0\n", "no share is above 0"),
     ("500 1\n", "no mean from 0 to 300"),
     ("50 -1\n", "no mean from 0 to 300"),
-    ("#run,avgpu\n1,3\n", "without 'delivered"),
+    ("#run,avgpu\n1,3\n", "without 'delivered'"),
     ("", "no share is above 0"),
 ])  # fmt: skip
 def test_a_bad_profile_is_refused(tmp_path, text, message):
@@ -399,6 +400,64 @@ def test_generated_crossings_are_weighted_to_another_profile(crossings, tmp_path
     write_root(bare, tmp_path / "crossings.root")
     with pytest.raises(InputError, match=r"the events have no pile-up\. Leave it out"):
         sources.read(source | {"pileup_profile": 50}, **how)
+
+
+def test_weighted_generation(card):
+    """Training crossings are natural, test crossings have more hard collisions and weights of mean 1."""
+    pytest.importorskip("pythia8mc")
+    from hepad.samples.simulation.pythia import generate
+
+    entry = {"mean": 20, "pool": 150, "hard": 60}
+    made = Generation(card, "any", response=True, level1=True, zero_bias=entry, settings=["Beams:eCM = 8000."])
+    events = generate(made, 400, 5, split=(0.4, 0.1, 0.5))
+    part = split_of(events.event_id, (0.4, 0.1, 0.5))
+    test = events.weight[part == 2]
+    assert (events.weight[part != 2] == 1).all()
+    assert test.mean() == pytest.approx(1, abs=4 * test.std() / np.sqrt(len(test)))
+    assert test.std() > 0.1
+    hardest = events.truth["hardest_pileup"]
+    assert (hardest[part == 2] >= 150).mean() > 2 * (hardest[part != 2] >= 150).mean()
+    assert events.meta["sqrt_s_tev"] == 8
+    # each part draws from its own places of the pools
+    places = made.others.places((0.4, 0.1, 0.5), "a", 60)
+    hard = hardest[(part == 2) & (hardest >= 150)] - 150
+    assert ((hard >= places[2, 0]) & (hard < places[2, 1])).all()
+    with pytest.raises(InputError, match="needs minimum bias"):
+        generate(replace(made, card=str(CARDS / "qcd_low.cmnd"), settings=()), 10, 5)
+
+
+def test_the_hard_pool_has_the_settings_of_the_soft_one(card):
+    pytest.importorskip("pythia8mc")
+    from hepad.samples.simulation import pythia
+
+    started = []
+    whole = pythia.start
+    entry = {"mean": 5, "pool": 20, "hard": 20}
+    made = Generation(card, "any", response=True, level1=True, zero_bias=entry, settings=["Beams:eCM = 2000."])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pythia, "start", lambda *args, **more: started.append(whole(*args, **more)) or started[-1])
+        pythia.generate(made, 20, 5)
+    assert [source.infoPython().eCM() for source in started] == [2000, 2000]
+
+
+def test_a_muon_in_soft_collisions_makes_the_cluster():
+    """Rare soft collisions that fire are few, however many crossings share them: interval and independent know it."""
+    rng, inside, independent = RNG(12), 0, []
+    for _ in range(60):
+        n_soft, with_muon = 1500, rng.random(1500) < 0.004
+        kinds = np.where(with_muon, MUON, PHOTON)
+        soft = particles(np.arange(n_soft), PHOTON, np.where(with_muon, 6.0, 4.0), 0.3, 0.0)._replace(
+            kind=kinds.astype(np.int32)
+        )
+        pools = both_pools()._replace(soft=Pool.of(soft, n_soft))
+        found = drawn(pools, 4000, False, rng, mean=20)
+        fires = np.bincount(found.particles.event, found.particles.kind == MUON, minlength=4000) > 0
+        counted = sample("zero bias", fires.astype(float), found.weight, cluster=found.hardest)
+        _, low, high = (float(x) for x in counted.total.intervals(0.5))
+        inside += low <= 1 - np.exp(-20 * 0.995 * 0.004) <= high
+        independent.append(float(counted.total.independent(0.5)))
+    assert np.median(independent) < 12  # 6 collisions of the pool have a muon
+    assert inside / 60 > 0.5
 
 
 def test_pileup_of_hard_samples(card):

@@ -90,6 +90,8 @@ def test_a_seed_may_ask_for_bits_of_the_file_and_the_order_of_objects_does_not_m
     ("open('x')", "is not allowed"),
     ("1 > 0", "depends on nothing of the event"),
     (180, "180 is no condition"),
+    ("jets_pt > 30", "'jets_pt > 30' is a list for each event. Write any"),
+    ("jet_pt", "'jet_pt' is a number, no condition"),
     ("20 < met < 30", "not allowed in an expression; allowed are numbers, names, + - * / ** %, comparisons of two"),
 ])  # fmt: skip
 def test_what_is_no_seed_is_refused_before_any_event(text, message):
@@ -100,8 +102,6 @@ def test_what_is_no_seed_is_refused_before_any_event(text, message):
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("jets_pt > 30", r"menu\.seeds\.X: 'jets_pt > 30' is a list for each event\. Write any"),
-    ("jet_pt", r"'jet_pt' is a number, no condition"),
     ("pileup > 40", r"the events have no 'pileup'"),
     ("any(photons_pt > 10)", r"the events have no 'photons_pt'"),
     ("n_muons & met > 3", r"is neither true \(1\) nor false"),
@@ -229,6 +229,36 @@ def test_table_of_a_menu_is_a_direct_count(tmp_path):
             assert of_sample["Jet100"]["total_khz"] == pytest.approx(jet.mean() * scale.hz / 1000)
         else:
             assert of_sample["Jet100"]["total_khz"] is None
+
+
+def test_seeds_in_step_have_no_pure_rate_of_their_own():
+    background = crossings(11)
+    seeds = {"A": "met > 30", "B": "met > 30", "C": "jet_pt > 100"}
+    stages = stages_of({"seeds": seeds}, ())
+    for prescales in ({"A": 100.0, "B": 100.0}, {"A": 2.0, "B": 4.0}):
+        menu = stages.menu._replace(prescales=stages.menu.prescales | prescales)
+        rows = seed_rows("level1", {"data": scored(background, 1)}, stages._replace(menu=menu), None)
+        of = {row["seed"]: row for row in rows}
+        met, jet = seed_bits({"a": "met > 30", "b": "jet_pt > 100"}, background).T
+        share = {seed: (met * ~jet).mean() for seed in ("A", "B")}
+        # counters in step: an event that a prescale of 4 takes, one of 2 takes as well
+        assert of["B"]["pure"] == pytest.approx(0)
+        assert of["A"]["pure"] == pytest.approx(share["A"] * (1 / 2 - 1 / 4) if prescales["A"] == 2 else 0)
+
+
+def test_a_file_may_not_have_a_bit_that_is_a_seed():
+    stages = stages_of({"seeds": {"L1_0": "met > 60"}}, ())
+    with pytest.raises(InputError, match=r"menu\.seeds\.L1_0: the files have a trigger bit of this name"):
+        seed_rows("level1", {"data": scored(crossings(1, triggers=(0.3,)), 1)}, stages, None)
+    shadowed = crossings(1, triggers=(0.3,))
+    shadowed = replace(shadowed, meta=shadowed.meta | {"triggers": ["met"]})
+    np.testing.assert_array_equal(seed_bits({"x": "met > 60"}, shadowed)[:, 0], shadowed.met[:, 0] > 60)
+
+
+def test_a_menu_that_never_fires_is_not_resolved():
+    stages = stages_of({"seeds": {"Never": "met > 1e6"}}, ())
+    rows = seed_rows("level1", {"data": scored(crossings(1), 1)}, stages, None)
+    assert [(row["seed"], row["passed"], row["resolved"]) for row in rows] == [("Never", 0, False), (ALL, 0, False)]
 
 
 def test_table_of_two_stages():

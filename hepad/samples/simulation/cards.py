@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from hepad.errors import InputError
@@ -40,12 +41,15 @@ def digest(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
-def sqrt_s_tev(path: str | Path) -> float | None:
+def sqrt_s_tev(path: str | Path, more: Iterable[str] = ()) -> float | None:
     """Energy of the collisions [TeV] that a card asks for; None if its beams are none of two equal or massless ones.
+
+    ``more``: lines that override those of the card.
 
     As Pythia reads it: names in any case, the last value of several, other lines are comments.
     """
     lines = re.sub(r"/\*.*?\*/", "", Path(path).read_text(errors="replace"), flags=re.DOTALL).splitlines()
+    lines += list(more)
     settings = dict(re.findall(r"^\s*beams:(\w+)[\s=]+(\S+)", "\n".join(lines).lower(), re.MULTILINE))
     try:
         if int(settings.get("frametype", 1)) == 1:

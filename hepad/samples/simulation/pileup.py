@@ -48,6 +48,7 @@ HARD = (
     f"PhaseSpace:pTHatMin = {HARD_PT}", "PhaseSpace:bias2Selection = on", f"PhaseSpace:bias2SelectionPow = {BIAS}",
     f"PhaseSpace:bias2SelectionRef = {HARD_PT}",
 )  # fmt: skip
+OF_MUONS = 100  # a muon of 5 GeV fires what takes a jet of 50
 CURLING = 0.7  # GeV, charged particles below never reach the calorimeter in a field of 3.8 T
 KEYS = ("card", "mean", "pool", "hard", "out_of_time")
 
@@ -58,7 +59,7 @@ class Pool:
 
     particles: the visible ones, grouped by event
     start: (P+1,) where those of each event begin
-    hardness: (P,) scalar pT sum of its particles above 2 GeV [GeV]: which event of a crossing a trigger sees
+    hardness: (P,) Σ pT² of its particles above 2 GeV [GeV²], muons a hundredfold: which event of a crossing fires
     weight: (P,) of mean 1
     """
 
@@ -73,7 +74,8 @@ class Pool:
     @classmethod
     def of(cls, particles: Particles, events: int, weight: np.ndarray | None = None) -> "Pool":
         count, pt = np.bincount(particles.event, minlength=events), particles.p[:, 0]
-        hardness = np.bincount(particles.event, np.where(pt > 2, pt, 0), minlength=events)
+        seen = np.where(pt > 2, pt**2, 0) * np.where(particles.kind == MUON, OF_MUONS, 1)
+        hardness = np.bincount(particles.event, seen, minlength=events)
         weight = np.ones(events) if weight is None else weight / weight.mean()
         return cls(particles, np.concatenate([[0], np.cumsum(count)]), hardness, weight)
 
@@ -179,16 +181,27 @@ def make_pools(
     if not settings.hard:
         return Pools(_pool(settings.card, settings.pool, minimum_bias))
     soft = _pool(settings.card, settings.pool, minimum_bias, below=HARD_PT)
-    return Pools(soft, _pool(settings.card, settings.hard, scattering), share())
+    hard, p = _pool(settings.card, settings.hard, scattering), share()
+    if not 0 < p < 0.1:
+        raise InputError(
+            f"{Path(settings.card)}: hard scattering has {p:.3g} of its cross-section; of minimum bias it is about one "
+            "in a hundred. Give a card of SoftQCD, or leave out 'hard'."
+        )
+    return Pools(soft, hard, p)
 
 
 def _pool(card: str, size: int, following: Callable, below: float = np.inf) -> Pool:
     parts, weights, count = [], [], 0
     while count < size:
         batch: Batch = following(min(BATCH, size - count))
+        kept = batch.scale <= below
         if not len(batch.weight):
             raise InputError(f"{Path(card)}: Pythia generates no events of this card. Check it.")
-        kept = batch.scale <= below
+        if not kept.any():
+            raise InputError(
+                f"{Path(card)}: none of {len(kept)} events has a parton scale below {below:g} GeV, but zero bias with "
+                "'hard' needs minimum bias. Give a card of SoftQCD, or leave out 'hard'."
+            )
         number = np.cumsum(kept) - 1 + count
         particles = batch.particles.take(kept[batch.particles.event])
         parts.append(particles._replace(event=number[particles.event]))

@@ -20,7 +20,7 @@ from scipy.special import gammaincc, gammaln
 from hepad.errors import InputError
 
 MAX_MEAN = 300
-MU, SHARE = "avgpu", "delivered(/fb)"
+MU, SHARE = "avgpu", "delivered("  # whatever its unit, which shares do not have
 
 
 class Profile(NamedTuple):
@@ -101,10 +101,10 @@ def _read(path: Path) -> Profile:
     names = next((row for row in rows if MU in row), None)
     if names is None:
         pairs = [" ".join(row).split() for row in rows if not row[0].lstrip().startswith("#")]
-    elif SHARE not in names:
-        raise InputError(f"{path}: a table of brilcalc without '{SHARE}'. Make it with --byls and its usual columns.")
+    elif not (delivered := [i for i, name in enumerate(names) if name.startswith(SHARE)]):
+        raise InputError(f"{path}: a table of brilcalc without 'delivered'. Make it with --byls and its usual columns.")
     else:
-        places = names.index(MU), names.index(SHARE)
+        places = names.index(MU), delivered[0]
         pairs = [[row[i] for i in places] for row in rows if len(row) == len(names) and not row[0].startswith("#")]
     try:
         values = np.array([[float(x) for x in pair] for pair in pairs]).reshape(len(pairs), 2)
@@ -118,5 +118,5 @@ def _read(path: Path) -> Profile:
         shown = f"{bad[0].tolist()} is no mean from 0 to {MAX_MEAN} with a share" if len(bad) else "no share is above 0"
         raise InputError(f"{path}: {shown}. Correct the profile.")
     mean, place = np.unique(mean, return_inverse=True)
-    share = np.bincount(place, share)
+    share = np.bincount(place, share / share.max())
     return Profile(mean, share / share.sum())

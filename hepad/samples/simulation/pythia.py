@@ -138,7 +138,7 @@ def start(card: str | Path, seed: int, hooks=None, lines: tuple[str, ...] = ()):
     """An initialised Pythia with the settings of ``card``; InputError names the line that Pythia refuses.
 
     hooks: Pythia's user hooks, which have to live as long as it does
-    lines: further settings, which go before those of the card
+    lines: further settings, which override those of the card
     """
     pythia8mc, card = _pythia8(), Path(card)
     if not card.is_file():
@@ -197,7 +197,10 @@ def _collisions(pythia, settings: Generation, seed: int, split):
     if (others := settings.others) is None:
         return None
     source = pythia if settings.zero_bias else start(others.card, MAX_SEED + 1 - int(seed))
-    scattering = start(others.card, (int(seed) + MAX_SEED // 2) % MAX_SEED + 1, lines=HARD) if others.hard else None
+    scattering = None
+    if others.hard:
+        lines = (*settings.settings, *HARD) if settings.zero_bias else HARD
+        scattering = start(others.card, (int(seed) + MAX_SEED // 2) % MAX_SEED + 1, lines=lines)
 
     def share() -> float:
         return scattering.infoPython().sigmaGen() / source.infoPython().sigmaGen()

@@ -30,7 +30,7 @@ class Generation:
     level1: one row per event, with the objects of a first-level trigger, no constituents, ``jet`` the leading jet or
         zeros; takes the selection 'any'
     jet_radius: of the anti-kT jets
-    settings: lines of Pythia's settings that go before those of the card, such as 'PartonLevel:MPI = on'
+    settings: lines of Pythia's settings that override those of the card, such as 'PartonLevel:MPI = on'
 
     Raises
     ------
