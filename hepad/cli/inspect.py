@@ -27,7 +27,7 @@ class Inspection:
         from hepad.representations import EventMatrix, EventVector, JetImage  # torch takes seconds
         from hepad.representations.event_vector import VARIABLES  # likewise
 
-        event = [name for name, variable in VARIABLES.items() if variable.needs]
+        event = [name for name, variable in VARIABLES.items() if variable.needs not in (None, "taus")]  # few have taus
         wanted = {
             "JetImage": JetImage(),
             "EventVector (substructure)": EventVector(),

@@ -36,7 +36,7 @@ from hepad.evaluation.scored_sample import Rows, joined
 from hepad.events import Events
 from hepad.events.observables import OBSERVABLES, available, measure
 
-COLLECTIONS = ("constituents", "jets", "electrons", "muons", "photons")
+COLLECTIONS = ("constituents", "jets", "electrons", "muons", "photons", "taus")
 BINS, DRAWS = 20, 200
 FOLLOWED = ("multiplicity", "n_jets", "jet_pt", "jet_mass", "ht", "met", "pileup", "n_pv")
 MASS, PILEUP = OBSERVABLES["jet_mass"].label, tuple(OBSERVABLES[name].label for name in ("pileup", "n_pv"))

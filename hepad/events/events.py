@@ -16,7 +16,7 @@ from hepad.errors import InputError, check_choice
 from hepad.storage.hdf5 import reading
 from hepad.storage.table import ROWS, Block, Layout, Table, new_table
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 FOUR_VECTOR = ("pt", "eta", "phi", "mass")
 SPLITS = ("train", "valid", "test")
 FIRST_IDS = 10**10  # identifiers of generated events count from multiples of this, one for each chunk
@@ -39,6 +39,7 @@ class Events:
     constituents: (N, P, 4) float32; the probe jet's constituents
     jets, electrons, muons, photons: (N, K, 4) float32; the event's reconstructed objects
     met: (N, 2) float32; missing transverse momentum (pt, phi)
+    taus: (N, K, 4) float32; those that decay to hadrons, as the file has them; None stands for none
     b_tag: (N, K) float32; 1 for those of ``jets`` that carry a b tag; None stands for no tags
     triggers: (N, T) bool; trigger bits, named by ``meta['triggers']``; None stands for no bits
     truth: generator-level facts, each (N,) float32
@@ -57,6 +58,7 @@ class Events:
     muons: np.ndarray
     photons: np.ndarray
     met: np.ndarray
+    taus: np.ndarray | None = None
     b_tag: np.ndarray | None = None
     triggers: np.ndarray | None = None
     row_id: np.ndarray | None = None
@@ -66,6 +68,8 @@ class Events:
 
     def __post_init__(self):
         n = len(self.event_id)
+        if self.taus is None:
+            object.__setattr__(self, "taus", np.zeros((n, 0, 4), np.float32))
         if self.b_tag is None:
             object.__setattr__(self, "b_tag", np.zeros(self.jets.shape[:2], np.float32))
         if self.triggers is None:
@@ -76,6 +80,7 @@ class Events:
             "event_id": (n,), "split": (n,), "weight": (n,), "jet": (n, 4), "met": (n, 2), "triggers": (n, None),
             "constituents": (n, None, 4), "jets": (n, None, 4),
             "b_tag": (n, self.jets.shape[1]), "electrons": (n, None, 4), "muons": (n, None, 4), "photons": (n, None, 4),
+            "taus": (n, None, 4),
         }  # fmt: skip
         for name, array in self.arrays():
             expected = shapes.get(name, (n,))

@@ -4,10 +4,11 @@ import numpy as np
 
 from hepad.events.padding import BLOCK
 
-# the identifier of an event without a number is made of its hardest objects
-IDENTIFYING = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4}
+# the identifier of an event without a number is made of its hardest objects, in the order of IDENTIFIERS
+IDENTIFYING = {"jets": 10, "electrons": 4, "muons": 4, "photons": 4, "taus": 4}
 
-IDENTIFIERS = (*sorted(IDENTIFYING), "met")
+# taus are last: an event without any has the identifier that it had before they were read
+IDENTIFIERS = ("electrons", "jets", "muons", "photons", "met", "taus")
 
 
 def content_id(constituents: np.ndarray) -> np.ndarray:

@@ -96,6 +96,7 @@ OBSERVABLES = {
     ),
     "n_muons": Observable(lambda m: _count(m.events.muons), "muons", "", "number of muons", "muons"),
     "n_photons": Observable(lambda m: _count(m.events.photons), "photons", "", "number of photons", "photons"),
+    "n_taus": Observable(lambda m: _count(m.events.taus), r"hadronic $\tau$", "", "number of hadronic taus", "taus"),
     "weight": Observable(lambda m: m.events.weight, "weight", "", "weight of the event"),
     "pileup": Observable(
         lambda m: m.events.facts["pileup"], "true interactions", "", "collisions of the crossing", "pileup"

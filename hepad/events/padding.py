@@ -3,7 +3,7 @@
 import numpy as np
 
 # Longest collections that are kept; all readers pad to these, and count what is beyond.
-WIDTHS = {"constituents": 200, "jets": 20, "electrons": 12, "muons": 8, "photons": 12}
+WIDTHS = {"constituents": 200, "jets": 20, "electrons": 12, "muons": 8, "photons": 12, "taus": 12}
 
 BLOCK = 500  # rows that are worked on together where they are read several times: they stay in the cache
 

@@ -73,7 +73,8 @@ class Representation(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Parts of the event that it needs besides the probe jet: 'jets', 'electrons', 'muons', 'photons', 'met'."""
+        """Parts of the event that it needs besides the probe jet: 'jets', 'electrons', 'muons', 'photons', 'taus',
+        'met'."""
         return frozenset()
 
     @property

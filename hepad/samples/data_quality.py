@@ -20,7 +20,7 @@ SAME = {"jet_radius": "the radius of their jets", "sqrt_s_tev": "the energy of t
 MAX_SHARED = 0.01
 SHOWN = (
     "jet_pt", "jet_eta", "jet_phi", "jet_mass", "multiplicity", "constituents_pt_share", "met", "n_jets", "n_electrons",
-    "n_muons", "n_photons", "weight", *MEASURES,
+    "n_muons", "n_photons", "n_taus", "weight", *MEASURES,
 )  # fmt: skip
 COLUMNS = ("sample", "file", "what", "count", "fraction")
 
@@ -65,7 +65,8 @@ def _objects(events: Events) -> np.ndarray:
     """(M, K, 4) of the events that have any: two crossings without objects are alike and not the same."""
     if events.constituents.shape[1]:
         return events.constituents
-    objects = np.concatenate([jets_of(events.jet, events.jets), events.electrons, events.muons, events.photons], axis=1)
+    jets, leptons = jets_of(events.jet, events.jets), (events.electrons, events.muons)
+    objects = np.concatenate([jets, *leptons, events.photons, events.taus], axis=1)
     return objects[(objects[..., 0] > 0).any(axis=1)]
 
 

@@ -9,7 +9,7 @@ import uproot
 from hepad.events import FOUR_VECTOR, Events
 from hepad.storage.files import atomic_path
 
-COLLECTIONS = ("jets", "electrons", "muons", "photons")
+COLLECTIONS = ("jets", "electrons", "muons", "photons", "taus")
 
 
 def write_root(events: Events, path: str | Path) -> None:
@@ -19,9 +19,10 @@ def write_root(events: Events, path: str | Path) -> None:
     columns |= {"met_pt": events.met[:, 0], "met_phi": events.met[:, 1]}
     columns |= {f"truth_{name}": values for name, values in events.truth.items()} | events.facts
     columns |= {f"trigger_{name}": events.triggers[:, i] for i, name in enumerate(events.meta.get("triggers", ()))}
+    absent = {"taus"} - set(events.meta.get("present", COLLECTIONS))  # few samples have them
     for name in ("constituents", *COLLECTIONS):
         padded = getattr(events, name)
-        if not padded.shape[1]:  # trigger objects have no constituents
+        if not padded.shape[1] or name in absent:  # trigger objects have no constituents
             continue
         present = padded[..., 0] > 0
         count = present.sum(axis=1)

@@ -9,8 +9,8 @@ They are the expressions of :mod:`hepad.events.expressions`, but for ``& | ~``, 
 'and', 'or' and 'not' do, weaker than comparisons. What may stand in them, in GeV and radians:
 
 - quantities of the event: those of :data:`hepad.events.observables.OBSERVABLES`, and ``met_phi``
-- lists of its objects by falling pT: ``jets_``, ``electrons_``, ``muons_``, ``photons_`` with ``pt``, ``eta``, ``phi``,
-  ``mass``, and ``jets_b_tag``
+- lists of its objects by falling pT: ``jets_``, ``electrons_``, ``muons_``, ``photons_``, ``taus_`` with ``pt``,
+  ``eta``, ``phi``, ``mass``, and ``jets_b_tag``
 - the trigger bits of its file, by their names
 
 Of an event with several probe jets the first one is meant by ``jet_``.
@@ -28,7 +28,7 @@ from hepad.events.expressions import evaluate, names_in
 from hepad.events.observables import OBSERVABLES, Measured, available
 from hepad.trigger.menu import Menu
 
-COLLECTIONS = ("jets", "electrons", "muons", "photons")
+COLLECTIONS = ("jets", "electrons", "muons", "photons", "taus")
 QUANTITIES = tuple(name for name in OBSERVABLES if name not in ("weight", "constituents_pt_share"))
 OBJECTS = {f"{collection}_{x}": (collection, i) for collection in COLLECTIONS for i, x in enumerate(FOUR_VECTOR)}
 KNOWN = (*QUANTITIES, "met_phi", *OBJECTS, "jets_b_tag")

@@ -191,11 +191,12 @@ class TestEventVector:
         event = replace(
             make_events(1, 0), jet=np.array([[600, -1.5, 3.0, 80.0]]), met=np.array([[150, -3.0]]),
             jets=objects(600, 45, 29), electrons=objects(20, 0), muons=objects(), photons=objects(50, 30, 11),
-            b_tag=None,
+            taus=objects(40, 0), b_tag=None,
         )  # fmt: skip
         expected = {
             "jet_pt": 600, "jet_abs_eta": 1.5, "met": 150, "met_over_jet_pt": 0.25, "n_jets": 2, "ht": 645,
             "delta_phi_jet_met": 2 * np.pi - 6, "second_jet_pt": 45, "n_electrons": 1, "n_muons": 0, "n_photons": 3,
+            "n_taus": 1,
         }  # fmt: skip
         found = EventVector(list(expected))(event)[0].tolist()
         assert dict(zip(expected, found, strict=True)) == pytest.approx(expected, rel=1e-6)

@@ -94,6 +94,8 @@ def check(read: dict, folders: dict) -> None:
         assert sorted(np.round(read["electrons"][i, :, 1] / 0.0435)[read["electrons"][i, :, 0] > 0]) == sorted(
             folders["egammas"]["egIEta"][i]
         )
+        taus = sorted((0.5 * x for x in folders["taus"]["tauIEt"][i]), reverse=True)
+        assert read["taus"][i, :, 0].tolist() == taus + [0] * (12 - len(taus))
         assert read["met"][i, 0] == 0.5 * folders["MET"]["Et"][i, 0]
         assert np.cos(read["met"][i, 1]) == pytest.approx(
             np.cos(2 * np.pi * folders["MET"]["phi"][i, 0] / 144), abs=1e-6
@@ -109,6 +111,7 @@ def test_a_file_for_each_of_cms(tmp_path, folders, rows):
     assert [look.entries for look in found] == [10, 21, 19]
     assert found[0].triggers == ("L1bit",)
     assert found[0].facts == {"run", "luminosity_block", "event", "pileup", "cicada"}
+    assert "taus" in found[0].present
     read = joined(L1Anomaly(triggers=("L1*",), saturated=True), paths, rows)
     assert read.keys() >= {"L1bit", "L1_SingleMu22", "L1_HTT360er"}
     check(read, folders)
@@ -133,11 +136,12 @@ def test_folders_that_are_cut_differently(tmp_path, folders, rows):
 
 def test_one_event_is_the_same_in_all_forms(tmp_path, folders):
     """In folders, in rows, and in the ntuple that both are made from."""
-    rows = {f"{name}_{x}": v for name in ("jets", "egammas", "muons", "ET", "MET") for x, v in folders[name].items()}
+    names = ("jets", "egammas", "muons", "taus", "ET", "MET")
+    rows = {f"{name}_{x}": v for name in names for x, v in folders[name].items()}
     rows |= {**folders["event_info"], "CICADAScore": folders["cica"]["CICADAScore"]}
     ak.to_parquet(ak.Array(rows), tmp_path / "rows.parquet")
     tree, found = "l1UpgradeTree/L1UpgradeTree", {}
-    for name, prefix in (("jets", "jet"), ("egammas", "eg"), ("muons", "muon")):
+    for name, prefix in (("jets", "jet"), ("egammas", "eg"), ("muons", "muon"), ("taus", "tau")):
         found |= {f"{tree}:{x}": v for x, v in folders[name].items()}
         found[f"{tree}:{prefix}Bx"] = ak.zeros_like(next(iter(folders[name].values())))
     kinds = np.tile(np.array([0, 2], np.int16), (N, 1))
@@ -151,6 +155,7 @@ def test_one_event_is_the_same_in_all_forms(tmp_path, folders):
     write_trees(tmp_path / "ntuple.root", found)
     one = joined(L1Anomaly(triggers=()), write(tmp_path / "set", folders, {"": [20], "muons": []}))
     assert len(one["run"]) == N - 1
+    assert (one["taus"][..., 0] > 0).any()
     for reader, name in ((L1Anomaly(triggers=()), "rows.parquet"), (L1Ntuple(), "ntuple.root")):
         other = joined(reader, [str(tmp_path / name)])
         assert other.keys() == one.keys()
@@ -184,6 +189,8 @@ def test_without_scores_and_seeds(tmp_path, folders):
     found = L1Anomaly().look(paths[1])
     assert found.triggers == ()
     assert found.facts == {"run", "luminosity_block", "event", "pileup"}
+    assert found.present == {"jets", "electrons", "muons", "met", "event_id", "pileup"}
+    assert "taus" not in joined(L1Anomaly(), paths)
     with pytest.raises(InputError, match=r"00001\.parquet: triggers: no bit is called L1_\*"):
         L1Anomaly(triggers=("L1_*",)).look(paths[1])
 
@@ -218,6 +225,8 @@ def test_another_folder_is_told_from_that_of_the_events(tmp_path, folders):
          r"MET/00000.parquet: column 'Et' holds number per row, expected numbers"),
         (lambda root: pq.write_table(pa.table({"L1bit": [[True, False]] * 25}), root / "seeds" / "00000.parquet"),
          r"event_info/00000.parquet: 'L1bit' has 2 numbers in row 0, not one"),
+        (lambda root: pq.write_table(pa.table({"tauIEt": [[1]] * 25}), root / "taus" / "00000.parquet"),
+         r"taus/00000.parquet: missing columns: tauIEta, tauIPhi; present: tauIEt"),
         (lambda root: (root / "cica" / "00000.parquet").write_bytes(b"PAR1" + b"x" * 99), r"cica/00000.parquet: not a"),
     ],
 )  # fmt: skip

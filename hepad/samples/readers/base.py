@@ -22,7 +22,8 @@ class Found:
     Attributes
     ----------
     entries: in the file: events, or jets where the dialect stores jets
-    present: of 'constituents', 'jets', 'electrons', 'muons', 'photons', 'met', 'b_tag', 'weight', 'event_id', 'pileup'
+    present: of 'constituents', 'jets', 'electrons', 'muons', 'photons', 'taus', 'met', 'b_tag', 'weight', 'event_id',
+        'pileup'
     triggers: names of the trigger bits that are read along
     jet_radius: of the probe jet, None where the file does not tell
     remarks: what the user should know, one sentence each
@@ -54,7 +55,8 @@ class Block:
     Attributes
     ----------
     columns: arrays of :class:`hepad.events.Events` by name, R rows each: at least ``jet`` or ``constituents``; of
-        ``jets``, ``electrons``, ``muons``, ``photons``, ``met``, ``b_tag``, ``weight``, ``event_id`` what there is
+        ``jets``, ``electrons``, ``muons``, ``photons``, ``taus``, ``met``, ``b_tag``, ``weight``, ``event_id`` what
+        there is
     entry: (R,) number in the file of the entry that a row comes from
     damaged: (R,) bool by name of the branch or dataset: rows with a value that cannot be (see
         hepad.samples.readers.jagged)

@@ -98,7 +98,7 @@ class L1Anomaly(Reader):
     def look(self, path: str) -> Found:
         with parquet.open_parquet(path) as file:
             plan = self._plan(path, file)
-            present, facts = level1.present(plan.columns)
+            present, facts = level1.present(plan.names, plan.columns)
             return Found(
                 file.metadata.num_rows, present, plan.bits, remarks=(level1.REMARK,),
                 official_split="split" in plan.main, facts=facts,
@@ -114,7 +114,7 @@ class L1Anomaly(Reader):
                     taken = reader.take(n)
                     arrays |= {name: taken[column] for name, column in columns.items()}
                 split = _split(path, arrays.pop("split")) if "split" in arrays else None
-                lists = {*plan.names.lists, plan.names.total}
+                lists = {*plan.names.lists, *plan.names.optional, plan.names.total}
                 values = Branches(path, n, {x: y if x in lists else _one(path, start, x, y) for x, y in arrays.items()})
                 bits = {name: values.bit(name) for name in plan.bits}
                 yield level1.block(values, start, plan.names, bits, saturated=self.saturated, split=split)
@@ -130,6 +130,7 @@ class L1Anomaly(Reader):
         of = IN_ROWS if in_rows else IN_FOLDERS
         optional = {level1.PILEUP: ONE, "order": ONE, CICADA: ONE, of.total: ("numbers",)}
         optional |= {"split": ("text",)} if self.use_split else {}
+        optional |= dict.fromkeys(of.optional if kinds.keys() >= set(of.optional) else (), ("numbers",))
         wanted = dict.fromkeys(of.lists if in_rows else (), ("numbers",)) | dict.fromkeys(NUMBERS, ONE)
         wanted |= {name: kind for name, kind in optional.items() if name in kinds}
         _require(path, file, wanted, ADVICE)
@@ -138,7 +139,7 @@ class L1Anomaly(Reader):
         named = {name for name in every if name.startswith(("L1", "HLT")) or name in self.triggers}
         bits = [x for x in every if every[x] in ("bit", "bits") or (every[x] in ONE and x in named)]
         bits = matching(path, bits, self.triggers, usual=BITS)
-        read = {*wanted, *of.lists, of.total, CICADA, *bits}
+        read = {*wanted, *of.lists, *(of.optional if not in_rows else ()), of.total, CICADA, *bits}
         main = sorted(read & kinds.keys())
         parts = [x._replace(columns={n: c for n, c in x.columns.items() if n in read - set(main)}) for x in parts]
         parts = [part for part in parts if part.columns]

@@ -11,10 +11,11 @@ its own, in two makes: what the trigger sent (l1UpgradeTree), and what its emula
     l1CaloSummary[Emu]Tree/L1CaloSummaryTree    CICADAScore: float
     l1AXO[Emu]Tree/L1AXOTree                    axo_score: float, of AXOL1TL, which the emulator gives in both
 
-Objects of five bunch crossings are stored; those of crossing 0 are read. Sums have a type, EtSum::EtSumType of
-DataFormats/L1Trigger: 0 is the total, 2 the missing transverse energy. The names of the bits are aliases of the tree,
-'L1_SingleMu22' -> 'L1uGT.m_algoDecisionInitial[23]'; where a program that skimmed the file lost them, bit 23 is
-'L1_23', and the menu of the run tells what that is. Units: :mod:`hepad.samples.readers.level1`.
+Objects of five bunch crossings are stored; those of crossing 0 are read, taus where all their branches are there. Sums
+have a type, EtSum::EtSumType of DataFormats/L1Trigger: 0 is the total, 2 the missing transverse energy. The names of
+the bits are aliases of the tree, 'L1_SingleMu22' -> 'L1uGT.m_algoDecisionInitial[23]'; where a program that skimmed the
+file lost them, bit 23 is 'L1_23', and the menu of the run tells what that is. Units:
+:mod:`hepad.samples.readers.level1`.
 """
 
 import re
@@ -41,13 +42,14 @@ SCORES = {
     "axo_score": {True: "l1AXOEmuTree/L1AXOTree", False: "l1AXOTree/L1AXOTree"},
 }
 NAMES = level1.names("{1}")._replace(met=("sumIEt", "sumIPhi"), total="total")
-# branches of a kind of object, and the branch that has the bunch crossing of each
+# branches that are needed of a kind of object, and the branch that has the bunch crossing of each
 CROSSINGS = {
     "jetBx": NAMES.objects["jets"],
     "egBx": NAMES.objects["electrons"],
     "muonBx": NAMES.objects["muons"],
     "sumBx": ("sumType", *NAMES.met),
 }
+TAUS = {"tauBx": NAMES.objects["taus"]}  # where they are all there
 REMEDIES = dict.fromkeys(OBJECTS.values(), "Leave 'emulated' out, or name another reader.") | {
     EVENT: "It says which event an entry is: write the ntuple with it."
 }
@@ -90,7 +92,7 @@ class L1Ntuple(Reader):
 
     def look(self, path: str) -> Found:
         with self._opened(path) as plan:
-            present, facts = level1.present(plan.branches)
+            present, facts = level1.present(NAMES, plan.branches)
             entries = int(plan.trees[EVENT][0].num_entries)
             return Found(entries, present, tuple(plan.bits), remarks=plan.remarks, facts=facts)
 
@@ -123,12 +125,12 @@ class L1Ntuple(Reader):
         for score, makes in SCORES.items():
             found = [makes[make] for make in (emulated, not emulated) if makes[make] in there]
             wanted |= {tree: [score] for tree in found[:1]}
-        trees = {}
+        trees, optional = {}, {OBJECTS[emulated]: ("tauBx", *TAUS["tauBx"]), EVENT: (level1.PILEUP,)}
         for name, branches in wanted.items():
             tree = open_tree(path, file, name)
             require(path, tree, branches, f"That is what is read of '{name}': write the ntuple with it.")
-            optional = {level1.PILEUP} & branch_names(tree) if name == EVENT else ()
-            trees[name] = (tree, [*branches, *optional])
+            more = optional.get(name, ())
+            trees[name] = (tree, [*branches, *(more if branch_names(tree) >= {*more} else ())])
         _check_entries(path, trees)
         numbers = _numbers(path, trees[DECISIONS[emulated]][0]) if DECISIONS[emulated] in trees else {}
         bits = {name: numbers[name] for name in matching(path, numbers, self.triggers, usual=USUAL)}
@@ -168,7 +170,8 @@ def _remarks(there, emulated: bool, numbers: dict[str, int]) -> tuple[str, ...]:
 def _in_time(values: Branches) -> Branches:
     """The objects of bunch crossing 0, and of its sums the missing and the total transverse energy."""
     found = dict(values.values)
-    for crossing, branches in CROSSINGS.items():
+    read_in = {crossing: branches for crossing, branches in (CROSSINGS | TAUS).items() if crossing in found}
+    for crossing, branches in read_in.items():
         arrays = values.collection((crossing, *branches))
         now = arrays[crossing] == 0
         found |= {name: arrays[name][now] for name in branches}

@@ -9,7 +9,8 @@ after the specification of the inputs of the global trigger); the CMS software h
     phi                 2π/144 (calorimeter, missing momentum), 2π/576 (muons)
 
 The branches of a quantity have the names of the CMS software (L1Trigger/L1TNtuples) in every form of the data. The
-trigger does not tell electrons from photons: ``electrons`` holds both. Jets are massless and have no constituents.
+trigger does not tell electrons from photons: ``electrons`` holds both. Jets and taus are massless and jets have no
+constituents. Taus are all candidates, whatever their isolation; a set may lack them.
 """
 
 from typing import NamedTuple
@@ -32,11 +33,13 @@ OBJECTS = {
     "jets": ("jets", ("jetIEt", "jetIEta", "jetIPhi"), CALORIMETER, 0),
     "electrons": ("egammas", ("egIEt", "egIEta", "egIPhi"), CALORIMETER, 0),
     "muons": ("muons", ("muonIEt", "muonIEtaAtVtx", "muonIPhiAtVtx"), MUON, 1),
+    "taus": ("taus", ("tauIEt", "tauIEta", "tauIPhi"), CALORIMETER, 0),
 }
+OPTIONAL = ("taus",)  # of which a set may have no columns
 NUMBERS = {"run": "run", "luminosity_block": "lumi", "event": "event"}
 PILEUP = "nPV_True"
 SCORES = {"cicada": "CICADAScore", "axol1tl": "axo_score"}
-REMARK = "Electrons stand for electrons and photons; taus are left out; jets are massless and have no constituents."
+REMARK = "Electrons stand for electrons and photons; jets and taus are massless, jets have no constituents."
 
 
 class Names(NamedTuple):
@@ -49,7 +52,17 @@ class Names(NamedTuple):
     @property
     def lists(self) -> list[str]:
         """Those that every event has to have, a list of numbers each."""
-        return [name for names in self.objects.values() for name in names] + list(self.met)
+        needed = [kind for kind in self.objects if kind not in OPTIONAL]
+        return [name for kind in needed for name in self.objects[kind]] + list(self.met)
+
+    @property
+    def optional(self) -> list[str]:
+        """Those of the objects that a set may lack, a list of numbers each."""
+        return [name for kind in OPTIONAL for name in self.objects[kind]]
+
+    def kinds(self, columns) -> list[str]:
+        """The collections of which all of these columns are there."""
+        return [kind for kind, names in self.objects.items() if all(name in columns for name in names)]
 
 
 def names(form: str) -> Names:
@@ -58,11 +71,11 @@ def names(form: str) -> Names:
     return Names(objects, (form.format("MET", "Et"), form.format("MET", "phi")), form.format("ET", "Et"))
 
 
-def present(columns) -> tuple[frozenset[str], frozenset[str]]:
-    """What events hold, and which facts they have, of which these columns are there."""
+def present(of: Names, columns) -> tuple[frozenset[str], frozenset[str]]:
+    """What events hold, and which facts they have, of which these columns are there, ``of`` one form."""
     scores = {fact for fact, column in SCORES.items() if column in columns}
     pileup = {"pileup"} if PILEUP in columns else set()
-    return frozenset({*OBJECTS, "met", "event_id"} | pileup), frozenset(NUMBERS.keys() | pileup | scores)
+    return frozenset({*of.kinds(columns), "met", "event_id"} | pileup), frozenset(NUMBERS.keys() | pileup | scores)
 
 
 def block(
@@ -75,7 +88,8 @@ def block(
     """
     n = values.length
     columns, damaged, cut_off = {"constituents": np.zeros((n, 0, 4), np.float32)}, {}, np.zeros(n, int)
-    for kind, (_, _, steps, zero) in OBJECTS.items():
+    for kind in of.kinds(values.values):
+        _, _, steps, zero = OBJECTS[kind]
         arrays = values.collection(of.objects[kind])
         row, p = _objects(*arrays.values(), steps, zero, MASSES.get(kind, 0.0))
         columns[kind] = pad(row, p, n, WIDTHS[kind])

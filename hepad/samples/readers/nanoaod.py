@@ -1,7 +1,8 @@
 """CMS NanoAOD and PFNano: a TTree or RNTuple ``Events``, one entry per event, GeV and radians.
 
     run, luminosityBlock, event, genWeight, PV_npvs, Pileup_nTrueInt, L1_*, HLT_*      one number or bit each
-    FatJet_pt[], _eta, _phi, _mass, _rawFactor;  Jet_*, Electron_*, Muon_*, Photon_*   Scouting: ScoutingPFJet_* ...
+    FatJet_pt[], _eta, _phi, _mass, _rawFactor;  Jet_*, Electron_*, Muon_*, Photon_*, Tau_*
+    ScoutingPFJet_* ...                                                                of scouting
     MET_pt, _phi, or PuppiMET, PFMET, ScoutingMET
 
 PFNano adds what jets are made of (:mod:`hepad.samples.readers.pfnano`), which sums to a jet at its raw pt, pt (1 -
@@ -47,6 +48,7 @@ KINDS = {
     "electrons": ("Electron", "ScoutingElectron"),
     "muons": ("Muon", "ScoutingMuonVtx", "ScoutingMuon"),
     "photons": ("Photon", "ScoutingPhoton"),
+    "taus": ("Tau",),
 }
 METS = ("MET", "PuppiMET", "PFMET", "ScoutingMET")
 BITS = ("L1_*", "HLT_*")

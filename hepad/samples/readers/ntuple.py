@@ -1,12 +1,12 @@
 """Files with one name per quantity: hepad's own ROOT files, and anyone's ROOT, Parquet or HDF5 through a mapping.
 
-hepad's names: ``jet_pt`` ..., ``constituent_pt[]``, ``jets_pt[]``, ``electrons_pt[]``, ``muons_pt[]``, ``photons_pt[]``
-(each with _pt, _eta, _phi, _mass), ``met_pt``, ``met_phi``, ``event_id``, ``weight``, ``run``, ``luminosity_block``,
-``event``, ``n_pv``, ``pileup``, ``cicada``, ``axol1tl``, ``jets_b_tag[]``, ``truth_*``, ``trigger_*``. A mapping is
-{hepad name: branch or expression of branches}. Constituents and the collections of the event may also come as (_pt,
-_eta, _phi) with _energy or without either (massless), constituents as (_px, _py, _pz, _energy), too. Where jets are a
-collection, the hardest one and its constituents (then jagged twice) are taken. Without constituents and jet_*, a row is
-an event, and its jet the hardest of jets_*.
+hepad's names: ``jet_pt`` ..., ``constituent_pt[]``, ``jets_pt[]``, ``electrons_pt[]``, ``muons_pt[]``,
+``photons_pt[]``, ``taus_pt[]`` (each with _pt, _eta, _phi, _mass), ``met_pt``, ``met_phi``, ``event_id``, ``weight``,
+``run``, ``luminosity_block``, ``event``, ``n_pv``, ``pileup``, ``cicada``, ``axol1tl``, ``jets_b_tag[]``, ``truth_*``,
+``trigger_*``. A mapping is {hepad name: branch or expression of branches}. Constituents and the collections of the
+event may also come as (_pt, _eta, _phi) with _energy or without either (massless), constituents as (_px, _py, _pz,
+_energy), too. Where jets are a collection, the hardest one and its constituents (then jagged twice) are taken. Without
+constituents and jet_*, a row is an event, and its jet the hardest of jets_*.
 """
 
 from collections.abc import Iterator
@@ -136,8 +136,8 @@ class Mapped(Reader):
         if not any(f"{group}_{x}" in mapping for group in ("constituent", "jet", *COLLECTIONS) for x in ("pt", "px")):
             raise InputError(
                 f"{path}: there is nothing to read: 'branches' must give the constituents (constituent_pt, _eta, _phi, "
-                "and _mass or _energy, or _px, _py, _pz, _energy), jet_* or, of events, jets_*, electrons_*, muons_* "
-                f"or photons_*. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "
+                "and _mass or _energy, or _px, _py, _pz, _energy), jet_* or, of events, jets_*, electrons_*, muons_*, "
+                f"photons_* or taus_*. Mapped: {', '.join(sorted(mapping)) or 'nothing'}; present: "
                 f"{', '.join(sorted(present))}."
             )
         _check_halves(path, mapping)

@@ -11,7 +11,7 @@ from hepad.events.kinematics import from_cartesian
 from hepad.events.padding import WIDTHS, pad
 from hepad.samples.readers.jagged import masses, parts
 
-COLLECTIONS = ("jets", "electrons", "muons", "photons")
+COLLECTIONS = ("jets", "electrons", "muons", "photons", "taus")
 LAYOUTS = (("pt", "eta", "phi", "mass"), ("pt", "eta", "phi", "energy"), ("px", "py", "pz", "energy"))
 LAYOUTS += (("pt", "eta", "phi"),)
 
