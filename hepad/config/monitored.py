@@ -10,6 +10,7 @@ from hepad.errors import InputError
 from hepad.evaluation.scores import read_scores
 from hepad.evaluation.streaming import per_event
 from hepad.events import FOUR_VECTOR, NUMBERS, Events, of_kind
+from hepad.events.cuts import inside
 from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
 
@@ -36,7 +37,7 @@ def of_run(results: Results, task: str, key: str) -> Columns:
 
 
 def of_data(files: list[str], known: Models, key: str) -> Columns:
-    """The same of files, and ``IN_TIME``.
+    """The same of files, and ``IN_TIME``; rows without a score (NaN) are events without a jet in the window.
 
     InputError: events without run and luminosity section, or with different weights, which data have not
     """
@@ -56,15 +57,24 @@ def of_data(files: list[str], known: Models, key: str) -> Columns:
     return together(files, found, known)
 
 
+def scored(columns: Columns) -> Columns:
+    """The events with a jet in the window of the training."""
+    inside = ~np.isnan(columns["score"])
+    return {name: values[inside] for name, values in columns.items()}
+
+
 def of_files(files: list[str], known: Models, key: str) -> dict[str, Columns]:
-    """{path: columns} of the events with a jet in the window of the training, an event each, in any order."""
+    """{path: columns}, an event each, in any order; without a jet in the window of the training its score is NaN."""
     found = {}
     for path in find_files(files):
         parts: list[Columns] = []
         source = {"files": [path]}
-        for events in stream_of(source, name=Path(path).name, selection=known.window, split=(0, 0, 1), part=True):
+        for events in stream_of(source, name=Path(path).name, selection="any", split=(0, 0, 1), part=True):
             lacking: dict[str, str] = {}
-            score = known.score(events, lacking)[column(key)]
+            every = known.window == "any"  # of a trigger, also events without a jet
+            within = np.ones(len(events), bool) if every else inside(events.jet, known.window)
+            score = np.full(len(events), np.nan)
+            score[within] = known.score(events[within], lacking)[column(key)]
             if lacking:
                 raise InputError(f"{path}: {next(iter(lacking.values()))}")
             facts = {
@@ -80,7 +90,7 @@ def of_files(files: list[str], known: Models, key: str) -> dict[str, Columns]:
 
 def together(files: list[str], found: dict[str, Columns], known: Models) -> Columns:
     """The events of all files; InputError if there are none."""
-    if not sum(len(columns["score"]) for columns in found.values()):
+    if not sum(np.isfinite(columns["score"]).sum() for columns in found.values()):
         raise InputError(
             f"{', '.join(files)}: no jet lies in the window of the training, {known.window}: nothing to follow."
         )
@@ -95,6 +105,9 @@ def pileup_of(*samples: Columns) -> str:
 
 
 def _events(columns: Columns, scores: np.ndarray) -> Columns:
-    """One row for each event: the numbers of its first jet, and its highest score."""
-    first, highest = per_event(columns["event_id"], scores)
+    """One row for each event: the numbers of its first jet with a score, and the highest score, NaN without one."""
+    order = np.argsort(np.isnan(scores), kind="stable")
+    columns, scores = {name: values[order] for name, values in columns.items()}, scores[order]
+    first, highest = per_event(columns["event_id"], np.nan_to_num(scores, nan=-np.inf))
+    highest = np.where(np.isneginf(highest), np.nan, highest)
     return {name: values[first] for name, values in columns.items()} | {"score": highest}

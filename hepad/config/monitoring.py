@@ -32,6 +32,7 @@ COLUMNS = (
     "low",
     "high",
     "expected",
+    "outside",
     "risen",
     "fallen",
     "alarm",
@@ -39,6 +40,8 @@ COLUMNS = (
 COMPARED = {"score": "the score", **{f"jet_{x}": f"jet {x}" for x in FOUR_VECTOR}}
 WORDS = {"pileup": "collisions", "n_pv": "vertices"}
 FOLLOWS = 0.01  # p-value below which a rate is said to follow the pile-up
+MOVED = 1e-4  # p-value below which a distribution is said to have moved
+STEP = 5.0  # standard deviations of the largest step of a share, of a hundred that are looked at
 
 
 class Monitored(NamedTuple):
@@ -53,10 +56,13 @@ class Monitored(NamedTuple):
     sections: (S, 2) run and luminosity block, in the order of time; events, passed: (S,) of each
     beyond: events left out, of a pile-up that the reference does not have
     drift: of :mod:`hepad.evaluation.drift`
-    changed: of each compared quantity (largest difference of the distributions, p-value), of the events since the
-        change, or of all, and of the reference with their pile-up; {} of fewer than 100
+    changed: of each compared quantity (largest difference of the distributions, p-value, mean of the reference, mean
+        of the data), of the events since the change, or of all, and of the reference with their pile-up; {} of fewer
+        than 100
     restored: the threshold that passes ``eps_b`` of the events since the change; None without an alarm, or if they are
         too few
+    outside: (S,) events of each section without a jet in the window of the training, which are left out
+    factor, false_alarms: as they were asked for
     """
 
     key: str
@@ -71,8 +77,11 @@ class Monitored(NamedTuple):
     passed: np.ndarray
     beyond: int
     drift: Drift
-    changed: dict[str, tuple[float, float]]
+    changed: dict[str, tuple[float, float, float, float]]
     restored: float | None
+    outside: np.ndarray
+    factor: float
+    false_alarms: float
 
 
 def monitor(
@@ -100,7 +109,7 @@ def monitor(
     key = next(iter(known.of))
     known = replace(known, of={key: known.of[key]})  # one training of several
     if reference:
-        before = monitored.together(reference, monitored.of_files(reference, known, key), known)
+        before = monitored.scored(monitored.together(reference, monitored.of_files(reference, known, key), known))
     else:
         before = monitored.of_run(results, task, key)
     counted = distribution("reference", before["score"], before["weight"], before["cluster"])
@@ -111,7 +120,8 @@ def monitor(
             f"and count for {counted.independent(threshold):.3g} independent ones; to follow a rate {MIN_COUNT} are "
             "needed. Ask for a larger --eps-b, or give more with --reference."
         )
-    after = monitored.of_data(files, known, key)
+    everything = monitored.of_data(files, known, key)
+    after = monitored.scored(everything)
     pileup = monitored.pileup_of(before, after)
     at = [columns[pileup] if pileup else np.zeros(len(columns["score"])) for columns in (before, after)]
     divided = strata(Weighted(before["score"], before["weight"], before["cluster"], at[0]), threshold)
@@ -133,15 +143,39 @@ def monitor(
     if since.sum() >= ENOUGH:
         share = np.bincount(places[1][since], minlength=shape[1]) / since.sum()
         weights = before["weight"] * (share / divided.weight)[places[0]]
-        changed = _changed(before, weights, {x: after[x][since] for x in COMPARED})
+        found = _changed(before, weights, {x: after[x][since] for x in COMPARED})
+        changed = {
+            x: (*of, float(np.average(before[x], weights=weights)), float(after[x][since].mean()))
+            for x, of in found.items()
+        }
     if drift.alarm is not None:
         recent = distribution("data", after["score"][since])
         again = float(recent.at_most(eps_b))
         restored = again if recent.resolved(again) else None
     return Monitored(
         key, eps_b, threshold, counted, pileup, divided, average, sections, events.sum(1), passed.sum(1), beyond, drift,
-        changed, restored,
+        changed, restored, _outside(everything, sections), factor, false_alarms,
     )  # fmt: skip
+
+
+def _outside(everything: monitored.Columns, sections: np.ndarray) -> np.ndarray:
+    """(S,) events of each section without a jet in the window of the training."""
+    rest = np.stack([everything[x][np.isnan(everything["score"])] for x in monitored.IN_TIME], 1)
+    numbers, count = np.unique(rest, axis=0, return_counts=True)
+    counted = dict(zip(map(tuple, numbers.tolist()), count.tolist(), strict=True))
+    return np.array([counted.get(tuple(section), 0) for section in sections.tolist()], int)
+
+
+def _step(part: np.ndarray, whole: np.ndarray) -> tuple[int, float, float, float]:
+    """The section from which on a share of events changes most: its number, the share before and after, and z."""
+    k, n = np.cumsum(part)[:-1], np.cumsum(whole)[:-1]
+    later, rest = part.sum() - k, whole.sum() - n
+    if not len(n) or not (n.min() and rest.min()):
+        return 0, 0.0, 0.0, 0.0
+    mean = part.sum() / whole.sum()
+    z = (later / rest - k / n) / np.sqrt(max(mean * (1 - mean), 1e-12) * (1 / n + 1 / rest))
+    i = int(np.abs(z).argmax())
+    return i + 1, float(k[i] / n[i]), float(later[i] / rest[i]), float(z[i])
 
 
 def _within(before: dict, after: dict, places: list[np.ndarray]) -> tuple[dict, dict, list[np.ndarray]]:
@@ -167,7 +201,8 @@ def write(found: Monitored, folder: Path, style: dict) -> list[Path]:
         {
             "run": int(run), "luminosity_block": int(block), "events": int(found.events[i]),
             "passed": int(found.passed[i]), "share": float(drift.share[i]), "low": float(drift.low[i]),
-            "high": float(drift.high[i]), "expected": float(drift.expected[i]), "risen": float(drift.risen[i]),
+            "high": float(drift.high[i]), "expected": float(drift.expected[i]),
+            "outside": int(found.outside[i]), "risen": float(drift.risen[i]),
             "fallen": float(drift.fallen[i]), "alarm": int(drift.alarm is not None and i >= drift.alarm),
         }
         for i, (run, block) in enumerate(found.sections)
@@ -200,17 +235,25 @@ def report(found: Monitored) -> Iterator[str]:
     if np.isinf(drift.delay):
         expected = float(np.nansum(drift.expected * found.events))
         yield (
-            "TOO FEW: a change by the factor that is looked for would not be found in half of such runs. "
-            f"{expected:.3g} events were expected to pass. Give more files, a larger --eps-b, or a larger "
+            f"TOO FEW: a change by the factor {found.factor:g} that is looked for would not be found in half of such "
+            f"runs. {expected:.3g} events were expected to pass. Give more files, a larger --eps-b, or a larger "
             "--reference."
         )
     else:
         yield (
-            "A change by the factor that is looked for would be found after "
-            f"{drift.delay:.0f} sections in half of the cases."
+            f"A change by the factor {found.factor:g} that is looked for would be found after {drift.delay:.0f} "
+            f"sections in half of the cases; {found.false_alarms:g} of steady runs ring."
         )
     if drift.alarm is None:
-        yield f"No alarm: the sums stay below {drift.level:.1f}."
+        sums = {"risen": drift.risen, "fallen": drift.fallen}
+        way = max(sums, key=lambda name: sums[name].max())
+        top = int(sums[way].argmax())
+        zeros = np.flatnonzero(sums[way][: top + 1] == 0)
+        run, block = found.sections[zeros[-1] + 1 if len(zeros) and zeros[-1] < top else 0]
+        yield (
+            f"No alarm: the sums stay below {drift.level:.1f}. The highest, that of a rate that has {way}, reaches "
+            f"{sums[way][top]:.1f}, on its way since run {run}, section {block}."
+        )
     else:
         run, block = found.sections[drift.alarm]
         first_run, first_block = found.sections[drift.began]
@@ -223,13 +266,38 @@ def report(found: Monitored) -> Iterator[str]:
                 else f"A threshold of {found.restored:.6g} would pass {found.eps_b:g} of the events since."
             )
         )
-    if not found.changed:
-        return
-    name, (distance, p) = max(found.changed.items(), key=lambda item: (-item[1][1], item[1][0]))
+    yield from _of_window(found)
+    moved = [name for name, (_, p, *_) in found.changed.items() if p < MOVED]
     when = "since then" if drift.alarm is not None else "of all events"
+    if found.changed and not moved:
+        name, (distance, p, *_) = max(found.changed.items(), key=lambda item: (-item[1][1], item[1][0]))
+        yield (
+            f"No distribution has moved. Farthest from the reference {when}: {COMPARED[name]}, by {distance:.3f} of "
+            f"the cumulative distribution (p-value {p:.2g}, for the {len(found.changed)} that were looked at)."
+        )
+    for name in moved:
+        distance, p, before, after = found.changed[name]
+        yield (
+            f"WARNING: the distribution of {COMPARED[name]} is not that of the reference, {when}: its mean is "
+            f"{after:.5g}, there {before:.5g}; it is off by {distance:.3f} of the cumulative distribution "
+            f"(p-value {p:.2g})."
+        )
+
+
+def _of_window(found: Monitored) -> Iterator[str]:
+    """How many events have no jet in the window of the training, and whether that changes."""
+    whole = found.outside + found.events
+    if not found.outside.sum():
+        return
+    share = f"{found.outside.sum()} of {whole.sum()} events have no jet in the window of the training and are left out"
+    place, before, after, z = _step(found.outside, whole)
+    if abs(z) < STEP:
+        yield f"{share}."
+        return
+    run, block = found.sections[place]
     yield (
-        f"Farthest from the reference {when}: {COMPARED[name]}, by {distance:.3f} of the cumulative distribution "
-        f"(p-value {p:.2g}, for the {len(found.changed)} quantities that were looked at)."
+        f"WARNING: {share}: {before:.3g} of all before run {run}, section {block}, {after:.3g} from there on. "
+        "Something moves jets across its edges, and the rate is of those that are left."
     )
 
 

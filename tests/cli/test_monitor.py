@@ -75,6 +75,10 @@ def test_a_planted_change_is_found_where_it_began(finished, data, tmp_path):
     assert [int(row["alarm"]) for row in rows].index(1) == found.drift.alarm
     page = (tmp_path / "out/monitor.html").read_text()
     assert "ALARM in run 101, section" in page
+    (moved,) = [text for text in report(found) if "distribution of the score" in text]
+    distance, _, before, after = found.changed["score"]
+    assert f"its mean is {after:.5g}, there {before:.5g}; it is off by {distance:.3f}" in moved
+    assert after > before
     assert not re.search(r'(src|href)="https?:', page)
 
 
@@ -103,6 +107,28 @@ def test_jets_outside_of_the_window_are_left_out(finished, data, make_events, tm
     write_root(replace(events, jet=jet, constituents=constituents, facts=facts), tmp_path / "two.root")
     found = monitor(Results(finished), "search", [str(tmp_path / "two.root")], detector="wide", eps_b=0.1)
     assert found.events.sum() == 200
+    assert found.outside.tolist() == [50, 50, 50, 50]
+    said = " ".join(report(found))
+    assert "200 of 400 events have no jet in the window of the training and are left out." in said
+
+
+def test_jets_that_leave_the_window_are_a_warning_with_the_section(finished, data, make_events, tmp_path):
+    events = make_events(SECTIONS * EACH, 13)
+    section = np.repeat(np.arange(SECTIONS), EACH)
+    facts = {"run": np.ones(len(section), int), "luminosity_block": section + 1, "event": np.arange(len(section))}
+    jet, constituents = events.jet.copy(), events.constituents.copy()
+    far = (section >= START) & (np.arange(len(section)) % 4 == 0)
+    jet[far, 0] *= 2
+    constituents[far, :, 0] *= 2
+    write_root(replace(events, jet=jet, constituents=constituents, facts=facts), tmp_path / "moved.root")
+    found = monitor(Results(finished), "search", [str(tmp_path / "moved.root")], detector="wide", eps_b=0.1)
+    assert found.outside.tolist() == [0] * START + [EACH // 4] * (SECTIONS - START)
+    (line,) = [text for text in report(found) if "no jet in the window" in text]
+    assert line.startswith("WARNING")
+    assert f"0 of all before run 1, section {START + 1}, 0.25 from there on" in line
+    write(found, tmp_path / "out", STYLE)
+    rows = list(csv.DictReader((tmp_path / "out/monitor.csv").open()))
+    assert [int(row["outside"]) for row in rows] == found.outside.tolist()
 
 
 def test_the_command_says_so_with_its_exit_status(finished, data, tmp_path, capsys):
@@ -229,7 +255,7 @@ def test_forty_real_events_are_too_few_and_it_is_said(make_events, tmp_path):
     assert 30 < found.events.sum() <= 40
     assert (found.sections[:, 0] > 300_000).all()  # runs of 2018
     assert found.changed == {}
-    assert "TOO FEW: a change by the factor that is looked for would not be found" in " ".join(report(found))
+    assert "TOO FEW: a change by the factor 1.3 that is looked for would not be found" in " ".join(report(found))
     write(found, tmp_path / "out", STYLE)
     rows = list(csv.DictReader((tmp_path / "out/monitor.csv").open()))
     assert sum(int(row["events"]) for row in rows) == found.events.sum()
