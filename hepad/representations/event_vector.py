@@ -192,7 +192,7 @@ class EventVector(Representation):
         if isinstance(variables, str) or not variables:
             raise InputError(f"EventVector: variables = {variables!r} must be a list of at least one name.")
         self.variables = tuple(
-            name if name in STORED else check_choice("EventVector: variable", name, VARIABLES) for name in variables
+            name if name in STORED else check_choice("variable", name, VARIABLES) for name in variables
         )
         for name in self.variables:
             if self.variables.count(name) > 1:
