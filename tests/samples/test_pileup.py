@@ -10,6 +10,7 @@ from scipy.stats import norm
 from hepad.errors import InputError
 from hepad.evaluation.streaming import sample
 from hepad.events import ARRAYS, split_of
+from hepad.representations import JetImage
 from hepad.samples import sources
 from hepad.samples.clustering import CHARGED_HADRON, MUON, PHOTON, Particles
 from hepad.samples.root_output import write_root
@@ -473,6 +474,7 @@ def test_pileup_of_hard_samples(card):
     counts = [(sample.constituents[..., 0] > 0).sum(axis=1).mean() for sample in (bare, events)]
     assert counts[1] > 1.5 * counts[0]
     assert "pileup" not in bare.facts
+    assert JetImage()(bare).shape[0] == len(bare)  # what was generated can be represented as it is
 
 
 @pytest.mark.parametrize(

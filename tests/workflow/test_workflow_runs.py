@@ -34,6 +34,7 @@ WINDOW = {"pt": [550, 650], "abs_eta": 2.0}
 CHAIN = {"n_steps": 2, "step_size": 0.1, "noise_std": 0.05}
 MODEL = "results/models/jets/{}/1.safetensors"
 DETECTORS = ("ae", "nae", "vae", "mass")
+NOT_HERE = {"student", "menu"}  # kinds of what the toy run has not
 SIGNAL_FREE = {"plot_trainings", "plot_correlation"}
 TARGETS = ("all", *(f"results/features/image/{name}.test.h5" for name in ("one", "two")))
 RATE = {"kind": "cross_section", "cross_section_pb": 1e8, "acceptance": 0.3, "luminosity": 2e34}
@@ -262,7 +263,7 @@ def test_a_swapped_signal_leaves_the_figures_that_show_none(finished, data, tmp_
     config["tasks"]["jets"]["signals"] = ["three"]
     rules = {job.rule for job in planned(finished[0], written(tmp_path / "config.yaml", config))}
     assert not rules & SIGNAL_FREE
-    assert {f"plot_{kind}" for kind in UNASKED} - rules == SIGNAL_FREE | {"plot_student"}
+    assert {f"plot_{kind}" for kind in UNASKED} - rules == SIGNAL_FREE | {f"plot_{kind}" for kind in NOT_HERE}
 
 
 def test_what_no_task_names_costs_nothing(finished, tmp_path):
@@ -298,10 +299,10 @@ def figure_jobs(finished):
 
 
 def test_every_kind_of_figure_is_drawn(finished):
-    assert {name for name, *_ in figure_jobs(finished)} == set(KINDS) - {"student"}
+    assert {name for name, *_ in figure_jobs(finished)} == set(KINDS) - NOT_HERE
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name != "student"])
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in NOT_HERE])
 def test_a_figure_is_drawn_again_from_its_files(finished, name, tmp_path, monkeypatch):
     """Every kind that is registered: without Snakemake it draws the same from the same files, and small ones."""
     monkeypatch.chdir(finished[0])

@@ -100,7 +100,7 @@ def generate(
         matching=settings.matched, response=asdict(settings.detector) if settings.detector else None,
         level1=settings.level1, pileup=others.facts if others else None,
         rate={"kind": "zero_bias" if zero_bias else "cross_section"},
-        present=["electrons", "jets", "met", "muons", "photons"],
+        present=[*([] if settings.level1 else ["constituents"]), "electrons", "jets", "met", "muons", "photons"],
     )  # fmt: skip
     return events
 
