@@ -38,15 +38,16 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from hepad.config import monitoring  # torch and matplotlib take seconds
+    from hepad.config.monitoring import monitor  # torch and matplotlib take seconds
+    from hepad.config.monitoring_page import report, write  # likewise
 
     if not 0 < args.eps_b < 1:
         raise InputError(f"--eps-b {args.eps_b:g}: a fraction of the reference is needed, between 0 and 1.")
     results = Results(args.results)
     options = {"detector": args.detector, "eps_b": args.eps_b, "reference": args.reference}
     limits = {"factor": args.factor, "false_alarms": args.false_alarms}
-    found = monitoring.monitor(results, args.task, args.files, **options, **limits)
-    written = monitoring.write(found, args.to, results.config.get("style", {}))
-    print("\n".join([*monitoring.report(found), *map(str, written)]))
+    found = monitor(results, args.task, args.files, **options, **limits)
+    written = write(found, args.to, results.config.get("style", {}))
+    print("\n".join([*report(found), *map(str, written)]))
     if found.drift.alarm is not None:
         raise SystemExit(ALARM)

@@ -29,6 +29,8 @@ COLUMNS = {
     "rejection": (*KEYS, "eps_s", "n_background_passed", "independent", "inverse_eps_b", "low", "high", "remark"),
 }
 
+ENDS = ("", "_low", "_high")  # of the names of a value and of its interval
+
 DARK_MACHINES = ("Signal", "Model", "Chan", "AUC", "1e-2", "1e-3", "1e-4")
 
 
@@ -54,6 +56,12 @@ def read_records(paths: Iterable[str | Path], labels: dict[str, str] | None = No
         several = seeds[r["task"], r["signal"], r["detector"]] > 1
         r["name"] = f"{r['label']} (seed {r['seed']})" if several else r["label"]
     return records
+
+
+def with_ends(name: str, interval: dict | None, scale: float | None) -> dict:
+    """{name, name_low, name_high} of a value with its interval, times ``scale``; None where one is missing."""
+    values = [None if interval is None else interval[key] for key in ("value", "low", "high")]
+    return {name + end: None if None in (x, scale) else x * scale for end, x in zip(ENDS, values, strict=True)}
 
 
 def ordered(records: Iterable[dict]) -> list[dict]:

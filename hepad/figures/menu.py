@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hepad.evaluation.tables import ENDS
 from hepad.figures.registry import Shown, figure
 from hepad.figures.style import UNRESOLVED, label, palette
 
 MOST = 24  # seeds of a panel, those of the highest rates
-ALL = "(all)"
-TOTAL, PURE = "total", "no other seed"
+NAMES = {"total": "total", "pure": "no other seed"}
 
 
 @figure(
@@ -31,13 +31,16 @@ def menu(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     menu behind a first stage these are the events that both accept; the seeds of the first stage are above.
     """
     signals = {name: text for name, text in job.labels.items() if name != job.background}
-    yield f"{job.task}/menu", menu_rates(read_menu_rows(job.files["menu"]), job.background, signals, job.style)
+    yield f"{job.task}/menu", menu_rates(read_seeds(job.files["menu"]), job.background, signals, job.style)
 
 
-def read_menu_rows(path: str | Path) -> list[dict]:
-    """The rows of a table of :func:`hepad.trigger.seed_tables.write_seeds`, with numbers as numbers; None is empty."""
+def read_seeds(path: str | Path) -> list[dict]:
+    """The rows of :func:`hepad.trigger.seed_tables.write_seeds`: numbers, or None where there is none."""
+    columns = [f"{of}{unit}{end}" for of in NAMES for unit in ("", "_khz") for end in ENDS]
     with open(path, newline="") as file:
-        return [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    numbers = [{x: float(row[x]) if row[x] else None for x in columns} for row in rows]
+    return [row | of | {"resolved": row["resolved"] == "True"} for row, of in zip(rows, numbers, strict=True)]
 
 
 def menu_rates(rows: list[dict], background: str, signals: dict[str, str], config: dict) -> Figure:
@@ -77,19 +80,21 @@ def menu_rates(rows: list[dict], background: str, signals: dict[str, str], confi
 
 
 def _shown(rows: list[dict], background: str) -> list[str]:
-    """The seeds by falling rate, at most ``MOST``, and behind them the whole menu."""
-    rates = {row["seed"]: row["total"] for row in rows if row["sample"] == background and row["seed"] != ALL}
-    return [*sorted(rates, key=lambda seed: -rates[seed])[:MOST], ALL]
+    """The seeds by falling rate, at most ``MOST``, and behind them the whole menu, which has no pure rate."""
+    rates = {row["seed"]: row for row in rows if row["sample"] == background}
+    seeds = [seed for seed, row in rates.items() if row["pure"] is not None]
+    whole = [seed for seed in rates if seed not in seeds]
+    return [*sorted(seeds, key=lambda seed: -rates[seed]["total"])[:MOST], *whole]
 
 
 def _rates(ax: Axes, rows: list[dict]) -> None:
     unit = "_khz" if rows[0]["total_khz"] is not None else ""
-    for of, face, name in (("total", None, TOTAL), ("pure", "white", PURE)):
+    for (of, name), face in zip(NAMES.items(), (None, "white"), strict=True):
         for place, row in enumerate(rows):
-            value, low, high = (row[f"{of}{unit}{end}"] for end in ("", "_low", "_high"))
+            value, low, high = (row[f"{of}{unit}{end}"] for end in ENDS)
             if not value:
                 continue  # none fired: there is no place for it on a logarithmic axis
-            color = "black" if row["resolved"] == "True" or row["resolved"] is True else UNRESOLVED
+            color = "black" if row["resolved"] else UNRESOLVED
             ax.errorbar(
                 [value], [place], xerr=[[value - low], [high - value]], marker="o", markersize=4, color=color,
                 markerfacecolor=face, gid=of,
@@ -107,10 +112,3 @@ def _shares(ax: Axes, rows: list[dict | None], text: str, color: str, shift: flo
     ax.errorbar(x, places, xerr=ends, fmt="o", markersize=3, linewidth=0.8, color=color, label=text)
     ax.tick_params(labelleft=False)
     ax.grid(axis="y", linewidth=0.3, alpha=0.5)
-
-
-def _number(text: str) -> float | str | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return text

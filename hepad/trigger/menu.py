@@ -178,8 +178,11 @@ def acceptance(
 
 def acceptance_of_others(
     menu: Menu, triggers: np.ndarray, names: Iterable[str], groups: np.ndarray | None = None
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each matched seed its bits (N,) and how often the menu without it accepts each event, (N,)."""
+) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """How often the menu accepts each event, (N,), and of each matched seed its bits and the same without it.
+
+    The parameters are those of :func:`acceptance`.
+    """
     found, bits, prescale, groups = _matched(menu, triggers, names, groups)
     numbers = np.unique(groups)
     refused = np.stack([1 - _accepted(bits[:, groups == g], prescale[groups == g]) for g in numbers])
@@ -192,7 +195,7 @@ def acceptance_of_others(
         left = 1 - _accepted(bits[:, beside], prescale[beside]) if beside.any() else 1.0
         g = np.searchsorted(numbers, groups[place])
         others[name] = bits[:, place], 1 - before[g] * after[g] * left
-    return others
+    return 1 - refused.prod(axis=0), others
 
 
 def _matched(menu: Menu, triggers, names, groups) -> tuple[Acceptance, np.ndarray, np.ndarray, np.ndarray]:

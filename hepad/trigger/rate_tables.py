@@ -16,11 +16,11 @@ import numpy as np
 
 from hepad.evaluation.scored_sample import Rows
 from hepad.evaluation.streaming import Sample, per_event
+from hepad.evaluation.tables import ENDS, with_ends
 from hepad.storage.files import write_rows
 from hepad.trigger.rates import FRACTION, RATES, Point, Rate, Scale, at_budget, at_threshold, gain, scale_of
 from hepad.trigger.stages import ALONE, Counted, Decision, Stages, decisions, processes_in
 
-ENDS = ("", "_low", "_high")
 COLUMNS = (
     "task", "detector", "seed", "signal", "of", "budget_khz", "eps_b", "threshold", "threshold_low", "threshold_high",
     *(f"{of}{unit}{end}" for unit in ("", "_khz") for of in RATES for end in ENDS),
@@ -192,22 +192,16 @@ def rows(task: str, records: list[dict]) -> list[dict]:
             shared |= {"passed": point["total"]["passed"]}
             shared |= {"processes": ", ".join(f"{name} {x:.4g}" for name, x in point.get("processes", {}).items())}
             for kind in RATES:
-                shared |= _ends(kind, point[kind], 1.0) | _ends(f"{kind}_khz", point[kind], record["scale_khz"])
+                shared |= with_ends(kind, point[kind], 1.0) | with_ends(f"{kind}_khz", point[kind], record["scale_khz"])
             for signal, gains in point["signals"].items():
                 row = shared | {"signal": signal, "menu": (gains["menu"] or {}).get("value")}
-                row |= _ends("eps_s", gains["eps_s"], 1.0) | _ends("gain", gains["gain"], 1.0)
+                row |= with_ends("eps_s", gains["eps_s"], 1.0) | with_ends("gain", gains["gain"], 1.0)
                 menu_remarks = [
                     text for name, text in record["remarks"].items() if name not in {*point["signals"]} - {signal}
                 ]
                 row["remark"] = " ".join(dict.fromkeys(filter(None, [point["remark"], *menu_remarks])))
                 table.append({column: row.get(column) for column in COLUMNS})
     return table
-
-
-def _ends(name: str, interval: dict | None, scale: float | None) -> dict:
-    """{name, name_low, name_high} of a value with its interval, times ``scale``; None where one is missing."""
-    values = [None if interval is None else interval[key] for key in ("value", "low", "high")]
-    return {name + end: None if None in (x, scale) else x * scale for end, x in zip(ENDS, values, strict=True)}
 
 
 def write_rates(path: str | Path, tasks: dict[str, list[dict]]) -> None:

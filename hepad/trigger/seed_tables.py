@@ -18,11 +18,11 @@ import numpy as np
 
 from hepad.evaluation.scored_sample import Rows
 from hepad.evaluation.streaming import Sample
+from hepad.evaluation.tables import ENDS, with_ends
 from hepad.storage.files import write_rows
 from hepad.trigger.rates import Scale
 from hepad.trigger.stages import Counted, Decision, Stages, decisions, processes_in
 
-ENDS = ("", "_low", "_high")
 VALUES = tuple(f"{of}{unit}" for unit in ("", "_khz") for of in ("total", "pure"))
 COLUMNS = (
     "task", "stage", "seed", "condition", "prescale", "sample", "process",
@@ -81,9 +81,9 @@ def _counted(
         parts = {process: first[of[first]] for process, of in processes_in(events).items()}
         for process, rows in parts.items():
             weights[process] = weights.get(process, 0.0) + float(events.weight[rows].sum())
-        whole = decision(sample, events).probability
-        seeds = {seed: (bits, 1 - (whole - others)) for seed, (bits, others) in decision.each(sample, events).items()}
-        for seed, (bits, menu) in (seeds | {ALL: (np.ones(len(events)), whole)}).items():
+        whole, seeds = decision.each(sample, events)
+        counts = {seed: (bits, 1 - (whole - others)) for seed, (bits, others) in seeds.items()}
+        for seed, (bits, menu) in (counts | {ALL: (np.ones(len(events)), whole)}).items():
             for process, rows in parts.items():
                 top = counted.setdefault((seed, process), Counted(sample, groups=FEW))
                 after = None if accepted is None else accepted[rows]
@@ -101,14 +101,10 @@ def _counted(
 
 def _values(seed: str, found: Sample, prescale: float, hz: float | None, share: float) -> dict:
     counted = {"total": found.overlap} if seed == ALL else {"total": found.total, "pure": found.pure}
-    values = {of: [float(x) for x in distribution.intervals(FIRED)] for of, distribution in counted.items()}
-    values["total"] = [x / prescale for x in values["total"]]
-    units = {"": share} if hz is None else {"": share, "_khz": share * hz / 1000}
-    row = {
-        f"{of}{unit}{end}": x * factor
-        for unit, factor in units.items()
-        for of, ends in values.items()
-        for end, x in zip(ENDS, ends, strict=True)
-    }
+    row = {}
+    for of, distribution in counted.items():
+        interval = dict(zip(("value", "low", "high"), map(float, distribution.intervals(FIRED)), strict=True))
+        part = share / prescale if of == "total" else share
+        row |= with_ends(of, interval, part) | with_ends(f"{of}_khz", interval, hz and part * hz / 1000)
     passed = found.menu.passed if seed == ALL else int(found.total.count(FIRED))
     return row | {"passed": passed, "resolved": bool(counted["total"].resolved(FIRED))}

@@ -127,8 +127,8 @@ class Decision:
             names, bits = bits_of(self.menu, events)
             return acceptance(self.menu, bits, names, events.meta.get("partial", ()), self._groups(names))
 
-    def each(self, sample: str, events: Events) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Of each seed its bits, and how often the others accept each event."""
+    def each(self, sample: str, events: Events) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """How often the menu accepts each event, and of each seed its bits and how often the others accept it."""
         with at(f"samples.{sample}"):
             names, bits = bits_of(self.menu, events)
             return acceptance_of_others(self.menu, bits, names, self._groups(names))
@@ -163,9 +163,12 @@ class Counted:
 
     def add(self, scores, weights, cluster, menu=None, after=None) -> None:
         """Add n events, of every cluster all; ``menu`` and ``after`` are (n,) acceptances, or None."""
-        shares = {"all": menu} if after is None else {"total": after}
-        if after is not None and menu is not None:
-            shares |= {"pure": after * (1 - menu), "overlap": after * menu}
+        if after is None:
+            shares = {"all": menu}
+        elif menu is None:
+            shares = {"total": after}
+        else:
+            shares = {"total": after, "pure": after * (1 - menu), "overlap": after * menu}
         for key, share in shares.items():
             self.parts.setdefault(key, StreamingDistribution(self.name, self.groups)).add(
                 scores, weights, share, cluster

@@ -13,7 +13,8 @@ import torch
 from hepad import detectors
 from hepad.cli.main import main
 from hepad.config import plan
-from hepad.config.monitoring import monitor, report, write
+from hepad.config.monitoring import monitor
+from hepad.config.monitoring_page import report, write
 from hepad.config.results import Results
 from hepad.errors import InputError
 from hepad.evaluation.scores import write_scores

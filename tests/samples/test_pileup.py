@@ -67,7 +67,7 @@ def test_the_number_of_collisions_is_poisson(pool):
 
 
 def test_overlaid_events_are_whole_turned_and_mirrored(pool):
-    found, number, hardest, weight = crossings_of(1, pool, 3000, RNG(2))
+    found, number, hardest, weight, _ = crossings_of(1, pool, 3000, RNG(2))
     assert (weight == 1).all()
     assert (np.diff(found.event) >= 0).all()
     single = np.flatnonzero(number == 1)
@@ -86,7 +86,7 @@ def test_overlaid_events_are_whole_turned_and_mirrored(pool):
 
 
 def test_the_hardest_collision_is_found(pool):
-    found, number, hardest, _ = crossings_of(5, pool, 200, RNG(3))
+    found, number, hardest, *_ = crossings_of(5, pool, 200, RNG(3))
     largest = np.zeros(200)
     np.maximum.at(largest, found.event, found.p[:, 0])
     some = number > 0
@@ -106,7 +106,7 @@ def test_the_pool_is_divided_as_the_crossings_are(pool):
     places = settings.places((0.5, 0.0, 0.5), "sample")
     assert places.tolist() == [[0, 20], [20, 20], [20, 40]]
     part = np.arange(300) % 2 * 2
-    _, number, hardest, _ = draw(settings, Pools(pool), (places[part],), np.ones(300, bool), RNG(5))
+    _, number, hardest, *_ = draw(settings, Pools(pool), (places[part],), np.ones(300, bool), RNG(5))
     some = number > 0
     assert (hardest[some & (part == 0)] < 20).all()
     assert (hardest[some & (part == 2)] >= 20).all()

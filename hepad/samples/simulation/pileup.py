@@ -29,6 +29,7 @@ ones of a collision that is there already, of harder ones fewer.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,12 +96,14 @@ class Crossings(NamedTuple):
     number: (n,) collisions overlaid, without those of the crossing before
     hardest: (n,) the hardest one of them: its place in the soft pool, or behind it in the hard one; -1 without any
     weight: (n,) by which they stand for the natural law
+    natural: (n,) bool, crossings whose hard collisions are as often as they are in nature
     """
 
     particles: Particles
     number: np.ndarray
     hardest: np.ndarray
     weight: np.ndarray
+    natural: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ class Pileup:
             raise InputError(f"{key}: a pool of {size} cannot be divided as {list(split)}. Make it larger.")
         return np.stack([ends[:-1], ends[1:]], axis=1)
 
-    @property
+    @cached_property
     def profile(self) -> Profile:
         return Profile.of(self.mean, self.card)
 
@@ -219,7 +222,7 @@ def draw(
     Parameters
     ----------
     places: of the soft pool and, if there is one, of the hard one: (n, 2) the part that each crossing is drawn from
-    natural: (n,) bool, crossings whose hard collisions are as often as they are in nature
+    natural: (n,) bool, as of :class:`Crossings`
     """
     n, mean = len(natural), settings.profile.draw(len(natural), rng)
     expected = mean * pools.p
@@ -244,7 +247,7 @@ def draw(
         before, *_ = _overlaid(pools.soft, places[0], rng.poisson(mean), None, rng)
         particles.append(_late(before, settings.out_of_time))
     together = particles[0] if len(particles) == 1 else overlay(*particles)
-    return Crossings(together, number + beside, hardest, weight)
+    return Crossings(together, number + beside, hardest, weight, natural)
 
 
 def _overlaid(pool: Pool, places: np.ndarray, number: np.ndarray, natural: np.ndarray | None, rng):

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -192,7 +193,7 @@ def visible(record: truth.Record, particle_data) -> Particles:
 def _collisions(pythia, settings: Generation, seed: int, split):
     """The pile-up of events, by their identifiers and drawn with a generator, as a function of both; None without.
 
-    Beside it a mask (n,) of those that are as in nature: all but the test crossings of a zero bias with a hard pool.
+    All is as in nature but the test crossings of a zero bias with a hard pool.
     """
     if (others := settings.others) is None:
         return None
@@ -208,10 +209,10 @@ def _collisions(pythia, settings: Generation, seed: int, split):
     pools = make_pools(others, partial(_minimum_bias, source), partial(_minimum_bias, scattering), share)
     places = [others.places(split, others.card, size) for size in (others.pool, others.hard) if size]
 
-    def of(ids: np.ndarray, rng: np.random.Generator) -> tuple[Crossings, np.ndarray]:
+    def of(ids: np.ndarray, rng: np.random.Generator) -> Crossings:
         parts = np.full(len(ids), 2) if split is None else split_of(ids, split)
         natural = (parts != 2) | (not (settings.zero_bias and others.hard))
-        return draw(others, pools, tuple(place[parts] for place in places), natural, rng), natural
+        return draw(others, pools, tuple(place[parts] for place in places), natural, rng)
 
     return of
 
@@ -223,30 +224,41 @@ def _minimum_bias(pythia, n: int) -> Batch:
     return Batch(visible(truth.flatten(batch), pythia.particleData), weight, scale)
 
 
-def _add_pileup(particles: Particles, ids: np.ndarray, collisions, rng) -> tuple[Particles, dict, dict]:
-    """The particles of events with their pile-up, the events' ``facts`` and ``truth`` about it."""
+class _Seen(NamedTuple):
+    """Events with their pile-up: ``facts`` and ``truth`` about it, ``weight`` and ``natural`` of each."""
+
+    particles: Particles
+    facts: dict
+    truth: dict
+    weight: np.ndarray
+    natural: np.ndarray
+
+
+def _add_pileup(particles: Particles, ids: np.ndarray, collisions, rng) -> _Seen:
     if collisions is None:
-        return particles, {}, {}
-    crossings, _ = collisions(ids, rng)
-    return overlay(particles, crossings.particles), {"pileup": crossings.number}, {"hardest_pileup": crossings.hardest}
+        return _Seen(particles, {}, {}, np.ones(len(ids)), np.ones(len(ids), bool))
+    beside = collisions(ids, rng)
+    facts, hardest = {"pileup": beside.number}, {"hardest_pileup": beside.hardest}
+    return _Seen(overlay(particles, beside.particles), facts, hardest, beside.weight, beside.natural)
+
+
+def _single(*columns: dict) -> list[dict]:
+    """The same in single precision, as they are stored."""
+    return [{name: np.asarray(values, np.float32) for name, values in found.items()} for found in columns]
 
 
 def _trigger_rows(batch, ids, *, settings: Generation, pythia, collisions, rng) -> tuple[Events, np.ndarray]:
     """A row per event with first-level objects, and the weights; a range stands for crossings of pile-up alone."""
-    n, weight, kinematics, facts, natural = len(batch), np.ones(len(batch)), {}, {}, np.ones(len(batch), bool)
+    n, weight, kinematics = len(batch), np.ones(len(batch)), {}
     particles = Particles(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros((0, 4)))
     if not isinstance(batch, range):
         particles, weight = visible(truth.flatten(batch), pythia.particleData), ak.to_numpy(batch.info.weights[:, 0])
         kinematics = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))}
-    if collisions is not None:
-        crossings, natural = collisions(ids, rng)
-        particles, weight = overlay(particles, crossings.particles), weight * crossings.weight
-        facts, kinematics = {"pileup": crossings.number}, kinematics | {"hardest_pileup": crossings.hardest}
-    columns = level1_objects(particles, settings.detector, natural, rng)
-    weight = columns["weight"] = weight * columns["weight"]
+    seen = _add_pileup(particles, ids, collisions, rng)
+    columns = level1_objects(seen.particles, settings.detector, seen.natural, rng)
+    weight = columns["weight"] = weight * seen.weight * columns["weight"]
     columns["event_id"] = ids
-    kinematics = {name: np.asarray(values, np.float32) for name, values in kinematics.items()}
-    facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
+    kinematics, facts = _single(kinematics | seen.truth, seen.facts)
     return complete(columns, split=None, split_rows=np.zeros(n), truth=kinematics, facts=facts), weight
 
 
@@ -254,22 +266,24 @@ def _probe_jets(batch, ids, *, settings: Generation, pythia, collisions, rng) ->
     """The probe jets of one batch of events with the identifiers ``ids``, and the weights of all its events."""
     n = len(batch)
     record = truth.flatten(batch)
-    particles, event_truth, event_facts = _add_pileup(visible(record, pythia.particleData), ids, collisions, rng)
+    seen = _add_pileup(visible(record, pythia.particleData), ids, collisions, rng)
+    particles = seen.particles
     if settings.detector:
         particles = respond(particles, settings.detector, rng)
     jets = clustering.cluster(particles, n, settings.jet_radius)
     rows = np.flatnonzero(clustering.probe_jets(jets, settings.selection, int(settings.leading)))
-    facts = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))[jets.event[rows]]}
+    known = {"hard_pt": np.sqrt(ak.to_numpy(batch.info.pT2Hat))[jets.event[rows]]}
     if matching := settings.matched:
         pt, dr_max = truth.match(record, matching["particle"], jets.event[rows], jets.p[rows])
         matched = dr_max < matching["radius"]
-        rows, facts = rows[matched], {"hard_pt": facts["hard_pt"][matched]}
-        facts |= {"matched_pt": pt[matched], "matched_dr_max": dr_max[matched]}
+        rows, known = rows[matched], {"hard_pt": known["hard_pt"][matched]}
+        known |= {"matched_pt": pt[matched], "matched_dr_max": dr_max[matched]}
     event = jets.event[rows]
     if pythia.settings.flag("HiddenValley:fragment"):
         number, fraction = truth.dark_mesons(record, n)
-        facts |= {"n_dark_mesons": number[event], "invisible_fraction": fraction[event]}
-    facts |= {name: values[event] for name, values in event_facts.items()}
+        known |= {"n_dark_mesons": number[event], "invisible_fraction": fraction[event]}
+    known |= {name: values[event] for name, values in seen.truth.items()}
+    facts = {name: values[event] for name, values in seen.facts.items()}
     weight = ak.to_numpy(batch.info.weights[:, 0])
     columns = {
         "event_id": ids[event],
@@ -280,9 +294,8 @@ def _probe_jets(batch, ids, *, settings: Generation, pythia, collisions, rng) ->
     kept = np.isin(particles.event, event)  # isolation and padding only where needed
     objects = clustering.event_objects(particles.take(kept), jets, n)
     columns |= {name: array[event] for name, array in objects.items()}
-    facts = {name: np.asarray(values, np.float32) for name, values in facts.items()}
-    pileup = {name: np.asarray(values[event], np.float32) for name, values in event_truth.items()}
-    return complete(columns, split=None, split_rows=np.zeros(len(rows)), truth=facts, facts=pileup), weight
+    known, facts = _single(known, facts)
+    return complete(columns, split=None, split_rows=np.zeros(len(rows)), truth=known, facts=facts), weight
 
 
 def _facts(pythia, settings: Generation, seed: int) -> dict:
