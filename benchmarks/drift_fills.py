@@ -174,7 +174,7 @@ def of_faults(results: Results, p: dict, options: dict) -> Iterator[dict]:
             "before": int((alarms < START).sum()), "rang": int(np.isfinite(alarms[alarms >= START]).sum()),
             "sections": float(np.median(after)) if len(after) else np.nan,
             "predicted": float(np.median([x.drift.delay for x in found])), "rate_ratio": float(np.mean(late)),
-            "p_smallest": float(np.median([min(p for _, p in x.changed.values()) for x in found])),
+            "p_smallest": float(np.median([min(p for _, p, *_ in x.changed.values()) for x in found])),
         }  # fmt: skip
 
 
