@@ -10,7 +10,7 @@ from scipy.stats import norm
 from hepad.errors import InputError
 from hepad.evaluation.streaming import sample
 from hepad.events import ARRAYS, split_of
-from hepad.representations import JetImage
+from hepad.representations import EventVector, JetImage
 from hepad.samples import sources
 from hepad.samples.clustering import CHARGED_HADRON, MUON, PHOTON, Particles
 from hepad.samples.root_output import write_root
@@ -475,6 +475,9 @@ def test_pileup_of_hard_samples(card):
     assert counts[1] > 1.5 * counts[0]
     assert "pileup" not in bare.facts
     assert JetImage()(bare).shape[0] == len(bare)  # what was generated can be represented as it is
+    assert EventVector(["pileup"])(events).flatten().tolist() == events.facts["pileup"].tolist()
+    with pytest.raises(InputError, match="no pileup"):
+        EventVector(["pileup"])(bare)
 
 
 @pytest.mark.parametrize(

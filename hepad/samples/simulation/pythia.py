@@ -93,6 +93,7 @@ def generate(
     events = concatenate(parts)
     last = events.event_id[jets - 1]
     events = events[: np.searchsorted(events.event_id, last, side="right")]
+    whole = set() if settings.level1 else {"constituents"}
     events.meta.update(
         _facts(pythia, settings, seed) | sums, n_jets=len(events),
         acceptance=sums["sum_weights_accepted"] / sums["sum_weights_tried"],
@@ -101,7 +102,7 @@ def generate(
         matching=settings.matched, response=asdict(settings.detector) if settings.detector else None,
         level1=settings.level1, pileup=others.facts if others else None,
         rate={"kind": "zero_bias" if zero_bias else "cross_section"},
-        present=[*([] if settings.level1 else ["constituents"]), "electrons", "jets", "met", "muons", "photons"],
+        present=sorted({"electrons", "jets", "met", "muons", "photons"} | whole | events.facts.keys()),
     )  # fmt: skip
     return events
 
