@@ -24,7 +24,7 @@ from hepad.samples import sources
 from hepad.samples.formats.paths import find_files
 from hepad.samples.readers.base import Found
 from hepad.samples.simulation import cards
-from hepad.samples.simulation.profile import Profile
+from hepad.samples.simulation.profile import Profile, check_reweighted, check_wide
 from hepad.storage.files import read_json, write_json
 from hepad.trigger import fixed_point
 
@@ -142,7 +142,7 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, Entries]) -> d
         for where, (process, of_process) in keys:
             with at(where if process else f"samples.{name}"):
                 if "card" in of_process:
-                    _check_cards(of_process, root)
+                    _check_cards(where, of_process, root)
                     continue
                 looks = _looked_at(config, name, of_process)
                 seen = {path for of in entries.get(name, {}).values() for path in of}
@@ -154,13 +154,20 @@ def check_inputs(config: dict, root: str | Path, known: dict[str, Entries]) -> d
     return entries
 
 
-def _check_cards(source: dict, root: str | Path) -> None:
-    """InputError unless the cards and profiles of a generation are there."""
+def _check_cards(where: str, source: dict, root: str | Path) -> None:
+    """InputError unless the cards and profiles of a generation are there, and go together."""
     for name in cards.files_of(source):
         cards.find(name, root)
-    for entry in filter(None, (source.get("pileup"), source.get("zero_bias"))):
-        if isinstance(entry["mean"], str):
-            Profile.of(cards.find(entry["mean"], root), "mean")
+    pileup, to = source.get("pileup") or source.get("zero_bias"), source.get("pileup_profile")
+    of = pileup and _profile(pileup["mean"], "mean", root)
+    if to is not None:
+        with at(f"{where}.pileup_profile"):
+            check_reweighted(pileup)
+            check_wide(of, _profile(to, "it", root))
+
+
+def _profile(entry, place: str, root: str | Path) -> Profile:
+    return Profile.of(cards.find(entry, root) if isinstance(entry, str) else entry, place)
 
 
 def _looked_at(config: dict, name: str, source: dict) -> dict[str, Found]:

@@ -13,7 +13,7 @@ from hepad.samples.formats.contents import contents, kind_of
 from hepad.samples.formats.paths import find_files
 from hepad.samples.readers import READERS
 from hepad.samples.readers.base import Found, Reader
-from hepad.samples.simulation.profile import Profile, weights
+from hepad.samples.simulation.profile import Profile, check_reweighted, weights
 from hepad.samples.stream import stream
 from hepad.samples.unknown_files import raise_unknown
 
@@ -48,16 +48,10 @@ def stream_of(
 def _reweighted(blocks: Iterator[Events], to) -> Iterator[Events]:
     """Events of a generated sample, weighted to another pile-up profile."""
     for events in blocks:
-        name, pileup = events.meta["name"], events.meta.get("pileup")
-        if not pileup:
-            raise InputError(f"samples.{name}.source.pileup_profile: the events have no pile-up. Leave it out.")
-        if pileup.get("out_of_time"):
-            raise InputError(
-                f"samples.{name}.source.pileup_profile: the crossing before, of 'out_of_time', has the profile of the "
-                "generation. Leave one of them out."
-            )
-        of = Profile(np.array(pileup["mean"]["mean"]), np.array(pileup["mean"]["share"]), pileup["mean"]["uniform"])
-        with at(f"samples.{name}.source.pileup_profile"):
+        pileup = events.meta.get("pileup")
+        with at(f"samples.{events.meta['name']}.source.pileup_profile"):
+            check_reweighted(pileup)
+            of = Profile(np.array(pileup["mean"]["mean"]), np.array(pileup["mean"]["share"]), pileup["mean"]["uniform"])
             weight = events.weight * weights(events.facts["pileup"], of, Profile.of(to, "it"))
         yield replace(events, weight=weight)
 

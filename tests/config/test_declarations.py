@@ -278,6 +278,7 @@ def test_the_energy_of_files_is_that_of_the_figures(config):
     assert "the collisions of 'one' have 14 TeV" in message(config)
 
 
+PILEUP = {"card": "config/cards/minimum_bias.cmnd", "mean": 20, "pool": 100}
 SOURCES = {
     "range": ({"pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": [80, 20], "pool": 100}}, "mean [80, 20]"),
     "text": ({"pileup": {"card": "config/cards/minimum_bias.cmnd", "mean": ["a"], "pool": 100}}, "pileup.mean"),
@@ -291,6 +292,16 @@ SOURCES = {
     ),
     "crossings with jets": ({"zero_bias": {"mean": 20, "pool": 100}}, "set 'level1: true'"),
     "first level in a window": ({"level1": True, "leading": 1}, "selection 'any'"),
+    "a profile of no pile-up": (
+        {"pileup_profile": 50},
+        "samples.qcd.source.pileup_profile: the events have no pile-up",
+    ),
+    "a profile beyond the sample's": ({"pileup": PILEUP, "pileup_profile": 60}, "of the wanted pile-up"),
+    "a profile and the crossing before": (
+        {"pileup": PILEUP | {"out_of_time": 0.1}, "pileup_profile": 20},
+        "of 'out_of_time', has the profile of the generation",
+    ),
+    "a profile that is not there": ({"pileup": PILEUP, "pileup_profile": "none.txt"}, "file 'none.txt' is neither"),
     "NaN": ({"matching": {"particle": 6, "radius": math.nan}}, "matching.radius: nan is no finite number"),
 }
 

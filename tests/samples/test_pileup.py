@@ -339,7 +339,7 @@ def test_weights_turn_one_profile_into_another():
     assert found.mean() == pytest.approx(1, abs=4 * found.std() / np.sqrt(n))
     assert np.average(number, weights=found) == pytest.approx(50, abs=0.2)
     assert np.average((number - 50) ** 2, weights=found) == pytest.approx(50, rel=0.02)
-    with pytest.raises(InputError, match=r"wanted profile.*next to nothing"):
+    with pytest.raises(InputError, match=r"wanted pile-up.*next to nothing"):
         weights(number, of, Profile.of(120, "a"))
 
 
@@ -395,7 +395,9 @@ def test_generated_crossings_are_weighted_to_another_profile(crossings, tmp_path
     number = plain.facts["pileup"].astype(int)
     expected = Profile.of([30, 60], "a").law(number) / Profile.of([10, 90], "a").law(number)
     np.testing.assert_allclose(weighted.weight, plain.weight * expected)
-    with pytest.raises(InputError, match=r"samples\.zero_bias\.source\.pileup_profile: pile-up: .* wider profile"):
+    with pytest.raises(
+        InputError, match=r"samples\.zero_bias\.source\.pileup_profile: .* of the wanted pile-up.* wider profile"
+    ):
         sources.read(source | {"pileup_profile": 200}, **how)
     bare = replace(crossings, meta=crossings.meta | {"pileup": None})
     write_root(bare, tmp_path / "crossings.root")

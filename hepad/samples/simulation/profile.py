@@ -78,18 +78,34 @@ class Profile(NamedTuple):
 def weights(number: np.ndarray, of: Profile, to: Profile) -> np.ndarray:
     """(N,) weights by which crossings with ``number`` (N,) collisions of one profile stand for those of another.
 
-    InputError if the first has next to none of what the second asks for: between μ - 2 and μ + 2 standard deviations.
+    InputError as of :func:`check_wide`.
     """
+    check_wide(of, to)
+    found, inverse = np.unique(number, return_inverse=True)
+    return (to.law(found) / of.law(found))[inverse]
+
+
+def check_wide(of: Profile, to: Profile) -> None:
+    """InputError if the first has next to none of what the second asks for: between μ - 2 and μ + 2 standard
+    deviations."""
     counts = np.arange(int(MAX_MEAN + 10 * MAX_MEAN**0.5))
     made, wanted = of.law(counts), to.law(counts)
     lacking = wanted[made < 1e-4 * wanted].sum()
     if lacking > 0.05:
         raise InputError(
-            f"pile-up: {lacking:.0%} of the wanted profile, of {to.average:.3g} collisions on average, is where that "
-            f"of the sample, of {of.average:.3g}, has next to nothing. Generate crossings of a wider profile."
+            f"{lacking:.0%} of the wanted pile-up, of {to.average:.3g} collisions on average, is where that of the "
+            f"sample, of {of.average:.3g}, has next to nothing. Generate crossings of a wider profile."
         )
-    found, inverse = np.unique(number, return_inverse=True)
-    return (to.law(found) / of.law(found))[inverse]
+
+
+def check_reweighted(pileup: dict | None) -> None:
+    """InputError unless events with these settings of their pile-up can be weighted to another profile."""
+    if not pileup:
+        raise InputError("the events have no pile-up. Leave it out.")
+    if pileup.get("out_of_time"):
+        raise InputError(
+            "the crossing before, of 'out_of_time', has the profile of the generation. Leave one of them out."
+        )
 
 
 def _read(path: Path) -> Profile:
