@@ -81,6 +81,8 @@ def _check_node(node, path, place: str, depth: int, sizes: dict[int, int]) -> in
             spot = f"{path}, line {key.start_mark.line + 1}"
             if not isinstance(key, yaml.ScalarNode):
                 raise InputError(f"{spot}: a list or mapping is no key. Give a name.")
+            if key.tag.endswith((":bool", ":null")):
+                raise InputError(f"{spot}: to YAML the key '{name}' is no name but true, false or nothing. Quote it.")
             if key.value == TEMPLATE:
                 raise InputError(
                     f"{spot}: '{TEMPLATE}' makes a program of this file: Snakemake runs the Python in it when it reads "

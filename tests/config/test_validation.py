@@ -341,6 +341,8 @@ def test_windows_may_differ_where_the_task_says_so(test_config):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("samples:\n  on: 1\n", ["line 2", "'samples.on'", "Quote it"]),
+        ("samples:\n  ~: 1\n", ["line 2", "Quote it"]),
         ("samples:\n  a: 1\n  b: 2\n  a: 3\n", ["line 4", "'samples.a'", "defined twice"]),
         ("tasks: {x: [\n", ["not valid YAML"]),
         ("just words\n", ["mapping"]),
