@@ -28,6 +28,7 @@ from hepad.storage.files import write_rows
 CARDS = Path(__file__).parents[1] / "config" / "cards"
 MINIMUM_BIAS, SIGNAL = CARDS / "minimum_bias.cmnd", CARDS / "soft_dark_shower.cmnd"
 MEAN, EDGES = [15, 65], np.arange(20, 61, 5)
+SOFT, HARD = 5000, 4000  # collisions of a chunk
 VARIABLES = ["jet_pt", "second_jet_pt", "n_jets", "ht", "met", "n_photons", "n_muons"]
 BINS = tuple(f"{a}-{b}" for a, b in pairwise(EDGES))
 COLUMNS = (
@@ -36,11 +37,17 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def crossings(chunk: int, number: int, seed: int, pool: int, hard: int) -> Events:
+def crossings(chunk: int, number: int, seed: int) -> Events:
     """Zero bias, of the part that is as in nature."""
-    entry = {"mean": MEAN, "pool": pool, "hard": hard}
+    entry = {"mean": MEAN, "pool": SOFT, "hard": HARD}
     settings = Generation(MINIMUM_BIAS, "any", response=True, level1=True, zero_bias=entry)
     return generate(settings, number, seed + chunk, first_event_id=10**9 * chunk, split=(0.0, 1.0, 0.0))
+
+
+def made(number: int, seed: int, chunks: int, jobs: int) -> Events:
+    """As many crossings in chunks with pools of their own, by ``jobs`` processes."""
+    with ProcessPoolExecutor(jobs) as pool:
+        return concatenate(list(pool.map(partial(crossings, number=number // chunks, seed=seed), range(chunks))))
 
 
 def signal(number: int, seed: int) -> Events:
@@ -95,22 +102,14 @@ def main() -> None:
     parser.add_argument("--learn", type=int, default=100_000, help="crossings to learn from (%(default)s)")
     parser.add_argument("--nature", type=int, default=300_000, help="crossings that are counted (%(default)s)")
     parser.add_argument("--chunks", type=int, default=8, help="of each, with pools of their own (%(default)s)")
-    parser.add_argument("--pool", type=int, default=4000, help="soft collisions of a chunk (%(default)s)")
-    parser.add_argument("--hard", type=int, default=4000, help="hard collisions of a chunk (%(default)s)")
     parser.add_argument("--signal", type=int, default=5000, help="signal events (%(default)s)")
     parser.add_argument("--eps-b", type=float, nargs="+", default=[0.1, 0.03, 0.01, 0.003], metavar="X")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--to", type=Path, metavar="FILE.csv")
     args = parser.parse_args()
-    with ProcessPoolExecutor(args.jobs) as jobs:
-        made = []
-        for number, seed in ((args.learn, 300), (args.nature, 600)):
-            of = partial(crossings, number=number // args.chunks, seed=seed, pool=args.pool, hard=args.hard)
-            made.append(jobs.map(of, range(args.chunks)))
-        shower = jobs.submit(signal, args.signal, 900)
-        learn, nature = (concatenate(list(parts)) for parts in made)
-        shower = shower.result()
+    learn, nature = (made(n, seed, args.chunks, args.jobs) for n, seed in ((args.learn, 300), (args.nature, 600)))
+    shower = signal(args.signal, 900)
     rows = []
     for name, detector in detectors(learn, args.seed).items():
         known, score, of_signal = (detector.score(events) for events in (learn, nature, shower))

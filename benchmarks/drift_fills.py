@@ -2,10 +2,11 @@
 
 python benchmarks/drift_fills.py --results results [--profile brilcalc.csv] [--only steady] [--fills 1000]
 
-The crossings of the test background, by their weights, are nature. A fill has 40 luminosity sections whose pile-up
-follows the profile, a table of brilcalc by section, or without one is levelled at 62 for a third of the time and falls
-to 30. A crossing with n collisions comes with the probability w Poisson(n; μ) / P(n), P the law of the run's profile.
-The reference of each fill is a bootstrap sample of the run's clusters, so that fill and reference have one law.
+Crossings of :mod:`conditional_rate`, with weight 1 and μ uniform from 15 to 65, are nature; the run's detectors score
+them. A fill has 40 luminosity sections whose pile-up follows the profile, a table of brilcalc by section, or without
+one is levelled at 62 for a third of the time and falls to 30. A crossing with n collisions comes with the probability
+Poisson(n; μ) / P(n), P the law of all. The reference of each fill is a bootstrap sample of nature's clusters, crossings
+that share their hardest collision, so that fill and reference have one law.
 
 `drift_steady.csv`: of 1,000 fills without a fault the share that rings, where 5 % are asked for, with its 95 %
 interval; compared at the same pile-up, and as if pile-up were not known. `drift_faults.csv`:
@@ -29,12 +30,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from conditional_rate import MEAN, made
 from scipy.special import gammaln
 from scipy.stats import beta
 
-from hepad.config import monitored
 from hepad.config.monitoring import Monitored, monitor
 from hepad.config.results import Results
+from hepad.config.scoring import column, models
 from hepad.evaluation import drift
 from hepad.evaluation.strata import Weighted, strata
 from hepad.evaluation.streaming import distribution
@@ -65,10 +67,10 @@ def pileup_in_time(path: Path | None) -> np.ndarray:
     return mu[np.linspace(0, len(mu) - 1, SECTIONS).astype(int)]
 
 
-def chances(pileup: np.ndarray, weight: np.ndarray, mu: np.ndarray, of: Profile) -> np.ndarray:
-    """(S, N) probability that a crossing of each section is like each of the run."""
+def chances(pileup: np.ndarray, mu: np.ndarray) -> np.ndarray:
+    """(S, N) probability that a crossing of each section is like each of nature."""
     log = pileup * np.log(mu[:, None]) - mu[:, None] - gammaln(pileup + 1)
-    found = np.exp(log) * weight / of.law(pileup)
+    found = np.exp(log) / Profile.of(MEAN, "nature").law(pileup)
     return found / found.sum(axis=1, keepdims=True)
 
 
@@ -138,9 +140,10 @@ def numbered(events: Events, run: int, section: np.ndarray) -> Events:
     )  # fmt: skip
 
 
-def fills_with(results: Results, fault: str, p: dict, options: dict, folder: Path) -> Iterator[Monitored]:
+def fills_with(
+    results: Results, nature: Events, fault: str, p: dict, options: dict, folder: Path
+) -> Iterator[Monitored]:
     """What the monitor finds in fills of ROOT files."""
-    nature = results.events(results.config["tasks"]["level1"]["background"])
     for seed in range(options["fills"]):
         rng = np.random.default_rng(1000 + seed)
         section = np.repeat(np.arange(SECTIONS), options["events"])
@@ -161,11 +164,11 @@ def fills_with(results: Results, fault: str, p: dict, options: dict, folder: Pat
         )  # fmt: skip
 
 
-def of_faults(results: Results, p: dict, options: dict) -> Iterator[dict]:
+def of_faults(results: Results, nature: Events, p: dict, options: dict) -> Iterator[dict]:
     """Rows of the table of faults."""
     for fault in FAULTS:
         with tempfile.TemporaryDirectory() as folder:
-            found = list(fills_with(results, fault, p, options, Path(folder)))
+            found = list(fills_with(results, nature, fault, p, options, Path(folder)))
         alarms = np.array([np.inf if x.drift.alarm is None else x.drift.alarm for x in found])
         after = alarms[alarms >= START] - START + 1
         late = [x.passed[START:].sum() / max(x.drift.expected[START:] @ x.events[START:], 1e-9) for x in found]
@@ -189,19 +192,19 @@ def main() -> None:
     parser.add_argument("--faulty", type=int, default=10, help="fills with each fault")
     parser.add_argument("--draws", type=int, default=1000, help="of steady runs, for the level of an alarm")
     parser.add_argument("--events", type=int, default=3000, help="in a section")
+    parser.add_argument("--crossings", type=int, default=240_000, help="of nature (%(default)s)")
+    parser.add_argument("--chunks", type=int, default=6, help="of it, with pools of their own (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--tables", type=Path, default=Path("benchmarks/tables"))
     args = parser.parse_args()
     results, rows, faults = Results(args.results), [], []
     drift.DRAWS = args.draws
-    mu = pileup_in_time(args.profile)
+    mu, events = pileup_in_time(args.profile), made(args.crossings, 600, args.chunks, args.jobs)
+    pileup = events.facts["pileup"]
+    p = {"fill": chances(pileup, mu), "other": chances(pileup, np.full(len(mu), OTHER))}
     for name in args.detectors:
-        columns = monitored.of_run(results, "level1", f"{name}/1")
-        nature = Weighted(columns["score"], columns["weight"], columns["cluster"], columns["pileup"])
-        events = results.events(results.config["tasks"]["level1"]["background"])
-        stored = events.meta["pileup"]["mean"]
-        law = Profile(np.array(stored["mean"]), np.array(stored["share"]), stored["uniform"])
-        p = {"fill": chances(nature.pileup, nature.weight, mu, law)}
-        p["other"] = chances(nature.pileup, nature.weight, np.full(len(mu), OTHER), law)
+        score = models(results, "level1", [name]).score(events, {})[column(f"{name}/1")]
+        nature = Weighted(score, events.weight, events.cluster, pileup)
         for eps_b in args.eps_b:
             if args.only != "faults":
                 rang = list(steady(nature, p["fill"], eps_b, args.events, args.fills))
@@ -216,7 +219,7 @@ def main() -> None:
                 write_rows(args.tables / "drift_steady.csv", STEADY, rows)
             if args.only != "steady":
                 options = {"detector": name, "eps_b": eps_b, "events": args.events, "fills": args.faulty}
-                for row in of_faults(results, p, options):
+                for row in of_faults(results, events, p, options):
                     faults.append(row)
                     print(row, flush=True)
                 write_rows(args.tables / "drift_faults.csv", FOUND, faults)

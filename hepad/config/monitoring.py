@@ -9,7 +9,7 @@ from hepad.config import monitored
 from hepad.config.results import Results
 from hepad.config.scoring import models
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.drift import Drift, distances, follow
+from hepad.evaluation.drift import ENOUGH, Drift, distances, follow
 from hepad.evaluation.efficiency import MIN_COUNT
 from hepad.evaluation.score_distribution import ScoreDistribution
 from hepad.evaluation.strata import Strata, Weighted, strata
@@ -117,14 +117,18 @@ def monitor(
 
 
 def _frozen(before: dict, eps_b: float) -> tuple[ScoreDistribution, float]:
-    """The distribution of the reference's scores, and the threshold that ``eps_b`` of it passes."""
+    """The distribution of the reference's scores, and the threshold that ``eps_b`` of it passes.
+
+    InputError if too few pass: of few events with weights it is not known how often a steady rate rings.
+    """
     counted = distribution("reference", before["score"], before["weight"], before["cluster"])
     threshold = float(counted.at_most(eps_b))
-    if not counted.resolved(threshold):
+    needed, weighted = (MIN_COUNT, "") if counted.plain else (ENOUGH, "with weights ")
+    if not counted.resolved(threshold) or counted.independent(threshold) < needed:
         raise InputError(
             f"monitor: {counted.count(threshold)} of {counted.whole.n} reference events pass ε_B = {eps_b:g}, "
-            f"and count for {counted.independent(threshold):.3g} independent ones; to follow a rate {MIN_COUNT} are "
-            "needed. Ask for a larger --eps-b, or give more with --reference."
+            f"and count for {counted.independent(threshold):.3g} independent ones; to follow a rate {weighted}{needed} "
+            "are needed. Ask for a larger --eps-b, or give more with --reference."
         )
     return counted, threshold
 

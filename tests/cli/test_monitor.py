@@ -191,6 +191,9 @@ def test_data_with_weights_are_refused(finished, make_events, tmp_path):
     write_root(replace(events, weight=np.linspace(1, 2, 400)), tmp_path / "weighted.root")
     with pytest.raises(InputError, match=r"weighted.root: events have different weights, and data have none"):
         monitor(Results(finished), "search", [str(tmp_path / "weighted.root")], detector="wide", eps_b=0.1)
+    files = [str(tmp_path / "weighted.root")]
+    with pytest.raises(InputError, match=r"count for \S+ independent ones; to follow a rate with weights 100 are need"):
+        monitor(Results(finished), "search", files, detector="wide", eps_b=0.1, reference=files)
     write_root(replace(events, weight=np.linspace(-2, 1, 400)), tmp_path / "negative.root")
     write_root(events, tmp_path / "data.root")
     with pytest.raises(InputError, match="reference weights sum to -"):
