@@ -12,9 +12,13 @@ a small network gives the quantiles of u at fixed levels,
     P(U >= q_k(c) | c) = exp(-L_k),    q_1(c) = a_1(c),    q_k(c) = q_(k-1)(c) + DISTANCE + softplus(a_k(c))
 
 which cannot cross, by the smallest mean over events of the quantile loss (R. Koenker, G. Bassett, Econometrica 46
-(1978) 33), each level with the weight of its tail,
+(1978) 33), each level with a weight by which all have gradients of the same noise,
 
-    sum_k exp(L_k) [ p_k (u - q_k)_+ + (1 - p_k) (q_k - u)_+ ],    p_k = 1 - exp(-L_k)
+    sum_k exp(L_k / 2) [ p_k (u - q_k)_+ + (1 - p_k) (q_k - u)_+ ],    p_k = 1 - exp(-L_k)
+
+Scores that many events share, as HT = 0 of crossings without a jet, are a step of S that no smooth quantile follows:
+where P(HT > 0 | c) crosses a level, u would jump. To learn from, each of them is drawn at random between P(S >= s) and
+P(S > s) (J. Machado, J. Santos Silva, J. Am. Stat. Assoc. 100 (2005) 1226); what is scored keeps P(S >= s).
 
 v is linear between quantiles and goes on beyond the first and the last one as between the two next to it. The network
 starts from the quantiles of all background, whatever c is, and the state with the smallest loss on the validation
@@ -83,9 +87,9 @@ class ConditionalSurvival(nn.Module):
                 scale.fit(column, tail)
         self.lowest.copy_(train[:, 1:].amin(0))
         self.highest.copy_(train[:, 1:].amax(0))
-        x, held = self._logits(train), self._logits(valid)
+        x, held = (torch.cat([self._spread(of[:, 0]), self._logits(of)[:, 1:]], 1) for of in (train, valid))
         self.learned.copy_(len(train) * torch.exp(-self.levels) >= LEAST)
-        weight = self.learned * torch.exp(self.levels)
+        weight = self.learned * torch.exp(self.levels / 2)
         share = 1 - torch.exp(-self.levels)
 
         def loss(batch: Tensor, _step: int):
@@ -99,6 +103,14 @@ class ConditionalSurvival(nn.Module):
 
         options = {"phase": "conditional", "measure": measure, "criterion": Criterion("valid_loss")}
         return fitting.minimise(self.network, loss, x, SCHEDULE, **options)[0]
+
+    def _spread(self, s: Tensor) -> Tensor:
+        """u (N, 1) of scores (N,), drawn between that of the score and that of the next one that there is."""
+        values, place = torch.unique(s, return_inverse=True)
+        p = torch.exp(-self.scales[0](values))
+        above = torch.cat([p[1:], p[-1:]])
+        share = torch.rand(len(s), generator=torch.Generator().manual_seed(0)).to(s)
+        return logit(-torch.log(above[place] + share * (p - above)[place]))[:, None]
 
     def _logits(self, x: Tensor) -> Tensor:
         """Of s and c (B, 1 + K); c beyond all training events counts as the last of them."""

@@ -56,6 +56,23 @@ def test_a_threshold_passes_the_same_share_at_every_value(flat, a, within):
     assert fixed[c < 1].mean() < 0.01 * a < 3 * a < fixed[c > 3.5].mean()  # what one threshold does
 
 
+def with_a_step(n, seed):
+    """(n, 2): c uniform in [20, 60], a score that is zero but for a share of 1 - exp(-c / 350), there 30 and more."""
+    rng = np.random.default_rng(seed)
+    c = rng.uniform(20, 60, n)
+    some = rng.random(n) < 1 - np.exp(-c / 350)
+    return torch.tensor(np.stack([np.where(some, 30 + rng.exponential(20, n), 0), c], 1), dtype=torch.float32)
+
+
+@pytest.mark.parametrize(("a", "within"), [(0.05, 0.16), (0.03, 0.16)])
+def test_a_score_that_is_mostly_zero_has_the_same_rate_at_every_value_as_well(a, within):
+    flat, x = fitted(with_a_step(100_000, 1), with_a_step(20_000, 2)), with_a_step(400_000, 3)
+    passes, c = 10 ** -flat.score(x).double().numpy() <= a, x[:, 1].numpy()
+    assert not passes[x[:, 0].numpy() == 0].any()
+    shares = [passes[(c >= low) & (c < low + 5)].mean() for low in range(20, 60, 5)]
+    np.testing.assert_allclose(np.array(shares) / a, 1, atol=within)
+
+
 def test_it_rises_with_the_score_at_every_value(flat):
     s = torch.linspace(-20, 60, 4000)
     for c in (-3.0, 0.0, 1.3, 4.0, 30.0):
