@@ -9,6 +9,9 @@ from hepad.errors import InputError
 EXAMPLES = """examples:
   hepad monitor 'data/*.root' --task qcd --detector nae_image
   hepad monitor late.root --task qcd --detector gmm_all --reference early.root --eps-b 1e-3
+  hepad monitor 'run*.root' --task level1 --detector ht --reference good.root --eps-b 0.1 --factor 1.1
+
+A shift of a few per cent changes rates by about ten: it is found with a large --eps-b and a --factor of 1.1 or 1.05.
 
 The threshold is frozen where --eps-b of the reference events pass; the reference is the test background of the run, or
 the files of --reference. Written are monitor.csv, a line for every luminosity section, monitor.pdf and .png, and the

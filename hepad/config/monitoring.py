@@ -9,7 +9,7 @@ from hepad.config import monitored
 from hepad.config.results import Results
 from hepad.config.scoring import models
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.drift import ENOUGH, Drift, distances, follow
+from hepad.evaluation.drift import ENOUGH, Drift, delay_of, distances, follow
 from hepad.evaluation.efficiency import MIN_COUNT
 from hepad.evaluation.score_distribution import ScoreDistribution
 from hepad.evaluation.strata import Strata, Weighted, strata
@@ -17,6 +17,7 @@ from hepad.evaluation.streaming import distribution
 from hepad.events import FOUR_VECTOR
 
 COMPARED = ("score", *(f"jet_{x}" for x in FOUR_VECTOR))
+SMALLER = (1.1, 1.05)  # changes of which it is told when they would be found
 
 
 class Monitored(NamedTuple):
@@ -36,6 +37,7 @@ class Monitored(NamedTuple):
         than 100
     restored: the threshold that passes ``eps_b`` of the events since the change; None without an alarm, or if they are
         too few
+    smaller: change by a factor that was not asked for, and is smaller -> sections until an alarm that looks for it
     outside: (S,) events of each section without a jet in the window of the training, which are left out
     factor, false_alarms: as they were asked for
     """
@@ -54,6 +56,7 @@ class Monitored(NamedTuple):
     drift: Drift
     changed: dict[str, tuple[float, float, float, float]]
     restored: float | None
+    smaller: dict[float, float]
     outside: np.ndarray
     factor: float
     false_alarms: float
@@ -110,9 +113,10 @@ def monitor(
     recent, share = {x: after[x][since] for x in COMPARED}, np.bincount(places[1][since], minlength=shape[1])
     changed = _changed(before, before["weight"] * (share / divided.weight)[places[0]], recent)
     restored = None if drift.alarm is None else _restored(recent["score"], eps_b)
+    smaller = {x: delay_of(events, divided.reference, x, false_alarms) for x in SMALLER if x < factor}
     return Monitored(
         key, eps_b, threshold, counted, pileup, divided, average, sections, events.sum(1), passed.sum(1), beyond, drift,
-        changed, restored, _outside(everything, sections), factor, false_alarms,
+        changed, restored, smaller, _outside(everything, sections), factor, false_alarms,
     )  # fmt: skip
 
 

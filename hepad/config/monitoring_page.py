@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hepad.config.monitoring import COMPARED, Monitored
+from hepad.evaluation.efficiency import clopper_pearson
 from hepad.figures.drift import rates_in_time
 from hepad.figures.style import save
 from hepad.storage.files import atomic_path, write_rows
@@ -20,6 +21,7 @@ COLUMNS = (
 WORDS = {"pileup": "collisions", "n_pv": "vertices"}
 FOLLOWS = 0.01  # p-value below which a rate is said to follow the pile-up
 MOVED = 1e-4  # p-value below which a distribution is said to have moved
+TIED = 0.9  # of the asked share; if fewer pass, it is said
 STEP = 5.0  # standard deviations of the largest step of a share, of a hundred that are looked at
 
 
@@ -61,6 +63,8 @@ def report(found: Monitored) -> Iterator[str]:
         f"{threshold:.6g}, which {found.reference.count(threshold)} of {found.reference.whole.n} reference events pass"
         + ("." if found.reference.plain else f": {share:.4g} by weight, as well known as by {k:.4g} of {n:.4g}.")
     )
+    if share < TIED * found.eps_b:
+        yield f"Many events have the same score: {share:.3g} pass, where {found.eps_b:g} were asked for."
     yield from _of_pileup(found)
     if np.isinf(drift.delay):
         expected = float(np.nansum(drift.expected * found.events))
@@ -74,6 +78,9 @@ def report(found: Monitored) -> Iterator[str]:
             f"A change by the factor {found.factor:g} that is looked for would be found after {drift.delay:.0f} "
             f"sections in half of the cases; {found.false_alarms:g} of steady runs ring."
         )
+    for factor, delay in found.smaller.items():
+        when = f"after {delay:.0f} sections" if np.isfinite(delay) else "not found in this run"
+        yield f"A change by {factor:g} would be found with --factor {factor:g}: {when}."
     if drift.alarm is None:
         sums = {"risen": drift.risen, "fallen": drift.fallen}
         way = max(sums, key=lambda name: sums[name].max())
@@ -89,7 +96,7 @@ def report(found: Monitored) -> Iterator[str]:
         first_run, first_block = found.sections[drift.began]
         yield (
             f"ALARM in run {run}, section {block}: the rate has {drift.direction}, from about run {first_run}, section "
-            f"{first_block} on. "
+            f"{first_block} on; since then {_ratio(found)} as many pass as are expected. "
             + (
                 "The events since are too few for a threshold."
                 if found.restored is None
@@ -102,8 +109,9 @@ def report(found: Monitored) -> Iterator[str]:
     if found.changed and not moved:
         name, (distance, p, *_) = max(found.changed.items(), key=lambda item: (-item[1][1], item[1][0]))
         yield (
-            f"No distribution has moved. Farthest from the reference {when}: {NAMES[name]}, by {distance:.3f} of "
-            f"the cumulative distribution (p-value {p:.2g}, for the {len(found.changed)} that were looked at)."
+            f"No distribution has moved (p-values above {MOVED:g}). Farthest from the reference {when}: {NAMES[name]}, "
+            f"by {distance:.3f} of the cumulative distribution (p-value {p:.2g}, for the {len(found.changed)} that "
+            "were looked at)."
         )
     for name in moved:
         distance, p, before, after = found.changed[name]
@@ -112,6 +120,15 @@ def report(found: Monitored) -> Iterator[str]:
             f"{after:.5g}, there {before:.5g}; it is off by {distance:.3f} of the cumulative distribution "
             f"(p-value {p:.2g})."
         )
+
+
+def _ratio(found: Monitored) -> str:
+    """How many times as many events pass as are expected since the change, with the interval of their number."""
+    since = slice(found.drift.began, None)
+    passed = int(found.passed[since].sum())
+    expected = float(np.nansum(found.drift.expected[since] * found.events[since]))
+    low, high = (x * found.events[since].sum() for x in clopper_pearson(passed, int(found.events[since].sum())))
+    return f"{passed / expected:.3g} [{low / expected:.3g}, {high / expected:.3g}] times"
 
 
 def _of_window(found: Monitored) -> Iterator[str]:

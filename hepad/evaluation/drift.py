@@ -104,10 +104,9 @@ def follow(
     known = Reference(*reference)
     reference = Reference(*(np.atleast_1d(np.asarray(x, float)) for x in known[:2]), known.shared)
     _check(k, n, reference, factor, false_alarms)
-    rng, p = np.random.default_rng(seed), reference.passed / reference.events
+    p = reference.passed / reference.events
     risen, fallen = _sums(k[None], n, p, factor)[:, 0]
-    level = float(np.quantile(_drawn(rng, n, reference, 1.0, factor).max(1), 1 - false_alarms))
-    delay = max(_delay(_drawn(rng, n, reference, change, factor), level) for change in (factor, 1 / factor))
+    level, delay = _tuned(n, reference, factor, false_alarms, seed)
     total = n.sum(axis=1)
     low, high = clopper_pearson(k.sum(axis=1), total)
     with np.errstate(invalid="ignore"):
@@ -120,6 +119,17 @@ def follow(
         zero = np.flatnonzero((risen if direction == "risen" else fallen)[:alarm] == 0)
         began = int(zero[-1]) + 1 if len(zero) else 0
     return Drift(share, low, high, expected, risen, fallen, level, alarm, began, direction, delay)
+
+
+def delay_of(events, reference: Reference, factor: float, false_alarms: float = 0.01, seed: int = 0) -> float:
+    """Median number of sections until an alarm that looks for a change by ``factor`` finds one; inf if not in this run.
+
+    Arguments are those of :func:`follow`.
+    """
+    n = np.asarray(events)[:, None] if np.ndim(events) == 1 else np.asarray(events)
+    known = Reference(*(np.atleast_1d(np.asarray(x, float)) for x in reference[:2]), reference.shared)
+    _check(np.zeros_like(n), n, known, factor, false_alarms)
+    return _tuned(n, known, factor, false_alarms, seed)[1]
 
 
 def distances(
@@ -154,6 +164,13 @@ def distances(
         size = known * len(b) / (known + len(b))
         found[name] = (float(d), float(min(1.0, len(reference) * kolmogorov(d * np.sqrt(size)))))
     return found
+
+
+def _tuned(n: np.ndarray, reference: Reference, factor: float, false_alarms: float, seed: int) -> tuple[float, float]:
+    """h of an alarm that looks for a change by ``factor``, and how long it takes to find one."""
+    rng = np.random.default_rng(seed)
+    level = float(np.quantile(_drawn(rng, n, reference, 1.0, factor).max(1), 1 - false_alarms))
+    return level, max(_delay(_drawn(rng, n, reference, change, factor), level) for change in (factor, 1 / factor))
 
 
 def _sums(k: np.ndarray, n: np.ndarray, p: np.ndarray, factor: float) -> np.ndarray:

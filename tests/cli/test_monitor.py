@@ -58,6 +58,10 @@ def test_a_steady_run_rings_no_alarm(finished, data):
     assert found.sections.tolist() == [[100 + i // START, 1 + i % START] for i in range(SECTIONS)]
     assert (found.events == EACH).all()
     assert any("No alarm" in line for line in report(found))
+    said = [line for line in report(found) if "would be found with --factor" in line]
+    assert [re.search(r"--factor (\S+):", line)[1] for line in said] == ["1.1", "1.05"]
+    assert list(found.smaller) == [1.1, 1.05]
+    assert found.drift.delay <= found.smaller[1.1] <= found.smaller[1.05]
 
 
 def test_a_planted_change_is_found_where_it_began(finished, data, tmp_path):
@@ -67,6 +71,10 @@ def test_a_planted_change_is_found_where_it_began(finished, data, tmp_path):
     assert START <= found.drift.alarm <= START + 8
     assert found.changed["score"][1] < 1e-3 < found.changed["jet_eta"][1]
     assert found.restored > found.threshold
+    since = slice(found.drift.began, None)
+    ratio = found.passed[since].sum() / (found.drift.expected * found.events)[since].sum()
+    assert ratio > 1.3
+    assert any(f"since then {ratio:.3g} [" in line for line in report(found))
     scored = followed(finished, data, "drifting", reference=[str(data / "steady_*.root")])
     assert scored.reference.whole.n == SECTIONS * EACH
     written = write(found, tmp_path / "out", STYLE)

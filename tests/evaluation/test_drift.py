@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom, ks_2samp
 
 from hepad.errors import InputError
-from hepad.evaluation.drift import Reference, _sums, distances, follow
+from hepad.evaluation.drift import Reference, _sums, delay_of, distances, follow
 
 RNG = np.random.default_rng
 
@@ -52,6 +52,16 @@ def test_a_change_is_found_as_soon_as_is_predicted():
     assert all(f.direction == "risen" for f in found if f.alarm is not None and f.alarm >= 20)
     began = np.array([f.began for f in found if f.alarm is not None and f.alarm >= 20])
     assert np.abs(np.median(began) - 20) <= 4
+
+
+def test_what_another_factor_takes_is_what_following_with_it_says():
+    events, reference = np.full(100, 3000), Reference(4000, 40_000)
+    for factor in (1.3, 1.1):
+        found = follow(np.full(100, 300), events, reference, factor=factor)
+        assert delay_of(events, reference, factor) == found.delay
+    assert np.isinf(delay_of(events[:3], reference, 1.05))
+    with pytest.raises(InputError, match="no change"):
+        delay_of(events, reference, 1.0)
 
 
 def test_a_rate_that_falls_is_found_too():
