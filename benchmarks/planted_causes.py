@@ -17,7 +17,6 @@ The background that the methods compare with, and that gives the threshold, are 
 """
 
 import argparse
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from hepad.storage.files import write_rows
 
 DETECTORS = "ae_image,nae_image,mpdr_r_image,pca,gmm_all,knn,ae_vector,nae_vector,mpdr_r_vector,gmm_vector,vae_vector"
 EPS_B, REACH = 0.1, 2
-COLUMNS = ["detector", "planted", "size", "method", "raised", "found_raised", "passed", "found_passed", "milliseconds"]
+COLUMNS = ["detector", "planted", "size", "method", "raised", "found_raised", "passed", "found_passed"]
 INSIDE = {"constituents": {"method": "constituents"}}
 INSIDE |= {"constituents, R = 0.1": {"method": "constituents", "radius": 0.1}}
 BY_ENTRY = {name: {"method": name} for name in ("occlusion", "gradients", "terms")}
@@ -112,13 +111,11 @@ def rows_of(name: str, detector, events: Events, background: Events) -> Iterator
             if way in REFUSED.get(type(detector).__name__, ()):
                 continue
             row = {"detector": name, "planted": cause, "size": size, "method": way, **counts}
-            start = time.perf_counter()
             try:
                 explanation = hepad.explain(detector, changed, background, **(INSIDE | BY_ENTRY)[way])
             except InputError as error:
                 print(error)
             else:
-                row["milliseconds"] = 1e3 * (time.perf_counter() - start) / len(events)
                 right = found(explanation, changed, planted, image)
                 row |= {f"found_{key}": float(right[of[key]].mean()) for key in of if counts[key]}
             yield row
