@@ -147,7 +147,7 @@ def training_step(name: str, x: Tensor) -> Callable[[], None]:
     optimiser = torch.optim.Adam(vae.parameters(), fused=True)
 
     def step() -> None:
-        _, nll, kl = vae.terms(x, torch.randn(len(x), vae.settings.latent_dim))
+        _, nll, kl = vae.elbo_terms(x, torch.randn(len(x), vae.settings.latent_dim))
         optimiser.zero_grad(set_to_none=True)
         (nll + kl).mean().backward()
         optimiser.step()

@@ -207,6 +207,19 @@ def published(name: str) -> str:
     return table((*keys, "measure", "ours (scale)", "published", "source"), shown)
 
 
+def planted(cause: str) -> str:
+    """How often each method names a planted cause, among the events whose score it raises."""
+    with (ROOT / "benchmarks/tables/planted_causes.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["planted"] == cause]
+    sizes, shown = list(dict.fromkeys(row["size"] for row in rows)), {}
+    for row in rows:
+        share = f"{100 * float(row['found_raised']):.0f} %" if row["found_raised"] else "not complete"
+        shown.setdefault((row["detector"], row["method"]), {})[row["size"]] = share
+    unit = {"prong": "particles: {}", "met": "{} GeV"}[cause]
+    cells = [(*key, *(of.get(size, "") for size in sizes)) for key, of in shown.items()]
+    return table(("detector", "method", *map(unit.format, sizes)), cells)
+
+
 def door() -> str:
     """The public names, in the directives of Sphinx that show their signatures and docstrings."""
     text = ""

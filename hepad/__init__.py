@@ -32,6 +32,7 @@ _DOOR = {
     "p_values": "hepad.evaluation.p_values",
     "least_regret": "hepad.evaluation.least_regret",
     "far_events": "hepad.evaluation.far_events",
+    "explain": "hepad.evaluation.explanation",
     "open": "hepad.config.results:Results",
 }
 

@@ -122,6 +122,9 @@ class AE(Reconstructing):
     def anomaly(self, x: Tensor) -> Tensor:
         return self.model.error(x)
 
+    def terms(self, x: Tensor) -> Tensor | None:
+        return self.model.error_terms(x)
+
     def reconstruct(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             return self.normalise.invert(self.model(self.normalise(x)))

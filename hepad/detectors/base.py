@@ -134,6 +134,11 @@ class Detector(nn.Module, ABC):
         """p-values (N,) of events (N, *space.shape) by the names of its members; only a Combination has any."""
         return {}
 
+    def terms(self, x: Tensor) -> Tensor | None:
+        """Of normalised events (B, *inner.shape) the terms of their score, one for each entry, where it is a sum over
+        entries, as an error of reconstruction is; otherwise None."""
+        return None
+
     @abstractmethod
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         """Fit on normalised events (N, *inner.shape); what was logged, and candidates if it has any."""

@@ -91,6 +91,9 @@ class PCAReconstruction(Reconstructing):
     def anomaly(self, x: Tensor) -> Tensor:
         return (x - self._project(x)).square().flatten(1).mean(1)
 
+    def terms(self, x: Tensor) -> Tensor | None:
+        return (x - self._project(x)).square() / x[0].numel()
+
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.normalise.invert(self._project(self.normalise(x)))
 

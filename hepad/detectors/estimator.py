@@ -142,7 +142,7 @@ class Estimator:
         ``x`` is as for ``fit``. Warns if Events lie outside of the window that the detector was fitted in: they would
         differ by phase space alone. InputError if it is not fitted, or x is not what it was fitted on.
         """
-        module, tensor = self._seen(x)
+        module, tensor = self.seen(x)
         return module.score(tensor).numpy()
 
     def parts(self, x: Events | np.ndarray | Tensor) -> dict[str, np.ndarray]:
@@ -150,10 +150,10 @@ class Estimator:
 
         Arguments and errors are those of ``score``.
         """
-        module, tensor = self._seen(x)
+        module, tensor = self.seen(x)
         return {name: p.numpy() for name, p in module.parts(tensor).items()}
 
-    def _seen(self, x: Events | np.ndarray | Tensor) -> tuple[Detector, Tensor]:
+    def seen(self, x: Events | np.ndarray | Tensor) -> tuple[Detector, Tensor]:
         """The fitted module, and the events as it sees them."""
         module, representation = self._fitted(), self.representation or self._parameters["representation"]
         if isinstance(x, Events) and representation and representation.space != module.space:

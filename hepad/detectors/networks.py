@@ -287,6 +287,10 @@ class Autoencoder(nn.Module):
         """Mean squared error per dimension, (B,)."""
         return (x - self(x)).square().flatten(1).mean(1)
 
+    def error_terms(self, x: Tensor) -> Tensor:
+        """What each entry adds to :meth:`error`, (B, *shape)."""
+        return (x - self(x)).square() / x[0].numel()
+
     def penalty(self) -> Tensor | float:
         """l2 times the sum of the encoder's squared parameters; what is added to a loss in units of the error. Biases
         are among them: alone they would outgrow the shrinking signal, and every event had the same code."""

@@ -108,11 +108,11 @@ class ConvVAE(Reconstructing, Generating):
         mu, log_sigma = self.posterior(h).chunk(2, dim=1)
         return h, mu, log_sigma.clamp(-8, 8)
 
-    def terms(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def elbo_terms(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction score, -log p(x|zK) and flow KL, each (B,); ``noise`` is eps (B, latent_dim), None is zero."""
-        return self._terms(x, self.encode(x), noise)
+        return self._elbo_terms(x, self.encode(x), noise)
 
-    def _terms(self, x: Tensor, encoded: tuple[Tensor, Tensor, Tensor], noise: Tensor | None):
+    def _elbo_terms(self, x: Tensor, encoded: tuple[Tensor, Tensor, Tensor], noise: Tensor | None):
         h, mu, log_sigma = encoded
         eps = torch.zeros_like(mu) if noise is None else noise
         z = mu + log_sigma.exp() * eps
@@ -135,25 +135,34 @@ class ConvVAE(Reconstructing, Generating):
     def anomaly(self, x: Tensor) -> Tensor:
         if self.settings.score == "importance":
             return self._importance(x)
-        reconstruction, nll, kl = self.terms(x, None)
+        reconstruction, nll, kl = self.elbo_terms(x, None)
         return {"reconstruction": reconstruction, "kl": kl, "elbo": nll + kl}[self.settings.score]
+
+    def terms(self, x: Tensor) -> Tensor | None:
+        if self.settings.score != "reconstruction" or self.settings.likelihood != "gaussian":
+            return None
+        return (x - self._decoded(x)).square() / x[0].numel()
 
     def _importance(self, x: Tensor) -> Tensor:
         encoded = self.encode(x)
         log_weights = []
         for eps in self.eps:
-            _, nll, kl = self._terms(x, encoded, eps.expand_as(encoded[1]))
+            _, nll, kl = self._elbo_terms(x, encoded, eps.expand_as(encoded[1]))
             log_weights.append(-nll - kl)
         return math.log(len(self.eps)) - torch.stack(log_weights).logsumexp(0)
+
+    def _decoded(self, x: Tensor) -> Tensor:
+        """What normalised events are decoded to at z0 = mu."""
+        h, z, _ = self.encode(x)
+        if self.flow is not None:
+            z, _ = self.flow(z, h)
+        return self.decoder(z)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Decoded at z0 = mu; places without an object stay empty."""
         with torch.no_grad():
             normalised = self.normalise(x)
-            h, z, _ = self.encode(normalised)
-            if self.flow is not None:
-                z, _ = self.flow(z, h)
-            decoded = self.decoder(z)
+            decoded = self._decoded(normalised)
             return self.normalise.invert(decoded * occupied(normalised) if self.space.objects else decoded)
 
     def generate(self, count: int, generator: torch.Generator) -> Tensor:
@@ -180,20 +189,22 @@ class ConvVAE(Reconstructing, Generating):
 
         def loss(x: Tensor, step: int):
             eps = torch.randn(len(x), self.settings.latent_dim, generator=fitting.generator, device=x.device)
-            reconstruction, nll, kl = self.terms(x, eps)
+            reconstruction, nll, kl = self.elbo_terms(x, eps)
             beta = self.settings.beta * min(1.0, step / rise)
             logged = {"reconstruction": reconstruction.detach().mean(), "kl": kl.detach().mean()}
             return (nll + beta * kl).mean() / dimension, logged
 
         def measure() -> dict[str, float]:
             with torch.no_grad():
-                parts = [self.terms(x, eps) for x, eps in zip(valid.split(256), noise.split(256), strict=True)]
+                parts = [self.elbo_terms(x, eps) for x, eps in zip(valid.split(256), noise.split(256), strict=True)]
             nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
             return {"valid_loss": (nll + self.settings.beta * kl) / dimension, "negative_elbo": nll + kl}
 
         options = {"phase": "vae", "measure": measure, "criterion": Criterion("valid_loss")}
         history, _ = fitting.minimise(self, loss, train, self.settings.training, **options)
-        reconstruction, kl = (in_blocks(lambda x, i=i: self.terms(x, None)[i], valid).mean().item() for i in (0, 2))
+        reconstruction, kl = (
+            in_blocks(lambda x, i=i: self.elbo_terms(x, None)[i], valid).mean().item() for i in (0, 2)
+        )
         mean = valid.mean(0)
         baseline = in_blocks(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
         r2 = self._check_reconstruction(valid, reconstruction, baseline)

@@ -75,7 +75,7 @@ def test_with_the_exact_posterior_elbo_and_importance_are_the_likelihood():
     with torch.no_grad():
         expected = -exact.log_prob(x)
         torch.testing.assert_close(vae.anomaly(x), expected, rtol=1e-4, atol=1e-4)
-        _, nll, kl = vae.terms(x, torch.randn(50, 2))
+        _, nll, kl = vae.elbo_terms(x, torch.randn(50, 2))
         torch.testing.assert_close(nll + kl, expected, rtol=1e-4, atol=1e-4)  # log p(x) for every z
 
 
@@ -87,7 +87,7 @@ def test_importance_weights_average_to_the_likelihood_whatever_the_flow(flow):
     with torch.no_grad():
         vae.posterior.bias[2:] += 0.5  # wider than the posterior: weights of finite variance
         for x in exact.sample((3,)):
-            _, nll, kl = vae.terms(x.expand(20_000, -1), torch.randn(20_000, 2))
+            _, nll, kl = vae.elbo_terms(x.expand(20_000, -1), torch.randn(20_000, 2))
             found, expected = math.log(20_000) - (-nll - kl).logsumexp(0), -exact.log_prob(x)
             assert found.item() == pytest.approx(expected.item(), abs=0.1)
             assert (nll + kl).mean() > expected
@@ -104,7 +104,7 @@ def test_importance_score_is_that_average_over_its_own_draws_and_falls_with_thei
             for _ in range(max(1, 1000 // samples)):
                 vae.eps.normal_()
                 gaps.append(vae.anomaly(x) + exact.log_prob(x))
-            terms = [vae.terms(x, eps.expand(5, -1)) for eps in vae.eps]
+            terms = [vae.elbo_terms(x, eps.expand(5, -1)) for eps in vae.eps]
             expected = -torch.stack([-nll - kl for _, nll, kl in terms]).exp().mean(0).log()
         torch.testing.assert_close(vae.anomaly(x), expected, rtol=1e-4, atol=1e-4)
         found.append(torch.stack(gaps).mean().item())
@@ -141,7 +141,7 @@ def test_zero_flows_are_the_plain_vae_to_the_last_bit():
     error = (x - vae.decoder(z)).square().flatten(1).sum(1)
     for flow in (None, Nothing(8, 1)):
         vae.flow = flow
-        found = vae.terms(x, eps)
+        found = vae.elbo_terms(x, eps)
         assert torch.equal(found[0], error / 144)
         assert torch.equal(found[2], kl)
 
@@ -151,7 +151,7 @@ def test_every_parameter_of_the_vae_receives_gradient(flow):
     for space, more in ((IMAGE, {}), (OBJECTS, {"network": "objects", "likelihood": "chamfer"})):
         vae = make(space, flow=flow, **more)
         x = objects(6, 0) if space.objects else torch.rand(6, *space.shape)
-        _, nll, kl = vae.terms(x, torch.randn(6, 8))
+        _, nll, kl = vae.elbo_terms(x, torch.randn(6, 8))
         (nll + kl).mean().backward()
         missing = [name for name, p in vae.named_parameters() if p.grad is None or not p.grad.any()]
         assert not missing

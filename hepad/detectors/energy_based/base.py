@@ -144,6 +144,9 @@ class EnergyDetector(Detector):
         energy = self.energy(x)
         return energy + self.normalise.outside(x) if isinstance(self.energy, Scalar) else energy
 
+    def terms(self, x: Tensor) -> Tensor | None:
+        return self.energy.terms(x)
+
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         history, facts = self.prepare(train, valid, fitting)
         generator = fitting.generator

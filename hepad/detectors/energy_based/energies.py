@@ -38,6 +38,10 @@ class Energy(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         return self.raw(x) / self.scale
 
+    def terms(self, x: Tensor) -> Tensor | None:
+        """What each entry adds to the energy, (B, *shape); None if it is no sum over entries."""
+        return None
+
     def descended(self, chain: Chain) -> Callable[[Tensor], Tensor]:
         """What a chain in the space of events goes down."""
         return self if chain.components else self.raw
@@ -56,6 +60,9 @@ class Reconstruction(Energy):
 
     def raw(self, x: Tensor) -> Tensor:
         return self.autoencoder.error(x)
+
+    def terms(self, x: Tensor) -> Tensor | None:
+        return self.autoencoder.error_terms(x) / self.scale
 
     def penalty(self) -> Tensor | float:
         return self.autoencoder.penalty() / self.scale
