@@ -65,11 +65,10 @@ class FlowMatching(Generating):
             raise InputError("FlowMatching: pixels are too many for its network; set 'n_components', e.g. to 20.")
         self.dimension = math.prod(self.inner.shape)
         self.network = dense([self.dimension + 1, *self.settings.hidden_dims, self.dimension], nn.SiLU)
-        self.register_buffer("times", torch.tensor(self.settings.times, dtype=torch.float32), persistent=False)
 
     def velocity(self, x: Tensor, t: Tensor) -> Tensor:
-        """v (..., D) at x (..., D) and t (..., 1)."""
-        return self.network(torch.cat([x, t], -1))
+        """v (B, D) at x (B, D) and t (B, 1)."""
+        return self.network(torch.cat([x, t], 1))
 
     def matching(self, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Loss (B,) of normalised events x (B, D) on the paths from ``noise`` (B, D), at t (B, 1)."""
@@ -103,9 +102,9 @@ class FlowMatching(Generating):
         return Fit(history, {"matching_loss": value, "of_constant_velocity": constant})
 
     def anomaly(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1).unsqueeze(1).expand(-1, len(self.times), -1)
-        t = self.times.view(1, -1, 1).expand(len(x), -1, -1)
-        return self.velocity(flat, t).square().mean((1, 2))
+        flat = x.flatten(1)
+        speeds = [self.velocity(flat, torch.full_like(flat[:, :1], t)).square().mean(1) for t in self.settings.times]
+        return torch.stack(speeds).mean(0)
 
     def generate(self, count: int, generator: torch.Generator) -> Tensor:
         """Events (count, *space.shape): noise, taken along the flow by the midpoint rule."""

@@ -99,10 +99,14 @@ class MaskedPrediction(Detector):
         self.head = Head(self.inner)
 
     def predict(self, x: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Prediction (B, D) of the entries x (B, D) of normalised events, and which of them masks (B, P) hide."""
-        hidden = masks[:, self.part]
+        """Prediction (B, D) of the entries x (B, D) of normalised events, and which of them are hidden.
+
+        masks: (B, P) of each event, or (P,) of all
+        """
+        hidden = masks[..., self.part]
         seen = torch.where(hidden, torch.zeros_like(x), x)
-        return self.head(self.network(torch.cat([seen, masks.to(x)], 1))).flatten(1), hidden
+        told = masks.to(x) + torch.zeros_like(x[:, :1])  # (B, P)
+        return self.head(self.network(torch.cat([seen, told], 1))).flatten(1), hidden
 
     def _error(self, x: Tensor, masks: Tensor) -> Tensor:
         """Squared errors (B, D) of what is hidden, zero elsewhere."""
@@ -135,8 +139,6 @@ class MaskedPrediction(Detector):
         return Fit(history, {"r2": r2})
 
     def anomaly(self, x: Tensor) -> Tensor:
-        flat, (count, parts) = x.flatten(1), self.masks.shape
-        events = flat.unsqueeze(1).expand(-1, count, -1).reshape(-1, flat.shape[1])
-        masks = self.masks.unsqueeze(0).expand(len(flat), -1, -1).reshape(-1, parts)
-        error = self._error(events, masks).view(-1, count * flat.shape[1])
-        return error.sum(1) / self.masks[:, self.part].sum()
+        flat = x.flatten(1)
+        errors = [self._error(flat, mask).sum(1) for mask in self.masks]
+        return torch.stack(errors).sum(0) / self.masks[:, self.part].sum()
