@@ -28,7 +28,7 @@ FURTHER = {
     "Deep SVDD": ("DeepSVDD", {}),
     "masked prediction": ("MaskedPrediction", {}),
     "flow matching": ("FlowMatching", {}),
-    "ECOD (PyOD)": ("Outlier", {"library": "pyod", "model": "ECOD"}),
+    "ECOD (PyOD), 2,000 events": ("Outlier", {"library": "pyod", "model": "ECOD", "sample": 2000}),
 }
 
 
