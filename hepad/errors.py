@@ -27,6 +27,10 @@ class InputError(Exception):
     """Bad input: the message names the file or key, says what is wrong and what to do about it."""
 
 
+class MissingLibrary(InputError):
+    """An optional library is not installed."""
+
+
 class UnknownFile(InputError):
     """No reader takes a file that can be read all the same, through a mapping of its names."""
 

@@ -39,7 +39,7 @@ IMAGE_AE = {
     "autoencoder": {"hidden_dims": [128], "latent_dim": 4},
     "training": {"steps": 400, "batch": 64, "learning_rate": 3e-3},
 }
-QUICK = {"Mixture", "NearestNeighbours", "PCAReconstruction", "PixelNorm", "Variable"}
+QUICK = {"Mixture", "NearestNeighbours", "Outlier", "PCAReconstruction", "PixelNorm", "Variable"}
 
 
 @pytest.fixture(scope="module")

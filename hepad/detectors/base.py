@@ -34,7 +34,7 @@ class Detector(nn.Module, ABC):
     ``space`` is where events live, ``inner`` where normalised events live: the same, unless ``n_components`` > 0
     replaces the pixels by so many principal components and the log of the squared distance to their plane.
     ``group`` says where a detector stands in tables: 'detector', or 'baseline' for the trivial opponents;
-    ``score_name`` what its score is called in figures.
+    ``score_name`` what its score is called in figures; ``no_graph`` why its score has no ONNX graph, if it has none.
 
     A detector of a few numbers names them in its constructor; one of many has a dataclass ``Settings`` of its
     arguments, mappings as dataclasses of their own, and a constructor that hands them on: ``(space, **arguments)``.
@@ -48,6 +48,7 @@ class Detector(nn.Module, ABC):
 
     group = "detector"
     score_name = "anomaly score"
+    no_graph = ""
     names: tuple[str, ...] = ()  # of the members of a combination
 
     def __init_subclass__(cls):

@@ -98,6 +98,19 @@ class PCAReconstruction(Reconstructing):
         return self.normalise.invert(self._project(self.normalise(x)))
 
 
+def mixture_energy(y: Tensor, log_weight: Tensor, mu: Tensor, root: Tensor) -> Tensor:
+    """-log sum_k pi_k N(y; mu_k, Sigma_k) (B,) of y (B, D).
+
+    log_weight: (K,) log pi_k; mu: (K, D); root: (K, D, D) triangular L_k, Sigma_k^-1 = L_k L_k^T
+    """
+    # log|Sigma|^(-1/2) is the sum of the logs of the diagonal of L.
+    # Not as an einsum: ONNX Runtime's divides by the number of events, which may be zero. r: (K, B, D)
+    r = (y - mu.unsqueeze(1)) @ root
+    log_det = root.diagonal(dim1=1, dim2=2).log().sum(1)
+    log_normal = log_det.unsqueeze(1) - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
+    return -torch.logsumexp(log_weight.unsqueeze(1) + log_normal, 0)
+
+
 class Gaussians(nn.Module):
     """-log density of a mixture of Gaussians in standardised coordinates, all numbers in buffers.
 
@@ -138,13 +151,7 @@ class Gaussians(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """-log density (B,) of y (B, D), up to the constant sum of the logs of the widths."""
-        y = (y - self.shift) / self.width
-        # Sigma^-1 = L L^T with L the stored root; log|Sigma|^(-1/2) is the sum of the logs of its diagonal.
-        # Not as an einsum: ONNX Runtime's divides by the number of events, which may be zero. r: (K, B, D)
-        r = (y - self.mu.unsqueeze(1)) @ self.precision_root
-        log_det = self.precision_root.diagonal(dim1=1, dim2=2).log().sum(1)
-        log_normal = log_det.unsqueeze(1) - 0.5 * (r.square().sum(2) + y.shape[1] * math.log(2 * math.pi))
-        return -torch.logsumexp(self.log_weight.unsqueeze(1) + log_normal, 0)
+        return mixture_energy((y - self.shift) / self.width, self.log_weight, self.mu, self.precision_root)
 
 
 class Coordinates(Detector):

@@ -44,6 +44,10 @@ VECTORS = {
     },
     "Contrastive": {"network": "dense", "training": {"steps": 1500, "batch": 256}},
     "WGAN": {"training": PRETRAINING},
+    "DAGMM": {"training": {"steps": 4000, "batch": 1024}},
+    "DeepSVDD": {"training": PRETRAINING},
+    "MaskedPrediction": {"training": {"steps": 2000, "batch": 256}},
+    "FlowMatching": {"training": {"steps": 4000, "batch": 256}},
 }
 VECTORS["MPDR"] = VECTORS["NAE"]
 
@@ -81,17 +85,22 @@ IMAGES = VECTORS | {
         "training": IMAGE_PRETRAINING,
     },
     "Contrastive": {"network": "strided", "training": {"steps": 1500, "batch": 256}},
+    "DAGMM": {"network": "strided", "hidden_dims": [60, 30], "training": {"steps": 1500, "batch": 256}},
+    "DeepSVDD": {"network": "strided", "hidden_dims": [], "latent_dim": 32, "training": {"steps": 1500}},
+    "MaskedPrediction": {"hidden_dims": [256, 256], "share": 0.75, "masks": 4, "training": IMAGE_PRETRAINING},
 }
 
 COMPONENTS = {"n_components": 8}  # components in place of pixels, for detectors without a network of images
-IMAGES |= {name: VECTORS[name] | COMPONENTS for name in ("IGEBM", "DRL", "FlowDensity")}
-COMPRESSIBLE = ("AE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL", "FlowDensity", "WGAN")
+IMAGES |= {name: VECTORS[name] | COMPONENTS for name in ("IGEBM", "DRL", "FlowDensity", "FlowMatching")}
+COMPRESSIBLE = ("AE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL", "FlowDensity", "WGAN", "DAGMM", "DeepSVDD")
+COMPRESSIBLE += ("MaskedPrediction", "FlowMatching")
 JOINED = VECTORS | {name: VECTORS[name] | COMPONENTS for name in COMPRESSIBLE}
 OBJECTS = VECTORS | {
     name: {key: {**of, "network": "objects"} if key == "autoencoder" else of for key, of in VECTORS[name].items()}
     for name in ("AE", "NAE", "WNAE", "MPDR")
 }
-OBJECTS |= {name: VECTORS[name] | {"network": "objects"} for name in ("ConvVAE", "IGEBM", "DRL", "Contrastive")}
+OF_OBJECTS = ("ConvVAE", "IGEBM", "DRL", "Contrastive", "DAGMM", "DeepSVDD")
+OBJECTS |= {name: VECTORS[name] | {"network": "objects"} for name in OF_OBJECTS}
 OBJECTS["WGAN"] = VECTORS["WGAN"] | {"autoencoder": {"network": "objects"}}
 TABLES = (VECTORS, IMAGES, JOINED, OBJECTS)
 

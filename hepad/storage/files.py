@@ -86,7 +86,7 @@ def read_json(path: str | Path):
 def provenance() -> dict[str, str]:
     """Versions of the packages that shape a result."""
     versions = {}
-    for package in ("hepad", "torch", "numpy", "scikit-learn", "fastjet", "pythia8mc", "uproot"):
+    for package in ("hepad", "torch", "numpy", "scikit-learn", "pyod", "fastjet", "pythia8mc", "uproot"):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

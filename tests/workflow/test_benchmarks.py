@@ -271,7 +271,11 @@ def test_adbench_trains_on_normal_rows_alone(tmp_path):
     assert np.abs(train.mean(0)).max() < 1e-9
     smoke(adbench, "dataset=42_WBC", tmp_path)
     rows = list(csv.DictReader((tmp_path / "adbench.csv").open()))
-    assert {row["detector"] for row in rows} == {*adbench.OURS, *adbench.BASELINES}
+    assert {row["detector"] for row in rows} == {*adbench.OURS, *adbench.BASELINES, *adbench.FURTHER}
+    assert {row["dataset"] for row in rows if row["split"] == "rank"} == {
+        "mean of 1 tables",
+        "mean of 1 tables, among 13",
+    }
 
 
 def test_updates_of_the_published_setup_are_timed_on_a_device(tmp_path):

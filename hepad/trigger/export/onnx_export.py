@@ -77,6 +77,9 @@ def export(
         if not name or not is_number(value):
             raise InputError(f"threshold '{name}': {value} must be a finite score with a name, such as 1kHz=3.2.")
     detector = detectors.load(model_path)
+    for part in detector.modules():
+        if isinstance(part, Detector) and part.no_graph:
+            raise InputError(f"{type(part).__name__}: its score has no ONNX graph: {part.no_graph}")
     layout = Layout(detector.space, target)
     if events is None:
         events = drawn(detector)
