@@ -1,6 +1,6 @@
 """Detectors from outside of the default configuration, on the vectors of a finished run of it.
 
-    python -P benchmarks/further_detectors.py --results results
+    python benchmarks/further_detectors.py --results results
 
 Each has the settings of `hepad.detectors.defaults`, which are the papers' where they fit (the page of the detector says
 which): nothing was tuned on these signals. Training and validation events are those of the run's QCD jets, the test has

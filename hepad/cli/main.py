@@ -5,10 +5,24 @@ import os
 import sys
 
 import hepad
-from hepad.cli import compare, config, export, figure, init, inspect, monitor, publish, report, results, run, score
+from hepad.cli import (
+    compare,
+    config,
+    export,
+    figure,
+    init,
+    inspect,
+    monitor,
+    publish,
+    report,
+    results,
+    run,
+    score,
+    show,
+)
 from hepad.errors import report_errors
 
-COMMANDS = (init, run, results, figure, publish, score, compare, monitor, report, inspect, export, config)
+COMMANDS = (init, run, results, figure, publish, score, show, compare, monitor, report, inspect, export, config)
 EXAMPLES = """examples:
   hepad run --config test                        everything, small, in a few minutes
   hepad init --background qcd.root --signal top.root && hepad run

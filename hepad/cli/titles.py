@@ -19,6 +19,7 @@ TITLES = {
     "distil": "distilling {student}",
     "emulate": "emulating {student} in fixed point",
     "compare_student": "comparing {student} with its teacher",
+    "gallery": "the strangest events beside {background}",
     "page": "writing the page of results",
     "all": "finishing",
 }

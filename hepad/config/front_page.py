@@ -56,7 +56,10 @@ def read(folder: Path) -> front_page.Run:
     shown = json.dumps(config, indent=1)
     regrets = [_regret(row, names, searches) for row in read_regrets(folder / "regret.json")]
     found = tasks, at, regrets, shortages(records), warnings, list(_groups(planned, folder))
-    return front_page.Run(*found, shown, plan.digest(config), provenance(), tables)
+    galleries = {
+        task: f"gallery/{task}.html" for task in config["tasks"] if (folder / f"gallery/{task}.html").is_file()
+    }
+    return front_page.Run(*found, shown, plan.digest(config), provenance(), tables, galleries)
 
 
 def _regret(row: dict, labels: dict[str, str], searches: dict[str, dict[str, str]]) -> front_page.Regret:

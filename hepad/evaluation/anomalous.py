@@ -23,18 +23,44 @@ class Jet(NamedTuple):
     text: str
 
 
-def most_anomalous(rows: Iterable[Rows], key: str) -> tuple[Events, np.ndarray]:
-    """The events with the largest scores under one training, falling, out of blocks of a scored sample."""
-    held = None
+class Picked(NamedTuple):
+    """Some events of a sample.
+
+    Attributes
+    ----------
+    events: those that are in any of the lists; scores: 'detector/seed' -> (n,) of them
+    top: 'detector/seed' -> places of those with its largest scores, falling
+    random: places of as many that are drawn from all that were looked at; none without a generator
+    """
+
+    events: Events
+    scores: dict[str, np.ndarray]
+    top: dict[str, np.ndarray]
+    random: np.ndarray
+
+
+def most_anomalous(rows: Iterable[Rows], keys: Iterable[str], rng: np.random.Generator | None = None) -> Picked:
+    """The events with the ``MOST`` largest scores under each of the trainings ``keys``, out of blocks of a sample.
+
+    rng: draws others beside them; None for none
+    """
+    keys, held = list(keys), None
     for block, scores in rows:
-        best = np.argsort(-scores[key], kind="stable")[:MOST]
-        parts = [(block[best], scores[key][best])] + ([held] if held else [])
-        together, values = concatenate([e for e, _ in parts]), np.concatenate([s for _, s in parts])
-        order = np.argsort(-values, kind="stable")[:MOST]
-        held = together[order], values[order]
-    if held is None:
+        lots = np.zeros(len(block)) if rng is None else rng.random(len(block))
+        found = {key: scores[key] for key in keys} | {"": lots}
+        if held:
+            block = concatenate([held[0], block])
+            found = {key: np.concatenate([held[1][key], values]) for key, values in found.items()}
+        wanted = keys if rng is None else found
+        best = {key: np.argsort(-found[key], kind="stable")[:MOST] for key in wanted}
+        kept = np.unique(np.concatenate(list(best.values())))
+        places = {key: np.searchsorted(kept, of) for key, of in best.items()}
+        held = block[kept], {key: values[kept] for key, values in found.items()}, places
+    if held is None or not len(held[0]):
         raise InputError("figures: a sample has no test events to show. Check its split.")
-    return held
+    events, scores, places = held
+    drawn = places.pop("", np.zeros(0, int))
+    return Picked(events, {key: scores[key] for key in keys}, places, drawn)
 
 
 def displays(found: Events, scores: np.ndarray) -> list[Jet]:

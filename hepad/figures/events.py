@@ -33,7 +33,9 @@ def events(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     found = {}
     for sample, path in job.files["scores"].items():
         rows = ScoredSample(sample, path, job.files["events"][sample]).beginning(LOOK, constituents=True)
-        found[job.labels[sample]] = displays(*most_anomalous(rows, f"{name}/{job.seed}"))
+        key = f"{name}/{job.seed}"
+        picked = most_anomalous(rows, [key])
+        found[job.labels[sample]] = displays(picked.events[picked.top[key]], picked.scores[key][picked.top[key]])
     yield f"{job.task}/events", event_displays(found, job.style, title=job.labels[name])
 
 

@@ -82,6 +82,7 @@ class Run:
     config: as text; digest: its hash
     versions: of packages
     files: tables to link to, relative to the page
+    galleries: task -> page of its events, likewise
     """
 
     tasks: list[Task]
@@ -94,6 +95,7 @@ class Run:
     digest: str
     versions: dict[str, str]
     files: list[str]
+    galleries: dict[str, str]
 
 
 def render(run: Run, folder: Path) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """The results of a run, as far as ``hepad`` reads them, without a run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -53,7 +55,8 @@ def finished(make_events, tmp_path_factory):
     The supervised line, and the second training of 'heavy', are numbers that were drawn.
     """
     folder = tmp_path_factory.mktemp("finished") / "results"
-    samples = {"qcd": make_events(400, 1), "top": make_events(300, 2, prongs=2)}
+    made = {"qcd": make_events(400, 1), "top": make_events(300, 2, prongs=2)}
+    samples = {name: replace(events, split=np.full_like(events.split, 2)) for name, events in made.items()}  # of test
     features = {name: Features.of(EventVector(("mass", "girth")), events) for name, events in samples.items()}
     for name, events in samples.items():
         events.write(folder / f"events/{name}.h5")

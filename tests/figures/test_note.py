@@ -386,7 +386,8 @@ def test_the_most_anomalous_events_are_shown(make_events, tmp_path):
     events = make_events(100, 4)
     scores = np.random.default_rng(5).permutation(100).astype(float)
     blocks = [(events[i : i + 30], {"ae/1": scores[i : i + 30]}) for i in range(0, 100, 30)]
-    found, values = most_anomalous(blocks, "ae/1")
+    picked = most_anomalous(blocks, ["ae/1"])
+    found, values = (of[picked.top["ae/1"]] for of in (picked.events, picked.scores["ae/1"]))
     np.testing.assert_array_equal(values, np.arange(99, 91, -1))
     np.testing.assert_array_equal(found.event_id, events.event_id[np.argsort(-scores)[:8]])
     jets = displays(found, values)

@@ -16,7 +16,7 @@ from hepad.evaluation.threshold_uncertainty import above_truth, efficiency_at_tr
 from hepad.trigger import rates as r
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-of_coverage = spec_from_file_location("interval_coverage", BENCHMARKS / "coverage.py")
+of_coverage = spec_from_file_location("interval_coverage", BENCHMARKS / "interval_coverage.py")
 interval_coverage = module_from_spec(of_coverage)
 of_coverage.loader.exec_module(interval_coverage)
 
@@ -212,7 +212,7 @@ CASES = {f"{case.quantity} {case.name}": case for case in interval_coverage.case
     "band auc of 3 trainings, scatter 0.1",
 ])  # fmt: skip
 def test_intervals_cover(name):
-    """400 experiments (± 2.3 %) of some cases of benchmarks/coverage.py."""
+    """400 experiments (± 2.3 %) of some cases of benchmarks/interval_coverage.py."""
     rng = np.random.default_rng(17)
     assert 0.61 < np.mean([CASES[name].experiment(rng) for _ in range(400)]) < 0.81
 

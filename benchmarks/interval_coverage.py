@@ -1,6 +1,6 @@
 """How often the intervals that tables quote hold the truth, in 3,000 simulated experiments a case (± 0.9 %).
 
-python benchmarks/coverage.py [--experiments 3000] [--only eps_s] [--processes 2] [--tables benchmarks/tables]
+python benchmarks/interval_coverage.py [--experiments 3000] [--only eps_s] [--processes 2] [--tables benchmarks/tables]
 
 Scores are exponential, so that the share above t is exp(-t) of background and exp(-t / 3) of signal. The table has the
 columns quantity, case, expected, coverage and experiments. Expected is the number of events that are counted (the

@@ -1,0 +1,86 @@
+"""The gallery of a run, and single events of files: the numbers are those of the run, and what stands out is named."""
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+
+import numpy as np
+import pytest
+
+from hepad.cli.main import main
+from hepad.config import gallery
+from hepad.config.results import Results
+from hepad.errors import InputError
+from hepad.figures.gallery import render
+from hepad.samples.root_output import write_root
+
+
+@pytest.fixture(scope="module")
+def found(finished):
+    return gallery.gallery(Results(finished), "search")
+
+
+def test_the_lists_are_those_of_the_scores(finished, found):
+    results = Results(finished)
+    keys = list(dict.fromkeys(key.split("/")[0] for key in results.scores("search", "qcd")))
+    for sample, (top, random) in zip(("qcd", "top"), zip(found["top"], found["random"], strict=True), strict=True):
+        ids = results.columns("search", sample)["event_id"]
+        for key, places in zip(keys, top, strict=True):
+            scores = np.asarray(results.scores("search", sample)[f"{key}/1"])
+            shown = [found["events"][i] for i in places]
+            best = np.argsort(-scores, kind="stable")[:8]
+            assert [event["id"] for event in shown] == [str(ids[i]) for i in best]
+            number = keys.index(key)
+            np.testing.assert_allclose([event["scores"][number] for event in shown], scores[best], rtol=1e-3)
+        assert len(set(random)) == 8
+
+
+def test_p_values_and_shares_are_counts_of_background(finished, found):
+    results = Results(finished)
+    scores = np.asarray(results.scores("search", "qcd")["wide/1"])
+    number = [*dict.fromkeys(key.split("/")[0] for key in results.scores("search", "qcd"))].index("wide")
+    background = results.events("qcd")
+    mass = found["variables"].index("$m$ [GeV]")
+    masses = np.array([event["values"][mass] for event in found["events"]])
+    assert (masses > 0).all()
+    for event in found["events"]:
+        above = (scores >= event["scores"][number] * (1 - 1e-6)).sum()
+        assert event["p"][number] == pytest.approx((1 + above) / 401, rel=0.02, abs=0.003)
+    pt = found["variables"].index("jet $p_T$ [GeV]")
+    for event in found["events"]:
+        assert event["below"][pt] == pytest.approx((background.jet[:, 0] < event["jet"][0]).mean(), abs=0.01)
+
+
+def test_reasons_add_up_to_the_score(found):
+    """The detector of one observable has one reason."""
+    for event in found["events"]:
+        for number, why in event["why"].items():
+            whole = sum(value for _, value in why["variables"]) + sum(why["pixels"])
+            assert whole == pytest.approx(event["scores"][int(number)] - why["reference"], rel=0.02, abs=1e-3)
+
+
+def test_the_page_holds_the_numbers_and_nothing_that_runs(found):
+    strange = json.loads(json.dumps(found))
+    strange["samples"][0] = "</script><script>alert(1)</script>"
+    page = render(strange)
+    assert "<script>alert" not in page
+    data = json.loads(unescape(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]))
+    assert data["top"] == found["top"]
+    assert [event["p"] for event in data["events"]] == [event["p"] for event in found["events"]]
+    assert not re.search(r'(src|href)="(?!\.\./index\.html)', page)
+
+
+def test_an_event_of_a_file_is_shown(finished, make_events, tmp_path, capsys):
+    numbers = {"run": np.full(30, 7), "luminosity_block": np.full(30, 3), "event": np.arange(30)}
+    events = replace(make_events(30, 9, prongs=2), facts=numbers)
+    write_root(events, tmp_path / "some.root")
+    wanted = str(events.event_id[4])
+    main(["show", str(tmp_path / "some.root"), "--task", "search", "--event", wanted, "--results", str(finished),
+          "--to", str(tmp_path / "page.html")])  # fmt: skip
+    said = capsys.readouterr().out
+    assert f"event {wanted} (7:3:4)" in said
+    assert said.count("p = ") == 2
+    assert wanted in (tmp_path / "page.html").read_text()
+    with pytest.raises(InputError, match=r"some\.root: there is no event 12\. Give its identifier"):
+        gallery.events_of(Results(finished), "search", [str(tmp_path / "some.root")], ["12"])
