@@ -1,6 +1,8 @@
 """``hepad show``: single events, and what makes them anomalous."""
 
 import argparse
+import re
+from math import inf
 from pathlib import Path
 
 from hepad.config.results import Results
@@ -10,7 +12,8 @@ EXAMPLES = """examples:
   hepad show data.root --task level1 --event 362616:74:12345 362616:75:99 --to strange.html
 
 Events are named by their identifier, as `hepad score` writes it, or by run, luminosity section and event. Written is a
-page with displays, observables and what makes each score; open it in a browser.
+page with displays, observables and what makes each score; open it in a browser. Printed are the three entries that
+change each score most when they are set to the mean of background: +, if they raise it.
 """
 
 
@@ -33,13 +36,29 @@ def _run(args: argparse.Namespace) -> None:
 
     found = gallery.events_of(Results(args.results), args.task, args.files, args.event)
     gallery.write(found, args.to)
+    if found["warning"]:
+        print(f"WARNING: {found['warning']}")
     for event in found["events"]:
         print(f"event {event['id']}" + (f" ({event['where']})" if event["where"] else ""))
-        for number in sorted(range(len(event["p"])), key=lambda i: event["p"][i]):
-            why = event["why"].get(str(number))
-            reasons = ", ".join(f"{name} {value:.3g}" for name, value in (why or {}).get("variables", [])[:3])
-            print(
-                f"  p = {event['p'][number]:<9.3g} score {event['scores'][number]:<10.4g} {found['detectors'][number]}"
-                + (f": {reasons}" if reasons else "")
-            )
+        for number in sorted(range(len(event["p"])), key=lambda i: _last(event["p"][i])):
+            why = event["why"].get(str(number), {}).get("variables", [])
+            some = [(_plain(name), value) for name, value in why[:3] if _last(value) not in (0, inf)]
+            reasons = ", ".join(f"{name} {value:+.3g}" for name, value in some)
+            head = f"  p = {_digits(event['p'][number]):<9} score {_digits(event['scores'][number]):<10} "
+            print(f"{head}{found['detectors'][number]}" + (f": {reasons}" if reasons else ""))
     print(f"written: {args.to}")
+
+
+def _last(x: float | str | None) -> float:
+    """A number to sort by; what is none is last."""
+    return x if isinstance(x, float | int) else inf
+
+
+def _digits(x: float | str | None) -> str:
+    return "none" if x is None else x if isinstance(x, str) else f"{x:.4g}"
+
+
+def _plain(label: str) -> str:
+    """A label without the marks of mathematics: 'τ21' of '$\\tau_{21}$'."""
+    text = re.sub(r"\\(mathrm|,)|[${}_|]", "", label).replace(r"\tau", "τ").replace(r"\eta", "η")
+    return text.replace(r"\Delta", "Δ").replace(r"\phi", "φ").replace("\\", "").strip()

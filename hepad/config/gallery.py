@@ -20,6 +20,7 @@ from hepad.evaluation.explanation import Explanation, explain
 from hepad.evaluation.p_values import of_scores
 from hepad.evaluation.scored_sample import LOOK, ScoredSample
 from hepad.events import Events, concatenate, of_kind
+from hepad.events.cuts import outside
 from hepad.events.kinematics import delta_phi
 from hepad.events.observables import available
 from hepad.figures.gallery import render
@@ -55,7 +56,7 @@ def gallery(results: Results, task: str) -> dict:
         values of the variables and the share of background below them, scores and p-values of the detectors, and
         'why': by detector, if it is one of the most anomalous under it
     top: of each sample and detector the places of events, falling; random: of each sample
-    unexplained: label of the detector -> why not
+    unexplained: label of the detector -> why not; chosen: whether someone has named the events; warning: of them
 
     Raises
     ------
@@ -78,6 +79,8 @@ def events_of(results: Results, task: str, files: list[str], wanted: list[str]) 
     InputError: an event is not there, or as of :func:`gallery`, or the files are bad
     """
     known, parts = _first(models(results, task)), []
+    if not all(wanted):
+        raise InputError("show: an event without a name. Give identifiers, or run:section:event.")
     for events in stream_of({"files": files}, name="files", selection="any", split=(0, 0, 1), part=True):
         inside = [bool({text, where} & {*wanted}) for text, where in zip(*_identified(events), strict=True)]
         parts.append(events[np.array(inside, bool)])
@@ -87,13 +90,14 @@ def events_of(results: Results, task: str, files: list[str], wanted: list[str]) 
         if not any(one in of for of in names):
             raise InputError(f"{', '.join(files)}: there is no event {one}. Give its identifier, or run:section:event.")
     lacking: dict[str, str] = {}
-    columns = known.score(found, lacking)
+    columns, warning = known.score(found, lacking), outside(found.jet, known.window)
     if lacking:
         raise InputError(f"{', '.join(files)}: {next(iter(lacking.values()))}")
-    every = np.arange(len(found))
     scores = {key: columns[column(key)] for key in known.of}
-    picked = Picked(found, scores, dict.fromkeys(known.of, every), every[:0])
-    return _described(results, task, known, {", ".join(Path(file).name for file in files): picked})
+    top = {key: np.argsort(-of, kind="stable") for key, of in scores.items()}
+    picked = Picked(found, scores, top, np.zeros(0, int))
+    shown = _described(results, task, known, {", ".join(Path(file).name for file in files): picked})
+    return shown | {"chosen": True, "warning": f"{warning}." if warning else ""}
 
 
 def _described(results: Results, task: str, known: Models, picked: dict[str, Picked]) -> dict:
@@ -103,16 +107,17 @@ def _described(results: Results, task: str, known: Models, picked: dict[str, Pic
         [events for events, _ in _scored(results, task, of.background).beginning(BACKGROUND, True)]
     )  # fmt: skip
     vector = _vector(background, [found.events for found in picked.values()])
-    below = np.sort(vector(background).numpy(), axis=0)
+    below, compared = _below(background, vector), _some(background)
     events, top, random, unexplained = [], [], [], {}
     for number, found in enumerate(picked.values()):
-        why = _explained(known, found, background[:COMPARED], unexplained)
+        why = _explained(known, found, compared, unexplained)
         top.append([(len(events) + found.top[key]).tolist() for key in known.of])
         random.append((len(events) + found.random).tolist())
         events += _events(number, found, known, vector, below, why)
     return {
         "task": task, "detectors": [labels[key.split("/")[0]] for key in known.of], "samples": list(picked),
         "variables": [KNOWN[name].label for name in vector.variables], "events": events, "top": top, "random": random,
+        "chosen": False, "warning": "",
         "unexplained": {labels[key.split("/")[0]]: text for key, text in unexplained.items()},
     }  # fmt: skip
 
@@ -136,6 +141,23 @@ def _vector(background: Events, others: list[Events]) -> EventVector:
     return EventVector([*(name for name in VARIABLES if name in there), *inside])
 
 
+def _some(background: Events) -> Events:
+    """Background events that others are compared with, drawn by their weights."""
+    weight = np.maximum(background.weight, 0)
+    rows = np.random.default_rng(0).choice(len(background), min(COMPARED, len(background)), p=weight / weight.sum())
+    return background[np.sort(rows)]
+
+
+def _below(background: Events, vector: EventVector) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of each variable its values in background, rising, and the share of the weight before each, and of all."""
+    found = []
+    for values in vector(background).numpy().T:
+        order = np.argsort(values, kind="stable")
+        share = np.append(0, np.cumsum(background.weight[order])) / background.weight.sum()
+        found.append((values[order], share))
+    return found
+
+
 def _explained(known: Models, found: Picked, background: Events, unexplained: dict[str, str]) -> dict[str, dict]:
     """Of each detector what 'why' says of its most anomalous events, by their places."""
     why = {}
@@ -151,11 +173,12 @@ def _explained(known: Models, found: Picked, background: Events, unexplained: di
         except InputError as error:
             unexplained.setdefault(key, str(error))
             continue
-        why[key] = {int(place): _reasons(whole, parts, i) for i, place in enumerate(places)}
+        there = (events.constituents[..., 0] > 0).sum(axis=1)
+        why[key] = {int(place): _reasons(whole, parts, i, int(there[i])) for i, place in enumerate(places)}
     return why
 
 
-def _reasons(whole: Explanation, parts: np.ndarray | None, i: int) -> dict:
+def _reasons(whole: Explanation, parts: np.ndarray | None, i: int, there: int) -> dict:
     """What is said of one event: the largest attributions of variables, those of pixels and of constituents."""
     variables = {name: float(values[i]) for name, values in whole.variables.items()}
     largest = sorted(variables, key=lambda name: -abs(variables[name]))[:REASONS]
@@ -163,13 +186,13 @@ def _reasons(whole: Explanation, parts: np.ndarray | None, i: int) -> dict:
         "reference": _number(whole.reference[i]),
         "variables": [[KNOWN[name].label if name in KNOWN else name, _number(variables[name])] for name in largest],
         "pixels": _rounded(whole.pixels[i]),
-        "constituents": None if parts is None else [_number(x) for x in parts[i] if not np.isnan(x)],
+        "constituents": None if parts is None else _rounded(parts[i, :there]),
     }  # fmt: skip
 
 
-def _events(sample: int, found: Picked, known: Models, vector: EventVector, below: np.ndarray, why: dict) -> list[dict]:
+def _events(sample: int, found: Picked, known: Models, vector: EventVector, below: list, why: dict) -> list[dict]:
     events, values = found.events, vector(found.events).numpy()
-    share = np.stack([np.searchsorted(*pair) / len(below) for pair in zip(below.T, values.T, strict=True)], axis=1)
+    share = np.stack([of[np.searchsorted(x, v)] for (x, of), v in zip(below, values.T, strict=True)], axis=1)
     p = {key: of_scores(known.backgrounds[key], scores) for key, scores in found.scores.items()}
     names, wheres = _identified(events)
     return [
@@ -206,6 +229,8 @@ def _rounded(values: np.ndarray) -> list:
     return [_rounded(row) for row in values] if np.ndim(values) > 1 else [_number(x) for x in values]
 
 
-def _number(x: float) -> float | None:
-    """As it is shown; None of what is no number, which JSON has not."""
+def _number(x: float) -> float | str | None:
+    """As it is shown; JSON has neither infinity, which is text here, nor what is no number, None."""
+    if np.isinf(x):
+        return "∞" if x > 0 else "−∞"
     return float(f"{x:.{DIGITS}g}") if np.isfinite(x) else None

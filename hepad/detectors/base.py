@@ -192,7 +192,7 @@ class Generating(Detector):
 
 def r_squared(x: Tensor, error: float) -> float:
     """1 - ``error`` / that of the mean event, for a mean squared error of the reconstruction of normalised events."""
-    return 1 - error / (x - x.mean(0)).square().mean().item()
+    return float(1 - error / (x - x.mean(0)).square().mean())  # of events that are all the same no number
 
 
 def build(spec: dict, space: Space, seed: int) -> Detector:

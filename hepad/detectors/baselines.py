@@ -92,7 +92,7 @@ class PCAReconstruction(Reconstructing):
         return (x - self._project(x)).square().flatten(1).mean(1)
 
     def terms(self, x: Tensor) -> Tensor | None:
-        return (x - self._project(x)).square() / x[0].numel()
+        return (x - self._project(x)).square() / x.shape[1:].numel()
 
     def reconstruct(self, x: Tensor) -> Tensor:
         return self.normalise.invert(self._project(self.normalise(x)))

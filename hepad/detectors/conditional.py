@@ -17,8 +17,9 @@ which cannot cross, by the smallest mean over events of the quantile loss (R. Ko
     sum_k exp(L_k / 2) [ p_k (u - q_k)_+ + (1 - p_k) (q_k - u)_+ ],    p_k = 1 - exp(-L_k)
 
 Scores that many events share, as HT = 0 of crossings without a jet, are a step of S that no smooth quantile follows:
-where P(HT > 0 | c) crosses a level, u would jump. To learn from, each of them is drawn at random between P(S >= s) and
-P(S > s) (J. Machado, J. Santos Silva, J. Am. Stat. Assoc. 100 (2005) 1226); what is scored keeps P(S >= s).
+where P(HT > 0 | c) crosses a level, u would jump. To learn from, each of them but the largest is drawn at random
+between P(S >= s) and P(S > s) (J. Machado, J. Santos Silva, J. Am. Stat. Assoc. 100 (2005) 1226); what is scored keeps
+P(S >= s).
 
 v is linear between quantiles and goes on beyond the first and the last one as between the two next to it. The network
 starts from the quantiles of all background, whatever c is, and the state with the smallest loss on the validation

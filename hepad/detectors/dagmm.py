@@ -53,6 +53,12 @@ def mixture_of(z: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor
     return (count / len(z)).log(), mu, root, sigma.diagonal(dim1=1, dim2=2)
 
 
+def _length(v: Tensor, floor: float) -> Tensor:
+    """sqrt(|v|^2 + floor^2) (B,) of v (B, D), whose squares may be beyond single precision."""
+    unit = v.abs().amax(1, keepdim=True).clamp(min=1)
+    return ((v / unit).square().sum(1) + (floor / unit[:, 0]).square()).sqrt() * unit[:, 0]
+
+
 class DAGMM(Reconstructing):
     """Energy of codes and errors of reconstruction under a Gaussian mixture that is trained with the autoencoder.
 
@@ -103,8 +109,8 @@ class DAGMM(Reconstructing):
         code = self.model.encode(x)
         flat, made = x.flatten(1), self.model.decode(code).flatten(1)
         floor = FLOOR * math.sqrt(flat.shape[1])
-        length, of_made, error = ((v.square().sum(1) + floor**2).sqrt() for v in (flat, made, flat - made))
-        cosine = (flat * made).sum(1) / (length * of_made)
+        length, of_made, error = (_length(v, floor) for v in (flat, made, flat - made))
+        cosine = ((flat / length[:, None]) * (made / of_made[:, None])).sum(1)
         z = torch.cat([code, (error / length).unsqueeze(1), cosine.unsqueeze(1)], 1)
         return z, (flat - made).square().sum(1)
 

@@ -93,6 +93,11 @@ class MaskedPrediction(Detector):
             raise InputError("MaskedPrediction: the event is a single part, which nothing is left to predict from.")
         self.hidden = min(max(1, round(settings.share * parts)), parts - 1)
         masks = windows(torch.randperm(parts), self.hidden, settings.masks or parts)
+        if not masks.any(0).all():
+            raise InputError(
+                f"MaskedPrediction: masks: {len(masks)} masks of {self.hidden} parts never hide some of the {parts}, "
+                "which the score would not look at. Ask for more masks, or for 0, as many as there are parts."
+            )
         self.register_buffer("part", part, persistent=False)
         self.register_buffer("masks", masks)
         self.network = dense([len(part) + parts, *settings.hidden_dims, len(part)])
@@ -111,7 +116,7 @@ class MaskedPrediction(Detector):
     def _error(self, x: Tensor, masks: Tensor) -> Tensor:
         """Squared errors (B, D) of what is hidden, zero elsewhere."""
         made, hidden = self.predict(x, masks)
-        return (x - made).square() * hidden
+        return torch.where(hidden, (x - made).square(), torch.zeros_like(x))
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         self.head.fit(train)
@@ -130,7 +135,7 @@ class MaskedPrediction(Detector):
         history, _ = fitting.minimise(self, loss, train, self.settings.training, **options)
         often = self.masks[:, self.part].sum(0)
         spread = (valid - train.mean(0)).square().flatten(1).mean(0)
-        r2 = 1 - measure()["valid_loss"] / ((spread * often).sum() / often.sum()).item()
+        r2 = float(1 - measure()["valid_loss"] / ((spread * often).sum() / often.sum()))
         if not r2 > LEAST_R2:
             raise CollapseError(
                 f"MaskedPrediction: what is hidden of background is predicted no better than by its mean (R^2 = "

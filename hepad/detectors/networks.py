@@ -289,7 +289,7 @@ class Autoencoder(nn.Module):
 
     def error_terms(self, x: Tensor) -> Tensor:
         """What each entry adds to :meth:`error`, (B, *shape)."""
-        return (x - self(x)).square() / x[0].numel()
+        return (x - self(x)).square() / x.shape[1:].numel()
 
     def penalty(self) -> Tensor | float:
         """l2 times the sum of the encoder's squared parameters; what is added to a loss in units of the error. Biases

@@ -17,7 +17,7 @@ another version of the library that fits otherwise is found out, and refused. Th
 and a file is not trusted: models are those below, arguments plain values, and numbers of them up to ``LARGEST``.
 
 The models of PyOD are those whose fit is the same each time and whose score is one of an event, for numbers alone. Some
-(ECOD, COPOD) rank an event among those that it is scored with: they are given one event at a time, beside the training
+(``ALONE``) rank an event among those that it is scored with: they are given one event at a time, beside the training
 events. There is no ONNX graph of any.
 """
 
@@ -42,8 +42,9 @@ SKLEARN = {
 PYOD = ("ABOD", "CBLOF", "COPOD", "ECOD", "GMM", "HBOS", "IForest", "INNE", "KDE", "KNN", "KPCA", "LODA", "LOF", "MCD",
         "OCSVM", "PCA")  # fmt: skip
 MODELS = {"sklearn": SKLEARN, "pyod": {name: f"pyod.models.{name.lower()}" for name in PYOD}}
+ALONE = ("COPOD", "ECOD")  # of PyOD; they rank an event among those that it is scored with
 FIXED = {"novelty": True}  # LocalOutlierFactor scores events that it was not fitted on
-NOT_GIVEN = ("random_state", "n_jobs", *FIXED)
+NOT_GIVEN = ("random_state", "n_jobs", "verbose", "warm_start", *FIXED)
 LARGEST = 10_000
 SAME = 1e-4  # difference of scores, in units of their spread
 WITNESSES = 64  # events of the sample whose scores are kept
@@ -141,13 +142,10 @@ class Outlier(Coordinates):
         fitted = Fitted()
         try:
             fitted.model = cls(**self.arguments, **taken).fit(events)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             said = " ".join(str(error).split())[:300]
             raise InputError(f"Outlier: {self.name} cannot be fitted: {said} Change 'arguments'.") from None
-        few = events[: WITNESSES // 4]
-        together = self._scores(fitted, few)
-        alone = np.concatenate([self._scores(fitted, event[None]) for event in few])
-        fitted.alone = bool(np.abs(together - alone).max() > SAME * alone.std())
+        fitted.alone = self.name in ALONE
         return fitted
 
     def _scores(self, fitted: Fitted, y: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ class ConvVAE(Reconstructing, Generating):
     def terms(self, x: Tensor) -> Tensor | None:
         if self.settings.score != "reconstruction" or self.settings.likelihood != "gaussian":
             return None
-        return (x - self._decoded(x)).square() / x[0].numel()
+        return (x - self._decoded(x)).square() / x.shape[1:].numel()
 
     def _importance(self, x: Tensor) -> Tensor:
         encoded = self.encode(x)

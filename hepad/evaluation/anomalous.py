@@ -30,7 +30,7 @@ class Picked(NamedTuple):
     ----------
     events: those that are in any of the lists; scores: 'detector/seed' -> (n,) of them
     top: 'detector/seed' -> places of those with its largest scores, falling
-    random: places of as many that are drawn from all that were looked at; none without a generator
+    random: places of as many that are drawn, by their weights, from all that were looked at; none without a generator
     """
 
     events: Events
@@ -46,7 +46,7 @@ def most_anomalous(rows: Iterable[Rows], keys: Iterable[str], rng: np.random.Gen
     """
     keys, held = list(keys), None
     for block, scores in rows:
-        lots = np.zeros(len(block)) if rng is None else rng.random(len(block))
+        lots = np.zeros(len(block)) if rng is None else _lots(block.weight, rng)
         found = {key: scores[key] for key in keys} | {"": lots}
         if held:
             block = concatenate([held[0], block])
@@ -61,6 +61,11 @@ def most_anomalous(rows: Iterable[Rows], keys: Iterable[str], rng: np.random.Gen
     events, scores, places = held
     drawn = places.pop("", np.zeros(0, int))
     return Picked(events, {key: scores[key] for key in keys}, places, drawn)
+
+
+def _lots(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Numbers (N,) of which the largest are drawn by weight (P. Efraimidis, P. Spirakis, arXiv:1012.0256)."""
+    return np.where(weight > 0, -rng.exponential(size=len(weight)) / np.maximum(weight, 1e-300), -np.inf)
 
 
 def displays(found: Events, scores: np.ndarray) -> list[Jet]:

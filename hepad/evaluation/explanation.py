@@ -143,6 +143,8 @@ def _constituents(detector: Estimator, module: Detector, events: Events, score: 
         gone = there[rows] & _around(events.constituents[rows], places, radius)
         some = (gone != there[rows]).any(1)
         rows, places, gone = rows[some], places[some], gone[some]
+        if not len(rows):
+            continue
         found[rows, places] = score[rows] - module.score(representation(without(events[rows], gone)))
     return found
 

@@ -3,21 +3,19 @@
 :func:`render` is a function of its arguments alone: without dates, so that equal results are equal pages.
 """
 
-import re
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
-from matplotlib.path import Path as Outline
-from matplotlib.textpath import TextPath
+from markupsafe import Markup
 from PIL import Image
 
 from hepad.evaluation import standings
 from hepad.evaluation.efficiency import LEVEL, MIN_COUNT
 from hepad.evaluation.standings import Shortage, Standing
+from hepad.figures.html_labels import label
 from hepad.figures.style import palette_png, read_picture
 
 HEADLINE = "headline"  # the kind of figures that is shown in full
@@ -25,7 +23,6 @@ LARGEST = 3_000_000  # bytes of the page
 # widths of thumbnails and of headline figures in pixels, and colours of the latter; the first that is not too large
 SIZES = ((240, None, 256), (240, None, 64), (160, 1000, 64), (80, 700, 64), (0, 500, 64), (0, 0, 64))
 FEW = 64  # colours of a thumbnail
-STROKES = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
 
 
 class Picture(NamedTuple):
@@ -148,29 +145,6 @@ def picture(path: Path, width: int | None, colors: int) -> dict | None:
         image.thumbnail((width, image.height), Image.Resampling.LANCZOS)
     data = b64encode(palette_png(image, colors)).decode()
     return {"src": f"data:image/png;base64,{data}", "width": image.width, "height": image.height}
-
-
-def label(text: str) -> Markup:
-    """A label or a caption as HTML; mathematics between '$' is drawn, as in figures, ε_B and ε_S have an index."""
-    parts = re.split(r"(?<!\\)\$", text)
-    if len(parts) % 2 == 0:  # a '$' that is not closed
-        return escape(text)
-    return Markup().join(_math(part) if i % 2 else _plain(part.replace(r"\$", "$")) for i, part in enumerate(parts))
-
-
-def _plain(text: str) -> Markup:
-    return Markup(re.sub("ε_([BS])", r"ε<sub>\1</sub>", str(escape(text))))
-
-
-def _math(text: str) -> Markup:
-    outline = TextPath((0, 0), f"${text}$", size=16)
-    box, lines = outline.get_extents(), []
-    for vertices, code in outline.iter_segments(simplify=False):
-        lines.append(STROKES[code] + " ".join(f"{x:.2f}" for x in vertices if code != Outline.CLOSEPOLY))
-    look = f"height:{box.height / 16:.3f}em;vertical-align:{box.y0 / 16:.3f}em"
-    view = f"{box.x0:.2f} {-box.y1:.2f} {box.width:.2f} {box.height:.2f}"
-    head = Markup('<svg class="math" role="img" aria-label="{}" viewBox="{}" style="{}">').format(text, view, look)
-    return head + Markup('<path transform="scale(1,-1)" d="{}"/></svg>').format("".join(lines))
 
 
 def interval(value: tuple[float, float, float]) -> Markup:

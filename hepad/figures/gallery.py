@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from hepad.figures.front_page import label
+from hepad.figures.html_labels import label
 
 
 def render(gallery: dict) -> str:

@@ -12,7 +12,9 @@ from hepad.cli.main import main
 from hepad.config import gallery
 from hepad.config.results import Results
 from hepad.errors import InputError
+from hepad.evaluation.anomalous import most_anomalous
 from hepad.figures.gallery import render
+from hepad.representations import EventVector
 from hepad.samples.root_output import write_root
 
 
@@ -82,5 +84,54 @@ def test_an_event_of_a_file_is_shown(finished, make_events, tmp_path, capsys):
     assert f"event {wanted} (7:3:4)" in said
     assert said.count("p = ") == 2
     assert wanted in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "Events that were asked for" in page
+    assert "../index.html" not in page
+    assert "$" not in said
+    with pytest.raises(InputError, match="an event without a name"):
+        gallery.events_of(Results(finished), "search", [str(tmp_path / "some.root")], [""])
     with pytest.raises(InputError, match=r"some\.root: there is no event 12\. Give its identifier"):
         gallery.events_of(Results(finished), "search", [str(tmp_path / "some.root")], ["12"])
+
+
+def test_events_of_another_window_are_said_to_be(finished, make_events, tmp_path, capsys):
+    events = make_events(30, 9)
+    half = np.float32([0.5, 1, 1, 0.5])
+    soft = replace(events, jet=events.jet * half, jets=events.jets * half, constituents=events.constituents * half)
+    write_root(soft, tmp_path / "soft.root")
+    wanted = [str(soft.event_id[i]) for i in (2, 7)]
+    main(["show", str(tmp_path / "soft.root"), "--task", "search", "--event", *wanted, "--results", str(finished),
+          "--to", str(tmp_path / "page.html")])  # fmt: skip
+    said = capsys.readouterr().out
+    assert "WARNING: 2 of 2 events lie outside the window of the training" in said
+    assert "outside the window of the training" in (tmp_path / "page.html").read_text()
+
+
+def test_strange_numbers_are_shown_as_they_are(found):
+    assert gallery._number(np.inf) == "∞"
+    assert gallery._number(np.nan) is None
+    strange = json.loads(json.dumps(found))
+    strange["events"][0] |= {"scores": ["∞", None], "p": [0.01, None]}
+    assert json.loads(re.search(r'id="data">(.*?)</script>', render(strange), re.S)[1])["events"][0]["p"] == [
+        0.01,
+        None,
+    ]
+
+
+def test_random_events_and_shares_of_background_are_by_weight(make_events):
+    """Three events in a thousand have half of the weight: about half of those that are drawn are theirs."""
+    events = make_events(1000, 3)
+    weight = np.ones(1000)
+    weight[[5, 500, 900]] = 997 / 3
+    events = replace(events, weight=weight)
+    drawn = [
+        most_anomalous([(events[:600], {"a/1": np.zeros(600)}), (events[600:], {"a/1": np.zeros(400)})], ["a/1"],
+                       np.random.default_rng(seed)) for seed in range(40)
+    ]  # fmt: skip
+    heavy = [(picked.events.weight[picked.random] > 1).sum() for picked in drawn]
+    assert np.mean(heavy) > 2.3  # of three; without weights 0.02
+    vector = EventVector(["mass"])
+    ((values, share),) = gallery._below(events, vector)
+    at = float(np.median(vector(events).numpy()))
+    below = vector(events).numpy()[:, 0] < at
+    assert share[np.searchsorted(values, at)] == pytest.approx(weight[below].sum() / weight.sum())

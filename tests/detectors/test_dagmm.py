@@ -91,6 +91,13 @@ def test_the_event_at_the_mean_has_a_finite_score(fitted):
     assert torch.isfinite(fitted.score(background(600, 1).mean(0, keepdim=True))).all()
 
 
+def test_far_events_have_no_nan(fitted):
+    far = background(2, 5)
+    far[1, 0] = 1e20
+    assert not torch.isnan(fitted.score(far)).any()
+    assert fitted.score(far)[1] > fitted.score(far)[0]
+
+
 def test_the_objective_is_the_sum_of_its_three_parts():
     detector = built(energy_weight=0.3, covariance_weight=0.02)
     x = background(100, 3)

@@ -100,6 +100,24 @@ def test_masks_of_the_score_are_those_of_the_seed_and_kept():
     assert not torch.equal(one, other)
 
 
+def test_far_events_have_the_largest_score_and_no_nan(fitted):
+    far = gaussian(2, 5)
+    far[1, 2] = 1e20
+    assert fitted.score(far)[1] == torch.inf
+
+
+def test_masks_that_leave_a_part_out_are_refused():
+    with pytest.raises(InputError, match="masks: 1 masks of 1 parts never hide some of the 4"):
+        built(masks=1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_events_that_are_all_the_same_are_a_collapse():
+    same = torch.ones(500, 4)
+    with pytest.raises(CollapseError):
+        built().fit(same, same, generator=torch.Generator().manual_seed(1))
+
+
 def test_independent_columns_cannot_be_predicted():
     x = torch.randn(900, 4, generator=torch.Generator().manual_seed(0))
     with pytest.raises(CollapseError, match="no better than by its mean"):

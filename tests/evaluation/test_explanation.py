@@ -251,6 +251,12 @@ def share_found(detector, before, after, right):
     return right[raised].mean()
 
 
+def test_where_nothing_would_be_left_of_a_jet_there_is_no_number(jets):
+    vae = hepad.ConvVAE(representation=VECTOR, network="dense", hidden_dims=[64], training={"steps": 600}).fit(jets)
+    found = hepad.explain(vae, jets[:3], method="constituents", radius=10.0)
+    assert np.isnan(found.attribution).all()
+
+
 def test_a_planted_prong_is_found_among_constituents_and_less_often_among_pixels(jets, image_ae):
     """It moves the axis, too: the largest error may be anywhere along it. By chance 6 % would be near the prong."""
     before = jets[1200:1350]
