@@ -187,6 +187,8 @@ def test_the_front_page_is_of_this_run(finished):
     pictures = {path.relative_to(results).as_posix() for path in (results / "figures").rglob("*.png")}
     assert set(re.findall('href="(figures/[^"]+png)"', page)) == pictures
     assert (results / "jets_efficiency.tex").read_text().count("two in one") == 1
+    assert 'href="gallery/jets.html"' in page
+    assert "Events of task jets" in (results / "gallery/jets.html").read_text()
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
@@ -236,7 +238,8 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
     config["tasks"]["jets"]["signals"].append("three")
     jobs = planned(finished[0], written(tmp_path / "config.yaml", config))
     assert not [job for job in jobs if job.rule.startswith("train")]
-    own = [job for job in jobs if not job.rule.startswith(("tabulate", "plot")) and job.rule not in ("page", "all")]
+    shown = ("page", "gallery", "all")
+    own = [job for job in jobs if not job.rule.startswith(("tabulate", "plot")) and job.rule not in shown]
     assert sorted(output for job in own for output in job.outputs) == sorted([
         "results/supervised/jets/three_background.h5",
         "results/supervised/jets/three_signal.h5",
@@ -251,7 +254,7 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
         "results/model_selection/jets/three.json",
     ])  # fmt: skip
     drawn = {job.rule for job in jobs} - {job.rule for job in own}
-    assert drawn >= {"tabulate", "all", "plot_headline", "plot_summary", "plot_seeds", "plot_images", "plot_inputs"}
+    assert drawn >= {"tabulate", "all", "gallery", "plot_headline", "plot_summary", "plot_seeds", "plot_images", "plot_inputs"}
     assert not drawn & SIGNAL_FREE
     headline = [job.outputs for job in jobs if job.rule == "plot_headline"]
     assert headline == [tuple(f"results/figures/jets/headline_three.{kind}" for kind in ("pdf", "png"))]
@@ -277,9 +280,9 @@ def test_a_label_costs_the_figures_that_show_it(finished, tmp_path):
     config = yaml.safe_load(finished[1].read_text())
     config["detectors"]["nae"]["label"] = "NAE"
     rules = {job.rule for job in planned(finished[0], written(tmp_path / "config.yaml", config))}
-    assert rules >= {"plot_trainings", "plot_headline", "plot_seeds", "plot_regret", "tabulate_regret"}
+    assert rules >= {"gallery", "plot_trainings", "plot_headline", "plot_seeds", "plot_regret", "tabulate_regret"}
     assert not rules & {"plot_inputs", "plot_images", "plot_data_quality"}
-    assert all(rule.startswith(("plot_", "tabulate")) or rule in ("page", "all") for rule in rules)
+    assert all(rule.startswith(("plot_", "tabulate")) or rule in ("page", "gallery", "all") for rule in rules)
 
 
 def test_a_folder_of_figures_is_there_when_there_is_nothing_to_draw(copy, finished, tmp_path):

@@ -8,6 +8,7 @@ rule gallery:
     output: "results/gallery/{task}.html"
     params:
         code=code_of("gallery", "detectors", "representations"),
+        labels=lambda w: subjects.Subject(PLAN, w).labels(["samples", "detectors"]),
     log: "results/logs/gallery/{task}.log"
     benchmark: "results/benchmarks/gallery/{task}.tsv"
     conda: "../../environment.yml"
