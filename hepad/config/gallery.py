@@ -148,10 +148,16 @@ def _some(background: Events) -> Events:
     return background[np.sort(rows)]
 
 
+def _measured(events: Events, vector: EventVector) -> np.ndarray:
+    """(N, D); a ratio to nothing, as to a jet that is not there, is infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return vector(events).numpy()
+
+
 def _below(background: Events, vector: EventVector) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of each variable its values in background, rising, and the share of the weight before each, and of all."""
     found = []
-    for values in vector(background).numpy().T:
+    for values in _measured(background, vector).T:
         order = np.argsort(values, kind="stable")
         share = np.append(0, np.cumsum(background.weight[order])) / background.weight.sum()
         found.append((values[order], share))
@@ -191,7 +197,7 @@ def _reasons(whole: Explanation, parts: np.ndarray | None, i: int, there: int) -
 
 
 def _events(sample: int, found: Picked, known: Models, vector: EventVector, below: list, why: dict) -> list[dict]:
-    events, values = found.events, vector(found.events).numpy()
+    events, values = found.events, _measured(found.events, vector)
     share = np.stack([of[np.searchsorted(x, v)] for (x, of), v in zip(below, values.T, strict=True)], axis=1)
     p = {key: of_scores(known.backgrounds[key], scores) for key, scores in found.scores.items()}
     names, wheres = _identified(events)

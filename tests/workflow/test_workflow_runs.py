@@ -254,7 +254,8 @@ def test_another_signal_costs_its_own_jobs_and_figures_only(finished, data, tmp_
         "results/model_selection/jets/three.json",
     ])  # fmt: skip
     drawn = {job.rule for job in jobs} - {job.rule for job in own}
-    assert drawn >= {"tabulate", "all", "gallery", "plot_headline", "plot_summary", "plot_seeds", "plot_images", "plot_inputs"}
+    assert drawn >= {"tabulate", "all", "gallery", "plot_headline", "plot_summary", "plot_seeds", "plot_images"}
+    assert "plot_inputs" in drawn
     assert not drawn & SIGNAL_FREE
     headline = [job.outputs for job in jobs if job.rule == "plot_headline"]
     assert headline == [tuple(f"results/figures/jets/headline_three.{kind}" for kind in ("pdf", "png"))]
