@@ -6,7 +6,6 @@ constituents and objects, its observables with the share of background that has 
 detectors (:mod:`hepad.evaluation.p_values`). Scores are those of the run.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +61,7 @@ def gallery(results: Results, task: str) -> dict:
     ------
     InputError: an unknown task, or a file of the run is missing or damaged
     """
-    known, rng, picked = _first(models(results, task)), np.random.default_rng(0), {}
+    known, rng, picked = models(results, task, first=True), np.random.default_rng(0), {}
     labels = Subject(results.plan, {"task": task}).labels(["samples"])
     for name, label in labels.items():
         picked[label] = most_anomalous(_scored(results, task, name).beginning(LOOK, True), known.of, rng)
@@ -78,7 +77,7 @@ def events_of(results: Results, task: str, files: list[str], wanted: list[str]) 
     ------
     InputError: an event is not there, or as of :func:`gallery`, or the files are bad
     """
-    known, parts = _first(models(results, task)), []
+    known, parts = models(results, task, first=True), []
     if not all(wanted):
         raise InputError("show: an event without a name. Give identifiers, or run:section:event.")
     for events in stream_of({"files": files}, name="files", selection="any", split=(0, 0, 1), part=True):
@@ -124,14 +123,6 @@ def _described(results: Results, task: str, known: Models, picked: dict[str, Pic
 
 def _scored(results: Results, task: str, name: str) -> ScoredSample:
     return ScoredSample(name, results.there(f"scores/{task}/{name}.h5"), results.there(f"events/{name}.h5"))
-
-
-def _first(known: Models) -> Models:
-    """The first training of each detector alone."""
-    first = {}
-    for key in known.of:
-        first.setdefault(key.split("/")[0], key)
-    return replace(known, of={key: known.of[key] for key in first.values()})
 
 
 def _vector(background: Events, others: list[Events]) -> EventVector:

@@ -1,6 +1,5 @@
 """``hepad monitor``: the rate of a finished run's detector, luminosity section by section, in files of data."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -83,9 +82,8 @@ def monitor(
     """
     check_choice("task", task, results.tasks)
     chosen = detector or results.config["tasks"][task]["detectors"][0]
-    known = models(results, task, [chosen])
-    key = next(iter(known.of))
-    known = replace(known, of={key: known.of[key]})  # one training of several
+    known = models(results, task, [chosen], first=True)
+    (key,) = known.of
     if reference:
         before = monitored.scored(monitored.together(reference, monitored.of_files(reference, known, key), known))
     else:

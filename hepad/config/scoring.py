@@ -109,14 +109,17 @@ class Models:
         return columns
 
 
-def models(results: Results, task: str, detectors: list[str] | None = None) -> Models:
-    """Those of a finished run; ``detectors``: those of the task that are wanted, None for all.
+def models(results: Results, task: str, detectors: list[str] | None = None, first: bool = False) -> Models:
+    """Those of a finished run; ``detectors``: those of the task that are wanted, None for all; ``first``: of each
+    detector the first training alone.
 
     InputError: no such task or detector, or a model, or the background's scores, are missing.
     """
     entry = results.config["tasks"][check_choice("task", task, results.tasks)]
     names = [check_choice(f"detector of task '{task}'", name, entry["detectors"]) for name in detectors or ()]
     runs = trainings(results.config, task, names or None)
+    if first:
+        runs = [trainings(results.config, task, [name])[0] for name in names or entry["detectors"]]
     of = {f"{n}/{s}": load(results.there(Path("models") / task / n / f"{s}.safetensors")) for n, s in runs}
     representation_of = {f"{n}/{s}": results.config["detectors"][n]["representation"] for n, s in runs}
     built = {
