@@ -12,6 +12,7 @@ from hepad.cli import (
     figure,
     init,
     inspect,
+    map,
     monitor,
     publish,
     report,
@@ -22,7 +23,7 @@ from hepad.cli import (
 )
 from hepad.errors import report_errors
 
-COMMANDS = (init, run, results, figure, publish, score, show, compare, monitor, report, inspect, export, config)
+COMMANDS = (init, run, results, figure, publish, score, show, map, compare, monitor, report, inspect, export, config)
 EXAMPLES = """examples:
   hepad run --config test                        everything, small, in a few minutes
   hepad init --background qcd.root --signal top.root && hepad run

@@ -3,8 +3,8 @@
 From all statements of a script the names are followed that they use: to the functions, classes and constants of the
 package that define them, and on from there. What is in the same files and not needed does not count, and neither do
 comments, docstrings and layout. Of the packages ``CHOSEN`` a job uses one class or kind of many: those are given as
-further files, and the package's own list of them is not followed. A template of HTML, which has the name of the file
-that fills it, counts as a whole.
+further files, and the package's own list of them is not followed. A template of HTML, its script and
+its style, which have the name of the file that fills it, count as a whole.
 """
 
 import ast
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 PACKAGE = Path(__file__).parents[1]
 CHOSEN = tuple(PACKAGE / name / "__init__.py" for name in ("detectors", "representations", "figures"))
+TEMPLATES = (".html", ".js", ".css")
 Unit = tuple[Path, int]  # a file and the number of one of its statements
 
 
@@ -34,7 +35,8 @@ def digest(*files: str | Path) -> str:
     found, units = hashlib.sha256(), needed(*files)
     for path, number in sorted(units, key=lambda unit: (_place(unit[0]), unit[1])):
         found.update(_written(path, number).encode())
-    for template in sorted({path.with_suffix(".html") for path, _ in units}, key=_place):
+    templates = {path.with_suffix(suffix) for path, _ in units for suffix in TEMPLATES}
+    for template in sorted(templates, key=_place):
         if template.is_file():
             found.update(template.read_bytes())
     return found.hexdigest()[:16]

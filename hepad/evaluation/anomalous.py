@@ -46,8 +46,8 @@ def most_anomalous(rows: Iterable[Rows], keys: Iterable[str], rng: np.random.Gen
     """
     keys, held = list(keys), None
     for block, scores in rows:
-        lots = np.zeros(len(block)) if rng is None else _lots(block.weight, rng)
-        found = {key: scores[key] for key in keys} | {"": lots}
+        drawn = np.zeros(len(block)) if rng is None else lots(block.weight, rng)
+        found = {key: scores[key] for key in keys} | {"": drawn}
         if held:
             block = concatenate([held[0], block])
             found = {key: np.concatenate([held[1][key], values]) for key, values in found.items()}
@@ -63,8 +63,8 @@ def most_anomalous(rows: Iterable[Rows], keys: Iterable[str], rng: np.random.Gen
     return Picked(events, {key: scores[key] for key in keys}, places, drawn)
 
 
-def _lots(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Numbers (N,) of which the largest are drawn by weight (P. Efraimidis, P. Spirakis, arXiv:1012.0256)."""
+def lots(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Numbers (N,): the events of the largest are drawn by weight (P. Efraimidis, P. Spirakis, arXiv:1012.0256)."""
     return np.where(weight > 0, -rng.exponential(size=len(weight)) / np.maximum(weight, 1e-300), -np.inf)
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from hepad.evaluation import standings
 from hepad.evaluation.efficiency import LEVEL, MIN_COUNT
 from hepad.evaluation.standings import Shortage, Standing
-from hepad.figures.html_labels import label
+from hepad.figures import pages
 from hepad.figures.style import palette_png, read_picture
 
 HEADLINE = "headline"  # the kind of figures that is shown in full
@@ -100,11 +99,8 @@ def render(run: Run, folder: Path) -> tuple[str, str]:
 
     ``folder``: of the page, in which its figures are; one that is damaged is an InputError
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"label": label, "interval": interval, "percent": percent}
+    environment = pages.environment()
+    environment.filters |= {"interval": interval, "percent": percent}
     environment.globals |= {"best": standings.best, "losing": standings.losing, "largest": largest}
     environment.globals |= {"safest": safest}
     environment.globals |= {"level": LEVEL, "enough": MIN_COUNT}

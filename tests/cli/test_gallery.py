@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hepad.cli.main import main
-from hepad.config import gallery
+from hepad.config import described, gallery
 from hepad.config.results import Results
 from hepad.errors import InputError
 from hepad.evaluation.anomalous import most_anomalous
@@ -108,8 +108,8 @@ def test_events_of_another_window_are_said_to_be(finished, make_events, tmp_path
 
 
 def test_strange_numbers_are_shown_as_they_are(found):
-    assert gallery._number(np.inf) == "∞"
-    assert gallery._number(np.nan) is None
+    assert described.number(np.inf) == "∞"
+    assert described.number(np.nan) is None
     strange = json.loads(json.dumps(found))
     strange["events"][0] |= {"scores": ["∞", None], "p": [0.01, None]}
     assert json.loads(re.search(r'id="data">(.*?)</script>', render(strange), re.S)[1])["events"][0]["p"] == [
@@ -131,7 +131,7 @@ def test_random_events_and_shares_of_background_are_by_weight(make_events):
     heavy = [(picked.events.weight[picked.random] > 1).sum() for picked in drawn]
     assert np.mean(heavy) > 2.3  # of three; without weights 0.02
     vector = EventVector(["mass"])
-    ((values, share),) = gallery._below(events, vector)
+    ((values, share),) = described.below(weight, vector(events).numpy())
     at = float(np.median(vector(events).numpy()))
     below = vector(events).numpy()[:, 0] < at
     assert share[np.searchsorted(values, at)] == pytest.approx(weight[below].sum() / weight.sum())

@@ -1,0 +1,48 @@
+"""``hepad map``: the most anomalous events, by what is strange about them."""
+
+import argparse
+from pathlib import Path
+
+from hepad.config.results import Results
+
+EXAMPLES = """examples:
+  hepad map --task qcd
+  hepad map data.root --task qcd --detector ae_image --to data_map.html
+
+Written are a page with the map, its clusters and their events, which is opened in a browser, and a table of the
+clusters. With files their events are mapped beside the run's background; without, those of all samples of the task.
+Needs umap-learn: pip install 'hepad[map]'.
+"""
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    """Add it to the subcommands of ``hepad``."""
+    parser = commands.add_parser(
+        "map", help="map the most anomalous events, and find those that are strange in the same way", epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("files", nargs="*", metavar="FILE", help="path, pattern or address (root://, https://)")
+    parser.add_argument("--task", required=True, help="whose detectors score")
+    parser.add_argument("--detector", help="whose most anomalous events (the first that reconstructs)")
+    parser.add_argument("--by", help="residuals, latents or inputs: what is mapped (the first that is possible)")
+    parser.add_argument("--sigmas", type=float, default=3.0, help="of the background's score, beyond (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=5, help="maps, to see what stays (%(default)s)")
+    parser.add_argument("--to", type=Path, default=Path("map.html"), metavar="FILE", help="page (%(default)s)")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="of the run (%(default)s)")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from hepad.config import anomaly_map  # torch takes seconds
+
+    wanted = {"detector": args.detector, "by": args.by, "sigmas": args.sigmas, "seeds": args.seeds}
+    found = anomaly_map.map_of(Results(args.results), args.task, args.files, **wanted)
+    table = anomaly_map.write(found, args.to)
+    if found["warning"]:
+        print(f"WARNING: {found['warning']}")
+    counts = zip(found["samples"], found["on_map"], found["beyond"], strict=True)
+    print("; ".join(f"{name}: {n} of {beyond} events on the map" for name, n, beyond in counts))
+    mean, least = found["agreement"]
+    agreement = "" if mean is None else f"; maps of {found['seeds']} seeds agree by {mean:.2f}, at least {least:.2f}"
+    print(f"{len(found['summaries'])} clusters{agreement}")
+    print(f"written: {args.to}, {table}")
