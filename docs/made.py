@@ -207,6 +207,29 @@ def published(name: str) -> str:
     return table((*keys, "measure", "ours (scale)", "published", "source"), shown)
 
 
+def agreement() -> str:
+    """How well maps of seeds agree, and what their clusters are of."""
+    with (ROOT / "benchmarks/tables/map_agreement.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    events = [key for key in rows[0] if key.startswith("events of ")]
+    head = (
+        "detector",
+        "by",
+        "events on the map",
+        "agreement",
+        "smallest",
+        "clusters",
+        "in none",
+        "purity",
+        "if all were one",
+    )
+    cells = [
+        (row["detector"], row["by"], " + ".join(row[key] for key in events), row["agreement"], row["smallest"],
+         row["clusters"], f"{100 * float(row['in none']):.0f} %", row["purity"], row["as one"]) for row in rows
+    ]  # fmt: skip
+    return table(head, cells)
+
+
 def planted(cause: str) -> str:
     """How often each method names a planted cause, among the events whose score it raises."""
     with (ROOT / "benchmarks/tables/planted_causes.csv").open() as file:

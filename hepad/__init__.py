@@ -34,6 +34,7 @@ _DOOR = {
     "least_regret": "hepad.evaluation.least_regret",
     "far_events": "hepad.evaluation.far_events",
     "explain": "hepad.evaluation.explanation",
+    "anomaly_map": "hepad.evaluation.anomaly_map",
     "open": "hepad.config.results:Results",
 }
 

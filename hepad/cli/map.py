@@ -3,14 +3,15 @@
 import argparse
 from pathlib import Path
 
+from hepad.cli.show import plain
 from hepad.config.results import Results
 
 EXAMPLES = """examples:
   hepad map --task qcd
   hepad map data.root --task qcd --detector ae_image --to data_map.html
 
-Written are a page with the map, its clusters and their events, which is opened in a browser, and a table of the
-clusters. With files their events are mapped beside the run's background; without, those of all samples of the task.
+Written are a page with the map, its clusters and their events, which is opened in a browser, and tables of clusters
+and events. With files their events are mapped beside the run's background; without, those of all samples of the task.
 Needs umap-learn: pip install 'hepad[map]'.
 """
 
@@ -26,6 +27,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--detector", help="whose most anomalous events (the first that reconstructs)")
     parser.add_argument("--by", help="residuals, latents or inputs: what is mapped (the first that is possible)")
     parser.add_argument("--sigmas", type=float, default=3.0, help="of the background's score, beyond (%(default)s)")
+    parser.add_argument(
+        "--most", type=int, default=1500, help="events of the map, of each sample as many (%(default)s)"
+    )
     parser.add_argument("--seeds", type=int, default=5, help="maps, to see what stays (%(default)s)")
     parser.add_argument("--to", type=Path, default=Path("map.html"), metavar="FILE", help="page (%(default)s)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="of the run (%(default)s)")
@@ -35,9 +39,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 def _run(args: argparse.Namespace) -> None:
     from hepad.config import anomaly_map  # torch takes seconds
 
-    wanted = {"detector": args.detector, "by": args.by, "sigmas": args.sigmas, "seeds": args.seeds}
+    wanted = {"detector": args.detector, "by": args.by, "sigmas": args.sigmas, "seeds": args.seeds, "most": args.most}
     found = anomaly_map.map_of(Results(args.results), args.task, args.files, **wanted)
-    table = anomaly_map.write(found, args.to)
+    tables = anomaly_map.write(found, args.to)
     if found["warning"]:
         print(f"WARNING: {found['warning']}")
     counts = zip(found["samples"], found["on_map"], found["beyond"], strict=True)
@@ -45,4 +49,8 @@ def _run(args: argparse.Namespace) -> None:
     mean, least = found["agreement"]
     agreement = "" if mean is None else f"; maps of {found['seeds']} seeds agree by {mean:.2f}, at least {least:.2f}"
     print(f"{len(found['summaries'])} clusters{agreement}")
-    print(f"written: {args.to}, {table}")
+    print(f"beyond {args.sigmas:g} standard deviations of the background's score under each detector:")
+    for label, shares in zip(found["detectors"], found["shares"], strict=True):
+        of_samples = zip(found["samples"], shares or (), strict=bool(shares))
+        print(f"  {plain(label)}: " + (", ".join(f"{name} {share:.2%}" for name, share in of_samples) or "no spread"))
+    print(f"written: {', '.join(map(str, (args.to, *tables)))}")

@@ -42,7 +42,7 @@ def _run(args: argparse.Namespace) -> None:
         print(f"event {event['id']}" + (f" ({event['where']})" if event["where"] else ""))
         for number in sorted(range(len(event["p"])), key=lambda i: _last(event["p"][i])):
             why = event["why"].get(str(number), {}).get("variables", [])
-            some = [(_plain(name), value) for name, value in why[:3] if _last(value) not in (0, inf)]
+            some = [(plain(name), value) for name, value in why[:3] if _last(value) not in (0, inf)]
             reasons = ", ".join(f"{name} {value:+.3g}" for name, value in some)
             head = f"  p = {_digits(event['p'][number]):<9} score {_digits(event['scores'][number]):<10} "
             print(f"{head}{found['detectors'][number]}" + (f": {reasons}" if reasons else ""))
@@ -58,7 +58,7 @@ def _digits(x: float | str | None) -> str:
     return "none" if x is None else x if isinstance(x, str) else f"{x:.4g}"
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     """A label without the marks of mathematics: 'τ21' of '$\\tau_{21}$'."""
     text = re.sub(r"\\(mathrm|,)|[${}_|]", "", label).replace(r"\tau", "τ").replace(r"\eta", "η")
     return text.replace(r"\Delta", "Δ").replace(r"\phi", "φ").replace("\\", "").strip()

@@ -110,8 +110,8 @@ def anomaly_map(
             f"map: {len(x)} events are too few for a map; {FEWEST} are needed. Take more of the most anomalous ones: a "
             "lower threshold, or more data."
         )
-    z = _code(what) if by != "latents" and module.inner.pixels else what
-    places = [_placed(z, seed) for seed in range(1, seeds + 1)]
+    z = reduced(what) if by != "latents" and module.inner.pixels else what
+    places = [placed(z, seed) for seed in range(1, seeds + 1)]
     clusters = [clustered(of_seed) for of_seed in places]
     return AnomalyMap(places[0], clusters[0], np.stack(clusters))
 
@@ -160,12 +160,12 @@ def _of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return torch.cat([function(part) for part in x.split(BLOCK)])
 
 
-def _code(what: np.ndarray) -> np.ndarray:
+def reduced(what: np.ndarray) -> np.ndarray:
     """Principal components (N, CODE) of what has pixels."""
     return PCA(CODE, svd_solver="covariance_eigh").fit_transform(what)
 
 
-def _placed(z: np.ndarray, seed: int) -> np.ndarray:
+def placed(z: np.ndarray, seed: int) -> np.ndarray:
     try:
         from umap import UMAP  # an extra, and numba compiles for seconds
     except ImportError:

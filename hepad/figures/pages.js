@@ -29,6 +29,8 @@ function jet(canvas, event, why, size) {
     c.fillStyle = !of ? "#3b3b3b" : typeof of[i] === "number" ? colour(of[i] / most) : "#b0b0b0"; c.globalAlpha = .62; c.fill();
     c.globalAlpha = 1; c.strokeStyle = "rgba(0,0,0,.35)"; c.lineWidth = .5; c.stroke();
   });
+  const turn = Math.atan2(Math.sin(event.met[1] - event.jet[2]), Math.cos(event.met[1] - event.jet[2]));
+  if (event.met[0] > 0 && Math.abs(turn) < R) { c.strokeStyle = "#000"; c.setLineDash([5, 3]); c.lineWidth = big ? 1.2 : .6; c.beginPath(); c.moveTo(0, half - turn / R * half); c.lineTo(size, half - turn / R * half); c.stroke(); c.setLineDash([]); if (big) { c.fillStyle = "#000"; c.font = "11px sans-serif"; c.fillText("missing momentum", 24, half - turn / R * half - 3); } }
   c.restore();
   if (big) { c.fillStyle = "#5a5a5a"; c.font = "12px sans-serif"; c.fillText("Δη −1 to 1", size - 66, size - 6); c.save(); c.translate(14, 96); c.rotate(-Math.PI / 2); c.fillText("Δφ −1 to 1 rad", 0, 0); c.restore(); }
 }

@@ -17,7 +17,7 @@ from hepad.errors import InputError
 from hepad.evaluation import regret, seed_spread, tables
 from hepad.evaluation.areas import Areas
 from hepad.evaluation.roc import evaluate, to_json
-from hepad.figures import KINDS, registry
+from hepad.figures import KINDS, html_labels, registry
 from hepad.figures import front_page as page
 from hepad.figures.style import save
 from hepad.storage.files import write_json
@@ -284,9 +284,9 @@ def test_labels_are_text_and_their_mathematics_is_drawn(written):
     assert "<b>" not in written
     assert "&lt;svj&gt; in QCD" in written
     assert 'aria-label="\\tau_{21}"' in written
-    assert page.label(r"5 \$") == "5 $"
-    assert page.label("5 $ <") == "5 $ &lt;"
-    assert page.label('a"b') == "a&#34;b"
+    assert html_labels.label(r"5 \$") == "5 $"
+    assert html_labels.label("5 $ <") == "5 $ &lt;"
+    assert html_labels.label('a"b') == "a&#34;b"
 
 
 def test_equal_results_are_equal_pages(folder, written):

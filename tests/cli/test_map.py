@@ -1,0 +1,160 @@
+"""The map of a run, and of files beside its background: its numbers are those of the scores."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hepad.cli.main import main
+from hepad.config import anomaly_map
+from hepad.config.results import Results
+from hepad.errors import InputError
+from hepad.figures.anomaly_map import letters
+from hepad.samples.root_output import write_root
+
+pytest.importorskip("umap")
+
+
+def by_hand(finished, sample, sigmas):
+    """Scores of 'heavy/1' that are beyond, and the threshold."""
+    results = Results(finished)
+    background = np.asarray(results.scores("search", "qcd")["heavy/1"], float)
+    threshold = background.mean() + sigmas * background.std()
+    scores = np.asarray(results.scores("search", sample)["heavy/1"], float)
+    return scores > threshold, threshold
+
+
+@pytest.fixture(scope="module")
+def found(finished):
+    return anomaly_map.map_of(Results(finished), "search", sigmas=0.5, seeds=2)
+
+
+def test_events_are_those_beyond(finished, found):
+    assert (found["by"], found["detector"]) == ("inputs", 0)  # of an observable there are neither residuals nor codes
+    ids = {}
+    for place, sample in enumerate(("qcd", "top")):
+        beyond, threshold = by_hand(finished, sample, 0.5)
+        assert found["beyond"][place] == beyond.sum() == found["on_map"][place]
+        ids[place] = {str(x) for x in Results(finished).columns("search", sample)["event_id"][beyond]}
+    assert found["threshold"] == pytest.approx(threshold, rel=1e-3)
+    assert found["eps_b"] == pytest.approx(found["beyond"][0] / 400, rel=1e-3)
+    assert found["shares"][0] == pytest.approx([found["beyond"][0] / 400, found["beyond"][1] / 300], rel=1e-3)
+    wide = np.asarray(Results(finished).scores("search", "qcd")["wide/1"], float)
+    assert found["shares"][1][0] == pytest.approx((wide > wide.mean() + 0.5 * wide.std()).mean(), rel=1e-3)
+    for place, of in ids.items():
+        assert {event["id"] for event in found["events"] if event["sample"] == place} == of
+
+
+def test_summaries_are_counts_of_the_map(found):
+    clusters = np.array(found["clusters"])
+    sample = np.array([event["sample"] for event in found["events"]])
+    assert len(found["summaries"]) == clusters.max() + 1 > 0
+    purity = 0
+    for number, summary in enumerate(found["summaries"]):
+        inside = clusters == number
+        counts = np.bincount(sample[inside], minlength=2)
+        assert (summary["events"], summary["counts"]) == (inside.sum(), counts.tolist())
+        purity += counts.max()
+        assert summary["purity"] == pytest.approx(counts.max() / inside.sum())
+        assert set(clusters[summary["middle"]]) == {number}
+        for label, of_background, of_others, median in summary["different"]:
+            column = found["variables"].index(label)
+            values = np.array([event["values"][column] for event in found["events"]])
+            assert median == pytest.approx(np.median(values[inside]), rel=1e-3)
+            less = values[inside][:, None] > values[~inside]
+            equal = values[inside][:, None] == values[~inside]
+            if (~inside).any():
+                assert of_others == pytest.approx((less + equal / 2).mean(), abs=2e-3)  # four digits of the values
+            assert 0 <= of_background <= 1
+    assert found["purity"] == pytest.approx(purity / (clusters >= 0).sum())
+    assert found["largest"] == pytest.approx(max(found["on_map"]) / len(sample))
+
+
+def test_events_in_the_middle_are_explained(found):
+    middle = {place for summary in found["summaries"] for place in summary["middle"]}
+    for place, event in enumerate(found["events"]):
+        assert ("0" in event["why"]) == (place in middle)
+
+
+def test_the_command_writes_page_and_table(finished, make_events, tmp_path, capsys):
+    """A file of three times as many events: what is expected of it is three times the background."""
+    data = replace(make_events(1200, 31), facts={"event": np.arange(1200)})
+    write_root(data, tmp_path / "data.root")
+    main(["map", str(tmp_path / "data.root"), "--task", "search", "--sigmas", "0.5", "--seeds", "2", "--results",
+          str(finished), "--to", str(tmp_path / "map.html")])  # fmt: skip
+    said = capsys.readouterr().out
+    assert "maps of 2 seeds agree by" in said
+    page = (tmp_path / "map.html").read_text()
+    numbers = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+    assert numbers["samples"] == ["QCD", "data.root"]
+    assert not re.search(r'(src|href)="', page)
+    with open(tmp_path / "map.csv", newline="") as file, open(tmp_path / "map_events.csv", newline="") as other:
+        rows, events = list(csv.DictReader(file)), list(csv.DictReader(other))
+    assert [event["event"] for event in events] == [event["id"] for event in numbers["events"]]
+    names = [letters(k) if k >= 0 else "" for k in numbers["clusters"]]
+    assert [event["cluster"] for event in events] == names
+    assert [row["cluster"] for row in rows] == [chr(65 + k) for k in range(len(numbers["summaries"]))]
+    for row, summary in zip(rows, numbers["summaries"], strict=True):
+        assert [int(row["events of QCD"]), int(row["events of data.root"])] == summary["counts"]
+        drawn = float(row["expected of data.root"]) / max(summary["counts"][0], 1)
+        on_map = sum(event["sample"] == 1 for event in numbers["events"])
+        beyond = int(re.search(r"data\.root: \d+ of (\d+) events", said)[1])
+        assert drawn == pytest.approx(3 * on_map / beyond if summary["counts"][0] else 0, rel=2e-3)
+
+
+def test_the_largest_excess_over_background_comes_first(finished, make_events, tmp_path):
+    """Two kinds of heavy jets: what there is more of in the file than in background is the first cluster."""
+    write_root(make_events(400, 1), tmp_path / "same.root")
+    write_root(make_events(300, 8, prongs=2), tmp_path / "more.root")
+    found = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "more.root")], sigmas=0.5, seeds=1)
+    excess = [of["counts"][1] - of["expected"][1] for of in found["summaries"]]
+    spread = [np.sqrt(of["counts"][1] + of["expected"][1] + 1) for of in found["summaries"]]
+    pulls = np.array(excess) / spread
+    assert (np.diff(pulls) <= 1e-9).all()
+    assert pulls[0] > 3
+    alike = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "same.root")], sigmas=0.5, seeds=1)
+    for of in alike["summaries"]:
+        assert of["expected"][1] == pytest.approx(of["counts"][0], rel=1e-3)  # as many jets as background has
+        assert abs(of["counts"][1] - of["expected"][1]) < 4 * np.sqrt(of["expected"][1] + 1)
+
+
+def test_a_detector_without_spread_is_named(finished):
+    scores = {"a": np.array([0.0, 1.0, np.inf]), "b": np.array([0.0, 1.0, 2.0])}
+
+    class Block:
+        weight = np.ones(3)
+
+    found = anomaly_map.thresholds_beyond([(Block, scores), (Block, scores)], scores, 2.0)
+    assert found == {"b": pytest.approx(1 + 2 * np.sqrt(2 / 3))}
+
+
+def test_labels_cannot_leave_their_place(found):
+    strange = json.loads(json.dumps(found))
+    strange["samples"][0] = "</script><script>alert(1)</script>"
+    assert "<script>alert" not in anomaly_map.render(strange)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"detector": "heavi"}, "map: detector 'heavi'"),
+        ({"by": "residuals"}, "map: Variable does not reconstruct events"),
+        ({"by": "latents", "detector": "wide"}, "map: Variable has no code"),
+        ({"sigmas": 40}, "0 events are too few for a map; 50 are needed"),
+        ({"sigmas": -1}, "sigmas = -1 must be greater than 0"),
+        ({"most": 10}, "10 events are too few for a map; 50 are needed"),
+        ({"files": ["nothing.root"]}, r"nothing\.root"),
+    ],
+)
+def test_what_cannot_be_mapped_is_said(finished, arguments, message):
+    with pytest.raises(InputError, match=message):
+        anomaly_map.map_of(Results(finished), "search", **arguments)
+
+
+def test_events_drawn_of_many_stand_for_all(finished):
+    found = anomaly_map.map_of(Results(finished), "search", sigmas=0.2, seeds=1, most=120)
+    assert found["on_map"] == [min(60, of) for of in found["beyond"]]
+    assert max(found["beyond"]) > 60
