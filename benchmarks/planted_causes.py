@@ -38,7 +38,7 @@ EPS_B, REACH = 0.1, 2
 COLUMNS = ["detector", "planted", "size", "method", "raised", "found_raised", "passed", "found_passed"]
 INSIDE = {"constituents": {"method": "constituents"}}
 INSIDE |= {"constituents, R = 0.1": {"method": "constituents", "radius": 0.1}}
-BY_ENTRY = {name: {"method": name} for name in ("occlusion", "gradients", "terms")}
+BY_ENTRY = {name: {"method": name} for name in ("shapley", "occlusion", "gradients", "terms")}
 # what is not tried: scores that are no sums, and gradients that change thousands of times along a line
 REFUSED = {"Mixture": ("terms",), "ConvVAE": ("terms",), "NearestNeighbours": ("terms", "gradients")}
 
@@ -108,7 +108,7 @@ def rows_of(name: str, detector, events: Events, background: Events) -> Iterator
         of = {"raised": after > before, "passed": (after > threshold) & (before <= threshold)}
         counts = {key: int(events.sum()) for key, events in of.items()}
         for way in [*(INSIDE if cause == "prong" else ()), *(BY_ENTRY if cause == "met" or image else ())]:
-            if way in REFUSED.get(type(detector).__name__, ()):
+            if way in REFUSED.get(type(detector).__name__, ()) or (way == "shapley" and image):
                 continue
             row = {"detector": name, "planted": cause, "size": size, "method": way, **counts}
             try:

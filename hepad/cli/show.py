@@ -13,7 +13,7 @@ EXAMPLES = """examples:
 
 Events are named by their identifier, as `hepad score` writes it, or by run, luminosity section and event. Written is a
 page with displays, observables and what makes each score; open it in a browser. Printed are the three entries that
-change each score most when they are set to the mean of background: +, if they raise it.
+change each score most (hepad.explain, by its default): +, if they raise it.
 """
 
 

@@ -167,7 +167,7 @@ def _reasons(whole: Explanation, parts: np.ndarray | None, i: int, there: int) -
     variables = {name: float(values[i]) for name, values in whole.variables.items()}
     largest = sorted(variables, key=lambda name: -abs(variables[name]))[:REASONS]
     return {
-        "reference": number(whole.reference[i]),
+        "method": whole.method, "reference": number(whole.reference[i]),
         "variables": [[KNOWN[name].label if name in KNOWN else name, number(variables[name])] for name in largest],
         "pixels": rounded(whole.pixels[i]),
         "constituents": None if parts is None else rounded(parts[i, :there]),

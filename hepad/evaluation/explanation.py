@@ -3,11 +3,13 @@ r"""Which pixels, variables and constituents make an anomaly score.
 Of an event x with the score s(x) the attribution a_i says what entry i adds; b is the mean of background:
 
     occlusion      a_i = s(x) - s(x with b_i in the place of x_i)
+    shapley        what x_i adds on average when entries become known one by one      sum_i a_i = s(x) - < s(b) >
     gradients      a_i = (x_i - b_i) int_0^1 ds/dx_i [b + t (x - b)] dt        sum_i a_i = s(x) - s(b)
     terms          a_i = (x_i - g(f(x))_i)^2 / (D e0)                          sum_i a_i = s(x)
     constituents   a_k = s(x) - s(x without constituent k)
 
-Occlusion (M. Zeiler, R. Fergus, arXiv:1311.2901) asks what would be without one entry, of any detector. Gradients are
+Occlusion (M. Zeiler, R. Fergus, arXiv:1311.2901) asks what would be without one entry, of any detector. Shapley values,
+of vectors, have like background in the place of what is not known (:mod:`hepad.evaluation.shapley`). Gradients are
 integrated gradients (M. Sundararajan, A. Taly, Q. Yan, ICML 2017, arXiv:1703.01365, Eq. 1) by the midpoint rule, whose
 points are doubled until the sum holds to a per mille of sum_i |a_i|. Terms are those of an error of reconstruction
 (e0 = 1 for an AE): they say where it fails, which need not be where the cause is. Of objects b is the mean of those
@@ -30,11 +32,12 @@ from hepad.detectors import Detector
 from hepad.detectors.energy_based.langevin import frozen
 from hepad.detectors.estimator import Estimator
 from hepad.errors import InputError, check_choice
+from hepad.evaluation.shapley import shapley
 from hepad.events import Events
 from hepad.events.kinematics import delta_r, from_cartesian, to_cartesian
 from hepad.representations import occupied
 
-METHODS = ("occlusion", "gradients", "terms", "constituents")
+METHODS = ("shapley", "occlusion", "gradients", "terms", "constituents")
 BLOCK = 2000  # changed events that are made at a time
 FEWEST, MOST = 16, 1024  # points of an integral
 COMPLETE = 1e-3
@@ -48,8 +51,8 @@ class Explanation(NamedTuple):
     score: (N,) of the events
     attribution: (N, *shape) of the entries of the representation; of 'constituents' (N, P), NaN where there is none
     names: of the entries that are not pixels, which come last; () of an image and of 'constituents'
-    method: 'occlusion', 'gradients', 'terms' or 'constituents' (:mod:`hepad.evaluation.explanation`)
-    reference: (N,) the score of b, of 'occlusion' and 'gradients'; otherwise zero
+    method: one of ``METHODS`` (:mod:`hepad.evaluation.explanation`)
+    reference: (N,) the score of b, of 'occlusion' and 'gradients'; the mean score of background, of 'shapley'; or zero
     """
 
     score: np.ndarray
@@ -75,7 +78,7 @@ def explain(
     detector: Estimator,
     events: Events | np.ndarray | Tensor,
     background: Events | np.ndarray | Tensor | None = None,
-    method: str = "occlusion",
+    method: str | None = None,
     radius: float = 0.0,
 ) -> Explanation:
     """Attribute the score of every event to the entries of its representation, or to the constituents of its jet.
@@ -84,9 +87,11 @@ def explain(
     ----------
     detector: a fitted one, also of ``hepad.load`` or of ``hepad.open("results").model``
     events: N events, as ``detector.score`` takes them
-    background: some hundred background events, in the same form; 'occlusion' and 'gradients' compare with their mean
-    method: 'occlusion', of any detector; 'gradients', whose sum is the change of the score; 'terms', of an error of
-        reconstruction; 'constituents', of any detector of jets
+    background: some hundred background events, in the same form; 'occlusion' and 'gradients' compare with their mean,
+        'shapley' with those that are like the event
+    method: 'shapley', of vectors; 'occlusion', of any detector; 'gradients', whose sum is the change of the score;
+        'terms', of an error of reconstruction; 'constituents', of any detector of jets; None: which of the first two
+        names planted causes best, 'shapley' for vectors, otherwise 'occlusion'
     radius: R [rad] of 'constituents': those within R of a constituent are left out with it
 
     Raises
@@ -103,10 +108,14 @@ def explain(
     """
     if not isinstance(detector, Estimator):
         raise InputError(f"explain: {type(detector).__name__} is no detector. Give a fitted one, e.g. of hepad.load.")
-    check_choice("explain: method", method, METHODS)
+    check_choice("explain: method", method or METHODS[0], METHODS)
     if radius < 0 or (radius and method != "constituents"):
         raise InputError(f"explain: radius = {radius:g} must be zero or more, and is for method='constituents' alone.")
     name, (module, x) = type(detector).__name__, detector.seen(events)
+    vector = x.dim() == 2 and not module.space.pixels
+    method = method or ("shapley" if vector else "occlusion")
+    if method == "shapley" and not vector:
+        raise InputError(f"explain: 'shapley' is of vectors; {name} sees {tuple(x.shape[1:])}. Take 'occlusion'.")
     score, columns, reference = module.score(x), module.space.columns, torch.zeros(len(x))
     if method == "constituents":
         found, columns = _constituents(detector, module, events, score, radius), ()
@@ -115,10 +124,20 @@ def explain(
     else:
         if background is None:
             raise InputError(f"explain: '{method}' compares with background. Give some hundred events of it.")
-        b = _mean(module, detector.seen(background)[1], x)
-        reference = module.score(b)
-        found = _occlusion(module, x, b, score) if method == "occlusion" else _gradients(module, x, b, name)
+        found, reference = _compared(module, x, detector.seen(background)[1], method, name)
     return Explanation(score.numpy(), found.numpy(), columns, method, reference.numpy())
+
+
+def _compared(module: Detector, x: Tensor, background: Tensor, method: str, name: str) -> tuple[Tensor, Tensor]:
+    """The attribution by a method that compares with background, and its reference."""
+    if not len(background):
+        raise InputError("explain: 'background' has no events. Give some hundred.")
+    if method == "shapley":
+        return shapley(module.score, x, background)
+    b = _mean(module, background, x)
+    if method == "occlusion":
+        return _occlusion(module, x, b, module.score(x)), module.score(b)
+    return _gradients(module, x, b, name), module.score(b)
 
 
 def without(events: Events, gone: np.ndarray) -> Events:
@@ -171,8 +190,6 @@ def _terms(module: Detector, x: Tensor, name: str) -> Tensor:
 
 def _mean(module: Detector, background: Tensor, x: Tensor) -> Tensor:
     """b (N, *space.shape) for events x."""
-    if not len(background):
-        raise InputError("explain: 'background' has no events. Give some hundred.")
     if not module.space.objects:
         return background.mean(0).expand_as(x)
     return background.sum(0) / occupied(background).sum(0).clamp(min=1) * occupied(x)

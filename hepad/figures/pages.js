@@ -74,7 +74,7 @@ function describe(panel, e, d) {  // under detector d
   add(second, "h2", `What makes the score of ${name}`);
   if (!why) add(second, "p", "Explained are the most anomalous events of a detector: this one is not one of them.", {class: "note"});
   else {
-    add(second, "p", minus(`By how much the score changes when one entry is the mean of background, whose score is ${digits(why.reference)}; red raises it.`), {class: "note"});
+    add(second, "p", minus(why.method === "shapley" ? `What each variable adds to the mean score of background, ${digits(why.reference)}, with like background in the place of the others (Shapley values); red raises it.` : `By how much the score changes when one entry is the mean of background, whose score is ${digits(why.reference)}; red raises it.`), {class: "note"});
     if (why.variables.length) {
       const t = add(second, "table"), most = Math.max(...why.variables.map(v => Math.abs(v[1])), 1e-12);
       for (const [v, a] of why.variables) add(t, "tr", `<th>${D.written[v]}</th><td>${minus(digits(a))}</td><td style="text-align:left"><span style="display:inline-block;height:.7em;width:${5 * Math.abs(a) / most}rem;background:${colour(Math.sign(a))}"></span></td>`);
