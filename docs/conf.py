@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from shutil import copytree
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -64,7 +65,14 @@ def numpydoc(app, what, name, thing, options, lines: list[str]) -> None:
     lines[:] = shown
 
 
+def copy_demo(app, error) -> None:
+    """The demo as it is: a folder of the site."""
+    if not error:
+        copytree(Path(__file__).parent / "demo", Path(app.outdir) / "demo", dirs_exist_ok=True)
+
+
 def setup(app) -> None:
     app.connect("autodoc-process-docstring", numpydoc, priority=100)
+    app.connect("build-finished", copy_demo)
     app.add_directive("made", Made)
     app.add_html_math_renderer("mathml", formula("inline"), formula("block"))
