@@ -34,30 +34,35 @@ from hepad.representations import Space
 
 # Steps are updates of 128 images, of which an epoch has about 380. Network "mnist" is that of Table 8 of the MPDR
 # paper, whose dense layer has 1024 units; other widths scale all layers. `paper`: Tables 7, 8 and appendix B.1 there;
-# NAE and IGEBM as in the configurations of their authors' code.
+# NAE and IGEBM as in the configurations of their authors' code. Glow learns from 64 images at a time, PixelCNN from 32.
 SCALES = {
     "smoke": {
         "network": {"network": "dense", "hidden_dims": [64]}, "train": 600, "test": 300, "events": 32,
-        "learning_rate": 3e-3, "energy_rate": 1e-4, "scalar_rate": 1e-3, "ema_decay": 0.0,
-        "steps": {"autoencoder": 300, "vae": 300, "mpdr": 5, "scalar": 5, "nae": 5, "igebm": 5, "drl": 5},
+        "learning_rate": 3e-3, "energy_rate": 1e-4, "scalar_rate": 1e-3, "image_rate": 3e-3, "ema_decay": 0.0,
+        "steps": {"autoencoder": 300, "vae": 300, "mpdr": 5, "scalar": 5, "nae": 5, "igebm": 5, "drl": 5,
+                  "glow": 20, "pixelcnn": 20},
         "nae_visible": {"n_steps": 5, "step_size": 10}, "igebm_visible": 5,
+        "glow": {"depth": 2, "width": 8}, "pixelcnn": {"scales": 2, "width": 4, "mixture": 2},
         "gamma": 0.005, "nae_gamma": 0.005, "l2": 0.0,
         "cosine_decay": True, "bfloat16": False,
     },
     "laptop": {
         "network": {"network": "mnist", "hidden_dims": [512]}, "train": None, "test": None, "events": 128,
-        "learning_rate": 1e-3, "energy_rate": 5e-4, "scalar_rate": 1e-3, "ema_decay": 0.99,
-        "steps": {"autoencoder": 2000, "vae": 2000, "mpdr": 700, "scalar": 1200, "nae": 750, "igebm": 800, "drl": 800},
+        "learning_rate": 1e-3, "energy_rate": 5e-4, "scalar_rate": 1e-3, "image_rate": 2e-3, "ema_decay": 0.99,
+        "steps": {"autoencoder": 2000, "vae": 2000, "mpdr": 700, "scalar": 1200, "nae": 750, "igebm": 800, "drl": 800,
+                  "glow": 1200, "pixelcnn": 600},
         "nae_visible": {"n_steps": 10, "step_size": 10}, "igebm_visible": 20,
+        "glow": {"depth": 8, "width": 32}, "pixelcnn": {"scales": 3, "blocks": 1, "width": 16},
         "gamma": 0.03, "nae_gamma": 0.03, "l2": 0.0,
         "cosine_decay": True, "bfloat16": False,
     },
     "paper": {
         "network": {"network": "mnist", "hidden_dims": [1024]}, "train": None, "test": None, "events": 500,
-        "learning_rate": 1e-4, "energy_rate": 1e-5, "scalar_rate": 1e-4, "ema_decay": 0.0,
+        "learning_rate": 1e-4, "energy_rate": 1e-5, "scalar_rate": 1e-4, "image_rate": 1e-3, "ema_decay": 0.0,
         "steps": {"autoencoder": 11400, "vae": 38000, "mpdr": 19000, "scalar": 19000, "nae": 19000, "igebm": 38000,
-                  "drl": 19000},
+                  "drl": 19000, "glow": 38000, "pixelcnn": 38000},
         "nae_visible": {"n_steps": 50, "step_size": 10}, "igebm_visible": 60,
+        "glow": {"depth": 32, "width": 512}, "pixelcnn": {"scales": 3, "blocks": 5, "width": 160, "mixture": 10},
         "gamma": 0.005, "nae_gamma": 0.005, "l2": 1e-4,
         "cosine_decay": False, "bfloat16": False,
     },
@@ -93,6 +98,9 @@ AUROC = {
     "vae_l": (0.967, 0.326, 0.976, 0.906, 0.798, 0.927, 0.928, 0.751, 0.935, 0.614),
     "wae": (0.817, 0.145, 0.975, 0.950, 0.751, 0.942, 0.853, 0.912, 0.907, 0.799),
     "igebm": (0.926, 0.401, 0.642, 0.644, 0.664, 0.752, 0.851, 0.572, 0.747, 0.522),
+    "glow": (0.803, 0.014, 0.624, 0.625, 0.364, 0.561, 0.583, 0.326, 0.721, 0.426),
+    "pixelcnn": (0.757, 0.030, 0.663, 0.663, 0.483, 0.642, 0.596, 0.307, 0.810, 0.497),
+    "dagmm": (0.386, 0.304, 0.407, 0.435, 0.444, 0.429, 0.446, 0.349, 0.609, 0.420),
 }
 AUPR_DIGITS = (1, 4, 5, 7, 9)
 AUPR = {
@@ -160,6 +168,9 @@ def specs(size: dict) -> dict[str, dict]:
         "wae": ("AE", {**plane, "mmd": 0.01}),
         "vae_r": ("ConvVAE", {**vae, "score": "reconstruction"}),
         "vae_l": ("ConvVAE", {**vae, "score": "elbo"}),
+        "dagmm": ("DAGMM", {**network, "training": alone}),
+        "glow": ("Glow", {**size["glow"], "training": {**schedule("glow", "image_rate"), "batch": 64}}),
+        "pixelcnn": ("PixelCNN", {**size["pixelcnn"], "training": {**schedule("pixelcnn", "image_rate"), "batch": 32}}),
     }  # fmt: skip
     return {name: {"type": kind, "arguments": arguments} for name, (kind, arguments) in arguments_of.items()}
 

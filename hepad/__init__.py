@@ -26,6 +26,7 @@ _DOOR = {
     **dict.fromkeys(("AE", "ConvVAE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL"), "hepad.detectors.estimator"),
     **dict.fromkeys(("FlowDensity", "LatentMixture", "Contrastive", "WGAN"), "hepad.detectors.estimator"),
     **dict.fromkeys(("DAGMM", "DeepSVDD", "MaskedPrediction", "FlowMatching"), "hepad.detectors.estimator"),
+    **dict.fromkeys(("Glow", "PixelCNN"), "hepad.detectors.estimator"),
     **dict.fromkeys(("Mixture", "NearestNeighbours", "Outlier", "PCAReconstruction"), "hepad.detectors.estimator"),
     **dict.fromkeys(("PixelNorm", "Variable", "Combination"), "hepad.detectors.estimator"),
     "load": "hepad.detectors.estimator",

@@ -18,15 +18,17 @@ from hepad.detectors.energy_based.nae import NAE
 from hepad.detectors.energy_based.wnae import WNAE
 from hepad.detectors.flow_matching import FlowMatching
 from hepad.detectors.gan import WGAN
+from hepad.detectors.glow import Glow
 from hepad.detectors.latent_mixture import LatentMixture
 from hepad.detectors.masked_prediction import MaskedPrediction
 from hepad.detectors.neighbours import NearestNeighbours
 from hepad.detectors.outlier import Outlier
+from hepad.detectors.pixelcnn import PixelCNN
 from hepad.detectors.saving import load, save
 from hepad.detectors.vae import ConvVAE
 
 DETECTORS.add(AE, ConvVAE, NAE, WNAE, MPDR, IGEBM, DRL, FlowDensity, LatentMixture, Contrastive, WGAN)
-DETECTORS.add(DAGMM, DeepSVDD, MaskedPrediction, FlowMatching, Combination)
+DETECTORS.add(DAGMM, DeepSVDD, MaskedPrediction, FlowMatching, Glow, PixelCNN, Combination)
 DETECTORS.add(Variable, Mixture, PCAReconstruction, PixelNorm, NearestNeighbours, Outlier)
 
 __all__ = ["DETECTORS", "Detector", "EnergyDetector", "Generating", "Reconstructing", "build", "load", "save"]

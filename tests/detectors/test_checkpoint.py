@@ -55,6 +55,8 @@ CASES = {
     "deep_svdd": ("DeepSVDD", "vector", {"training": SHORT | {"ema_decay": 0.9}}),
     "masked": ("MaskedPrediction", "image", {"hidden_dims": [16], "share": 0.5, "masks": 2, "training": SHORT}),
     "flow_matching": ("FlowMatching", "vector", {"hidden_dims": [16], "training": SHORT | {"steps": 60}}),
+    "glow": ("Glow", "image", {"depth": 2, "width": 8, "training": SHORT | {"ema_decay": 0.9}}),
+    "pixelcnn": ("PixelCNN", "image", {"width": 4, "mixture": 2, "training": SHORT}),
     "nae": ("NAE", "vector", OMI | KEPT | {"objective": {"criterion": "manifold_auc", "events": 50}}),
     "nae_image": ("NAE", "image", OMI | {"training": TRAINING | {"ema_decay": 0.9}, "n_components": 5}),
     "nae_bfloat16": ("NAE", "vector", OMI | {"visible_chain": CHAIN | {"bfloat16": True}}),
