@@ -1,4 +1,4 @@
-"""Detectors from outside of the default configuration, on the vectors of a finished run of it.
+"""Detectors from outside of the default configuration, on the vectors or the images of a finished run of it.
 
     python benchmarks/further_detectors.py --results results
 
@@ -19,6 +19,7 @@ from hepad.storage.files import write_rows
 TABLE = Path(__file__).parent / "tables/further_detectors.csv"
 SIGNALS = ("top", "semivisible")
 OPPONENTS = {"5 nearest neighbours": ("NearestNeighbours", {}), "Gaussian mixture": ("Mixture", {})}
+OF_IMAGES = {"AE of images": ("AE", {}), "Glow": ("Glow", {}), "PixelCNN": ("PixelCNN", {})}
 FURTHER = {
     "isolation forest": ("Outlier", {}),
     "one-class SVM": ("Outlier", {"model": "OneClassSVM"}),
@@ -36,16 +37,18 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results"), help="of a run of config/config.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="each is a training")
-    parser.add_argument("--only", nargs="+", choices=[*OPPONENTS, *FURTHER], help="which detectors")
+    parser.add_argument("--only", nargs="+", choices=[*OPPONENTS, *FURTHER, *OF_IMAGES], help="which detectors")
     parser.add_argument("--to", type=Path, default=TABLE, help="the table")
     args = parser.parse_args(argv)
-    folder = args.results / "features/vector"
-    fitted = Features.read(folder / "qcd.train.h5")
-    train, valid = (fitted.of_split(split).x for split in ("train", "valid"))
-    tests = [Features.read(folder / f"{name}.test.h5").x for name in ("qcd", *SIGNALS)]
     rows = []
-    for name, (kind, arguments) in (OPPONENTS | FURTHER).items():
-        for seed in args.seeds if name in (args.only or [name]) else ():
+    for name, (kind, arguments) in (OPPONENTS | FURTHER | OF_IMAGES).items():
+        if name not in (args.only or [name]):
+            continue
+        folder = args.results / "features" / ("image" if name in OF_IMAGES else "vector")
+        fitted = Features.read(folder / "qcd.train.h5")
+        train, valid = (fitted.of_split(split).x for split in ("train", "valid"))
+        tests = [Features.read(folder / f"{name}.test.h5").x for name in ("qcd", *SIGNALS)]
+        for seed in args.seeds:
             start = perf_counter()
             detector = getattr(hepad, kind)(seed=seed, **arguments).fit(train, valid)
             seconds = perf_counter() - start

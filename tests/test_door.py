@@ -529,7 +529,7 @@ def examples():
 def test_the_example_in_the_docstring(name, place, vectors, make_events, monkeypatch):
     monkeypatch.chdir(place)
     background = vectors
-    if name == "PixelNorm":
+    if name in ("Glow", "PixelCNN", "PixelNorm"):
         background = hepad.JetImage(size=12)(make_events(500, 3))
     known = {"hepad": hepad, "np": np, "background": background, "events": make_events(500, 2)}
     found = doctest.DocTestFinder(recurse=False).find(getattr(hepad, name), name, globs=known)

@@ -48,6 +48,9 @@ VECTORS = {
     "DeepSVDD": {"training": PRETRAINING},
     "MaskedPrediction": {"training": {"steps": 2000, "batch": 256}},
     "FlowMatching": {"training": {"steps": 4000, "batch": 256}},
+    # these two are for images alone, and say so of all else
+    "Glow": {"training": {"steps": 1200, "batch": 64, "learning_rate": 2e-3, "ema_decay": 0.99}},
+    "PixelCNN": {"training": {"steps": 600, "batch": 32, "learning_rate": 2e-3, "ema_decay": 0.99}},
 }
 VECTORS["MPDR"] = VECTORS["NAE"]
 
@@ -88,8 +91,6 @@ IMAGES = VECTORS | {
     "DAGMM": {"network": "strided", "hidden_dims": [60, 30], "training": {"steps": 1500, "batch": 256}},
     "DeepSVDD": {"network": "strided", "hidden_dims": [], "latent_dim": 32, "training": {"steps": 1500}},
     "MaskedPrediction": {"hidden_dims": [256, 256], "share": 0.75, "masks": 4, "training": IMAGE_PRETRAINING},
-    "Glow": {"training": {"steps": 1200, "batch": 64, "learning_rate": 2e-3, "ema_decay": 0.99}},
-    "PixelCNN": {"training": {"steps": 600, "batch": 32, "learning_rate": 2e-3, "ema_decay": 0.99}},
 }
 
 COMPONENTS = {"n_components": 8}  # components in place of pixels, for detectors without a network of images

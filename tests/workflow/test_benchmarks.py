@@ -255,12 +255,15 @@ def test_mnist_holds_the_digit_out_and_shares_the_autoencoder(tmp_path):
     assert 0 <= x["train"].min() < x["train"].max() <= 1
     assert 1600 < len(x["train"]) < 1700  # nine digits of 1800 images
     assert len(x["inlier"]) + len(x["outlier"]) == 1000
-    smoke(mnist, "digit=9,detector=ae,detector=mpdr_r", tmp_path)
+    smoke(mnist, "digit=9,detector=ae,detector=mpdr_r,detector=glow,detector=pixelcnn,detector=dagmm", tmp_path)
     folder = tmp_path / "mnist_holdout-smoke"
     assert len(list(folder.glob("autoencoder-*.safetensors"))) == 1
     mpdr = read_json(folder / "detector_mpdr_r-digit_9-seed_0.json")
     assert mpdr["error"] is None
     assert mpdr["result"]["candidates"][-1]["step"] == mnist.SCALES["smoke"]["steps"]["mpdr"]
+    rows = list(csv.DictReader((tmp_path / "mnist_holdout.csv").open()))
+    theirs = {row["detector"]: row["auroc"] for row in rows if row["seed"] == "published" and row["auroc"]}
+    assert [float(theirs[name]) for name in ("glow", "pixelcnn", "dagmm")] == [0.426, 0.497, 0.42]  # of digit 9
 
 
 @with_data
