@@ -9,8 +9,8 @@ images. AUPR is the area under the precision-recall curve by the trapezoidal rul
 authors' code. No outlier is seen before the test.
 
 The published rows: Tables 1 and 2 of the MPDR paper (AUPR; the last ten epochs' mean) and the table of AUROC of the NAE
-paper (ten trainings' mean), which has DAGMM, GLOW and PixelCNN++ as well. The AUROC of MPDR-R for digit 9 is from a talk
-of the authors (1 December 2023).
+paper (ten trainings' mean), DAGMM, GLOW and PixelCNN++ among them. The AUROC of MPDR-R for digit 9 is from a talk of
+the authors (1 December 2023).
 """
 
 import contextlib

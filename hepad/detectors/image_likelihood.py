@@ -74,9 +74,10 @@ class ImageLikelihood(Generating):
         name, shape = type(self).__name__, self.inner.shape
         if len(shape) != 3 or not self.inner.pixels:
             raise InputError(f"{name}: it needs images, (1, H, W), not {shape}; FlowDensity is for vectors.")
-        if any(side % 2**halvings for side in shape[1:]):
+        if any(side >> halvings << halvings != side for side in shape[1:]):
             raise InputError(
-                f"{name}: scales: {self.settings.scales} scales need sides that {2**halvings} divides, not {shape[1:]}."
+                f"{name}: scales: for {self.settings.scales} scales the sides must be halved {halvings} times without "
+                f"a rest, and {shape[1:]} cannot; take fewer scales, or images of other sizes."
             )
         self.levels = Levels(self.inner)
 

@@ -104,8 +104,15 @@ class PixelCNN(ImageLikelihood):
         self.network = CausalNetwork(3 * settings.mixture, settings.width, settings.scales, settings.blocks)
 
     def bits(self, k: Tensor) -> Tensor:
-        log_p = log_probability(self.network(centred(k)), k)
-        return -log_p.mean((1, 2)) / LOG_2
+        return self._bits_of_pixels(k).sum((1, 2, 3))
+
+    def terms(self, x: Tensor) -> Tensor:
+        return self._bits_of_pixels(self.levels(x))
+
+    def _bits_of_pixels(self, k: Tensor) -> Tensor:
+        """What each pixel of levels k adds to the score, (B, 1, H, W)."""
+        log_p = log_probability(self.network(centred(k)), k).unsqueeze(1)
+        return -log_p / (LOG_2 * log_p.shape[1:].numel())
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         _, height, width = self.inner.shape

@@ -12,8 +12,8 @@ Occlusion (M. Zeiler, R. Fergus, arXiv:1311.2901) asks what would be without one
 of vectors, have like background in the place of what is not known (:mod:`hepad.evaluation.shapley`). Gradients are
 integrated gradients (M. Sundararajan, A. Taly, Q. Yan, ICML 2017, arXiv:1703.01365, Eq. 1) by the midpoint rule, whose
 points are doubled until the sum holds to a per mille of sum_i |a_i|. Terms are those of an error of reconstruction
-(e0 = 1 for an AE): they say where it fails, which need not be where the cause is. Of objects b is the mean of those
-that are there, and an object that is not there has no part in anything.
+(e0 = 1 for an AE), or of PixelCNN the bits of each pixel: they say where it fails, which need not be where the cause
+is. Of objects b is the mean of those that are there, and an object that is not there has no part in anything.
 
 An event without a constituent is represented anew: the jet is p - p_k, also among the jets of the event, and an image
 is centred and turned again. The missing momentum stays: the particle was never there, it has not been overlooked.

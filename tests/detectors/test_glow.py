@@ -141,7 +141,7 @@ def test_bits_are_those_of_correlated_pixels():
     ("space", "arguments", "message"),
     [
         (Space((6,), tuple("abcdef")), {}, "needs images"),
-        (Space((1, 6, 6), (), 36), {}, "2 scales need sides that 4 divides"),
+        (Space((1, 6, 6), (), 36), {}, "must be halved 2 times without a rest, and .6, 6. cannot"),
         (Space((1, 14, 3), tuple(map(str, range(42))), objects=True), {}, "needs images"),
         (Space((1, 8, 8), (), 64), {"depth": 0}, "depth"),
     ],

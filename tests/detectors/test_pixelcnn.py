@@ -103,6 +103,18 @@ def test_the_score_is_the_sum_over_pixels():
     torch.testing.assert_close(detector.bits(k), -log_p.sum((1, 2)) / 16 / math.log(2))
 
 
+def test_bits_of_the_pixels_add_up_and_none_changes_with_what_follows():
+    detector = built((4, 4), scales=2, width=4, mixture=2)
+    x = torch.randint(0, 256, (1, 1, 4, 4), generator=torch.Generator().manual_seed(0)) / 255
+    terms = detector.terms(x)
+    torch.testing.assert_close(terms.sum((1, 2, 3)), detector.anomaly(x))
+    other = x.clone()
+    other[0, 0, 2, 1] = 1 - other[0, 0, 2, 1]
+    change = (detector.terms(other) - terms).abs().flatten()
+    assert change[:9].max() < 1e-6
+    assert change[9] > 1e-4
+
+
 def test_all_images_of_two_pixels_have_probability_one():
     detector = built((1, 2), scales=1, width=4, mixture=2)
     k = torch.cartesian_prod(torch.arange(256.0), torch.arange(256.0)).view(-1, 1, 1, 2)
@@ -150,7 +162,7 @@ def test_levels_of_jet_images_are_a_root_and_come_back():
     ("space", "arguments", "message"),
     [
         (Space((6,), tuple("abcdef")), {}, "needs images"),
-        (Space((1, 6, 6), (), 36), {}, "3 scales need sides that 4 divides"),
+        (Space((1, 6, 6), (), 36), {}, "must be halved 2 times without a rest"),
         (Space((1, 8, 8), (), 64), {"mixture": 0}, "mixture"),
     ],
 )
