@@ -11,8 +11,8 @@ says its determinants. The density of k itself would be infinite: levels are spr
 bits of the image. In training u is new for each event and update. For scores it is one draw, the seed's, the same for
 all events and a part of the model: the score of an event is always the same, and an unbiased estimate of its bound.
 
-No logit is taken first, as in the paper: the density of k + u is at most one in its cell, and a logit would stretch the
-darkest and the brightest level, where nearly all pixels of a digit or a jet lie.
+No logit is taken first, as in the paper: the density of k + u in its cell is P(k), at most one, and a logit would
+stretch the darkest and the brightest level, where nearly all pixels of a digit lie.
 
 Otherwise than in the paper: networks of 32 channels, not of 512, 8 steps, not 32, in each of 2 scales, not 3, and no
 ActNorm inside of networks.

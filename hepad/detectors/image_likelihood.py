@@ -7,10 +7,10 @@ A probability is that of one of finitely many images: pixels become 256 levels f
     pixels in [0, 1], a photograph          a = 1,    t = 1: the levels of its file
     pixels of a jet image, which sum to 1   a = 1/2,  t = the brightest pixel of the training events
 
-A jet image has no density in D dimensions: it lies in the plane of its sum, and most of its pixels, which nothing has
-hit, are zero again and again. Levels have a probability, which is never above one, and both detectors one unit. The
-root tells shares of a momentum over four orders of magnitude apart: what has 10^-4 of t has level 3, not 0. Levels are
-coarse all the same: what has less than 4 10^-6 of t is black. A pixel brighter than any in training has level 255.
+A jet image has no density in D dimensions: it lies in the plane of its sum, and pixels that nothing has hit, most of
+them where no filter smears them, are zero again and again. Levels have a probability, which is never above one, and
+both detectors one unit. The root tells shares of a momentum over four orders of magnitude apart: what has 10^-4 of t
+has level 3, not 0. What has less than 4 10^-6 of t is black. A pixel brighter than any in training has level 255.
 
 Bits per dimension are -log P up to a constant factor, the same for all images of a space. Likelihoods of images know of
 textures before they know of objects: a simple image may be more probable than all of training (Nalisnick et al.,
