@@ -27,9 +27,10 @@ from hepad.errors import InputError, report_errors
 from hepad.evaluation.roc import efficiencies
 from hepad.representations.features import Features
 from hepad.storage.files import write_rows
-from hepad.trigger.export.contracts import INPUT, OUTPUT, read_model, session
+from hepad.storage.onnx_file import read_model, session
 from hepad.trigger.export.inference import scores
 from hepad.trigger.export.onnx_export import export
+from hepad.trigger.export.sessions import INPUT, OUTPUT
 
 CONFIG = Path(__file__).parents[1] / "config" / "full.yaml"
 TASK, BATCHES, EPS_B = "qcd", (1, 256), 1e-2

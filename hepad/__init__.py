@@ -22,7 +22,8 @@ __version__ = "0.1.0"
 # public name -> the module that it comes from, and its name there if that is another
 _DOOR = {
     "read": "hepad.samples.reading",
-    **dict.fromkeys(("JetImage", "EventVector", "EventMatrix", "Joined"), "hepad.representations"),
+    **dict.fromkeys(("JetImage", "EventVector", "EventMatrix"), "hepad.representations"),
+    **dict.fromkeys(("Constituents", "Joined", "Embedding"), "hepad.representations"),
     **dict.fromkeys(("AE", "ConvVAE", "NAE", "WNAE", "MPDR", "IGEBM", "DRL"), "hepad.detectors.estimator"),
     **dict.fromkeys(("FlowDensity", "LatentMixture", "Contrastive", "WGAN"), "hepad.detectors.estimator"),
     **dict.fromkeys(("DAGMM", "DeepSVDD", "MaskedPrediction", "FlowMatching"), "hepad.detectors.estimator"),

@@ -31,6 +31,10 @@ class MissingLibrary(InputError):
     """An optional library is not installed."""
 
 
+class EncoderError(InputError):
+    """The file of a fixed encoder is missing, unusable, or not the one that a training was done with."""
+
+
 class UnknownFile(InputError):
     """No reader takes a file that can be read all the same, through a mapping of its names."""
 

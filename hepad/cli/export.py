@@ -12,6 +12,7 @@ DIFFERENT = 3
 EXPORT = """examples:
   hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx
   hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx --target cmssw --rates results/rates/qcd.json
+  hepad export results/models/qcd/contrastive/1.safetensors --to encoder.onnx --encoder
 """
 VERIFY = """examples:
   hepad verify ae.onnx --digest SHA256
@@ -48,6 +49,10 @@ def add_command(subparsers) -> None:
     parser.add_argument(
         "--nan", default="keep", help="of events with numbers that are not finite, or no score: keep, accept or reject"
     )
+    parser.add_argument(
+        "--encoder", action="store_true",
+        help="its encoder alone, without a score: the input of other detectors, 'type: Embedding'",
+    )  # fmt: skip
     parser.add_argument("--config", type=Path, help="its hash is stored")
     parser.add_argument("--training-data", type=Path, nargs="+", default=[], metavar="FILE", help="hashed and stored")
     parser.set_defaults(run=_export)
@@ -69,13 +74,41 @@ def add_command(subparsers) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from hepad.representations.features import Features  # torch and onnx take seconds
-    from hepad.trigger.export.onnx_export import export, sha256  # likewise
+    if args.to.suffix != ".onnx":
+        raise InputError(f"--to {args.to}: an ONNX file is written. Give it the ending .onnx.")
+    if args.encoder:
+        _export_encoder(args)
+    else:
+        _export_score(args)
+
+
+def _export_encoder(args: argparse.Namespace) -> None:
+    from hepad.trigger.export.encoder_export import export_encoder  # torch and onnx take seconds
+
+    of_scores = {"target": "generic", "nan": "keep", "threshold": [], "rates": None, "budget": []}
+    of_scores |= {"config": None, "training_data": []}
+    if idle := [name for name, usual in of_scores.items() if getattr(args, name) != usual]:
+        raise InputError(f"--{idle[0].replace('_', '-')}: an encoder gives no score. Leave it out, or --encoder.")
+    found = export_encoder(args.model, args.to, opset=args.opset, events=_events(args)[0])
+    print(f"{args.to}: events {list(found.shape)} to {found.width} numbers, opset {args.opset}")
+    print(f"agrees with torch: largest difference {found.difference:.1e} of the largest number")
+    print(f"SHA-256 {found.digest}")
+    print("as a representation: {type: Embedding, input: the representation of the detector, encoder: this file}")
+
+
+def _events(args: argparse.Namespace):
+    """Those to compare on, None to draw some, and where they are from."""
+    from hepad.representations.features import Features  # torch takes seconds
+
+    features = args.events or background_features(args.model)
+    return (Features.read(features, slice(MAX_EVENTS)).x, features) if features else (None, None)
+
+
+def _export_score(args: argparse.Namespace) -> None:
+    from hepad.trigger.export.onnx_export import export, sha256  # torch and onnx take seconds
     from hepad.trigger.export.thresholds import thresholds_of  # likewise
     from hepad.trigger.export.vectors import write_vectors  # likewise
 
-    if args.to.suffix != ".onnx":
-        raise InputError(f"--to {args.to}: an ONNX file is written. Give it the ending .onnx.")
     hashes = {"config": sha256(args.config)} if args.config else {}
     if args.training_data:
         hashes["training_data"] = sha256(*args.training_data)
@@ -88,8 +121,7 @@ def _export(args: argparse.Namespace) -> None:
     if twice := sorted(given.keys() & of_rates.keys()):
         raise InputError(f"--threshold {twice[0]}: the rates have a threshold of that name. Give yours another one.")
     thresholds = {name: found.value for name, found in of_rates.items()} | given
-    features = args.events or background_features(args.model)
-    events = Features.read(features, slice(MAX_EVENTS)).x if features else None
+    events, features = _events(args)
     how = {"target": args.target, "opset": args.opset, "thresholds": thresholds, "hashes": hashes, "events": events}
     found = export(args.model, args.to, **how, nan=args.nan)
     vectors = args.to.with_suffix(".vectors.csv")
@@ -180,6 +212,8 @@ def _tell(path: Path) -> None:
     found = about(path)
     pixels, columns = found["space"]["pixels"], ", ".join(found["columns"])
     print("input, in this order: " + "; ".join(filter(None, [f"{pixels} pixels, row by row" * bool(pixels), columns])))
+    if encoders := found["space"].get("encoders"):
+        print(f"its input is an embedding: run the encoder of SHA-256 {', '.join(encoders)} before it")
     if found["tool"]:
         needed = athena.properties(found["columns"], pixels)
         print("TrigADComboHypoTool needs " + ", ".join(f"{name}={count}" for name, count in needed.items()))

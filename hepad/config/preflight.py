@@ -104,7 +104,8 @@ def _representation(entry: dict) -> dict:
     return {
         "needs_constituents": built.needs_constituents,
         "image": _image(built),
-        "code": _code_of(entry, representations.REPRESENTATIONS),
+        # the files of encoders are a part of what it does: another one makes anew whatever is made of it
+        "code": "-".join([_code_of(entry, representations.REPRESENTATIONS), *built.space.encoders]),
     }
 
 

@@ -113,7 +113,8 @@ def models(results: Results, task: str, detectors: list[str] | None = None, firs
     """Those of a finished run; ``detectors``: those of the task that are wanted, None for all; ``first``: of each
     detector the first training alone.
 
-    InputError: no such task or detector, or a model, or the background's scores, are missing.
+    InputError: no such task or detector, or a model, or the background's scores, are missing; the file of an encoder is
+    not the one of the training.
     """
     entry = results.config["tasks"][check_choice("task", task, results.tasks)]
     names = [check_choice(f"detector of task '{task}'", name, entry["detectors"]) for name in detectors or ()]
@@ -125,6 +126,8 @@ def models(results: Results, task: str, detectors: list[str] | None = None, firs
     built = {
         name: representations.build(results.config["representations"][name]) for name in set(representation_of.values())
     }
+    for key, model in of.items():
+        built[representation_of[key]].space.check_encoders(model.module.space, key)
     background, _ = read_scores(results.there(Path("scores") / task / f"{entry['background']}.h5"))
     backgrounds = {key: rows_and_events("background", background.weighted(key))[0] for key in of}
     window = results.config["samples"][entry["background"]]["selection"]

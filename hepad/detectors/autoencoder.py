@@ -119,6 +119,9 @@ class AE(Reconstructing):
         history, error = fit_autoencoder(self.model, train, valid, self.settings.training, fitting, **weights)
         return Fit(history, {"r2": self._check_reconstruction(valid, error)})
 
+    def embed(self, x: Tensor) -> Tensor:
+        return self.model.encode(x)
+
     def anomaly(self, x: Tensor) -> Tensor:
         return self.model.error(x)
 

@@ -135,6 +135,11 @@ class Detector(nn.Module, ABC):
         """p-values (N,) of events (N, *space.shape) by the names of its members; only a Combination has any."""
         return {}
 
+    def embed(self, x: Tensor) -> Tensor | None:
+        """What it encodes normalised events (B, *inner.shape) as, (B, D), on the way to their score; None if it has no
+        encoder that other detectors could use."""
+        return None
+
     def terms(self, x: Tensor) -> Tensor | None:
         """Of normalised events (B, *inner.shape) the terms of their score, one for each entry, where it is a sum over
         entries, as an error of reconstruction is; otherwise None."""

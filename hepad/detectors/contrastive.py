@@ -112,5 +112,8 @@ class Contrastive(Detector):
         facts = {"nt_xent": value, "nt_xent_of_chance": chance}
         return Fit(history, facts | self.gaussians.fit(codes, fitting.generator))
 
+    def embed(self, x: Tensor) -> Tensor:
+        return self.encoder(x)
+
     def anomaly(self, x: Tensor) -> Tensor:
         return self.gaussians(self.encoder(x))

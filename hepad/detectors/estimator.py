@@ -28,7 +28,7 @@ from hepad.events.cuts import outside, window
 from hepad.registry import check_names, check_types, dataclass_in, former, hints_of
 from hepad.representations import Representation, Space
 
-LARGEST = 100  # number that the representation of any file may have
+LARGEST = 1000  # number that the representation of any file may have
 OWN = {"representation": None, "seed": 1}
 UNSUITABLE = (TypeError, ValueError, RuntimeError)  # errors of modules whose arguments do not fit
 
@@ -157,6 +157,7 @@ class Estimator:
         """The fitted module, and the events as it sees them."""
         module, representation = self._fitted(), self.representation or self._parameters["representation"]
         if isinstance(x, Events) and representation and representation.space != module.space:
+            representation.space.check_encoders(module.space, type(self).__name__)
             raise InputError(
                 f"{type(self).__name__}: {representation} does not yield what it was fitted on. Fit it with this one."
             )
@@ -255,6 +256,7 @@ def _representation(entry: dict, space: Space) -> Representation:
         raise ValueError("its representation is larger than what it was fitted on")
     built = representations.build(entry)
     if built.space != space:
+        built.space.check_encoders(space, "its representation")
         raise ValueError("its representation does not yield what it was fitted on")
     return built
 

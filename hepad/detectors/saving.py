@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from hepad.detectors.base import Detector, build
 from hepad.detectors.training.checkpoint import digest
-from hepad.errors import InputError, MissingLibrary
+from hepad.errors import EncoderError, InputError, MissingLibrary
 from hepad.registry import FormerName
 from hepad.representations import Space
 from hepad.storage.files import atomic_path, provenance
@@ -102,8 +102,8 @@ def load_as(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
         return read_module(path, make)
     except FormerName as error:
         raise InputError(f"{path}: a model of an earlier version of hepad: {error} Train it again.") from None
-    except MissingLibrary as error:
-        raise InputError(f"{path}: {error}") from None
+    except (MissingLibrary, EncoderError) as error:
+        raise type(error)(f"{path}: {error}") from None
     except UNREADABLE as error:
         raise InputError(f"{path}: not a usable hepad model ({said(error)}). Delete it and train again.") from None
 

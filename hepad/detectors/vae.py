@@ -132,6 +132,9 @@ class ConvVAE(Reconstructing, Generating):
         nll = 0.5 * (error * torch.exp(-self.log_variance) + dimension * (self.log_variance + LOG_TWO_PI))
         return error / dimension, nll
 
+    def embed(self, x: Tensor) -> Tensor:
+        return self.encode(x)[1]
+
     def anomaly(self, x: Tensor) -> Tensor:
         if self.settings.score == "importance":
             return self._importance(x)

@@ -33,11 +33,17 @@ def score(
     Yields
     ------
     {'detector/seed': (N,)}, higher = more anomalous, and the features of one representation
+
+    Raises
+    ------
+    EncoderError: a detector was trained on features of another encoder's file
     """
     streams = {name: iter(blocks) for name, blocks in features.items()}
     while x := {name: block for name, stream in streams.items() if (block := next(stream, None)) is not None}:
         if len(x) < len(streams):
             raise ValueError(f"fewer blocks of {sorted(streams.keys() - x.keys())} than of {sorted(x)}")
+        for key, (name, detector) in detectors.items():
+            x[name].space.check_encoders(detector.space, key)
         yield {key: detector.score(x[name].x).numpy() for key, (name, detector) in detectors.items()}, x.popitem()[1]
         del x, block  # the next ones are read without these in memory, which zip would keep
 

@@ -4,23 +4,27 @@ from collections.abc import Mapping
 
 from hepad.registry import Registry
 from hepad.representations.base import Representation, Space, occupied
+from hepad.representations.constituents import Constituents
+from hepad.representations.embedding import Embedding
 from hepad.representations.event_matrix import EventMatrix
 from hepad.representations.event_vector import EventVector
 from hepad.representations.jet_image import JetImage
 from hepad.representations.joined import Joined
 
-__all__ = ["REPRESENTATIONS", "EventMatrix", "EventVector", "JetImage", "Joined", "Representation", "Space", "build"]
-__all__ += ["occupied"]
+__all__ = ["REPRESENTATIONS", "Constituents", "Embedding", "EventMatrix", "EventVector", "JetImage", "Joined"]
+__all__ += ["Representation", "Space", "build", "occupied"]
 
-REPRESENTATIONS = Registry("representation", EventMatrix, EventVector, JetImage, Joined)
+REPRESENTATIONS = Registry("representation", Constituents, Embedding, EventMatrix, EventVector, JetImage, Joined)
 
 
 def build(entry: dict) -> Representation:
     """The representation of an entry, ``{"type": "JetImage", "sigma": 2, ...}``; errors as :meth:`Registry.make`'s.
 
-    A value that is a list of such entries (``parts`` of ``Joined``) is built as well.
+    A value that is such an entry (``input`` of ``Embedding``), or a list of them (``parts`` of ``Joined``), is built as
+    well.
     """
     if isinstance(entry, Mapping):
         nested = {key for key, x in entry.items() if isinstance(x, list) and any(isinstance(y, dict) for y in x)}
         entry = {key: [build(part) for part in value] if key in nested else value for key, value in entry.items()}
+        entry = {key: build(value) if isinstance(value, dict) else value for key, value in entry.items()}
     return REPRESENTATIONS.make(entry)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hepad.errors import InputError
+from hepad.errors import EncoderError, InputError
 from hepad.events import Events
 
 BLOCK = 2000  # events
@@ -24,6 +24,7 @@ class Space:
     pixels: how many leading entries, flattened, are pixels of an image; 0 for a vector
     unit_sum: pixels are non-negative and sum to one, as in a jet image; if False, each lies in [0, 1]
     objects: shape is (1, R, F), R objects with F features each; a row of zeros is an object that is not there
+    encoders: SHA-256 of the files of the fixed encoders that make it, hexadecimal
     """
 
     shape: tuple[int, ...]
@@ -31,11 +32,24 @@ class Space:
     pixels: int = 0
     unit_sum: bool = True
     objects: bool = False
+    encoders: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, stored: dict) -> "Space":
         """A space from its JSON form."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
+
+    def check_encoders(self, of: "Space", whose: str) -> None:
+        """EncoderError unless events of this space come from the files of encoders that those of another do.
+
+        ``whose``: what was trained on events of the other
+        """
+        if self.encoders != of.encoders:
+            made, trained = (", ".join(x[:12] for x in encoders) or "none" for encoders in (self.encoders, of.encoders))
+            raise EncoderError(
+                f"{whose}: the events come from an encoder of SHA-256 {made}, it was trained with {trained}. Put the "
+                "file of the encoder back, or train again with this one."
+            )
 
 
 def occupied(x: torch.Tensor) -> torch.Tensor:

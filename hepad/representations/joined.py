@@ -42,7 +42,8 @@ class Joined(Representation):
         if twice:
             raise InputError(f"Joined: column '{twice[0]}' comes from more than one part. Remove it from one of them.")
         pixels = sum(part.space.pixels for part in self.parts)
-        self._space = Space(shape=(pixels + len(columns),), columns=tuple(columns), pixels=pixels)
+        encoders = tuple(digest for part in self.parts for digest in part.space.encoders)
+        self._space = Space((pixels + len(columns),), tuple(columns), pixels, encoders=encoders)
 
     @property
     def space(self) -> Space:

@@ -27,6 +27,7 @@ from hepad.errors import InputError
 from hepad.representations import EventMatrix, Space, build
 from hepad.representations.features import Features
 from hepad.storage.files import write_json
+from hepad.storage.onnx_file import LEVELS, session
 from hepad.trigger.export.closure_test import TOLERANCE, drawn, place
 from hepad.trigger.export.contracts import OPSETS, TARGETS, check_contract
 from hepad.trigger.export.inference import about, run
@@ -34,7 +35,6 @@ from hepad.trigger.export.layout import Layout
 from hepad.trigger.export.metadata import digest_of
 from hepad.trigger.export.onnx_export import export, sha256
 from hepad.trigger.export.onnx_graph import closed, gram_schmidt
-from hepad.trigger.export.sessions import LEVELS, session
 from hepad.trigger.export.thresholds import thresholds_of
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from hepad.detectors import Detector
 from hepad.errors import InputError
+from hepad.storage.onnx_file import LEVELS
 from hepad.trigger.export.layout import Layout
-from hepad.trigger.export.sessions import LEVELS, run_apart
+from hepad.trigger.export.sessions import run_apart
 
 TOLERANCE = 1e-5
 EVENTS = 1000  # that are drawn, and of any events those that are scored one by one

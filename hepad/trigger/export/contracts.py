@@ -10,18 +10,17 @@ file that hepad wrote has its digest, and for Athena the columns that the tool f
 (:mod:`hepad.trigger.export.athena`).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError, Message
 
 from hepad.errors import InputError, check_choice
+from hepad.storage.onnx_file import in_side_file, read_model, session
 from hepad.trigger.export import athena
 from hepad.trigger.export.metadata import entries
-from hepad.trigger.export.sessions import INPUT, OUTPUT, run_apart, session
+from hepad.trigger.export.sessions import INPUT, OUTPUT, run_apart
 
 IR_VERSION = 8  # the newest that is written
 OPSETS = range(13, 18)
@@ -49,17 +48,6 @@ def check_contract(path: str | Path, target: str = "generic") -> None:
         athena.properties(notes["columns"], notes["space"].get("pixels", 0))
 
 
-def read_model(path: str | Path) -> onnx.ModelProto:
-    """The model without side files; InputError for anything but an ONNX file."""
-    try:
-        model = onnx.ModelProto.FromString(Path(path).read_bytes())
-    except (OSError, ValueError, DecodeError) as error:
-        raise InputError(f"{path}: not a readable ONNX file ({error}). Export it again.") from None
-    if not model.graph.node or not model.opset_import:
-        raise InputError(f"{path}: not an ONNX file, or an empty one. Export it again.")
-    return model
-
-
 def _broken_file(model: onnx.ModelProto) -> list[str]:
     broken = []
     if model.ir_version > IR_VERSION:
@@ -69,20 +57,9 @@ def _broken_file(model: onnx.ModelProto) -> list[str]:
             broken.append(f"operators of the domain '{opset.domain}', which are not in the standard")
         elif opset.version not in OPSETS:
             broken.append(f"opset {opset.version}, not {OPSETS[0]} to {OPSETS[-1]}")
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
+    if in_side_file(model):
         broken.append("weights in a side file")
     return broken
-
-
-def _tensors(part: Message) -> Iterator[onnx.TensorProto]:
-    """All tensors of a model: weights and constants of the graph, of graphs in its nodes, and of its functions."""
-    if isinstance(part, onnx.TensorProto):
-        yield part
-        return
-    for field, value in part.ListFields():
-        if field.message_type is not None:
-            for inner in (value,) if isinstance(value, Message) else value:
-                yield from _tensors(inner)
 
 
 def _broken_session(path: str | Path, contract: Target) -> list[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from hepad.errors import InputError
-from hepad.trigger.export.contracts import read_model
+from hepad.storage.onnx_file import REFUSALS, read_model, session, short
 from hepad.trigger.export.metadata import entries
-from hepad.trigger.export.sessions import INPUT, OUTPUT, REFUSALS, session, short
+from hepad.trigger.export.sessions import INPUT, OUTPUT
 
 
 def run(path: str | Path, x: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:

@@ -68,10 +68,7 @@ def export(
     """
     check_choice("target", target, TARGETS)
     check_choice("nan", nan, NAN)
-    if opset not in OPSETS:
-        raise InputError(f"opset: {opset} must lie between {OPSETS[0]} and {OPSETS[-1]}.")
-    if Path(path).is_dir() or not next(p for p in Path(path).absolute().parents if p.exists()).is_dir():
-        raise InputError(f"{path}: no file can have this path. Give that of a file in a folder, such as out/ae.onnx.")
+    check_options(path, opset)
     thresholds = dict(thresholds or {})
     for name, value in thresholds.items():
         if not name or not is_number(value):
@@ -136,27 +133,40 @@ class Scorer(nn.Module):
 
 def traced(detector: Detector, layout: Layout, opset: int, instead: float | None = None) -> onnx.ModelProto:
     """The graph of the detector's score; the detector is changed. InputError says which operation has no graph."""
-    file, example = io.BytesIO(), layout.to_file(drawn(detector, 2, seed=1))
+    example = layout.to_file(drawn(detector, 2, seed=1))
+    return graph(Scorer(closed(detector), layout, instead), example, OUTPUT, opset, type(detector).__name__)
+
+
+def graph(network: nn.Module, example: Tensor, output: str, opset: int, whose: str) -> onnx.ModelProto:
+    """A network of one input and one output as ONNX, the batch open; InputError: an operation of it has no graph."""
+    file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad(), Sized():
         # the exporter is announced to go, and the tracer warns of shapes, which the agreement at two batches settles
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(
-                Scorer(closed(detector), layout, instead).eval(),
+                network.eval(),
                 (example,),
                 file,
                 dynamo=False,
                 opset_version=opset,
                 input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+                output_names=[output],
+                dynamic_axes={INPUT: {0: "batch"}, output: {0: "batch"}},
             )
         except (OnnxExporterError, torch.jit.TracingCheckError) as error:
             raise InputError(
-                f"{type(detector).__name__}: its score has no closed ONNX graph at opset {opset}: "
-                f"{str(error).splitlines()[0]}"
+                f"{whose}: its {output} has no closed ONNX graph at opset {opset}: {str(error).splitlines()[0]}"
             ) from None
     return onnx.load_from_string(file.getvalue())
+
+
+def check_options(path: str | Path, opset: int) -> None:
+    """InputError for an opset that is not written, or a path that no file can have."""
+    if opset not in OPSETS:
+        raise InputError(f"opset: {opset} must lie between {OPSETS[0]} and {OPSETS[-1]}.")
+    if Path(path).is_dir() or not next(p for p in Path(path).absolute().parents if p.exists()).is_dir():
+        raise InputError(f"{path}: no file can have this path. Give that of a file in a folder, such as out/ae.onnx.")
 
 
 def _notes(model_path: str | Path, detector: Detector, layout: Layout) -> dict:

@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime: of one thread in this process, or in one of its own.
+"""Runs of ONNX Runtime in a process of their own.
 
 A graph may end the process that runs it: ONNX Runtime's Einsum divides by the size of a batch, which may be zero. What
 nobody has run yet is therefore run in a child, whose end is a message here.
@@ -13,36 +13,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as state
 from safetensors.numpy import load_file, save_file
 
 from hepad.errors import InputError, report_errors
+from hepad.storage.onnx_file import LEVELS, REFUSALS, session, short
 
 INPUT, OUTPUT = "features", "score"
-LEVELS = {  # how far a graph is optimised when it is loaded: by Athena, by CMSSW
-    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}
-REFUSALS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
-REFUSALS += (state.RuntimeException, ValueError)  # ValueError: also a message that is no text, of a damaged file
-
-
-def session(model: str | Path | bytes, level: str = "basic") -> onnxruntime.InferenceSession:
-    """A session on one thread; InputError if ONNX Runtime does not take the model."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = LEVELS[level]
-    options.log_severity_level = 4  # refusals are raised, too
-    source, name = (model, "the model") if isinstance(model, bytes) else (str(model), model)
-    settings = {"providers": ["CPUExecutionProvider"], "enable_fallback": False}  # which would print, and try again
-    try:
-        loaded = onnxruntime.InferenceSession(source, options, **settings)
-        for node in (*loaded.get_inputs(), *loaded.get_outputs()):
-            str(node)  # its names, which may be no text
-        return loaded
-    except (*REFUSALS, state.NoSuchFile) as error:
-        raise InputError(f"{name}: ONNX Runtime does not load it ({short(error)}). Export it again.") from None
 
 
 def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[str, list[np.ndarray]]:
@@ -72,11 +48,6 @@ def run_apart(model: bytes, x: np.ndarray, runs: list[tuple[int, int]]) -> dict[
         f"the graph ends the process that runs it ({name}) at {run}; so it would end a job of the experiment. Export "
         "the detector with another opset; if that does not help, report it."
     )
-
-
-def short(error: Exception) -> str:
-    """Its message on one line."""
-    return " ".join(str(error).split())[:300]
 
 
 def _child(folder: str, runs: str) -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from hepad import detectors
 from hepad.errors import InputError
+from hepad.storage.onnx_file import session
 from hepad.trigger.export.closure_test import TOLERANCE, drawn
 from hepad.trigger.export.inference import about, scores
 from hepad.trigger.export.layout import Layout
-from hepad.trigger.export.sessions import session
 from hepad.trigger.vectors import EDGES, Vectors, chosen
 
 
