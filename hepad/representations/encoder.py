@@ -90,7 +90,13 @@ class Encoder:
     def _batch(self, x: np.ndarray) -> np.ndarray:
         filled = np.zeros((BATCH, *x.shape[1:]), np.float32)
         filled[: len(x)] = x
-        return self.network(filled)[: len(x)]
+        h = self.network(filled)[: len(x)]
+        if h.shape[1] != self.width:
+            raise EncoderError(
+                f"{self.path}: makes {h.shape[1]} numbers of these events and {self.width} of others. Export it "
+                "without sizes that depend on values."
+            )
+        return h
 
     def _check_independent(self, shape: tuple[int, ...]) -> None:
         x = np.random.default_rng(1).random((BATCH // 2, *shape), np.float32)
@@ -169,24 +175,24 @@ def _graph(content: bytes, path: str, shape: tuple[int, ...]) -> tuple[Network, 
             f"{path}: one input and one output of single precision are needed, not {found}. Make what else it takes, "
             "masks for instance, inside of the network: a row of zeros is an object that is not there."
         )
-    (taken, *of_event), made = inputs[0].shape or [None], outputs[0].shape
+    taken, *of_event = inputs[0].shape or [None]
     if len(of_event) != len(shape) or any(isinstance(n, int) and n != m for n, m in zip(of_event, shape, strict=True)):
         raise EncoderError(f"{path}: it takes events {of_event}; its input makes {list(shape)}. Change either.")
     if isinstance(taken, int):
         raise EncoderError(f"{path}: it takes {taken} events at a time. Export it with an open batch (dynamic_axes).")
-    if len(made) != 2 or not isinstance(made[1], int) or made[1] < 1:
-        raise EncoderError(
-            f"{path}: its output is {made}; (batch, D) with a number D is needed. Pool over objects inside of the "
-            "network, and export with the batch as the only open axis."
-        )
 
     def network(x: np.ndarray) -> np.ndarray:
         try:
             h = loaded.run(None, {inputs[0].name: x})[0]
         except onnx_file.REFUSALS as error:
-            raise EncoderError(f"{path}: does not run on events {shape} ({onnx_file.short(error)}).") from None
-        if h.shape != (len(x), made[1]):
-            raise EncoderError(f"{path}: of {len(x)} events its output is {h.shape}, not {(len(x), made[1])}.")
+            raise EncoderError(
+                f"{path}: does not run on {len(x)} events {shape} ({onnx_file.short(error)}). Export it again."
+            ) from None
+        if h.ndim != 2 or len(h) != len(x) or not h.shape[1]:
+            raise EncoderError(
+                f"{path}: of {len(x)} events its output is {h.shape}; {len(x)} times D numbers are needed. Pool over "
+                "objects inside of the network, and leave the batch open."
+            )
         return h
 
-    return network, made[1]
+    return network, network(np.zeros((BATCH, *shape), np.float32)).shape[1]  # what is written of it may be a name

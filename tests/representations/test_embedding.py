@@ -2,12 +2,14 @@
 
 import copy
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from command_line import ROOT
 from encoders import dense_safetensors, layers, linear_onnx, write_onnx
 from onnx import helper
 from safetensors.numpy import load_file, save_file
@@ -151,6 +153,15 @@ def test_copies_encode_alike(events, linear, copied):
     assert torch.equal(copied(linear)(events), linear(events))
 
 
+def test_open_axes_are_those_of_the_input(events, tmp_path):
+    """Networks on sets are exported for any number of particles."""
+    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["h"], keepdims=0)]
+    path = write_onnx(tmp_path / "sum.onnx", nodes, {"axes": np.array([1, 2])}, (1, "particles", 3), ["batch", "D"])
+    for count in (5, 30):
+        x = Constituents(count=count)(events)
+        torch.testing.assert_close(Embedding(Constituents(count=count), path)(events), x.sum((1, 2)))
+
+
 def test_it_needs_what_its_input_needs(linear, tmp_path):
     [(weight, bias)] = layers(2, 1)
     path = dense_safetensors(tmp_path / "e.safetensors", [(weight, bias)])
@@ -227,6 +238,14 @@ def of_no_batch(path, weight, bias):
     return write_onnx(path, [node], {}, (3,), ["one", 3])
 
 
+def of_values(path, weight, bias):
+    """As many numbers as columns are large in some event."""
+    largest = helper.make_node("ReduceMax", ["x"], ["top"], axes=[0], keepdims=0)
+    chosen = helper.make_node("Compress", ["x", "some"], ["h"], axis=1)
+    nodes = [largest, ("Greater", ["top", "half"], ["some"]), chosen]
+    return write_onnx(path, nodes, {"half": np.array([0.5], np.float32)}, (3,), ["batch", "n"])
+
+
 def two_outputs(path, weight, bias):
     model = onnx.load(linear_onnx(path, weight, bias, (3,)))
     model.graph.output.append(helper.make_tensor_value_info("flat", onnx.TensorProto.FLOAT, ["batch", 3]))
@@ -247,11 +266,11 @@ ONNX = {
     "more axes": (lambda p, w, b: linear_onnx(p, w, b, (1, 3)), r"takes events \[1, 3\]; its input makes \[3\]"),
     "NaN": (lambda p, w, b: linear_onnx(p, nan(w), b, (3,)), "hold NaN, 'W'"),
     "one at a time": (lambda p, w, b: linear_onnx(p, w, b, (3,), batch=1, made=[1, 4]), "takes 1 events at a time"),
-    "open output": (lambda p, w, b: identity(p, ("n",), ["batch", "n"]), "a number D is needed. Pool"),
+    "open output": (of_values, "D numbers are needed|sizes that depend on values"),
     "a row for each object": (
         lambda p, w, b: write_onnx(
             p, [("Unsqueeze", ["x", "axes"], ["h"])], {"axes": np.array([2])}, (3,), ["batch", 3, 1]
-        ), r"\(batch, D\) with a number D is needed. Pool",
+        ), r"its output is \(64, 3, 1\); 64 times D numbers are needed. Pool",
     ),
     "doubles": (
         lambda p, w, b: identity(p, (3,), ["batch", 3], kind=onnx.TensorProto.DOUBLE), "single precision are needed"
@@ -346,3 +365,34 @@ def test_without_onnx_runtime_safetensors_are_read_all_the_same(linear, events, 
     assert Embedding(VECTOR, path)(events).shape == (150, 4)
     with pytest.raises(MissingLibrary, match=r"hepad\[export\]"):
         Embedding(VECTOR, linear.encoder)
+
+
+class Attention(torch.nn.Module):
+    """(B, C, 4), (B, C, 1) to a row for each particle, (B, C, 8): what foundation models of jets are like."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.query, self.key = torch.nn.Linear(4, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+    def forward(self, x, there):
+        h = torch.tanh(self.first(x))
+        a = self.query(h) @ self.key(h).transpose(1, 2)
+        return h + torch.softmax(a.masked_fill(there.transpose(1, 2) == 0, -torch.inf), -1) @ h
+
+
+def test_the_wrapper_of_the_page(events, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/embeddings.md").read_text(), re.DOTALL)
+    page = {}
+    exec(next(block for block in blocks if "ForHepad" in block), page)
+    torch.manual_seed(1)
+    network, seen = Attention(), Constituents(count=25, features=["deta", "dphi", "pt", "energy"])
+    page["export"](network, tmp_path / "e.onnx", count=25)
+    x = seen(events)
+    expected = []
+    for event in x[:, 0].double():  # of the particles that are there, without any mask
+        particles = event[event[:, 2] > 0]
+        particles[:, 2:] = particles[:, 2:].clamp(min=1e-3).log()
+        with torch.no_grad():
+            expected.append(network.double()(particles[None], torch.ones(1, len(particles), 1))[0].mean(0))
+    found = Embedding(seen, tmp_path / "e.onnx")(events)
+    torch.testing.assert_close(found.double(), torch.stack(expected), rtol=1e-4, atol=1e-5)
