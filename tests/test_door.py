@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from encoders import layers, linear_onnx
 from sklearn.base import clone
 from toy_run import toy_run
 
@@ -58,6 +59,7 @@ def images(make_events):
 def place(make_events, tmp_path_factory):
     """A folder with qcd.root, top.root and the results of a small run, made without the workflow."""
     folder = tmp_path_factory.mktemp("door")
+    linear_onnx(folder / "encoder.onnx", *layers(90, 16)[0], (1, 30, 3))
     config = toy_run(make_events, folder, steps=300)
     for name, copy in (("one", "qcd"), ("two", "top")):
         write_root(
@@ -228,6 +230,7 @@ REPRESENTED = [
     hepad.JetImage(size=20, sigma=2, power=0.5),
     VECTOR,
     hepad.EventMatrix(b_jets=0),
+    hepad.Constituents(count=10, features=["z", "deta"]),
     hepad.Joined([hepad.JetImage(size=8), VECTOR]),
 ]
 
