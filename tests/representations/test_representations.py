@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from encoders import dense_safetensors, layers
 from scipy.ndimage import gaussian_filter
 
 from hepad.errors import InputError
@@ -44,8 +45,12 @@ def with_plane(events, eta, phi):
 
 class TestContract:
     @pytest.fixture(params=sorted(REPRESENTATIONS))
-    def representation(self, request):
-        return build({"type": request.param, **ARGUMENTS.get(request.param, {})})
+    def representation(self, request, tmp_path):
+        arguments = ARGUMENTS.get(request.param, {})
+        if request.param == "Embedding":
+            encoder = dense_safetensors(tmp_path / "e.safetensors", layers(len(VARIABLES), 16, 5), "tanh")
+            arguments = {"input": VECTOR, "encoder": str(encoder)}
+        return build({"type": request.param, **arguments})
 
     def test_shape_and_type(self, representation, events):
         x, space = representation(events), representation.space
