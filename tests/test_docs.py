@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import ROOT
+from encoders import layers, linear_onnx
 from schema import SCHEMA, validate
 from snakemake.exceptions import WorkflowError
 
@@ -146,7 +147,10 @@ YAML = [(path, text) for path in PAGES for _, text in blocks(path, "yaml") if wh
 
 
 @pytest.mark.parametrize(("path", "text"), YAML, ids=[f"{name_of(path)}-{k}" for k, (path, _) in enumerate(YAML)])
-def test_entries_are_admitted(path, text):
+def test_entries_are_admitted(path, text, tmp_path, monkeypatch):
+    if "encoder.onnx" in text:
+        linear_onnx(tmp_path / "encoder.onnx", *layers(150, 8)[0], (1, 50, 3))
+        monkeypatch.chdir(tmp_path)
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     for key, value in copy.deepcopy(whole_entries(text)).items():
         config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value

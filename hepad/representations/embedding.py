@@ -2,8 +2,8 @@
 
     h = f(x),    x: another representation,    f: fixed, read from a file (:mod:`hepad.representations.encoder`)
 
-Foundation models of jets come in this way (OmniLearn, arXiv:2404.16091; masked particle modelling, arXiv:2401.13537):
-none of their weights are trained here. The file is known by its SHA-256: models of another one are refused.
+Foundation models of jets come in this way, and none of their weights are trained here. The file is known by its
+SHA-256: models of another one are refused.
 """
 
 import os

@@ -15,7 +15,8 @@ from hepad.events import MEASURES, Events
 from hepad.events.observables import OBSERVABLES, Measured, Observable
 from hepad.representations import declustering, substructure
 from hepad.representations.base import Representation, Space
-from hepad.representations.event_matrix import FEATURES
+from hepad.representations.constituents import FEATURES as OF_CONSTITUENTS
+from hepad.representations.event_matrix import FEATURES as OF_OBJECTS
 
 
 class Substructure(Measured):
@@ -156,7 +157,7 @@ def with_units(columns: tuple[str, ...]) -> tuple[str, ...]:
     def label(name: str) -> str:
         if name in KNOWN:
             return KNOWN[name].label
-        unit = FEATURES[name.rpartition("_")[2]]
+        unit = (OF_OBJECTS | OF_CONSTITUENTS).get(name.rpartition("_")[2], "")  # numbers of an embedding have none
         return f"{name} [{unit}]" if unit else name
 
     return tuple(map(label, columns))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from hepad.errors import InputError
 from hepad.representations import REPRESENTATIONS, EventVector, JetImage, Joined, build, declustering
-from hepad.representations.event_vector import VARIABLES
+from hepad.representations.event_vector import VARIABLES, with_units
 
 VECTOR = {"type": "EventVector", "variables": list(VARIABLES)}
 ARGUMENTS = {"EventVector": VECTOR, "Joined": {"parts": [VECTOR, {"type": "JetImage", "sigma": 2}]}}
@@ -60,6 +60,11 @@ class TestContract:
         assert x.flatten(1).std(dim=0).max() > 0
         assert space.pixels + len(space.columns) == x[0].numel()
         assert len(set(space.columns)) == len(space.columns)
+
+    def test_columns_can_stand_at_an_axis(self, representation):
+        labels = with_units(representation.space.columns)
+        assert len(labels) == len(representation.space.columns)
+        assert {"constituent3_dphi [rad]", "constituent3_z"} <= set(labels) or "constituent3_z" not in labels
 
     def test_rows_are_independent(self, representation, events):
         x = representation(events)

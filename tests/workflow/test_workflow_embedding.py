@@ -21,6 +21,7 @@ from hepad.representations.features import Features
 pytestmark = pytest.mark.slow  # two runs of a minute
 
 SCORES = ("results/scores/jets/one.h5", "results/scores/jets/two.h5")
+INPUTS = "results/figures/jets/inputs.png"
 CONTRASTIVE = {"type": "Contrastive", "representation": "vector", "embedding": 3, "training": {"steps": 400}}
 
 
@@ -40,6 +41,7 @@ def config(make_events, tmp_path_factory):
             "plain": {"type": "NearestNeighbours", "representation": "vector"},
         },
         "tasks": {"jets": {"background": "one", "signals": ["two"], "detectors": ["mixture", "knn", "plain"]}},
+        "evaluation": {"supervised": "embedding"},
     }
     return {"first": first, "second": second}
 
@@ -53,7 +55,7 @@ def run(config, tmp_path_factory):
         if name == "second":
             model = folders["first"] / "results/models/jets/contrastive/1.safetensors"
             hepad_command(["export", str(model), "--to", str(folder / "encoder.onnx"), "--encoder"])
-        wanted = SCORES if name == "second" else ["results/models/jets/contrastive/1.safetensors"]
+        wanted = [*SCORES, INPUTS] if name == "second" else ["results/models/jets/contrastive/1.safetensors"]
         result = snakemake(folder, written(of_run, folder), *wanted)
         assert result.returncode == 0, result.stdout
     return folders["second"]
@@ -70,6 +72,7 @@ def test_features_are_what_the_contrastive_detector_encodes(run, monkeypatch):
     contrastive = hepad.load(first).module
     expected = contrastive.embed(contrastive.normalise(seen.x)).detach()
     np.testing.assert_allclose(found.x, expected, rtol=1e-5, atol=1e-5 * expected.abs().max())
+    assert Path(INPUTS).is_file()
     assert found.space.columns == ("encoder_1", "encoder_2", "encoder_3")
     # one Gaussian on the embedding is what the contrastive detector itself scores with
     scores, _ = read_scores("results/scores/jets/one.h5")
