@@ -106,6 +106,7 @@ def _representation(entry: dict) -> dict:
         "image": _image(built),
         # the files of encoders are a part of what it does: another one makes anew whatever is made of it
         "code": "-".join([_code_of(entry, representations.REPRESENTATIONS), *built.space.encoders]),
+        "encoders": list(built.space.encoders),
     }
 
 

@@ -42,13 +42,13 @@ class Space:
     def check_encoders(self, of: "Space", whose: str) -> None:
         """EncoderError unless events of this space come from the files of encoders that those of another do.
 
-        ``whose``: what was trained on events of the other
+        ``whose``: what was made with the other
         """
         if self.encoders != of.encoders:
             made, trained = (", ".join(x[:12] for x in encoders) or "none" for encoders in (self.encoders, of.encoders))
             raise EncoderError(
-                f"{whose}: the events come from an encoder of SHA-256 {made}, it was trained with {trained}. Put the "
-                "file of the encoder back, or train again with this one."
+                f"{whose}: the events come from an encoder of SHA-256 {made}, it was made with {trained}. Put the "
+                "file of the encoder back, or make it anew with this one."
             )
 
 

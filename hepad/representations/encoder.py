@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
-from scipy.special import erf
+from scipy.special import erf, expit
 
 from hepad.errors import EncoderError, InputError, MissingLibrary
 
@@ -31,7 +31,7 @@ ACTIVATIONS = {
     "leaky_relu": lambda h: np.where(h > 0, h, 0.01 * h),
     "tanh": np.tanh,
     "gelu": lambda h: 0.5 * h * (1 + erf(h / math.sqrt(2))),
-    "silu": lambda h: h / (1 + np.exp(-h)),
+    "silu": lambda h: h * expit(h),
 }
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save, pickle.dump
 CONVERT = (

@@ -198,7 +198,7 @@ def test_a_detector_knows_its_encoder(make_events, linear, tmp_path):
     assert detectors.load(tmp_path / "m.safetensors").space.encoders == linear.space.encoders
     [(weight, bias)] = layers(3, 4, seed=1)
     linear_onnx(tmp_path / "e.onnx", weight, bias, (3,))
-    with pytest.raises(EncoderError, match=r"m.safetensors: its representation: .*it was trained with"):
+    with pytest.raises(EncoderError, match=r"m.safetensors: its representation: .*it was made with"):
         hepad.load(tmp_path / "m.safetensors")
     other = detector.set_params(representation=build(linear.entry))
     other.representation = None

@@ -2,10 +2,11 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command_line import planned, snakemake
+from command_line import ROOT, planned, snakemake
 from encoders import layers, linear_onnx
 from toy_run import toy_run, written
 
@@ -96,6 +97,21 @@ def test_models_score_files_and_know_their_encoder(run, config, monkeypatch, cap
     assert "input, in this order: encoder_1, encoder_2, encoder_3" in said
     digest = of_model(run, "knn").module.space.encoders[0]
     assert f"run the encoder of SHA-256 {digest} before it" in said
+
+
+def test_a_file_that_is_exchanged_while_the_run_goes_on_is_refused(run, config, tmp_path, monkeypatch):
+    """The job finds another digest than the plan that it was started by."""
+    monkeypatch.chdir(run)
+    outputs = {part: str(tmp_path / f"{part}.h5") for part in ("train", "test")}
+    job = SimpleNamespace(
+        log=[str(tmp_path / "log")], wildcards=SimpleNamespace(chunk="0"), output=SimpleNamespace(**outputs),
+        input=SimpleNamespace(events="results/events/one.h5"),
+        params=SimpleNamespace(spec=config["second"]["representations"]["embedding"], encoders=[]),
+    )  # fmt: skip
+    for job.params.encoders in (["0" * 64], []):
+        with pytest.raises(SystemExit, match="the plan of this run: the events come from an encoder of SHA-256"):
+            exec((ROOT / "workflow/scripts/represent.py").read_text(), {"snakemake": job})
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
 
 
 def test_another_encoder_makes_features_models_and_scores_anew(run, config, monkeypatch):

@@ -9,6 +9,7 @@ rule represent:
     params:
         code=code_of("represent", "representation"),
         spec=lambda w: config["representations"][w.representation],
+        encoders=lambda w: PLAN["representations"][w.representation]["encoders"],
     log: "results/logs/represent/{representation}/{sample}/{chunk}.log"
     benchmark: "results/benchmarks/represent/{representation}/{sample}/{chunk}.tsv"
     conda: "../../environment.yml"
