@@ -8,17 +8,19 @@ all tables alike: encoder and decoder with two layers of 1024, D_z = D_x up to 1
 manifold, 1 latent step of 0.1 with noise 0.05, 5 visible steps of 10 with noise 0.1, c = 1e-4 (Table 7). One exception:
 the gradient of an error that is a mean over D_x columns is 2/D_x times a distance: steps above D_x overshoot and
 the training is lost; the step is D_x/2 below 20 columns. Paper and code are silent on batches, epochs and rates for
-tables: those below are our choice. `ae` is the autoencoder that MPDR starts from. A method that fails on a table is
-ranked last there.
+tables: those below are our choice. `ae` is the autoencoder that MPDR starts from. `mpdr_idnn` has the settings of
+MPDR-R and starts from `masked` and `ae`; its step is D_x/8 below 80 columns, since every column moves the prediction of
+all others, too. A method that fails on a table is ranked last there.
 
 The last rows are means over the tables: the rank of a detector by its AUROC averaged over splits (1 is best), and the
-AUROC; first of those that the paper is about, then with the detectors of `FURTHER` among them. These have the updates
-of `ae` and else the settings that a configuration gives them which names none; of tables with more than 20 columns
-`masked` hides a twentieth at a time. The paper's mean ranks are over 47 tables and among 14 methods: 4.43 for MPDR,
-5.28 for the isolation forest.
+AUROC; first of those that the paper is about, then with the detectors of `FURTHER` among them, then with `mpdr_idnn`,
+each over the splits that all of them have. Those of `FURTHER` have the updates of `ae` and else the settings that a
+configuration gives them which names none; of tables with more than 20 columns `masked` hides a twentieth at a time.
+The paper's mean ranks are over 47 tables and among 14 methods: 4.43 for MPDR, 5.28 for the isolation forest.
 """
 
 import itertools
+import math
 import warnings
 from functools import partial
 
@@ -51,15 +53,20 @@ SCALES = {
 NAME = "adbench"
 OURS = ("mpdr_r", "ae")
 FURTHER = {"dagmm": "DAGMM", "deep_svdd": "DeepSVDD", "masked": "MaskedPrediction", "flow_matching": "FlowMatching"}
+STARTS = {"mpdr_r": ("ae",), "mpdr_idnn": ("ae", "masked")}  # the last is what the energy starts from
 BASELINES = ("iforest", "ocsvm", "lof", "pca", "knn", "gmm", "envelope")
 SLOW = ("ocsvm", "lof", "knn", "envelope")
+TRAINED = (*OURS, *FURTHER, "mpdr_idnn")
+AMONG = ((*OURS, *BASELINES), (*OURS, *BASELINES, *FURTHER), (*TRAINED, *BASELINES))
 
 
 def entry(name: str, columns: int, size: dict) -> dict:
     """The hepad detector for a table of so many columns."""
     alone = {"steps": size["autoencoder"], "batch": 128, "learning_rate": 1e-3}
+    enough = math.ceil(columns / max(1, round(0.05 * columns)))  # masks, to hide every column
+    fewer = {"share": 0.05, "masks": max(20, enough)} if columns > 20 else {}
     if name in FURTHER:
-        fewer = {"share": 0.05, "masks": 20} if name == "masked" and columns > 20 else {}
+        fewer = fewer if name == "masked" else {}
         return {"type": FURTHER[name], "arguments": {"training": alone, **fewer}}
     latent_dim = columns if columns <= 100 else round(0.7 * columns)
     autoencoder = {
@@ -80,6 +87,9 @@ def entry(name: str, columns: int, size: dict) -> dict:
         "recovery": {"sigma": [0.05, 0.3], "weight": 1e-4, "visible_weight": 1e-4},
         "objective": {"events": 100},
     }
+    if name == "mpdr_idnn":
+        mpdr["visible_chain"]["step_size"] = min(10, columns / 8)
+        mpdr |= {"kind": "masked", "masked": fewer}
     return {"type": "MPDR", "arguments": mpdr}
 
 
@@ -120,28 +130,23 @@ def baseline(name: str, train: np.ndarray, test: np.ndarray, seed: int) -> np.nd
 def fit_ours(
     name: str, train: torch.Tensor, valid: torch.Tensor, settings: dict, seed: int
 ) -> tuple[detectors.Detector, dict]:
-    """A detector of FURTHER, the autoencoder, or MPDR-R that starts from it.
+    """A detector of FURTHER, the autoencoder, or an MPDR that starts from these.
 
-    The gamma of MPDR-R is 1 on the plain error as in the paper, which is e0 on the energy e / e0.
+    The gamma of MPDR is 1 on the plain error as in the paper, which is e0 on the energy e / e0.
     """
-    columns, device = train.shape[1], train.device
+    columns = train.shape[1]
     space = Space((columns,), tuple(f"column_{i}" for i in range(columns)))
-
-    def generator() -> torch.Generator:
-        return torch.Generator(device).manual_seed(seed)
-
-    alone = name if name in FURTHER else "ae"
-    autoencoder = detectors.build(entry(alone, columns, settings), space, seed).to(device)
-    fit = autoencoder.fit(train, valid, generator=generator())
-    if name == alone:
-        return autoencoder, fit.facts
-    spec = entry("mpdr_r", columns, settings)
-    e0 = autoencoder.score(valid).mean().item()
-    spec["arguments"]["objective"] = {**spec["arguments"]["objective"], "gamma": e0}
-    spec["arguments"]["pretraining"] = {"steps": 1, "batch": 128, "learning_rate": 1e-12}  # its weights are given
-    detector = detectors.build(spec, space, seed).to(device)
-    detector.models[0].load_state_dict(autoencoder.model.state_dict())
-    fit = detector.fit(train, valid, generator=generator())
+    spec = entry(name, columns, settings)
+    starts = [fit_ours(start, train, valid, settings, seed)[0] for start in STARTS.get(name, ())]
+    if starts:
+        spec["arguments"]["objective"]["gamma"] = starts[-1].score(valid).mean().item()
+        spec["arguments"]["pretraining"] = {"steps": 1, "batch": 128, "learning_rate": 1e-12}  # its weights are given
+    detector = detectors.build(spec, space, seed).to(train.device)
+    if starts:
+        detector.models[0].load_state_dict(starts[0].model.state_dict())
+    if name == "mpdr_idnn":
+        detector.energy.predictor.load_state_dict(starts[1].predictor.state_dict())
+    fit = detector.fit(train, valid, generator=torch.Generator(train.device).manual_seed(seed))
     return detector, fit.facts
 
 
@@ -149,7 +154,7 @@ def evaluate(run: dict, settings: dict, device: str) -> dict:
     """AUROC of one detector on one split of one table."""
     train, test, label = load_table(run["dataset"], run["split"], settings["rows"])
     name, split = run["detector"], run["split"]
-    if name in (*OURS, *FURTHER):
+    if name in TRAINED:
         x = torch.from_numpy(train).float().to(device)
         held = max(2, len(x) // 10)
         detector, facts = fit_ours(name, x[held:], x[:held], settings, split)
@@ -168,34 +173,34 @@ def jobs_at(scale: str) -> list[tuple[dict, dict]]:
     """All runs; the settings of a detector are those that it looks at."""
     size, tables = SCALES[scale], sorted(data_file("adbench").glob("*.npz"), key=lambda p: int(p.stem.split("_")[0]))
     jobs = []
-    for split, table, name in itertools.product(size["splits"], tables, (*OURS, *BASELINES, *FURTHER)):
-        relevant = ("hidden_dims", "autoencoder", "energy") if name in OURS else ("slow",) if name in SLOW else ()
-        relevant = ("autoencoder",) if name in FURTHER else relevant
+    for split, table, name in itertools.product(size["splits"], tables, (*TRAINED, *BASELINES)):
+        relevant = ("slow",) if name in SLOW else ("autoencoder",) if name in FURTHER else ()
+        relevant = ("hidden_dims", "autoencoder", "energy") if name in (*OURS, *STARTS) else relevant
         settings = {"rows": size["rows"], "slow": None, **{key: size[key] for key in relevant}}
-        if name in (*OURS, *FURTHER):
+        if name in TRAINED:
             settings["spec"] = entry(name, 10, size)  # of ten columns, for all
         jobs.append(({"dataset": table.stem, "detector": name, "split": split}, settings))
     return jobs
 
 
-def summary(rows: list[dict], scale: str, names: tuple[str, ...] = (*OURS, *BASELINES), beside: str = "") -> list[dict]:
-    """Rows with the mean rank and the mean AUROC of each of these detectors over the tables on which all were run.
-
-    beside: what to add to the head of the rows
-    """
-    tables = list(dict.fromkeys(row["dataset"] for row in rows))
-    found: dict[tuple, list[float]] = {}
+def summary(rows: list[dict], scale: str, names: tuple[str, ...]) -> list[dict]:
+    """Rows with the mean rank and the mean AUROC of each of these detectors over the tables, and of each table the
+    splits, on which all were run."""
+    found: dict[str, dict[int, dict[str, float]]] = {}
     for row in rows:
-        found.setdefault((row["dataset"], row["detector"]), []).append(row["auroc"] or 0.0)
-    complete = [table for table in tables if all((table, name) in found for name in names)]
-    if not complete:
+        found.setdefault(row["dataset"], {}).setdefault(row["split"], {})[row["detector"]] = row["auroc"] or 0.0
+    complete = {
+        table: [[of[name] for name in names] for of in splits.values() if of.keys() >= set(names)]
+        for table, splits in found.items()
+    }
+    auroc = np.array([np.mean(values, axis=0) for values in complete.values() if values])
+    if not len(auroc):
         return []
-    auroc = np.array([[np.mean(found[table, name]) for name in names] for table in complete])
-    rank = rankdata(-auroc, axis=1)
-    head = f"mean of {len(complete)} tables{beside}"
+    splits = sorted({len(values) for values in complete.values() if values})
+    head = f"mean of {len(auroc)} tables and {' to '.join(map(str, splits))} splits among {len(names)}"
     return [
         {"dataset": head, "detector": name, "split": what, "auroc": float(values[:, i].mean()), "scale": scale}
-        for what, values in (("rank", rank), ("auroc", auroc))
+        for what, values in (("rank", rankdata(-auroc, axis=1)), ("auroc", auroc))
         for i, name in enumerate(names)
     ]
 
@@ -207,12 +212,11 @@ def main(argv: list[str] | None = None) -> None:
     how = {"over": "split", "measures": ["auroc"]}
     rows = with_kept(table_path(NAME, args), rows, **how)
     rows.sort(key=lambda row: (row["scale"], int(row["dataset"].split("_")[0]), row["detector"]))
-    among = (*OURS, *BASELINES), (*OURS, *BASELINES, *FURTHER)
     last = [
         line
-        for names, beside in zip(among, ("", f", among {len(among[1])}"), strict=True)
+        for names in AMONG
         for scale in SCALES
-        for line in summary([row for row in rows if row["scale"] == scale], scale, names, beside)
+        for line in summary([row for row in rows if row["scale"] == scale], scale, names)
     ]
     columns = ["dataset", "detector", "split", "auroc", "scale"]
     write_table(table_path(NAME, args), columns, rows, **how, last=last)

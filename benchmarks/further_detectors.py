@@ -4,22 +4,24 @@
 
 Each has the settings of `hepad.detectors.defaults`, which are the papers' where they fit (the page of the detector says
 which): nothing was tuned on these signals. Training and validation events are those of the run's QCD jets, the test has
-its other QCD jets against top and semivisible jets. Simple opponents of the run stand beside them, on the same events.
+its other QCD jets against top and semivisible jets. Simple opponents of the run stand beside them, on the same events,
+and beside each MPDR what its energy starts from. Rows of other detectors and seeds that the table has are kept.
 (-P: a library of PyOD looks for the module `coverage`, and would find the script of that name.)
 """
 
 import argparse
+import csv
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import hepad
+from hepad.detectors import defaults
 from hepad.representations.features import Features
 from hepad.storage.files import write_rows
 
 TABLE = Path(__file__).parent / "tables/further_detectors.csv"
 SIGNALS = ("top", "semivisible")
 OPPONENTS = {"5 nearest neighbours": ("NearestNeighbours", {}), "Gaussian mixture": ("Mixture", {})}
-OF_IMAGES = {"AE of images": ("AE", {}), "Glow": ("Glow", {}), "PixelCNN": ("PixelCNN", {})}
 FURTHER = {
     "isolation forest": ("Outlier", {}),
     "one-class SVM": ("Outlier", {"model": "OneClassSVM"}),
@@ -30,34 +32,51 @@ FURTHER = {
     "masked prediction": ("MaskedPrediction", {}),
     "flow matching": ("FlowMatching", {}),
     "ECOD (PyOD), 2,000 events": ("Outlier", {"library": "pyod", "model": "ECOD", "sample": 2000}),
+    "autoencoder": ("AE", {}),
+    "MPDR-R": ("MPDR", {}),
+    # the energy starts from what 'masked prediction' is
+    "MPDR-IDNN": ("MPDR", {"kind": "masked", "pretraining": defaults.VECTORS["MaskedPrediction"]["training"]}),
 }
+MASKED = {key: of for key, of in defaults.IMAGES["MaskedPrediction"].items() if key != "training"}
+OF_IMAGES = {
+    "AE of images": ("AE", {}),
+    "Glow": ("Glow", {}),
+    "PixelCNN": ("PixelCNN", {}),
+    "MPDR-R, images": ("MPDR", {}),
+    "masked autoencoder, images": ("MaskedPrediction", {}),
+    "MPDR-MAE, images": ("MPDR", {"kind": "masked", "masked": MASKED}),
+}
+ALL = OPPONENTS | FURTHER | OF_IMAGES
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results"), help="of a run of config/config.yaml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="each is a training")
-    parser.add_argument("--only", nargs="+", choices=[*OPPONENTS, *FURTHER, *OF_IMAGES], help="which detectors")
+    parser.add_argument("--only", nargs="+", choices=ALL, help="which detectors")
     parser.add_argument("--to", type=Path, default=TABLE, help="the table")
     args = parser.parse_args(argv)
-    rows = []
-    for name, (kind, arguments) in (OPPONENTS | FURTHER | OF_IMAGES).items():
-        if name not in (args.only or [name]):
-            continue
+    rows = {}
+    if args.to.exists():
+        with open(args.to, newline="") as file:
+            rows = {(row["detector"], int(row["seed"])): row for row in csv.DictReader(file)}
+    for name in args.only or ALL:
+        kind, arguments = ALL[name]
         folder = args.results / "features" / ("image" if name in OF_IMAGES else "vector")
         fitted = Features.read(folder / "qcd.train.h5")
         train, valid = (fitted.of_split(split).x for split in ("train", "valid"))
-        tests = [Features.read(folder / f"{name}.test.h5").x for name in ("qcd", *SIGNALS)]
+        tests = [Features.read(folder / f"{sample}.test.h5").x for sample in ("qcd", *SIGNALS)]
         for seed in args.seeds:
-            start = perf_counter()
+            start = process_time()
             detector = getattr(hepad, kind)(seed=seed, **arguments).fit(train, valid)
-            seconds = perf_counter() - start
+            seconds = process_time() - start
             background, *found = map(detector.score, tests)
             auc = {of: hepad.evaluate(background, scores).auc for of, scores in zip(SIGNALS, found, strict=True)}
             values = {of: f"{a.value:.4f}" for of, a in auc.items()}
-            rows.append({"detector": name, "seed": seed, **values, "seconds": f"{seconds:.1f}"})
-            print(rows[-1], flush=True)
-            write_rows(args.to, rows[-1].keys(), rows)
+            rows[name, seed] = {"detector": name, "seed": seed, **values, "seconds": f"{seconds:.1f}"}
+            print(rows[name, seed], flush=True)
+            in_order = sorted(rows, key=lambda row: (list(ALL).index(row[0]), row[1]))
+            write_rows(args.to, rows[name, seed].keys(), [rows[key] for key in in_order])
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from hepad.detectors.energy_based.langevin import Chain
 from hepad.detectors.energy_based.negative_sampling import Recovery
 from hepad.detectors.estimator import Estimator
 from hepad.detectors.flows import FLOWS
+from hepad.detectors.masked_prediction import MaskSettings
 from hepad.detectors.training.settings import Schedule
 from hepad.figures import KINDS, registry
 
@@ -33,7 +34,7 @@ SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 MARKS = ("<!-- keys, by docs/made.py -->\n", "<!-- end of the keys -->\n")
 KINDS_OF_VALUES = {int: "whole number", float: "number", bool: "true or false", str: "text", dict: "mapping"}
 MEASURED = ("auroc", "aupr", "l1_grid", "l1_ring", "l1_best_t")
-SHARED = (AutoencoderSettings, Schedule, Chain, Objective, StateChoice, Recovery)
+SHARED = (AutoencoderSettings, Schedule, Chain, Objective, StateChoice, Recovery, MaskSettings)
 
 
 def table(heads: tuple[str, ...], rows: list[tuple]) -> str:

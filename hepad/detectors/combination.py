@@ -4,6 +4,8 @@ r"""One score out of several detectors: their p-values on background, combined, 
 
     fisher    T = sum_k w_k u_k                                 R. Fisher 1932; with weights I. Good 1955
     min_p     T = max_k (u_k + log w_k)                         L. Tippett 1931
+    max_p     T = min_k (u_k + log w_k)                         B. Wilkinson 1951
+    mean_p    T = -log [ sum_k p_k / w_k / K ]                  E. Edgington 1972
     cauchy    T = log-like of C = sum_k w_k cot(pi p_k) / K     Y. Liu, J. Xie, arXiv:1808.09011
     e_values  T = log [ sum_k w_k e(p_k) / K ]                  V. Vovk, R. Wang, arXiv:1912.06116
 
@@ -25,6 +27,10 @@ which only 0 < k < 1 is known,
 So the mean of the e(p_k) is the likelihood ratio of a signal that any one of the members sees, with the odds w_k / K,
 and by Neyman and Pearson no statistic of those p finds it better on average. It has no parameter, and its order hardly
 depends on the spread of k.
+
+min_p and max_p are the OR and AND of M. van Beekveld et al. (arXiv:2010.07940), mean_p their average, and fisher their
+product, of scores in units of p-values; S. Caron, L. Hendriks, R. Verheyen (arXiv:2106.10164) combine a density and
+Deep SVDD so.
 
 The calibration events are the validation events: members were not fitted to them, though the state of a member may
 have been chosen with them. Weights, members and method are fixed before, and nothing here sees a signal.
@@ -63,6 +69,16 @@ def min_p(u: Tensor, weights: Tensor) -> Tensor:
     return (u + weights.log()).amax(1)
 
 
+def max_p(u: Tensor, weights: Tensor) -> Tensor:
+    """As :func:`fisher`."""
+    return (u + weights.log()).amin(1)
+
+
+def mean_p(u: Tensor, weights: Tensor) -> Tensor:
+    """As :func:`fisher`."""
+    return math.log(len(weights)) - torch.logsumexp(-u - weights.log(), 1)
+
+
 def cauchy(u: Tensor, weights: Tensor) -> Tensor:
     """As :func:`fisher`."""
     u = u.clamp(min=-math.log(LARGEST_P))
@@ -82,7 +98,7 @@ def e_values(u: Tensor, weights: Tensor) -> Tensor:
     return torch.logsumexp(e + weights.log(), 1) - math.log(len(weights))
 
 
-METHODS = {"fisher": fisher, "min_p": min_p, "cauchy": cauchy, "e_values": e_values}
+METHODS = {"fisher": fisher, "min_p": min_p, "max_p": max_p, "mean_p": mean_p, "cauchy": cauchy, "e_values": e_values}
 
 
 class Member(nn.Module):
@@ -133,7 +149,8 @@ class Combination(Detector):
     space: what the representation yields, all that the members see
     members: the detectors; in a configuration a list of names of other detectors of the task, in Python a list of
         fitted ones, or a mapping that gives them names
-    method: 'fisher', the sum of -log p; 'min_p', the smallest p; 'cauchy' or 'e_values', in between
+    method: 'fisher', the sum of -log p; 'min_p', the smallest p; 'cauchy' or 'e_values', in between; 'max_p', the
+        largest p, and 'mean_p', which ask that every member finds an event rare
     weights: of the members, in their order; equal if left out
     tail: share of the calibration events, the highest, that the tails of p-values are fitted to
     given: columns whose values background shares: the score is how rare an event is among background of the same mass,

@@ -21,12 +21,12 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hepad.detectors.base import LEAST_R2, Detector
 from hepad.detectors.networks import Head, dense
 from hepad.detectors.training.loop import Fitting, in_blocks
-from hepad.detectors.training.settings import Criterion, Fit, Schedule
+from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import CollapseError, InputError
 from hepad.representations import Space
 
@@ -41,7 +41,7 @@ def parts_of(space: Space, patch: int) -> Tensor:
     side = math.isqrt(space.pixels) if len(space.shape) == 1 else space.shape[2]
     rows = space.pixels // side
     if patch < 1 or rows * side != space.pixels or rows % patch or side % patch:
-        raise InputError(f"MaskedPrediction: patch: {patch} does not divide an image of {rows} x {side} pixels.")
+        raise InputError(f"masked prediction: patch: {patch} does not divide an image of {rows} x {side} pixels.")
     row, column = torch.arange(rows) // patch, torch.arange(side) // patch
     patches = (row.unsqueeze(1) * (side // patch) + column).flatten()
     return torch.cat([patches, patches.max() + 1 + columns])
@@ -54,6 +54,112 @@ def windows(order: Tensor, hidden: int, count: int) -> Tensor:
     for mask, start in zip(masks, torch.arange(count) * parts // count, strict=True):
         mask[order[(start + torch.arange(hidden)) % parts]] = True
     return masks
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSettings:
+    """What is hidden, and the network that predicts it.
+
+    hidden_dims: widths of the dense network; share: share of the parts that are hidden at once, 0 for one at a time;
+    masks: number of masks that an event is scored with, 0 for as many as it has parts; patch: side of the square
+    patches of an image, in pixels
+    """
+
+    hidden_dims: tuple[int, ...] = (128, 128)
+    share: float = 0.0
+    masks: int = 0
+    patch: int = 4
+
+    def __post_init__(self):
+        if not 0 <= self.share < 1 or self.masks < 0:
+            raise InputError("masked prediction: 0 <= share < 1 and masks >= 0 are needed.")
+
+
+class Predictor(nn.Module):
+    """The network f of normalised events in ``space``, and the masks of the score."""
+
+    def __init__(self, space: Space, settings: MaskSettings):
+        super().__init__()
+        part = parts_of(space, settings.patch)
+        parts = int(part.max()) + 1
+        if parts < 2:
+            raise InputError("masked prediction: the event is a single part, and nothing is left to predict it from.")
+        self.hidden = min(max(1, round(settings.share * parts)), parts - 1)
+        masks = windows(torch.randperm(parts), self.hidden, settings.masks or parts)
+        if not masks.any(0).all():
+            raise InputError(
+                f"masked prediction: masks: {len(masks)} masks of {self.hidden} parts never hide some of the {parts}, "
+                "which the score would not look at. Ask for more masks, or for 0, as many as there are parts."
+            )
+        self.register_buffer("part", part, persistent=False)
+        self.register_buffer("masks", masks)
+        self.network = dense([len(part) + parts, *settings.hidden_dims, len(part)])
+        self.head = Head(space)
+
+    def forward(self, x: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Prediction (..., B, D) of the entries x (B, D) of events, and which of them are hidden.
+
+        masks: (B, P) of each event, or (M, 1, P), each for all events
+        """
+        hidden = masks[..., self.part]
+        seen = torch.where(hidden, torch.zeros_like(x), x)
+        told = masks.to(x) + torch.zeros_like(seen[..., :1])  # (..., B, P)
+        return self.head.entries(self.network(torch.cat([seen, told], -1))), hidden
+
+    def squares(self, x: Tensor, masks: Tensor) -> Tensor:
+        """Squared errors (..., B, D) of what is hidden, zero elsewhere."""
+        made, hidden = self(x, masks)
+        return torch.where(hidden, (x - made).square(), torch.zeros_like(x))
+
+    @property
+    def often(self) -> Tensor:
+        """(D,) how many of the masks hide each entry."""
+        return self.masks[:, self.part].sum(0)
+
+    def error_terms(self, x: Tensor) -> Tensor:
+        """What each entry adds to :meth:`error`, (B, *shape)."""
+        squares = self.squares(x.flatten(1), self.masks.unsqueeze(1))  # all masks at once
+        return (squares.sum(0) / self.often.sum()).view_as(x)
+
+    def error(self, x: Tensor) -> Tensor:
+        """Mean squared error (B,) over the masks and what they hide."""
+        return self.error_terms(x).flatten(1).sum(1)
+
+    def r2(self, x: Tensor, error: float) -> float:
+        """1 - ``error`` of events x / that of their mean."""
+        spread = (x - x.mean(0)).square().flatten(1).mean(0)
+        return float(1 - error / ((spread * self.often).sum() / self.often.sum()))
+
+
+def fit_predictor(
+    model: Predictor, train: Tensor, valid: Tensor, schedule: Schedule, fitting: Fitting
+) -> tuple[History, float, float]:
+    """Minimise the mean error of what random masks hide; history, error of the validation events and their R^2.
+
+    CollapseError: what is hidden is predicted no better than by its mean
+    """
+    model.head.fit(train)
+    parts = model.masks.shape[1]
+
+    def loss(x: Tensor, _step: int):
+        order = torch.rand(len(x), parts, generator=fitting.generator, device=x.device).argsort(1)
+        masks = order < model.hidden
+        squares = model.squares(x.flatten(1), masks)
+        return squares.sum() / masks[:, model.part].sum(), {}
+
+    def measure() -> dict[str, float]:
+        return {"valid_loss": in_blocks(model.error, valid).mean().item()}
+
+    options = {"phase": "prediction", "measure": measure, "criterion": Criterion("valid_loss")}
+    history, _ = fitting.minimise(model, loss, train, schedule, **options)
+    error = measure()["valid_loss"]
+    r2 = model.r2(valid, error)
+    if not r2 > LEAST_R2:
+        raise CollapseError(
+            f"masked prediction: what is hidden of background is predicted no better than by its mean (R^2 = {r2:.3f})."
+            " Train longer, hide less (share), or take parts that depend on each other."
+        )
+    return history, error, r2
 
 
 class MaskedPrediction(Detector):
@@ -73,77 +179,20 @@ class MaskedPrediction(Detector):
     score_name = "error of masked prediction"
 
     @dataclass(frozen=True, kw_only=True)
-    class Settings(Detector.Settings):
-        hidden_dims: tuple[int, ...] = (128, 128)
-        share: float = 0.0
-        masks: int = 0
-        patch: int = 4
+    class Settings(Detector.Settings, MaskSettings):
         training: Schedule
         n_components: int = 0
 
-        def __post_init__(self):
-            if not 0 <= self.share < 1 or self.masks < 0:
-                raise InputError("MaskedPrediction: 0 <= share < 1 and masks >= 0 are needed.")
-
     def __init__(self, space: Space, **arguments):
         super().__init__(space, **arguments)
-        settings, part = self.settings, parts_of(self.inner, self.settings.patch)
-        parts = int(part.max()) + 1
-        if parts < 2:
-            raise InputError("MaskedPrediction: the event is a single part, which nothing is left to predict from.")
-        self.hidden = min(max(1, round(settings.share * parts)), parts - 1)
-        masks = windows(torch.randperm(parts), self.hidden, settings.masks or parts)
-        if not masks.any(0).all():
-            raise InputError(
-                f"MaskedPrediction: masks: {len(masks)} masks of {self.hidden} parts never hide some of the {parts}, "
-                "which the score would not look at. Ask for more masks, or for 0, as many as there are parts."
-            )
-        self.register_buffer("part", part, persistent=False)
-        self.register_buffer("masks", masks)
-        self.network = dense([len(part) + parts, *settings.hidden_dims, len(part)])
-        self.head = Head(self.inner)
-
-    def predict(self, x: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Prediction (B, D) of the entries x (B, D) of normalised events, and which of them are hidden.
-
-        masks: (B, P) of each event, or (P,) of all
-        """
-        hidden = masks[..., self.part]
-        seen = torch.where(hidden, torch.zeros_like(x), x)
-        told = masks.to(x) + torch.zeros_like(x[:, :1])  # (B, P)
-        return self.head(self.network(torch.cat([seen, told], 1))).flatten(1), hidden
-
-    def _error(self, x: Tensor, masks: Tensor) -> Tensor:
-        """Squared errors (B, D) of what is hidden, zero elsewhere."""
-        made, hidden = self.predict(x, masks)
-        return torch.where(hidden, (x - made).square(), torch.zeros_like(x))
+        self.predictor = Predictor(self.inner, self.settings)
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
-        self.head.fit(train)
-        parts = self.masks.shape[1]
-
-        def loss(x: Tensor, _step: int):
-            order = torch.rand(len(x), parts, generator=fitting.generator, device=x.device).argsort(1)
-            masks = order < self.hidden
-            error = self._error(x.flatten(1), masks)
-            return error.sum() / masks[:, self.part].sum(), {}
-
-        def measure() -> dict[str, float]:
-            return {"valid_loss": in_blocks(self.anomaly, valid).mean().item()}
-
-        options = {"phase": "prediction", "measure": measure, "criterion": Criterion("valid_loss")}
-        history, _ = fitting.minimise(self, loss, train, self.settings.training, **options)
-        often = self.masks[:, self.part].sum(0)
-        spread = (valid - train.mean(0)).square().flatten(1).mean(0)
-        r2 = float(1 - measure()["valid_loss"] / ((spread * often).sum() / often.sum()))
-        if not r2 > LEAST_R2:
-            raise CollapseError(
-                f"MaskedPrediction: what is hidden of background is predicted no better than by its mean (R^2 = "
-                f"{r2:.3f}). Train longer, hide less (share), or take parts that depend on each other."
-            )
+        history, _, r2 = fit_predictor(self.predictor, train, valid, self.settings.training, fitting)
         return Fit(history, {"r2": r2})
 
     def anomaly(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        errors = [self._error(flat, mask).sum(1) for mask in self.masks]
-        return torch.stack(errors).sum(0) / self.masks[:, self.part].sum()
+        return self.predictor.error(x)
+
+    def terms(self, x: Tensor) -> Tensor | None:
+        return self.predictor.error_terms(x)

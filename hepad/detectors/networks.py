@@ -220,6 +220,7 @@ class Head(nn.Module):
     def __init__(self, space: Space):
         super().__init__()
         self.pixels, self.unit_sum = space.pixels, space.unit_sum
+        self.columns = math.prod(space.shape) - space.pixels
         self.register_buffer("total", torch.ones(()))
 
     def fit(self, x: Tensor) -> None:
@@ -227,11 +228,16 @@ class Head(nn.Module):
         if self.unit_sum and self.pixels:
             self.total.copy_(x.flatten(1)[:, : self.pixels].sum(1).mean())
 
+    def entries(self, x: Tensor) -> Tensor:
+        """The same for events as (..., D) numbers."""
+        if not self.pixels:
+            return x
+        image = x[..., : self.pixels] if self.columns else x
+        image = self.total * torch.softmax(image, -1) if self.unit_sum else torch.sigmoid(image)
+        return torch.cat([image, x[..., self.pixels :]], -1) if self.columns else image
+
     def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        image, vector = flat[:, : self.pixels], flat[:, self.pixels :]
-        image = self.total * torch.softmax(image, 1) if self.unit_sum else torch.sigmoid(image)
-        return torch.cat([image, vector], 1).view_as(x)
+        return self.entries(x.flatten(1)).view_as(x)
 
 
 @dataclass(frozen=True)

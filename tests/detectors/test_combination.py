@@ -100,6 +100,20 @@ def test_fisher_is_chi_squared_and_min_p_has_its_trials():
     np.testing.assert_allclose(torch.exp(-min_p(u, weights)), p.min(1))
 
 
+def test_max_p_and_mean_p_have_the_laws_of_independent_members():
+    p, u = drawn(100_000)
+    weights = torch.ones(3, dtype=torch.float64)
+    largest, mean = (torch.exp(-METHODS[name](u, weights)).numpy() for name in ("max_p", "mean_p"))
+    np.testing.assert_allclose(largest, p.max(1))
+    np.testing.assert_allclose(mean, p.mean(1))
+    for a in (0.1, 0.3):  # Wilkinson: a^K; Edgington: (K a)^K / K! where K a < 1
+        assert (largest <= a).mean() == pytest.approx(a**3, rel=0.15)
+        assert (mean <= a).mean() == pytest.approx((3 * a) ** 3 / 6, rel=0.06)
+    weights = torch.tensor([2.0, 0.5, 0.5]).double()
+    np.testing.assert_allclose(torch.exp(-METHODS["max_p"](u, weights)), (p / weights.numpy()).max(1))
+    np.testing.assert_allclose(torch.exp(-METHODS["mean_p"](u, weights)), (p / weights.numpy()).mean(1))
+
+
 def test_cauchy_is_the_sum_of_cotangents_in_order():
     p, u = drawn(5000)
     p = np.minimum(p, 0.99)
@@ -131,7 +145,9 @@ def test_where_one_of_many_members_sees_the_signal_e_values_lose_least():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_statistic_rises_with_every_member_however_small_its_p(method):
-    u = torch.stack([torch.linspace(1, 5000, 4000), torch.full((4000,), 0.3)], 1)
+    rising, still = torch.linspace(1, 5000, 4000), torch.full((4000,), 0.3)
+    both = method in ("max_p", "mean_p")  # one rare p alone is not what they ask for
+    u = torch.stack([rising, rising if both else still], 1)
     assert (METHODS[method](u, WEIGHTS).diff() > 0).all()
     assert torch.isfinite(METHODS[method](u * 1000, WEIGHTS)).all()
 

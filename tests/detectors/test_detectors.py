@@ -106,6 +106,7 @@ CASES = [
     ("DeepSVDD", VECTOR, {"hidden_dims": [64, 32], "training": SHORT}),
     ("DeepSVDD", IMAGE, {"network": "strided", "hidden_dims": [], "training": SHORT}),
     ("DeepSVDD", BOTH, {"n_components": 4, "training": SHORT}),
+    ("DeepSVDD", VECTOR, {"latent_dims": [3, 5], "centers": [1, 10], "training": SHORT | {"steps": 1000}}),
     ("DeepSVDD", OBJECTS, {"network": "objects", "hidden_dims": [32], "training": SHORT}),
     ("MaskedPrediction", VECTOR, {"hidden_dims": [128], "training": SHORT}),
     ("MaskedPrediction", IMAGE, {"hidden_dims": [128], "share": 0.75, "masks": 4, "patch": 3, "training": SHORT}),
@@ -131,6 +132,8 @@ CASES = [
     ("MPDR", IMAGE, ENERGY | {"manifolds": [3, 4, 6], "objective": {"criterion": "manifold_auc"}}),
     ("MPDR", VECTOR, ENERGY | SCALAR | {"objective": {"gamma": 0.1, "criterion": "wasserstein"}}),
     ("MPDR", BOTH, ENERGY | {"n_components": 4, "visible_chain": VECTOR_CHAIN}),
+    ("MPDR", VECTOR, ENERGY | {"kind": "masked", "visible_chain": VECTOR_CHAIN}),
+    ("MPDR", IMAGE, ENERGY | {"kind": "masked", "masked": {"share": 0.75, "masks": 4, "patch": 3}}),
     ("IGEBM", VECTOR, PLAIN_SCALAR),
     ("IGEBM", VECTOR, PLAIN_SCALAR | {"start": "data"}),
     ("IGEBM", IMAGE, PLAIN_SCALAR),
@@ -397,7 +400,10 @@ def test_the_distance_of_chains_that_do_not_move_is_that_of_two_sets_of_backgrou
     assert expected > 0.01
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("reconstruction", 2 - 3 + 0.1 * 9), ("scalar", 2 - 3 + 0.1 * (9 + 4))])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("reconstruction", 2 - 3 + 0.1 * 9), ("masked", 2 - 3 + 0.1 * 9), ("scalar", 2 - 3 + 0.1 * (9 + 4))],
+)
 def test_gamma_acts_on_background_where_the_energy_is_a_scalar_alone(kind, expected):
     detector = detectors.build(
         {"type": "MPDR", "arguments": ENERGY | {"kind": kind, "objective": {"gamma": 0.1}}}, VECTOR, 0
@@ -635,7 +641,8 @@ def test_the_wasserstein_loss_reaches_the_energy_through_the_chain():
             r"visible_chain: step_size: 1\.0 overshoots",
         ),
         ({"type": "DRL", "arguments": PLAIN_SCALAR}, r"visible_chain: step_size: 0\.5 .* 2 sigma\^2 / weight = 0\.005"),
-        ({"type": "MPDR", "arguments": ENERGY | {"kind": "vector"}}, "Allowed: reconstruction, scalar"),
+        ({"type": "MPDR", "arguments": ENERGY | {"masked": {"share": 0.5}}}, "masked: the energy is 'reconstruction'"),
+        ({"type": "MPDR", "arguments": ENERGY | {"kind": "vector"}}, "Allowed: masked, reconstruction, scalar"),
         ({"type": "ConvVAE", "arguments": {"training": SHORT, "flow": {"type": "planar"}}}, "Did you mean 'Planar'"),
         ({"type": "Variable", "arguments": {"variable": "mass"}}, "mass"),
     ],

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hepad.detectors.base import LEAST_R2, Detector, r_squared
+from hepad.detectors.base import LEAST_R2, Detector
 from hepad.detectors.distances import nearest, separation, wasserstein
 from hepad.detectors.energy_based.criteria import CRITERIA
-from hepad.detectors.energy_based.energies import Energy, Reconstruction, Scalar
+from hepad.detectors.energy_based.energies import Energy, Error, Scalar
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import NegativeSampler, buffers_of, chains_of, sphere_start
 from hepad.detectors.networks import Autoencoder
@@ -177,8 +177,8 @@ class EnergyDetector(Detector):
         )
         after = in_blocks(self.energy, valid)
         facts |= {"energy": after.mean().item()} | chosen(energy_history, self.settings.objective.criterion)
-        if isinstance(self.energy, Reconstruction):
-            facts["r2"] = r_squared(valid, (after.mean() * self.energy.scale).item())
+        if isinstance(self.energy, Error):
+            facts["r2"] = self.energy.r2(valid, after.mean().item())
         ranks = torch.stack([energy.argsort().argsort() for energy in (before, after)])
         facts["spearman_with_start"] = torch.corrcoef(ranks.double())[0, 1].item()
         facts |= self._look_at_negatives(train, valid, sampler, support, generator)
@@ -207,7 +207,7 @@ class EnergyDetector(Detector):
         limit, usual = own.quantile(0.9).item(), max(own.median().item(), 1e-12)
 
         def far(x: Tensor, energy: float) -> bool:
-            ruled_out = isinstance(self.energy, Reconstruction) and energy > FAR * e_background
+            ruled_out = isinstance(self.energy, Error) and energy > FAR * e_background
             return ruled_out or nearest(x.detach(), reference).median().item() > limit
 
         ratio = nearest(drawn.x.detach(), reference).median().item() / usual
@@ -232,14 +232,14 @@ class EnergyDetector(Detector):
         return f"Give the chain {' or '.join([*ways, 'another step_size'])}."
 
     def check_not_ruined(self, x: Tensor, energy: float) -> None:
-        """DivergenceError if the mean ``energy`` of background x says that its reconstruction has been ruined."""
-        if not isinstance(self.energy, Reconstruction):
+        """DivergenceError if the mean ``energy`` of background x says that what is made of it has been ruined."""
+        if not isinstance(self.energy, Error):
             return
-        r2 = r_squared(x, energy * self.energy.scale.item())
+        r2 = self.energy.r2(x, energy)
         if not r2 > LEAST_R2:
             raise DivergenceError(
-                f"{type(self).__name__}: the energy phase has ruined the reconstruction of background, which is no "
-                f"better than its mean event (R^2 = {r2:.3f}). {self.remedy}, or give the autoencoder more latents."
+                f"{type(self).__name__}: the energy phase has ruined the {self.energy.makes} of background, which is "
+                f"no better than its mean event (R^2 = {r2:.3f}). {self.remedy}, or give {self.energy.needs}."
             )
 
     def _measures(

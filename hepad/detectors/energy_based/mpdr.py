@@ -7,10 +7,11 @@ Frozen autoencoders (f, g) with codes on the unit sphere give the manifolds. For
     x-    : latent chain on H(g(z)) from z~, then visible chain on H(x') from g(z)    two-stage sampling
     L     = < E(x) > - < E(x-) > + regulariser
 
-(hepad.detectors.energy_based.negative_sampling.ManifoldProjectionDiffusion). In H the energy of R is the error e
-itself, so that steps have the papers' size; T is what step_size and noise_std imply. Energies:
+(hepad.detectors.energy_based.negative_sampling.ManifoldProjectionDiffusion). In H the energy of R and IDNN is the
+error e itself, so that steps have the papers' size; T is what step_size and noise_std imply. Energies:
 
     reconstruction (R)   E = e(x) / e0, an autoencoder that starts as such;          regulariser gamma < E(x-)^2 >
+    masked (IDNN)        E = e(x) / e0, a masked prediction that starts as such;     the same
     scalar (S)           E = a network with one output, of bounded slope;            regulariser gamma < E^2 + E(x-)^2 >
 """
 
@@ -22,31 +23,34 @@ from torch import Tensor, nn
 
 from hepad.detectors.base import Detector
 from hepad.detectors.energy_based.base import EnergyDetector
-from hepad.detectors.energy_based.energies import Reconstruction, Scalar
+from hepad.detectors.energy_based.energies import Masked, Reconstruction, Scalar
 from hepad.detectors.energy_based.langevin import Chain, Support
 from hepad.detectors.energy_based.negative_sampling import ManifoldProjectionDiffusion, NegativeSampler, Recovery
 from hepad.detectors.energy_based.reconstruction import Pretrained
+from hepad.detectors.masked_prediction import MaskSettings, fit_predictor
 from hepad.detectors.networks import Autoencoder, AutoencoderSettings
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import History, Schedule
 from hepad.errors import InputError, check_choice
 from hepad.representations import Space
 
-ENERGIES = ("reconstruction", "scalar")
+ENERGIES = ("reconstruction", "masked", "scalar")
 
 
 class MPDR(Pretrained):
-    """MPDR-R and MPDR-S on images or vectors.
+    """MPDR-R, MPDR-IDNN and MPDR-S on images or vectors.
 
     Parameters
     ----------
     space: what the representation yields
-    kind: 'reconstruction' (R) or 'scalar' (S)
+    kind: 'reconstruction' (R), 'masked' (IDNN, or MAE) or 'scalar' (S)
     autoencoder: AutoencoderSettings (network, hidden_dims, latent_dim, l2) of the energy R and of the manifolds; the
         scalar energy is its encoder with one output
+    masked: MaskSettings (hidden_dims, share, masks, patch) of the energy 'masked', where kind is that
     manifolds: latent sizes of the manifolds' autoencoders (manifold ensemble); None for the one of ``autoencoder``
-    pretraining, training: Schedules of the autoencoder phases and of the energy phase; in the place of the first an AE
-        to start from, in Python a fitted one, in a configuration the name of one, without 'autoencoder'
+    pretraining, training: Schedules of the autoencoder phases, and of the masked prediction's, and of the energy phase;
+        in the place of the first an AE to start from, in Python a fitted one, in a configuration the name of one,
+        without 'autoencoder'
     latent_chain, visible_chain: Chains (n_steps, step_size, noise_std, grad_clip, unit, anneal, metropolis, bfloat16,
         components)
     recovery: a Recovery (sigma, weight, visible_weight, geodesic)
@@ -58,6 +62,7 @@ class MPDR(Pretrained):
     class Settings(EnergyDetector.Settings):
         kind: str = "reconstruction"
         autoencoder: AutoencoderSettings = AutoencoderSettings()
+        masked: MaskSettings | None = None
         manifolds: tuple[int, ...] | None = None
         pretraining: Schedule
         latent_chain: Chain
@@ -66,6 +71,8 @@ class MPDR(Pretrained):
         def __post_init__(self):
             check_choice("kind", self.kind, ENERGIES)
             sizes = self.latent_dims
+            if self.masked and self.kind != "masked":
+                raise InputError(f"masked: the energy is '{self.kind}', which predicts nothing; leave it out.")
             if not self.autoencoder.sphere:
                 raise InputError("autoencoder: sphere: MPDR's codes are unit vectors; leave it out.")
             if not sizes or len(set(sizes)) < len(sizes):
@@ -85,14 +92,17 @@ class MPDR(Pretrained):
 
     def __init__(self, space: Space, **arguments):
         super().__init__(space, **arguments)
-        design, scalar = self.settings.autoencoder, self.settings.kind == "scalar"
+        settings, design = self.settings, self.settings.autoencoder
         self.models = nn.ModuleList(
-            Autoencoder(self.inner, replace(design, latent_dim=size)) for size in self.settings.latent_dims
+            Autoencoder(self.inner, replace(design, latent_dim=size)) for size in settings.latent_dims
         )
-        self.energy = (
-            Scalar(self.inner, design.network, design.hidden_dims) if scalar else Reconstruction(self.inner, design)
-        )
-        self.squares_of_background = scalar
+        if settings.kind == "masked":
+            self.energy = Masked(self.inner, settings.masked or MaskSettings())
+        elif settings.kind == "scalar":
+            self.energy = Scalar(self.inner, design.network, design.hidden_dims)
+        else:
+            self.energy = Reconstruction(self.inner, design)
+        self.squares_of_background = settings.kind == "scalar"
 
     def adopt(self, fitted: Mapping[str, Detector]) -> None:
         super().adopt(fitted)
@@ -123,6 +133,12 @@ class MPDR(Pretrained):
                 history += curve
             self.energy.scale.fill_(error)
             facts |= {"autoencoder_r2": self._check_reconstruction(valid, error), "autoencoder_error": error}
+        if isinstance(self.energy, Masked):
+            schedule = self.settings.pretraining
+            curve, error, r2 = fit_predictor(self.energy.predictor, train, valid, schedule, fitting)
+            history += curve
+            self.energy.scale.fill_(error)
+            facts |= {"prediction_r2": r2, "prediction_error": error}
         return history, facts
 
     def sampler(self, support: Support, generator: torch.Generator) -> NegativeSampler:

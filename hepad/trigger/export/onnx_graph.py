@@ -1,7 +1,7 @@
 """A detector with some parts exchanged, so that ONNX has all operators of its score; the score stays the same.
 
 spectral norms      the weights that they end with
-Head, Unflatten     shapes as constants, nothing joined to an empty set of pixels or columns
+Head, Unflatten     shapes as constants
 coupling (RealNVP)  gather and concatenate in the place of an assignment to indices
 convolutional flow  shifted slices in the place of unfold
 sizes, axes         constants, so that the graph runs on no events, too
@@ -66,17 +66,13 @@ class _Head(nn.Module):
 
     def __init__(self, head: Head, shape: tuple[int, ...]):
         super().__init__()
-        self.head, self.shape, self.columns = head, tuple(shape), math.prod(shape) - head.pixels
+        self.head, self.shape = head, tuple(shape)
+
+    def entries(self, x: Tensor) -> Tensor:
+        return self.head.entries(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        head = self.head
-        if not head.pixels:
-            return x
-        flat = x.flatten(1)
-        image = flat[:, : head.pixels] if self.columns else flat
-        image = head.total * torch.softmax(image, 1) if head.unit_sum else torch.sigmoid(image)
-        joined = torch.cat([image, flat[:, head.pixels :]], 1) if self.columns else image
-        return joined.reshape(-1, *self.shape)
+        return self.entries(x.flatten(1)).reshape(-1, *self.shape)
 
 
 class _FixedCoupling(CouplingTransform):
