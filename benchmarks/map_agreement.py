@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from hepad.config import anomaly_map as of_run
+from hepad.config import map_events
+from hepad.config.anomaly_map import MOST
 from hepad.config.described import scored
 from hepad.config.results import Results
 from hepad.config.scoring import models
@@ -62,15 +63,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, default=TABLE, help="the table")
     args = parser.parse_args(argv)
     with report_errors():
-        results, rows = Results(args.results), []
+        results, rows, umap = Results(args.results), [], anomaly_map.umap_class()
         known = models(results, args.task, args.detectors.split(","), first=True)
         of = Subject(results.plan, {"task": args.task})
         samples = [of.background, *(name for name in of.labels(["samples"]) if name != of.background)]
         for key, model in known.of.items():
-            thresholds = of_run.thresholds_beyond(scored(results, args.task, of.background).beginning(), [key], 3.0)
+            thresholds = map_events.thresholds_beyond(scored(results, args.task, of.background).beginning(), [key], 3.0)
             found = [
-                of_run.most_beyond(
-                    scored(results, args.task, name).beginning(LOOK, True), thresholds, key, of_run.MOST // len(samples)
+                map_events.most_beyond(
+                    scored(results, args.task, name).beginning(LOOK, True), thresholds, key, MOST // len(samples)
                 ) for name in samples
             ]  # fmt: skip
             parts = [one.picked.events for one in found]
@@ -85,8 +86,8 @@ def main(argv: list[str] | None = None) -> None:
                 if "trained" in by:
                     codes = [trained_code(what, seed) for seed in SEEDS]
                 else:
-                    codes = [anomaly_map.reduced(what) if pixels and by != "latents" else what] * len(SEEDS)
-                places = [anomaly_map.placed(z, seed) for z, seed in zip(codes, SEEDS, strict=True)]
+                    codes = [anomaly_map.coded(what, model.module, by)] * len(SEEDS)
+                places = [anomaly_map.placed(umap, z, seed) for z, seed in zip(codes, SEEDS, strict=True)]
                 rows.append(
                     {"detector": key.split("/")[0], "by": by, "eps_b": f"{found[0].shares[key]:.4f}"}
                     | dict(zip((f"events of {name}" for name in samples), map(len, parts), strict=True))

@@ -39,6 +39,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 def _run(args: argparse.Namespace) -> None:
     from hepad.config import anomaly_map  # torch takes seconds
 
+    anomaly_map.check_page(args.to)
     wanted = {"detector": args.detector, "by": args.by, "sigmas": args.sigmas, "seeds": args.seeds, "most": args.most}
     found = anomaly_map.map_of(Results(args.results), args.task, args.files, **wanted)
     tables = anomaly_map.write(found, args.to)
@@ -48,9 +49,16 @@ def _run(args: argparse.Namespace) -> None:
     print("; ".join(f"{name}: {n} of {beyond} events on the map" for name, n, beyond in counts))
     mean, least = found["agreement"]
     agreement = "" if mean is None else f"; maps of {found['seeds']} seeds agree by {mean:.2f}, at least {least:.2f}"
-    print(f"{len(found['summaries'])} clusters{agreement}")
+    print(f"{len(found['summaries']) or 'no'} clusters{agreement}")
     print(f"beyond {args.sigmas:g} standard deviations of the background's score under each detector:")
     for label, shares in zip(found["detectors"], found["shares"], strict=True):
         of_samples = zip(found["samples"], shares or (), strict=bool(shares))
-        print(f"  {plain(label)}: " + (", ".join(f"{name} {share:.2%}" for name, share in of_samples) or "no spread"))
+        print(
+            f"  {plain(label)}: "
+            + (", ".join(f"{name} {_percent(share)}" for name, share in of_samples) or "no spread")
+        )
     print(f"written: {', '.join(map(str, (args.to, *tables)))}")
+
+
+def _percent(share: float | None) -> str:
+    return "not seen" if share is None else f"{share:.2%}"

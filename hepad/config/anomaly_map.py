@@ -6,58 +6,33 @@ from the other events of the map and from background, what its mean jet and its 
 the scores of the events in its middle.
 """
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import chi2
 
-from hepad.config.described import Describing, below, mean_share, number, rounded, scored
+from hepad.config.described import Describing, below, number, rounded, scored, shares
+from hepad.config.map_events import Sampled, most_beyond, quotas_of, rows_of, thresholds_beyond
 from hepad.config.results import Results
-from hepad.config.scoring import Models, column, models
+from hepad.config.scoring import Models, models
 from hepad.config.subjects import Subject
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.anomalous import Picked, lots
-from hepad.evaluation.anomaly_map import BY, FEWEST, AnomalyMap, anomaly_map, features, lacking
-from hepad.evaluation.scored_sample import LOOK, Rows, ScoredSample
+from hepad.evaluation.anomaly_map import BY, FEWEST, AnomalyMap, anomaly_map, features, lacking, umap_class
+from hepad.evaluation.efficiency import LEVEL
+from hepad.evaluation.scored_sample import ScoredSample
 from hepad.events import Events, concatenate
-from hepad.events.cuts import outside
 from hepad.figures.anomaly_map import letters, render
 from hepad.figures.colors import of_samples
 from hepad.representations import JetImage
-from hepad.samples.formats.paths import find_files
-from hepad.samples.sources import stream_of
 from hepad.storage.files import atomic_path, write_rows
 
 SIGMAS, SEEDS = 3.0, 5
-MOST = 1500  # events of a map, of each sample as many
+MOST = 1500  # events of a map
 MIDDLE = 6  # events of a cluster that are explained
 DIFFERENT = 6  # observables that are named of a cluster
 IMAGE = JetImage(size=20)
-
-
-class Sampled(NamedTuple):
-    """Some events of a sample that are beyond the threshold.
-
-    looked: how many were looked at; beyond: how many of them are beyond it; plain: whether all weights are the same;
-    shares: 'detector/seed' -> the share of the weight that is beyond the threshold of that training
-    """
-
-    picked: Picked
-    looked: int
-    beyond: int
-    plain: bool
-    shares: dict[str, float]
-
-    @property
-    def on_map(self) -> int:
-        """How many are on the map."""
-        return len(self.picked.events)
-
-    @property
-    def share(self) -> float:
-        """The share of the events that were looked at that an event of the map stands for."""
-        return self.beyond / max(self.on_map, 1) / self.looked
 
 
 def map_of(
@@ -74,17 +49,18 @@ def map_of(
     by: 'residuals', 'latents' or 'inputs'; None for the first of these that is possible
     sigmas: events are beyond so many standard deviations from the mean of the background's score
     seeds: maps that are made to see which clusters stay
-    most: events of the map, of each sample as many
+    most: events of the map, of each sample as many, or with files half of background
 
     Returns
     -------
     dict
         detectors, samples, variables, events, unexplained of :func:`hepad.config.gallery.gallery`, and of these events
         places: (N, 2); clusters: (N,), -1 for none; summaries: of each cluster (expected: how many events of each
-        sample if it were background); agreement: mean and smallest of pairs of maps; purity: of all clustered events;
-        largest: share of the largest sample; detector: its number; by, sigmas, threshold, eps_b, seeds; beyond, on_map:
-        events of each sample; shares: of each training the share of each sample beyond its
-        threshold; files: whether there are any; colors: of samples; warning
+        file if it were background, with its interval, and the ratio of events looked at); agreement: mean and smallest
+        of pairs of maps; purity: of all clustered events; largest: share of the largest sample; detector: its number;
+        by, sigmas, threshold, eps_b, seeds; beyond, on_map: events of each sample; shares: of each training the share
+        of each sample beyond its threshold, None if it cannot see the sample; files: whether there are any; colors: of
+        samples; warning
 
     Raises
     ------
@@ -100,45 +76,56 @@ def map_of(
     thresholds = thresholds_beyond(background.beginning(), known.of, sigmas)
     if key not in thresholds:
         raise InputError(f"map: {key} has background events with an infinite score, and so no spread. Take another.")
-    labels = of.labels(["samples"])
-    rows = {labels[of.background]: _of_sample(background, known)}
-    for name in () if files else (name for name in labels if name != of.background):
-        rows[labels[name]] = _of_sample(scored(results, task, name), known)
-    for path in find_files(list(files)) if files else ():
-        name = Path(path).name
-        rows[path if name in rows else name] = _of_file(path, known)
-    samples = {label: most_beyond(blocks, thresholds, key, most // len(rows)) for label, blocks in rows.items()}
+    umap_class()  # before all the work
+    rows, warnings_of = rows_of(results, task, of, known, key, files)
+    quotas = quotas_of(len(rows), bool(files), most)
+    samples = {
+        label: most_beyond(blocks, thresholds, key, quota)
+        for (label, blocks), quota in zip(rows.items(), quotas, strict=True)
+    }  # fmt: skip
     found = concatenate([one.picked.events for one in samples.values()])
-    warning = outside(found.jet, known.window)
     model = known.of[key].set_params(representation=known.representations[known.representation_of[key]])
-    made = anomaly_map(model, found, by, seeds)
-    return _described(known, key, samples, made, background, of.labels(["detectors"]), by) | {
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the window: it is said of whole files
+        made = anomaly_map(model, found, by, seeds)
+        described = _described(known, key, samples, made, background, of.labels(["detectors"]), by, bool(files))
+    return described | {
         "task": task, "by": by, "sigmas": sigmas, "threshold": number(thresholds[key]),
         "eps_b": number(next(iter(samples.values())).shares[key]), "shares": _shares(known, samples),
         "beyond": [of.beyond for of in samples.values()], "on_map": [of.on_map for of in samples.values()],
-        "seeds": seeds, "files": bool(files), "warning": warning, "colors": _colors(results, labels, samples),
+        "seeds": seeds, "files": bool(files), "warning": " ".join(warnings_of),
+        "colors": _colors(results, of.labels(["samples"]), samples),
     }  # fmt: skip
+
+
+def check_page(path: Path) -> None:
+    """InputError unless a page can be written there."""
+    if path.suffix != ".html" or path.is_dir():
+        raise InputError(
+            f"{path}: the page of a map is a file that ends in .html, beside which its tables are written."
+        )
 
 
 def write(found: dict, path: Path) -> list[Path]:
     """Write the page of what :func:`map_of` has found, and beside it tables of clusters and events; their paths."""
-    page, tables = render(found), [path.with_suffix(".csv"), path.with_name(f"{path.stem}_events.csv")]
+    check_page(path)
+    page, tables = render(found), [path.with_name(f"{path.stem}_{what}.csv") for what in ("clusters", "events")]
+    names = [name.replace(r"\$", "$") for name in found["samples"]]
     with atomic_path(path) as partial:
         partial.write_text(page)
     rows = []
     for place, cluster in enumerate(found["summaries"]):
-        shares = {f"events of {name}": n for name, n in zip(found["samples"], cluster["counts"], strict=True)}
-        if found["files"]:
-            names = zip(found["samples"], cluster["expected"], strict=True)
-            shares |= {f"expected of {name}": n for name, n in names if n is not None}
+        columns = {f"events of {name}": n for name, n in zip(names, cluster["counts"], strict=True)}
+        for name, of in zip(names, cluster["expected"] or (), strict=bool(cluster["expected"])):
+            columns |= {f"expected of {name}": of[0], "low": of[1], "high": of[2]} if of else {}
         different = "; ".join(f"{name} {of_background:.3f}" for name, of_background, *_ in cluster["different"])
         rows.append({
-            "cluster": letters(place), "events": cluster["events"], **shares, "purity": f"{cluster['purity']:.3f}",
+            "cluster": letters(place), "events": cluster["events"], **columns, "purity": f"{cluster['purity']:.3f}",
             "differs (share of background below)": different,
         })  # fmt: skip
     write_rows(tables[0], rows[0].keys() if rows else ["cluster"], rows)
     events = [
-        {"cluster": letters(cluster) if cluster >= 0 else "", "sample": found["samples"][event["sample"]],
+        {"cluster": letters(cluster) if cluster >= 0 else "", "sample": names[event["sample"]],
          "event": event["id"], "run:section:event": event["where"], "x": x, "y": y,
          "score": event["scores"][found["detector"]], "p": event["p"][found["detector"]]}
         for event, cluster, (x, y) in zip(found["events"], found["clusters"], found["places"], strict=True)
@@ -165,63 +152,15 @@ def _colors(results: Results, labels: dict[str, str], picked: Iterable[str]) -> 
     return [colors[names.get(label, label)] for label in picked]
 
 
-def thresholds_beyond(blocks: Iterable[Rows], keys: Iterable[str], sigmas: float) -> dict[str, float]:
-    """Of each training the threshold; of one with infinite scores, which have no spread, none."""
-    found, (weights, scores) = {}, zip(*((events.weight, of) for events, of in blocks), strict=True)
-    weights = np.concatenate(weights)
-    for key in keys:
-        values = np.concatenate([of[key] for of in scores]).astype(float)
-        if np.isfinite(values).all():
-            mean = np.average(values, weights=weights)
-            variance = np.average((values - mean) ** 2, weights=weights)
-            found[key] = float(mean + sigmas * np.sqrt(max(variance, 0.0)))
-    return found
-
-
-def _of_sample(sample: ScoredSample, known: Models) -> Iterator[Rows]:
-    for events, scores in sample.beginning(LOOK, True):
-        yield events, {key: scores[key] for key in known.of}
-
-
-def _of_file(path: str, known: Models) -> Iterator[Rows]:
-    for events in stream_of({"files": [path], "unit_weights": True}, name=path, selection="any", split=(0, 0, 1)):
-        missing: dict[str, str] = {}
-        columns = known.score(events, missing)
-        if missing:
-            raise InputError(f"{path}: {next(iter(missing.values()))}")
-        yield events, {key: columns[column(key)] for key in known.of}
-
-
-def most_beyond(blocks: Iterable[Rows], thresholds: dict[str, float], key: str, most: int) -> Sampled:
-    """At most so many events beyond the threshold of a training, drawn by weight."""
-    rng, looked, count, total, weights = np.random.default_rng(0), 0, 0, 0.0, set()
-    sums, held = dict.fromkeys(thresholds, 0.0), None
-    for events, scores in blocks:
-        far = scores[key] > thresholds[key]
-        looked, count, total = looked + len(events), count + int(far.sum()), total + events.weight.sum()
-        weights |= set(np.unique(events.weight)[:2])
-        sums = {name: sums[name] + events.weight[scores[name] > t].sum() for name, t in thresholds.items()}
-        new = events[far], {name: of[far] for name, of in scores.items()}, lots(events.weight[far], rng)
-        if held:
-            together = {name: np.concatenate([held[1][name], of]) for name, of in new[1].items()}
-            new = concatenate([held[0], new[0]]), together, np.concatenate([held[2], new[2]])
-        kept = np.sort(np.argsort(-new[2], kind="stable")[:most])
-        held = new[0][kept], {name: of[kept] for name, of in new[1].items()}, new[2][kept]
-    if held is None:
-        raise InputError("map: a sample has no test events. Check its split.")
-    shares = {name: float(of / total) for name, of in sums.items()}
-    return Sampled(Picked(held[0], held[1], {}, np.zeros(0, int)), looked, count, len(weights) == 1, shares)
-
-
 def _shares(known: Models, samples: dict[str, Sampled]) -> list[list[float] | None]:
-    """Of each training the share of each sample beyond its threshold; None if it has none."""
+    """Of each training the share of each sample beyond its threshold, None if that is unknown; None if it has none."""
     everywhere = [of.shares for of in samples.values()]
     return [[number(of[key]) for of in everywhere] if key in everywhere[0] else None for key in known.of]
 
 
 def _described(
     known: Models, key: str, samples: dict[str, Sampled], made: AnomalyMap, background: ScoredSample,
-    labels: dict[str, str], by: str,
+    labels: dict[str, str], by: str, files: bool,
 ) -> dict:  # fmt: skip
     describing = Describing(background, known, labels, [one.picked.events for one in samples.values()])
     of = np.repeat(np.arange(len(samples)), [one.on_map for one in samples.values()])
@@ -237,10 +176,14 @@ def _described(
         inside = made.clusters == cluster
         counts = np.bincount(of[inside], minlength=len(samples))
         summaries.append({
-            "events": int(inside.sum()), "counts": counts.tolist(), "expected": _expected(counts, samples),
+            "events": int(inside.sum()), "counts": counts.tolist(),
+            "expected": _expected(counts, samples) if files else None,
             "purity": float(counts.max() / counts.sum()), "again": number(made.again(cluster)),
             "different": _different(describing, values, inside), "middle": middle.tolist(),
-            "images": {what: rounded(of_events[inside].mean(axis=0)) for what, of_events in images.items()},
+            "images": {
+                what: rounded(of_events[inside & there].mean(axis=0))
+                for what, (of_events, there) in images.items() if (inside & there).any()
+            },
         })  # fmt: skip
     order = sorted(range(len(summaries)), key=lambda cluster: -_excess(summaries[cluster]))
     places = np.append(np.argsort(order), -1)  # of -1 the last
@@ -255,18 +198,21 @@ def _described(
     }  # fmt: skip
 
 
-def _expected(counts: np.ndarray, samples: dict[str, Sampled]) -> list[float | None]:
-    """Of each file how many events of a cluster there would be if it were background, the first sample; None: of
-    simulated signals, and where weights differ."""
+def _expected(counts: np.ndarray, samples: dict[str, Sampled]) -> list[list[float] | None]:
+    """Of each file how many events of a cluster there would be if it were background, the first sample, and the
+    interval of that (F. Garwood 1936), with the ratio of events looked at; None where weights of background differ."""
     first, *others = samples.values()
+    tails, n = (1 - LEVEL) / 2, counts[0]
+    interval = (chi2.ppf(tails, 2 * n) / 2 if n else 0.0, chi2.ppf(1 - tails, 2 * n + 2) / 2)
     ratios = [first.share / one.share if first.plain and one.beyond else None for one in others]
-    return [None, *(None if ratio is None else number(counts[0] * ratio) for ratio in ratios)]
+    return [None, *(r and [number(x) for x in (n * r, interval[0] * r, interval[1] * r, r)] for r in ratios)]
 
 
 def _excess(summary: dict) -> float:
-    """By how many standard deviations there are more events than expected, as far as that is known."""
-    both = zip(summary["counts"], summary["expected"], strict=True)
-    return max(((n - e) / np.sqrt(n + e + 1) for n, e in both if e is not None), default=0.0)
+    """By how many standard deviations a file has more events than expected, as far as that is known."""
+    both = zip(summary["counts"], summary["expected"] or (), strict=bool(summary["expected"]))
+    pulls = ((n - of[0]) / np.sqrt(n + of[3] * (of[0] + of[3])) for n, of in both if of)
+    return max(pulls, default=0.0)
 
 
 def _middle(made: AnomalyMap, cluster: int) -> np.ndarray:
@@ -281,22 +227,24 @@ def _different(describing: Describing, values: np.ndarray, inside: np.ndarray) -
 
     Of each its label, the mean share of background, and of the others, that has less, ties count half, and its median.
     """
-    of_background = mean_share(describing.background, values[inside])
+    of_background = shares(describing.background, values[inside]).mean(0)
     of_others = of_background
     if (~inside).any():
-        of_others = mean_share(below(np.ones((~inside).sum()), values[~inside]), values[inside])
+        of_others = shares(below(np.ones((~inside).sum()), values[~inside]), values[inside]).mean(0)
     order = np.argsort(-np.abs(of_others - 0.5), kind="stable")[:DIFFERENT]
     median = np.median(values[inside], axis=0)
     return [[describing.variables[k], *map(number, (of_background[k], of_others[k], median[k]))] for k in order]
 
 
-def _images(known: Models, key: str, events: Events, by: str) -> dict[str, np.ndarray]:
-    """(N, pixels) of the jets, and, if the map is of residuals of images, of these."""
-    found = {}
-    if (events.constituents[..., 0] > 0).any():
-        found["jet"] = IMAGE(events).flatten(1).numpy()
+def _images(known: Models, key: str, events: Events, by: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(N, pixels) of the jets, and, if the map is of residuals of images, of these; and of which events (N,)."""
+    there, found = (events.constituents[..., 0] > 0).any(axis=1), {}
+    if there.any():
+        images = np.zeros((len(events), IMAGE.size**2), np.float32)
+        images[there] = IMAGE(events[there]).flatten(1).numpy()
+        found["jet"] = images, there
     module = known.of[key].module
     if by == "residuals" and module.inner.pixels:
         x = known.representations[known.representation_of[key]](events)
-        found["residual"] = features(module, x, by)[:, : module.inner.pixels].numpy()
+        found["residual"] = features(module, x, by)[:, : module.inner.pixels].numpy(), np.ones(len(events), bool)
     return found

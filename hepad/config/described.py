@@ -1,7 +1,7 @@
 """Events as pages show them: their particles, observables, scores and p-values, and what makes the scores.
 
-Observables come with the share of background that has less, p-values are :mod:`hepad.evaluation.p_values`, scores those
-of the run.
+Observables come with the share of background that has less (ties count half), p-values are
+:mod:`hepad.evaluation.p_values`, scores those of the run.
 """
 
 import numpy as np
@@ -61,7 +61,7 @@ class Describing:
     def events(self, sample: int, found: Picked) -> list[dict]:
         """The events that were picked of a sample, as JSON (:func:`hepad.config.gallery.gallery`)."""
         events, values, why = found.events, self.values(found.events), self._explained(found)
-        share = shares_below(self.background, values)
+        share = shares(self.background, values)
         p = {key: of_scores(self._known.backgrounds[key], scores) for key, scores in found.scores.items()}
         names, wheres = identified(events)
         return [
@@ -115,18 +115,14 @@ def below(weight: np.ndarray, values: np.ndarray) -> list[tuple[np.ndarray, np.n
     return found
 
 
-def shares_below(known: list[tuple[np.ndarray, np.ndarray]], values: np.ndarray) -> np.ndarray:
-    """(N, D): the shares of :func:`below` that are less than the values (N, D)."""
-    return np.stack([of[np.searchsorted(x, v)] for (x, of), v in zip(known, values.T, strict=True)], axis=1)
-
-
-def mean_share(known: list[tuple[np.ndarray, np.ndarray]], values: np.ndarray) -> np.ndarray:
-    """(D,): the mean share of :func:`below` that is less than a row of the values (N, D); ties count half."""
-    ends = [
-        [of[np.searchsorted(x, v, side)] for side in ("left", "right")]
-        for (x, of), v in zip(known, values.T, strict=True)
-    ]
-    return np.mean(ends, axis=(1, 2))
+def shares(known: list[tuple[np.ndarray, np.ndarray]], values: np.ndarray) -> np.ndarray:
+    """(N, D): the shares of :func:`below` that are less than the values (N, D); ties count half."""
+    return np.stack(
+        [
+            sum(of[np.searchsorted(x, v, side)] for side in ("left", "right")) / 2
+            for (x, of), v in zip(known, values.T, strict=True)
+        ], axis=1,
+    )  # fmt: skip
 
 
 def identified(events: Events) -> tuple[list[str], list[str]]:
@@ -150,6 +146,7 @@ def number(x: float) -> float | str | None:
 
 def _vector(background: Events, others: list[Events]) -> EventVector:
     """What is measured of all events."""
+    others = [of for of in others if len(of)]
     inside = SUBSTRUCTURE if all((of.constituents[..., 0] > 0).any() for of in (background, *others)) else ()
     there = set.intersection(*(set(available(of)) for of in (background, *others)))
     return EventVector([*(name for name in VARIABLES if name in there), *inside])

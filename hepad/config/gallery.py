@@ -82,7 +82,7 @@ def events_of(results: Results, task: str, files: list[str], wanted: list[str]) 
     scores = {key: columns[column(key)] for key in known.of}
     top = {key: np.argsort(-of, kind="stable") for key, of in scores.items()}
     picked = Picked(found, scores, top, np.zeros(0, int))
-    shown = _described(results, task, known, {", ".join(Path(file).name for file in files): picked})
+    shown = _described(results, task, known, {", ".join(Path(file).name for file in files).replace("$", r"\$"): picked})
     return shown | {"chosen": True, "warning": f"{warning}." if warning else ""}
 
 

@@ -6,9 +6,10 @@ Of an event x, normalised, with the reconstruction g(f(x)):
     latents     z = f(x)                                 the code of the detector itself
     inputs      x                                        what the detector sees
 
-Of what has pixels the map is of a code z of eight entries, by the linear autoencoder of these events with the least
-error, which is their principal components: there is one, and it needs no training. (One that is trained on the same
-hundreds of events finds others every time: benchmarks/map_agreement.py.) Then
+Of pixels the map has a code z of eight entries, by the linear autoencoder of these events with the least error, which
+is their principal components: there is one, and it needs no training. (One that is trained on the same hundreds of
+events finds others every time: benchmarks/map_agreement.py.) Columns beside pixels stay beside that code, the largest
+component in units of its standard deviation. Then
 
     y in R^2    UMAP of z (L. McInnes, J. Healy, J. Melville, arXiv:1802.03426)
     C           HDBSCAN of y (R. Campello, D. Moulavi, J. Sander, PAKDD 2013): clusters of events that lie densely
@@ -38,6 +39,7 @@ from torch import Tensor
 from hepad.detectors import Detector, Reconstructing
 from hepad.detectors.estimator import Estimator
 from hepad.detectors.latent_mixture import LATENTS
+from hepad.detectors.normalisation import Unscaled
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
 
@@ -46,7 +48,7 @@ BLOCK = 1024
 FEWEST = 50  # events of a map
 NEIGHBOURS = 15  # of UMAP, its default
 SMALLEST, SHARE = 10, 0.02  # a cluster has so many events, and so large a share of all
-CODE = 8  # entries that are made of what has pixels
+CODE = 8  # entries that are made of pixels
 
 
 class AnomalyMap(NamedTuple):
@@ -65,7 +67,9 @@ class AnomalyMap(NamedTuple):
 
     @property
     def agreement(self) -> tuple[float, float]:
-        """The adjusted Rand index of two seeds: mean and smallest over all pairs; NaN for one seed."""
+        """The adjusted Rand index of two seeds: mean and smallest over all pairs; NaN for one seed, or no clusters."""
+        if not (self.others >= 0).any():
+            return np.nan, np.nan
         found = [adjusted_rand_score(a, b) for a, b in combinations(self.others, 2)]
         return (float(np.mean(found)), float(min(found))) if found else (np.nan, np.nan)
 
@@ -101,17 +105,20 @@ def anomaly_map(
     """
     if not isinstance(detector, Estimator):
         raise InputError(f"map: {type(detector).__name__} is no detector. Give a fitted one, e.g. of hepad.load.")
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+    if isinstance(seeds, bool) or not isinstance(seeds, int | np.integer) or seeds < 1:
         raise InputError(f"map: seeds = {seeds!r} must be a whole number, 1 or more.")
+    umap = umap_class()
     module, x = detector.seen(events)
     what = features(module, x, by).numpy()
     if len(x) < FEWEST:
         raise InputError(
             f"map: {len(x)} events are too few for a map; {FEWEST} are needed. Take more of the most anomalous ones: a "
-            "lower threshold, or more data."
+            "lower threshold, more data, or more events of each sample."
         )
-    z = reduced(what) if by != "latents" and module.inner.pixels else what
-    places = [placed(z, seed) for seed in range(1, seeds + 1)]
+    if bad := int((~np.isfinite(what)).any(1).sum()):
+        raise InputError(f"map: {bad} of {len(what)} events have {by} that are not finite. Leave them out.")
+    z = coded(what, module, by)
+    places = [placed(umap, z, seed) for seed in range(1, seeds + 1)]
     clusters = [clustered(of_seed) for of_seed in places]
     return AnomalyMap(places[0], clusters[0], np.stack(clusters))
 
@@ -121,7 +128,8 @@ def lacking(module: Detector, by: str) -> str:
     check_choice("map: by", by, BY)
     name = type(module).__name__
     if by == "latents" and name not in LATENTS:
-        return f"map: {name} has no code. Take by='inputs', or a detector that has one: {', '.join(LATENTS)}."
+        others = ", ".join(LATENTS)
+        return f"map: {name} has no code that a map is made of. Take by='inputs', or a detector that has: {others}."
     if by == "residuals" and not isinstance(module, Reconstructing):
         return f"map: {name} does not reconstruct events. Take by='inputs', or a detector that reconstructs."
     return ""
@@ -131,13 +139,27 @@ def features(module: Detector, x: Tensor, by: str = "residuals") -> Tensor:
     """(N, D) of events (N, *space.shape): what a map of them is made of; InputError if the detector has no such."""
     if why := lacking(module, by):
         raise InputError(why)
-    normal = _of(module.normalise, x)
     if by == "inputs":
-        return normal.flatten(1)
+        return _of(module, module.normalise, x).flatten(1)
     if by == "latents":
-        return _of(lambda part: LATENTS[type(module).__name__](module, part), normal)
-    residuals = (normal - _of(lambda part: module.normalise(module.reconstruct(part)), x)).flatten(1)
-    return torch.nn.functional.normalize(residuals, dim=1)
+        return _of(module, lambda part: LATENTS[type(module).__name__](module, module.normalise(part)), x)
+    residuals = _of(module, lambda part: module.normalise(part) - module.normalise(module.reconstruct(part)), x)
+    return torch.nn.functional.normalize(residuals.flatten(1), dim=1)
+
+
+def coded(what: np.ndarray, module: Detector, by: str) -> np.ndarray:
+    """What a map is of: (N, D) of the :func:`features`, with a code in the place of pixels."""
+    if by == "latents":
+        return what
+    pixels = module.inner.pixels if by == "inputs" else what.shape[1] if module.inner.pixels else 0
+    image, columns = what[:, :pixels], what[:, pixels:]
+    if isinstance(module.normalise, Unscaled):  # the columns are in their own units
+        spread = columns.std(0)
+        columns = columns / np.where(spread > 0, spread, 1)
+    if not pixels:
+        return columns
+    code = reduced(image)
+    return np.concatenate([code / max(code[:, 0].std(), 1e-12), columns], 1) if columns.shape[1] else code
 
 
 def clustered(places: np.ndarray) -> np.ndarray:
@@ -154,20 +176,31 @@ def jaccard(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / (a | b).sum())
 
 
-def _of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``function`` of the events of ``x``, in blocks and without gradients."""
+def _of(module: Detector, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``function`` of the events of ``x``, in blocks where the detector is, and without gradients."""
+    device = next(module.normalise.buffers()).device
     with torch.no_grad():
-        return torch.cat([function(part) for part in x.split(BLOCK)])
+        return torch.cat([function(part.to(device)).cpu() for part in x.split(BLOCK)])
 
 
 def reduced(what: np.ndarray) -> np.ndarray:
-    """Principal components (N, CODE) of what has pixels."""
-    return PCA(CODE, svd_solver="covariance_eigh").fit_transform(what)
+    """Principal components (N, CODE) of pixels."""
+    return PCA(min(CODE, *what.shape), svd_solver="covariance_eigh").fit_transform(what)
 
 
-def placed(z: np.ndarray, seed: int) -> np.ndarray:
+def umap_class() -> type:
+    """UMAP of umap-learn; InputError if that cannot be imported."""
     try:
         from umap import UMAP  # an extra, and numba compiles for seconds
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "umap":
+            raise
         raise InputError("map: umap-learn is not installed: pip install 'hepad[map]'.") from None
-    return UMAP(n_neighbors=NEIGHBOURS, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(z)
+    except ImportError as error:
+        raise InputError(f"map: umap-learn cannot be imported: {error}. Install 'hepad[map]' anew.") from None
+    return UMAP
+
+
+def placed(umap: type, z: np.ndarray, seed: int) -> np.ndarray:
+    """Places (N, 2) of z (N, D) on the map of a seed."""
+    return umap(n_neighbors=NEIGHBOURS, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(z)

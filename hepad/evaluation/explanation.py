@@ -88,7 +88,7 @@ def explain(
     detector: a fitted one, also of ``hepad.load`` or of ``hepad.open("results").model``
     events: N events, as ``detector.score`` takes them
     background: some hundred background events, in the same form; 'occlusion' and 'gradients' compare with their mean,
-        'shapley' with those that are like the event
+        'shapley' with those that are like the event; each counts as one, whatever its weight
     method: 'shapley', of vectors; 'occlusion', of any detector; 'gradients', whose sum is the change of the score;
         'terms', of an error of reconstruction; 'constituents', of any detector of jets; None: which of the first two
         names planted causes best, 'shapley' for vectors, otherwise 'occlusion'
@@ -130,8 +130,9 @@ def explain(
 
 def _compared(module: Detector, x: Tensor, background: Tensor, method: str, name: str) -> tuple[Tensor, Tensor]:
     """The attribution by a method that compares with background, and its reference."""
+    background = background[background.flatten(1).isfinite().all(1)]
     if not len(background):
-        raise InputError("explain: 'background' has no events. Give some hundred.")
+        raise InputError("explain: 'background' has no events with finite entries. Give some hundred.")
     if method == "shapley":
         return shapley(module.score, x, background)
     b = _mean(module, background, x)

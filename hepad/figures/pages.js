@@ -72,7 +72,7 @@ function describe(panel, e, d) {  // under detector d
   add(first, "p", "Objects of the event: " + Object.entries(OBJECTS).filter(([n]) => e.objects[n].length).map(([n, [, s]]) => `${e.objects[n].length} ${n}${n === "jets" ? "" : ` (${s})`}`).join(", ") + (e.met[0] > 0 ? `; dashed: φ of the missing momentum, ${digits(e.met[0])} GeV` : ""), {class: "note"});
   const second = add(panel, "div");
   add(second, "h2", `What makes the score of ${name}`);
-  if (!why) add(second, "p", "Explained are the most anomalous events of a detector: this one is not one of them.", {class: "note"});
+  if (!why) add(second, "p", "This event is not explained: those that stand for others are, the most anomalous ones of a gallery and the middle of a cluster.", {class: "note"});
   else {
     add(second, "p", minus(why.method === "shapley" ? `What each variable adds to the mean score of background, ${digits(why.reference)}, with like background in the place of the others (Shapley values); red raises it.` : `By how much the score changes when one entry is the mean of background, whose score is ${digits(why.reference)}; red raises it.`), {class: "note"});
     if (why.variables.length) {

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
 
 from hepad.cli.main import main
-from hepad.config import anomaly_map
+from hepad.config import anomaly_map, map_events
 from hepad.config.results import Results
 from hepad.errors import InputError
 from hepad.figures.anomaly_map import letters
@@ -91,7 +92,10 @@ def test_the_command_writes_page_and_table(finished, make_events, tmp_path, caps
     numbers = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
     assert numbers["samples"] == ["QCD", "data.root"]
     assert not re.search(r'(src|href)="', page)
-    with open(tmp_path / "map.csv", newline="") as file, open(tmp_path / "map_events.csv", newline="") as other:
+    with (
+        open(tmp_path / "map_clusters.csv", newline="") as file,
+        open(tmp_path / "map_events.csv", newline="") as other,
+    ):
         rows, events = list(csv.DictReader(file)), list(csv.DictReader(other))
     assert [event["event"] for event in events] == [event["id"] for event in numbers["events"]]
     names = [letters(k) if k >= 0 else "" for k in numbers["clusters"]]
@@ -110,15 +114,21 @@ def test_the_largest_excess_over_background_comes_first(finished, make_events, t
     write_root(make_events(400, 1), tmp_path / "same.root")
     write_root(make_events(300, 8, prongs=2), tmp_path / "more.root")
     found = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "more.root")], sigmas=0.5, seeds=1)
-    excess = [of["counts"][1] - of["expected"][1] for of in found["summaries"]]
-    spread = [np.sqrt(of["counts"][1] + of["expected"][1] + 1) for of in found["summaries"]]
+    ratio = found["on_map"][1] / found["beyond"][1] * 300 / 400 * found["beyond"][0] / found["on_map"][0]
+    excess = [of["counts"][1] - of["expected"][1][0] for of in found["summaries"]]
+    spread = [np.sqrt(of["counts"][1] + ratio**2 * (of["counts"][0] + 1)) for of in found["summaries"]]
     pulls = np.array(excess) / spread
     assert (np.diff(pulls) <= 1e-9).all()
     assert pulls[0] > 3
     alike = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "same.root")], sigmas=0.5, seeds=1)
     for of in alike["summaries"]:
-        assert of["expected"][1] == pytest.approx(of["counts"][0], rel=1e-3)  # as many jets as background has
-        assert abs(of["counts"][1] - of["expected"][1]) < 4 * np.sqrt(of["expected"][1] + 1)
+        expected, low, high, ratio = of["expected"][1]
+        assert ratio == 1  # as many jets as background has
+        assert expected == of["counts"][0]
+        # P(n or more | low) = P(n or fewer | high) = 15.85 %
+        assert poisson.cdf(of["counts"][0], high) == pytest.approx(0.1585, rel=1e-2)
+        assert poisson.sf(of["counts"][0] - 1, low) == pytest.approx(0.1585 if of["counts"][0] else 1, rel=1e-2)
+        assert abs(of["counts"][1] - expected) < 4 * np.sqrt(expected + 1)
 
 
 def test_a_detector_without_spread_is_named(finished):
@@ -127,7 +137,7 @@ def test_a_detector_without_spread_is_named(finished):
     class Block:
         weight = np.ones(3)
 
-    found = anomaly_map.thresholds_beyond([(Block, scores), (Block, scores)], scores, 2.0)
+    found = map_events.thresholds_beyond([(Block, scores), (Block, scores)], scores, 2.0)
     assert found == {"b": pytest.approx(1 + 2 * np.sqrt(2 / 3))}
 
 
@@ -142,7 +152,7 @@ def test_labels_cannot_leave_their_place(found):
     [
         ({"detector": "heavi"}, "map: detector 'heavi'"),
         ({"by": "residuals"}, "map: Variable does not reconstruct events"),
-        ({"by": "latents", "detector": "wide"}, "map: Variable has no code"),
+        ({"by": "latents", "detector": "wide"}, "map: Variable has no code that a map is made of"),
         ({"sigmas": 40}, "0 events are too few for a map; 50 are needed"),
         ({"sigmas": -1}, "sigmas = -1 must be greater than 0"),
         ({"most": 10}, "10 events are too few for a map; 50 are needed"),
@@ -158,3 +168,59 @@ def test_events_drawn_of_many_stand_for_all(finished):
     found = anomaly_map.map_of(Results(finished), "search", sigmas=0.2, seeds=1, most=120)
     assert found["on_map"] == [min(60, of) for of in found["beyond"]]
     assert max(found["beyond"]) > 60
+
+
+def test_what_a_detector_of_the_task_cannot_see_is_left_out(finished, make_events, tmp_path, monkeypatch):
+    """A file without what another detector needs: that one has no share, the map goes on."""
+    write_root(make_events(300, 8, prongs=2), tmp_path / "some.root")
+    whole = map_events.Models.score
+
+    def partly(self, events, lacking, with_p=False):
+        columns = whole(self, events, lacking, with_p)
+        lacking["other"] = "no such branch"
+        return columns | {"score_wide_1": np.full(len(events), np.nan, np.float32)}
+
+    monkeypatch.setattr(map_events.Models, "score", partly)
+    found = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "some.root")], sigmas=0.5, seeds=1)
+    assert found["shares"][1][1] is None
+    assert found["shares"][0][1] > 0
+    assert {event["p"][1] for event in found["events"] if event["sample"] == 1} == {None}
+    assert "not seen" in anomaly_map.render(found)
+
+
+def test_files_have_their_own_names_and_many_are_one_sample(finished, make_events, tmp_path):
+    paths = []
+    for k in range(7):
+        (tmp_path / str(k)).mkdir()
+        paths.append(tmp_path / str(k) / "$a$.root")
+        write_root(make_events(60, 40 + k), paths[-1])
+    some = anomaly_map.map_of(Results(finished), "search", map(str, paths[:2]), sigmas=0.2, seeds=1)
+    assert [name.replace("\\$", "$") for name in some["samples"]] == ["QCD", *map(str, paths[:2])]
+    anomaly_map.write(some, tmp_path / "map.html")  # mathematics between the signs would not be drawn
+    assert str(paths[1]) in (tmp_path / "map_events.csv").read_text()
+    many = anomaly_map.map_of(Results(finished), "search", map(str, paths), sigmas=0.2, seeds=1)
+    assert many["samples"] == ["QCD", "7 files"]
+
+
+def test_a_file_outside_of_the_window_is_named(finished, make_events, tmp_path):
+    events = make_events(600, 9)
+    half = np.float32([0.5, 1, 1, 0.5])
+    soft = replace(events, jet=events.jet * half, jets=events.jets * half, constituents=events.constituents * half)
+    write_root(soft, tmp_path / "soft.root")
+    found = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "soft.root")], sigmas=0.2, seeds=1)
+    assert re.match(r".*soft\.root: 600 of 600 events lie outside", found["warning"])
+
+
+@pytest.mark.parametrize("name", ["map.csv", "map", ""])
+def test_a_page_is_html(finished, tmp_path, name):
+    with pytest.raises(InputError, match=r"the page of a map is a file that ends in \.html"):
+        anomaly_map.write({}, tmp_path / name)
+
+
+def test_a_sample_without_events_on_the_map_takes_no_observables(finished, make_events, tmp_path):
+    events = make_events(100, 9)
+    light = np.argsort(events.jet[:, 3])[:5]
+    write_root(events[np.sort(light)], tmp_path / "light.root")
+    found = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "light.root")], sigmas=0.5, seeds=1)
+    assert found["on_map"][1] == 0
+    assert "$\\tau_{21}$" in found["variables"]

@@ -120,7 +120,7 @@ def test_codes_are_those_of_the_detector(make_events):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"by": "latents"}, r"PCAReconstruction has no code\. Take by='inputs'"),
+        ({"by": "latents"}, r"PCAReconstruction has no code that a map is made of\. Take by='inputs'"),
         ({"by": "energies"}, "energies"),
         ({"seeds": 0}, "seeds = 0 must be a whole number"),
         ({"events": 20}, "20 events are too few for a map; 50 are needed"),
@@ -144,3 +144,47 @@ def test_umap_that_is_not_there_is_named(fitted, planted, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(InputError, match=r"pip install 'hepad\[map\]'"):
         hepad.anomaly_map(fitted[0], planted[0], seeds=1)
+
+
+def test_columns_stay_beside_the_code_of_pixels(make_events):
+    both = hepad.Joined([hepad.JetImage(size=8), hepad.EventVector(["mass", "girth"])])
+    background = make_events(300, 11)
+    detector = hepad.Mixture(representation=both, n_gaussians=1).fit(background)
+    module, x = detector.seen(background)
+    what = features(module, x, "inputs").numpy()
+    z = anomaly_map.coded(what, module, "inputs")
+    assert z.shape == (300, 10)
+    np.testing.assert_array_equal(z[:, 8:], what[:, 64:])
+    assert z[:, 0].std() == pytest.approx(1, rel=1e-3)
+
+
+def test_units_of_a_combination_do_not_matter():
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=(300, 2)) * [1, 1000]
+    members = [hepad.Mixture(n_gaussians=1).fit(x), hepad.PCAReconstruction(components=1).fit(x)]
+    detector = hepad.Combination(members=members).fit(x)
+    module, tensor = detector.seen(x)
+    z = anomaly_map.coded(features(module, tensor, "inputs").numpy(), module, "inputs")
+    np.testing.assert_allclose(z.std(0), 1, rtol=1e-3)
+
+
+def test_events_that_are_not_finite_and_umap_that_is_broken_are_named(fitted, planted, monkeypatch):
+    strange = np.tile(planted[0][:1], (60, 1))
+    monkeypatch.setattr(anomaly_map, "features", lambda module, x, by: x * np.inf)
+    with pytest.raises(InputError, match="60 of 60 events have inputs that are not finite"):
+        hepad.anomaly_map(fitted[0], strange, by="inputs", seeds=1)
+
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "umap":
+                raise ImportError("needs another numpy")
+
+    monkeypatch.delitem(sys.modules, "umap", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(InputError, match="umap-learn cannot be imported: needs another numpy"):
+        anomaly_map.umap_class()
+
+
+def test_no_clusters_agree_with_nothing():
+    none = np.full(60, -1)
+    assert np.isnan(AnomalyMap(np.zeros((60, 2)), none, np.stack([none, none])).agreement).all()
