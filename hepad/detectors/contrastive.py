@@ -20,7 +20,7 @@ from torch import Tensor
 from hepad.detectors.augmentations import Augmentations
 from hepad.detectors.base import Detector
 from hepad.detectors.baselines import Gaussians
-from hepad.detectors.networks import NETWORKS, dense
+from hepad.detectors.networks import NETWORKS, dense, encoder
 from hepad.detectors.normalisation import draw_seed
 from hepad.detectors.training.loop import Fitting
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
@@ -70,9 +70,8 @@ class Contrastive(Detector):
 
     def __init__(self, space: Space, **arguments):
         super().__init__(space, **arguments)
-        make_encoder, _ = NETWORKS[self.settings.network]
         size = self.settings.embedding
-        self.encoder = make_encoder(space.shape, size, list(self.settings.hidden_dims))
+        self.encoder = encoder(space, self.settings.network, size, self.settings.hidden_dims)
         self.projection = dense([size, size, self.settings.projection])
         self.gaussians = Gaussians(size, self.settings.n_gaussians)
         self.augment = Augmentations(space, self.settings.augmentations)

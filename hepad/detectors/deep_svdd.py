@@ -8,11 +8,11 @@ r"""Deep SVDD: background drawn together into a small ball (Ruff et al., ICML 20
 
 W_0 are the random weights that the training starts from. phi has no biases and no bounded activation: with either it
 could become the constant c, whatever the event (propositions 2 and 3 there), and a c of zero would let all weights
-vanish (proposition 1). Without biases, and with leaky ReLU, phi(a u) = a phi(u) for a > 0: it cannot be constant, and
-the origin u = 0 stays at the distance |c| for ever. So background must not lie around the origin: columns are scaled to
-[0, 1] between the extremes of the training events, as the authors do; images stay as the normalisation leaves them,
-non-negative, and matrices of objects, too, with zeros for what is not there. A ball that is tiny beside |c| all the
-same is refused as collapsed.
+vanish (proposition 1). Without biases, and with leaky ReLU, phi(a u) = a phi(u) for a > 0, in sets of constituents for
+their weights and for their directions, each alone: it cannot be constant, and the origin u = 0 stays at the distance
+|c| for ever. So background must not lie around the origin: columns are scaled to [0, 1] between the extremes of the
+training events, as the authors do; images stay as the normalisation leaves them, non-negative, and matrices of objects,
+too, with zeros for what is not there. A ball that is tiny beside |c| all the same is refused as collapsed.
 
 Widths of 32, 16 and 8 and a weight decay of 1e-6 are the authors' for tables (Ruff et al., arXiv:1906.02694). They
 start from the encoder of an autoencoder, this detector does not.
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from hepad.detectors.base import Detector
-from hepad.detectors.networks import NETWORKS
+from hepad.detectors.networks import NETWORKS, encoder
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, History, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
@@ -52,8 +52,7 @@ class Ball(nn.Module):
 
     def __init__(self, space: Space, settings: "DeepSVDD.Settings", latent_dim: int, center: float | None):
         super().__init__()
-        make_encoder, _ = NETWORKS[settings.network]
-        self.network = without_biases(make_encoder(space.shape, latent_dim, list(settings.hidden_dims)))
+        self.network = without_biases(encoder(space, settings.network, latent_dim, settings.hidden_dims))
         self.register_buffer("center", torch.full((latent_dim,), center or 0.0))
         self.register_buffer("scale", torch.ones(()))
         self.given = center is not None

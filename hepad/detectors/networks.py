@@ -5,7 +5,9 @@ convolutions with 8 channels, one halving of the image and one dense layer. ``st
 network for CPUs: two strided convolutions of 8 and 16 channels; its decoder doubles the image and convolves, twice.
 ``mnist`` is the network of the MPDR paper for 28 x 28 pixels (NeurIPS 2023, Table 8); the width of its dense layer,
 1024 in the paper, sets all others in proportion. ``objects`` convolves over the objects of an event as in
-arXiv:2110.08508, without its batch normalisation: the score of an event must not depend on other events.
+arXiv:2110.08508, without its batch normalisation: the score of an event must not depend on other events. ``sets`` has
+no decoder: F( sum_i z_i Phi(direction_i) ) of constituents, deep sets (arXiv:1703.06114) with the weights z of energy
+flow networks (arXiv:1810.05165), so that soft and collinear constituents do not matter.
 """
 
 import itertools
@@ -189,19 +191,54 @@ def _rows_left(shape: tuple[int, ...]) -> int:
     return shape[1] - 12
 
 
+class Sets(nn.Module):
+    """(B, 1, C, F) of constituents, z first -> (B, width); ``hidden_dims``: widths of Phi, and of F but the last."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, hidden_dims: list[int]):
+        super().__init__()
+        if not hidden_dims:
+            raise InputError("network 'sets': hidden_dims: at least one width is needed.")
+        self.each = nn.Sequential(dense([shape[2] - 1, *hidden_dims]), nn.LeakyReLU())
+        self.of_sum = dense([hidden_dims[-1], *hidden_dims, width])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1, 2)
+        return self.of_sum((x[..., :1] * self.each(x[..., 1:])).sum(1))
+
+
 NETWORKS = {
     "dense": (dense_encoder, dense_decoder),
     "heidelberg": (heidelberg_encoder, heidelberg_decoder),
     "strided": (strided_encoder, strided_decoder),
     "mnist": (mnist_encoder, mnist_decoder),
     "objects": (objects_encoder, objects_decoder),
+    "sets": (Sets, None),
 }
+
+
+def check_decoder(key: str, network: str) -> None:
+    """InputError, about ``key``, unless ``network`` is a name in ``NETWORKS`` that has a decoder, too."""
+    check_choice(key, network, NETWORKS)
+    if NETWORKS[network][1] is None:
+        both = ", ".join(name for name, (_, decoder) in NETWORKS.items() if decoder)
+        raise InputError(f"{key}: '{network}' has no decoder. Use {both}, or detectors without: IGEBM, DRL, DeepSVDD.")
+
+
+def encoder(space: Space, network: str, width: int, hidden_dims: list[int]) -> nn.Module:
+    """(B, *space.shape) -> (B, width). InputError if the network is not for such events."""
+    make_encoder, _ = NETWORKS[check_choice("network", network, NETWORKS)]
+    z, *directions = space.features or [""]
+    if make_encoder is Sets and not (z == "z" and directions and {*directions} <= {"deta", "dphi", "eta", "phi"}):
+        raise InputError(
+            "network 'sets' needs Constituents with 'z' as first feature and deta, dphi, eta or phi alone behind it, "
+            f"not {', '.join(space.features) or space.shape}. Change the features or use network 'dense'."
+        )
+    return make_encoder(space.shape, width, list(hidden_dims))
 
 
 def scalar_network(space: Space, network: str, hidden_dims: list[int]) -> nn.Module:
     """(B, *shape) -> (B, 1): the encoder of ``network`` with one output and every layer of spectral norm one."""
-    make_encoder, _ = NETWORKS[check_choice("network", network, NETWORKS)]
-    net = make_encoder(space.shape, 1, list(hidden_dims))
+    net = encoder(space, network, 1, hidden_dims)
     for layer in net.modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             nn.utils.parametrizations.spectral_norm(layer)
@@ -244,7 +281,7 @@ class Head(nn.Module):
 class AutoencoderSettings:
     """Settings of an autoencoder.
 
-    network: a name in ``NETWORKS``; hidden_dims: widths of its dense layers; latent_dim: dimension of the code;
+    network: a name in ``NETWORKS`` with a decoder; hidden_dims: widths of dense layers; latent_dim: size of the code;
     sphere: the code is a unit vector; l2: weight, beside the error, of the encoder's squared weights, which keeps an
     encoder on the sphere, whose scale is free, from growing without limit.
     """
@@ -256,7 +293,7 @@ class AutoencoderSettings:
     l2: float = 0.0
 
     def __post_init__(self):
-        check_choice("autoencoder: network", self.network, NETWORKS)
+        check_decoder("autoencoder: network", self.network)
         if self.l2 < 0:
             raise InputError(f"autoencoder: l2: {self.l2} must not be negative.")
         if self.latent_dim < 1 or (self.sphere and self.latent_dim < 2):

@@ -16,8 +16,10 @@ class Normaliser(nn.Module):
 
     Pixels of a jet image share mean 0 and one scale, their standard deviation over the whole sample, so that an image
     stays an image; pixels in [0, 1] stay as they are; every other entry has its own mean and standard deviation.
-    Objects share those of each feature, over the objects that are there; the others stay zero.
-    ``low`` and ``high`` are the extremes seen, in normalised units. ``space`` is where normalised events live.
+    Objects share those of each feature, over the objects that are there; the others stay zero. The share z of a
+    constituent keeps its zero, so that it is a weight still.
+    ``low`` and ``high`` are the extremes seen, in normalised units; constituents, which are there in any order, have
+    them in common. ``space`` is where normalised events live.
     """
 
     def __init__(self, space: Space):
@@ -38,6 +40,9 @@ class Normaliser(nn.Module):
             z = self(block)
             self.low.copy_(torch.minimum(self.low, z.amin(0)))
             self.high.copy_(torch.maximum(self.high, z.amax(0)))
+        if "z" in self.space.features:
+            self.low.copy_(self.low.amin(1, keepdim=True).clamp(max=0).expand_as(self.low))
+            self.high.copy_(self.high.amax(1, keepdim=True).clamp(min=0).expand_as(self.high))
 
     def _constants(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and scale (D,) of x (N, *shape)."""
@@ -47,11 +52,18 @@ class Normaliser(nn.Module):
             objects = x[self._there(x).expand_as(x)].view(-1, x.shape[-1])
             mean, scale = (c.expand(self.space.shape).flatten() for c in (objects.mean(0), objects.std(0)))
             mean, scale = mean.clone(), scale.clone()
+            mean[self._weights] = 0
         if pixels:
             mean[:pixels] = 0
             scale[:pixels] = flat[:, :pixels].std() if self.space.unit_sum else 1
         scale[scale < 1e-9 * (1 + mean.abs())] = 1  # a constant column carries nothing and must not divide by zero
         return mean, scale
+
+    @property
+    def _weights(self) -> list[int]:
+        """Places of the shares z in a flattened event."""
+        features = self.space.features
+        return [i for i in range(len(self.space.columns)) if features and features[i % len(features)] == "z"]
 
     def _there(self, x: Tensor) -> Tensor | float:
         """(N, 1, R, 1) true for the objects that are there; 1 if events are not made of objects."""
@@ -84,7 +96,8 @@ class Normaliser(nn.Module):
         if pixels and self.space.unit_sum:
             return Support(pixels, total=1 / self.scale.flatten()[0], low=low[pixels:], high=high[pixels:])
         low[:pixels], high[:pixels] = 0, 1
-        return Support(low=low, high=high)
+        low[self._weights] = 0
+        return Support(low=low, high=high, objects=self.space.objects)
 
 
 class Unscaled(Normaliser):

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from hepad.detectors import flows
 from hepad.detectors.base import Detector, Generating, Reconstructing
 from hepad.detectors.distances import chamfer
-from hepad.detectors.networks import NETWORKS, Head
+from hepad.detectors.networks import NETWORKS, Head, check_decoder
 from hepad.detectors.training.loop import Fitting, in_blocks
 from hepad.detectors.training.settings import Criterion, Fit, Schedule
 from hepad.errors import InputError, check_choice
@@ -47,7 +47,7 @@ class ConvVAE(Reconstructing, Generating):
     Parameters
     ----------
     space: what the representation yields
-    network: a name in hepad.detectors.networks.NETWORKS; hidden_dims: widths of dense layers
+    network: a name in hepad.detectors.networks.NETWORKS that has a decoder; hidden_dims: widths of dense layers
     latent_dim: dimension of z
     context: width of the encoder's output h, from which mu, sigma and the flow's parameters are computed
     flow: {type: Planar, layers: 6}, any of hepad.detectors.flows, or None for the plain VAE
@@ -75,7 +75,7 @@ class ConvVAE(Reconstructing, Generating):
         samples: int = 32
 
         def __post_init__(self):
-            check_choice("network", self.network, NETWORKS)
+            check_decoder("network", self.network)
             check_choice("likelihood", self.likelihood, LIKELIHOODS)
             check_choice("score", self.score, SCORES)
             if self.likelihood == "chamfer" and self.score == "importance":

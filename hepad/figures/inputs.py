@@ -27,7 +27,7 @@ def inputs(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
     columns, values = with_units(space.columns), {n: f.x.flatten(1)[:, space.pixels :] for n, f in features.items()}
     weights = {name: of_sample.weight for name, of_sample in features.items()}
     if space.objects:  # those that are there, of all kinds together
-        columns = with_units(tuple(name.rpartition("_")[2] for name in space.columns[: space.shape[-1]]))
+        columns = with_units(space.features)
         there = {name: occupied(f.x).squeeze(-1) for name, f in features.items()}
         values = {name: f.x[there[name]] for name, f in features.items()}
         weights = {name: np.repeat(weights[name], there[name].sum(1)) for name in weights}

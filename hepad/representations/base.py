@@ -39,6 +39,11 @@ class Space:
         """A space from its JSON form."""
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()})
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the F features of an object, the ends of its columns; () of events that are not made of objects."""
+        return tuple(name.rpartition("_")[2] for name in self.columns[: self.shape[-1]]) if self.objects else ()
+
     def check_encoders(self, of: "Space", whose: str) -> None:
         """EncoderError unless events of this space come from the files of encoders that those of another do.
 

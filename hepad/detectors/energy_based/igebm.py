@@ -66,6 +66,11 @@ class IGEBM(ScalarDetector):
         def __post_init__(self):
             check_choice("start", self.start, ("persistent", "data"))
             buffer_settings(self.start, self.replay, self.buffer)
+            if self.network == "sets" and self.start != "data":
+                raise InputError(
+                    "start: chains of network 'sets' keep the constituents that they start with, and in noise all are "
+                    "there. Set 'start: data'."
+                )
 
         @property
         def near_background(self) -> bool:

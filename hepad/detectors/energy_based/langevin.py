@@ -39,6 +39,7 @@ import torch
 from torch import Tensor, nn
 
 from hepad.errors import DivergenceError, InputError
+from hepad.representations import occupied
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class Support:
     the others lie between ``low`` and ``high`` (tensors or numbers; None is unbounded).
 
     directions: (D, k), those in which chains move, each as long as the background's standard deviation; None: all
+    objects: an event (1, R, F) is made of objects, and those that are not there, rows of zeros, stay away
     """
 
     chain = "visible_chain"
@@ -137,6 +139,7 @@ class Support:
     low: Tensor | float | None = None
     high: Tensor | float | None = None
     directions: Tensor | None = None
+    objects: bool = False
 
     def project(self, x: Tensor) -> Tensor:
         flat = x.flatten(1)
@@ -148,13 +151,17 @@ class Support:
         return torch.cat([image, vector], 1).view(x.shape)
 
     def tangent(self, x: Tensor, g: Tensor) -> Tensor:
-        return g if self.directions is None else (g.flatten(1) @ self.directions @ self.directions.T).view(x.shape)
+        if self.directions is not None:
+            g = (g.flatten(1) @ self.directions @ self.directions.T).view(x.shape)
+        return g * occupied(x) if self.objects else g
 
     def noise(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if self.directions is None:
-            return _normal(x, generator)
-        along = _normal(x.new_empty(len(x), self.directions.shape[1]), generator)
-        return (along @ self.directions.T).view(x.shape)
+            xi = _normal(x, generator)
+        else:
+            along = _normal(x.new_empty(len(x), self.directions.shape[1]), generator)
+            xi = (along @ self.directions.T).view(x.shape)
+        return xi * occupied(x) if self.objects else xi
 
 
 @contextmanager
@@ -249,12 +256,14 @@ def _normal(x: Tensor, generator: torch.Generator) -> Tensor:
 def _metropolis(energy, x: Tensor, chain: Chain, *, domain: Domain, generator: torch.Generator) -> Tensor:
     """The Metropolis-adjusted chain; every sample is accepted or rejected by its own energies alone."""
     e_x, g_x = _gradient(energy, x)
+    g_x = domain.tangent(x, g_x)
     lost = ~e_x.isfinite().all()  # such a chain would reject for ever
     for _ in range(chain.n_steps):
-        x, xi = x.detach(), _normal(x, generator)
+        x, xi = x.detach(), domain.noise(x, generator)
         y = x - chain.step_size * g_x + chain.noise_std * xi
         inside = (domain.project(y) - y).abs().flatten(1).amax(1) == 0
         e_y, g_y = _gradient(energy, y)
+        g_y = domain.tangent(y, g_y)
         lost |= e_y.isnan().any()
         y = y.detach()
         back = (x - y + chain.step_size * g_y) / chain.noise_std  # the noise that would lead back

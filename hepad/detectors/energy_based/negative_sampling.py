@@ -245,8 +245,8 @@ class RecoveryLikelihood:
 
     def draw(self, energy: Energy, x: Tensor, support: Support, generator: torch.Generator) -> Negatives:
         sigma = self.recovery.draw_sigma(len(x), generator, x.device)
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
-        target = support.project(x + sigma.view(-1, *[1] * (x.dim() - 1)) * noise)
+        noise = sigma.view(-1, *[1] * (x.dim() - 1)) * support.noise(x, generator)
+        target = support.project(x + noise)
 
         downhill = energy.descended(self.visible)
 
