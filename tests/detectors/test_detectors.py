@@ -25,6 +25,9 @@ BOTH = Space((150,), VECTOR.columns, 144)
 PHOTO = Space((1, 12, 12), (), 144, unit_sum=False)
 FEATURES = ("px", "py", "mass")
 OBJECTS = Space((1, 14, 3), tuple(f"jet{i}_{f}" for i in range(1, 15) for f in FEATURES), objects=True)
+PARTICLES = Space(
+    (1, 14, 3), tuple(f"constituent{i}_{f}" for i in range(1, 15) for f in ("z", "deta", "dphi")), objects=True
+)
 SHORT = {"steps": 400, "batch": 64, "learning_rate": 3e-3}
 LATENT_CHAIN = {"n_steps": 2, "step_size": 0.1, "noise_std": 0.03, "unit": True}
 VISIBLE_CHAIN = {"n_steps": 4, "step_size": 1.0, "noise_std": 0.01}
@@ -51,6 +54,10 @@ PLAIN_SCALAR = {
     "objective": {"gamma": 0.1},
     "training": {"steps": 300, "batch": 64, "learning_rate": 3e-3},
     "visible_chain": {"n_steps": 10, "step_size": 0.5, "noise_std": 0.1},
+}
+OF_SETS = PLAIN_SCALAR | {
+    "network": "sets",
+    "visible_chain": {"n_steps": 10, "step_size": 0.01, "noise_std": 0.1},
 }
 FLOW = {"steps": 200, "batch": 64, "learning_rate": 3e-3}
 FLAT = {"hidden_dims": [128], "latent_dim": 3, "sphere": False}
@@ -139,6 +146,9 @@ CASES = [
     ("IGEBM", IMAGE, PLAIN_SCALAR),
     ("DRL", VECTOR, PLAIN_SCALAR | {"sigma": [0.6, 2.0]}),
     ("DRL", IMAGE, PLAIN_SCALAR | {"sigma": [0.6, 2.0]}),
+    ("IGEBM", PARTICLES, OF_SETS | {"start": "data"}),
+    ("DRL", PARTICLES, OF_SETS | {"sigma": [0.3, 1.0]}),
+    ("DeepSVDD", PARTICLES, {"network": "sets", "hidden_dims": [32, 32], "training": SHORT}),
     ("Variable", VECTOR, {"variable": "mass", "sign": 1}),
     ("Mixture", VECTOR, {"n_gaussians": 2}),
     ("Mixture", IMAGE, {"n_gaussians": 2, "n_components": 4}),
@@ -159,10 +169,17 @@ CASES = [
 
 
 def events(space, n, anomalous, seed):
-    """Background: one blob that moves about, six numbers on a plane, three to nine jets. Anomaly: two blobs, off the
-    plane, twice the jets' momenta and as much mass."""
+    """Background: one blob that moves about, six numbers on a plane, three to nine jets, constituents around an
+    axis. Anomaly: two blobs, off the plane, twice the jets' momenta and as much mass, constituents around two axes."""
     rng = np.random.default_rng(seed)
     parts = []
+    if space is PARTICLES:
+        there = np.arange(14) < rng.integers(4, 10, (n, 1))
+        z = rng.exponential(size=(n, 14)) * there
+        axis = np.where(rng.random((n, 14)) < 0.5, 1, -1) * (0.4 if anomalous else 0.0)
+        place = rng.normal(0, 0.15, (n, 14, 2)) + axis[..., None] * np.array([0.6, 0.8])
+        x = np.concatenate([(z / z.sum(1, keepdims=True))[..., None], place * there[..., None]], 2)
+        return torch.tensor(x, dtype=torch.float32).unsqueeze(1)
     if space.objects:
         pt = 300 * rng.lognormal(0, 0.3, (n, 1)) * 0.75 ** np.arange(14) * rng.normal(1, 0.05, (n, 14))
         pt *= np.arange(14) < rng.integers(3, 10, (n, 1))
