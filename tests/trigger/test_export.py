@@ -24,7 +24,7 @@ from hepad.config.loading import detector_spec
 from hepad.detectors import DETECTORS, flows
 from hepad.detectors.combination import METHODS
 from hepad.errors import InputError
-from hepad.representations import Constituents, EventMatrix, Space, build
+from hepad.representations import EventMatrix, Space, build
 from hepad.representations.features import Features
 from hepad.storage.files import write_json
 from hepad.storage.onnx_file import LEVELS, session
@@ -47,7 +47,6 @@ IMAGE = Space((1, 12, 12), (), 144)
 DIGIT = Space((1, 28, 28), (), 784, unit_sum=False)
 BOTH = Space((150,), VECTOR.columns, 144)
 MATRIX = EventMatrix(jets=6, b_jets=0, muons=4, electrons=3, photons=3, features=("pt", "eta", "phi")).space
-PARTICLES = Constituents(count=10).space
 ONE = {"steps": 1}
 CHAINS = {
     "latent_chain": {"n_steps": 1, "step_size": 0.1, "noise_std": 0.1},
@@ -82,7 +81,6 @@ CASES = [
     ("MPDR", VECTOR, PHASES | CHAINS | {"kind": "masked"}),
     ("WNAE", VECTOR, PHASES | VISIBLE),
     ("IGEBM", IMAGE, VISIBLE | {"network": "strided", "hidden_dims": [16]}),
-    ("IGEBM", PARTICLES, VISIBLE | {"network": "sets", "hidden_dims": [16], "start": "data"}),
     ("DRL", VECTOR, VISIBLE | {"sigma": [0.8, 1.0]}),
     ("FlowDensity", VECTOR, FLOW | {"kind": "NSF"}),
     ("FlowDensity", VECTOR, FLOW | {"kind": "MAF"}),
