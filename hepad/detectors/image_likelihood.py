@@ -67,7 +67,7 @@ class ImageLikelihood(Generating):
     InputError if the space is not one of images, or a side cannot be halved ``halvings`` times.
     """
 
-    score_name = "−log₂ probability (bits per pixel)"
+    score_name = "−log probability [bits per pixel]"
 
     def __init__(self, space: Space, halvings: int, **arguments):
         super().__init__(space, **arguments)
