@@ -54,7 +54,7 @@ def fitted(events, tmp_path_factory):
     return of_case
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*[*CASES][:-1], pytest.param([*CASES][-1], marks=pytest.mark.slow)])
 def test_the_file_encodes_as_the_detector_does(fitted, events, tmp_path, case):
     detector, path = fitted(case)
     found = export_encoder(path, tmp_path / "encoder.onnx", events=detector.representation(events))
