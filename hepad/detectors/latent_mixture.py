@@ -20,8 +20,8 @@ from hepad.errors import CollapseError, InputError, check_choice
 from hepad.representations import Space
 
 LATENTS = {
-    "AE": lambda of, x: of.model.encode(x),
-    "ConvVAE": lambda of, x: of.encode(x)[1],
+    "AE": lambda of, x: of.embed(x),
+    "ConvVAE": lambda of, x: of.embed(x),
     "NAE": lambda of, x: of.energy.autoencoder.encode(x),
     "WNAE": lambda of, x: of.energy.autoencoder.encode(x),
     "MPDR": lambda of, x: of.models[0].encode(x),

@@ -5,6 +5,7 @@ const plain = html => { const e = document.createElement("template"); e.innerHTM
 const digits = x => x === null ? "–" : typeof x === "string" ? x : Math.abs(x) >= 1e5 || (x && Math.abs(x) < 1e-3) ? x.toExponential(2) : String(+x.toPrecision(4));
 const minus = s => s.replaceAll("-", "−");
 const OBJECTS = {jets: ["#1f5fa8", "jets"], electrons: ["#2a8a3a", "e"], muons: ["#c0392b", "μ"], photons: ["#d08a00", "γ"], taus: ["#7d3fa0", "τ"]};
+const turned = phi => Math.atan2(Math.sin(phi), Math.cos(phi));  // to -π to π
 function sharp(canvas, width, height) {
   const scale = 2;
   canvas.width = width * scale; canvas.height = height * scale;
@@ -29,7 +30,7 @@ function jet(canvas, event, why, size) {
     c.fillStyle = !of ? "#3b3b3b" : typeof of[i] === "number" ? colour(of[i] / most) : "#b0b0b0"; c.globalAlpha = .62; c.fill();
     c.globalAlpha = 1; c.strokeStyle = "rgba(0,0,0,.35)"; c.lineWidth = .5; c.stroke();
   });
-  const turn = Math.atan2(Math.sin(event.met[1] - event.jet[2]), Math.cos(event.met[1] - event.jet[2]));
+  const turn = turned(event.met[1] - event.jet[2]);
   if (event.met[0] > 0 && Math.abs(turn) < R) { c.strokeStyle = "#000"; c.setLineDash([5, 3]); c.lineWidth = big ? 1.2 : .6; c.beginPath(); c.moveTo(0, half - turn / R * half); c.lineTo(size, half - turn / R * half); c.stroke(); c.setLineDash([]); if (big) { c.fillStyle = "#000"; c.font = "11px sans-serif"; c.fillText("missing momentum", 24, half - turn / R * half - 3); } }
   c.restore();
   if (big) { c.fillStyle = "#5a5a5a"; c.font = "12px sans-serif"; c.fillText("Δη −1 to 1", size - 66, size - 6); c.save(); c.translate(14, 96); c.rotate(-Math.PI / 2); c.fillText("Δφ −1 to 1 rad", 0, 0); c.restore(); }
@@ -39,7 +40,6 @@ function objects(canvas, event, width, height) {
   c.strokeStyle = "#cfcfcf"; c.strokeRect(.5, .5, width - 1, height - 1);
   c.font = `${width > 200 ? 12 : 8}px sans-serif`; c.textAlign = "center"; c.textBaseline = "middle";
   const most = Math.max(1, ...Object.values(event.objects).flat().map(p => p[0]), event.met[0] || 0);
-  const turned = phi => Math.atan2(Math.sin(phi), Math.cos(phi));
   for (const [name, [ink, sign]] of Object.entries(OBJECTS)) for (const p of event.objects[name]) {
     const r = Math.max(2, width / 12 * Math.sqrt(p[0] / most));
     c.beginPath(); c.arc(X(p[1]), Y(turned(p[2])), r, 0, 2 * Math.PI); c.strokeStyle = ink; c.lineWidth = 1.5; c.stroke();
