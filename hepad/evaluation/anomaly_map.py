@@ -202,5 +202,13 @@ def umap_class() -> type:
 
 
 def placed(umap: type, z: np.ndarray, seed: int) -> np.ndarray:
-    """Places (N, 2) of z (N, D) on the map of a seed."""
-    return umap(n_neighbors=NEIGHBOURS, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(z)
+    """Places (N, 2) of z (N, D) on the map of a seed.
+
+    numba, which UMAP is written in, sets the threads of OpenMP for the whole process when it starts, and so those of
+    torch: they are set back.
+    """
+    threads = torch.get_num_threads()
+    try:
+        return umap(n_neighbors=NEIGHBOURS, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(z)
+    finally:
+        torch.set_num_threads(threads)

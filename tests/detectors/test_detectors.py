@@ -1,5 +1,6 @@
 """One contract for all detectors, on images and on vectors; the registry decides who is tested."""
 
+import math
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -23,6 +24,8 @@ IMAGE = Space((1, 12, 12), (), 144)
 VECTOR = Space((6,), ("mass", "b", "c", "d", "e", "f"), 0)
 BOTH = Space((150,), VECTOR.columns, 144)
 PHOTO = Space((1, 12, 12), (), 144, unit_sum=False)
+SMALL_IMAGE = Space((1, 8, 8), (), 64)  # for what goes through an image pixel by pixel, or in many layers
+SMALL_PHOTO = Space((1, 8, 8), (), 64, unit_sum=False)
 FEATURES = ("px", "py", "mass")
 OBJECTS = Space((1, 14, 3), tuple(f"jet{i}_{f}" for i in range(1, 15) for f in FEATURES), objects=True)
 PARTICLES = Space(
@@ -121,10 +124,10 @@ CASES = [
     ("MaskedPrediction", OBJECTS, {"hidden_dims": [128], "training": SHORT}),
     ("FlowMatching", VECTOR, {"training": SHORT | {"steps": 1500}}),
     ("FlowMatching", BOTH, {"n_components": 4, "training": SHORT | {"steps": 1500}}),
-    ("Glow", IMAGE, {"depth": 4, "width": 16, "training": FLOW | {"steps": 800}}),
-    ("Glow", PHOTO, {"depth": 4, "width": 16, "training": FLOW | {"steps": 800}}),
-    ("PixelCNN", IMAGE, {"width": 6, "scales": 2, "mixture": 3, "training": SHORT | {"learning_rate": 5e-3}}),
-    ("PixelCNN", PHOTO, {"width": 6, "mixture": 3, "training": FLOW}),
+    ("Glow", SMALL_IMAGE, {"depth": 3, "width": 16, "training": FLOW | {"steps": 300}}),
+    ("Glow", SMALL_PHOTO, {"depth": 3, "width": 16, "training": FLOW | {"steps": 300}}),
+    ("PixelCNN", SMALL_IMAGE, {"width": 6, "scales": 2, "mixture": 3, "training": FLOW | {"learning_rate": 5e-3}}),
+    ("PixelCNN", SMALL_PHOTO, {"width": 6, "scales": 2, "mixture": 3, "training": SHORT}),
     ("NAE", IMAGE, ENERGY),
     ("NAE", IMAGE, ENERGY | {"visible_chain": ALONG}),
     ("NAE", VECTOR, ENERGY | {"visible_chain": VECTOR_CHAIN}),
@@ -187,8 +190,9 @@ def events(space, n, anomalous, seed):
         jets = np.stack([pt * np.cos(phi), pt * np.sin(phi), (2 * pt if anomalous else 0.1 * pt)], -1)
         return torch.tensor((1 + anomalous) * jets, dtype=torch.float32).unsqueeze(1)
     if space.pixels:
-        y, x = np.mgrid[-1:1:12j, -1:1:12j]
-        image = np.zeros((n, 12, 12))
+        side = math.isqrt(space.pixels)
+        y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+        image = np.zeros((n, side, side))
         for _ in range(2):
             center = rng.normal(0, 0.45 if anomalous else 0.1, (n, 2, 1, 1))
             image += np.exp(-((x - center[:, 0]) ** 2 + (y - center[:, 1]) ** 2) / 0.08)

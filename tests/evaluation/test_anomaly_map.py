@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import hepad
 from hepad.errors import InputError
@@ -188,3 +189,19 @@ def test_events_that_are_not_finite_and_umap_that_is_broken_are_named(fitted, pl
 def test_no_clusters_agree_with_nothing():
     none = np.full(60, -1)
     assert np.isnan(AnomalyMap(np.zeros((60, 2)), none, np.stack([none, none])).agreement).all()
+
+
+def test_the_threads_of_torch_stay_as_they_were():
+    class Greedy:
+        """Sets the number of threads, as numba does when it starts."""
+
+        def __init__(self, **_):
+            pass
+
+        def fit_transform(self, z):
+            torch.set_num_threads(3)
+            return z[:, :2]
+
+    places = anomaly_map.placed(Greedy, np.eye(4), 1)
+    np.testing.assert_array_equal(places, np.eye(4)[:, :2])
+    assert torch.get_num_threads() == 1
