@@ -60,7 +60,8 @@ PLAIN_SCALAR = {
 }
 OF_SETS = PLAIN_SCALAR | {
     "network": "sets",
-    "visible_chain": {"n_steps": 10, "step_size": 0.01, "noise_std": 0.1},
+    "training": {"steps": 150, "batch": 64, "learning_rate": 3e-3},
+    "visible_chain": {"n_steps": 5, "step_size": 0.01, "noise_std": 0.1},
 }
 FLOW = {"steps": 200, "batch": 64, "learning_rate": 3e-3}
 FLAT = {"hidden_dims": [128], "latent_dim": 3, "sphere": False}
@@ -124,10 +125,10 @@ CASES = [
     ("MaskedPrediction", OBJECTS, {"hidden_dims": [128], "training": SHORT}),
     ("FlowMatching", VECTOR, {"training": SHORT | {"steps": 1500}}),
     ("FlowMatching", BOTH, {"n_components": 4, "training": SHORT | {"steps": 1500}}),
-    ("Glow", SMALL_IMAGE, {"depth": 3, "width": 16, "training": FLOW | {"steps": 300}}),
-    ("Glow", SMALL_PHOTO, {"depth": 3, "width": 16, "training": FLOW | {"steps": 300}}),
+    ("Glow", SMALL_IMAGE, {"depth": 3, "width": 16, "training": FLOW}),
+    ("Glow", SMALL_PHOTO, {"depth": 3, "width": 16, "training": FLOW}),
     ("PixelCNN", SMALL_IMAGE, {"width": 6, "scales": 2, "mixture": 3, "training": FLOW | {"learning_rate": 5e-3}}),
-    ("PixelCNN", SMALL_PHOTO, {"width": 6, "scales": 2, "mixture": 3, "training": SHORT}),
+    ("PixelCNN", SMALL_PHOTO, {"width": 6, "scales": 2, "mixture": 3, "training": FLOW | {"learning_rate": 5e-3}}),
     ("NAE", IMAGE, ENERGY),
     ("NAE", IMAGE, ENERGY | {"visible_chain": ALONG}),
     ("NAE", VECTOR, ENERGY | {"visible_chain": VECTOR_CHAIN}),
