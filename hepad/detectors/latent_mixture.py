@@ -19,13 +19,7 @@ from hepad.detectors.training.settings import Fit, Schedule
 from hepad.errors import CollapseError, InputError, check_choice
 from hepad.representations import Space
 
-LATENTS = {
-    "AE": lambda of, x: of.embed(x),
-    "ConvVAE": lambda of, x: of.embed(x),
-    "NAE": lambda of, x: of.energy.autoencoder.encode(x),
-    "WNAE": lambda of, x: of.energy.autoencoder.encode(x),
-    "MPDR": lambda of, x: of.models[0].encode(x),
-}
+LATENTS = ("AE", "ConvVAE", "NAE", "WNAE", "MPDR")  # types that reconstruct an event from what they embed it as
 
 
 class LatentMixture(Reconstructing):
@@ -53,14 +47,13 @@ class LatentMixture(Reconstructing):
         # the seed is drawn from that of this detector, which is set while it is built
         seed = int(torch.randint(2**31 - 1, ()))
         self.of = build({"type": kind, "arguments": arguments | {"training": training}}, space, seed)
-        self.latents = LATENTS[kind]
         with torch.no_grad():
             width = self._code(torch.zeros(1, *space.shape)).shape[1]
         self.gaussians = Gaussians(width, n_gaussians)
 
     def _code(self, x: Tensor) -> Tensor:
         """Latents (B, d) of normalised events."""
-        return self.latents(self.of, self.of.normalise(x))
+        return self.of.embed(self.of.normalise(x))
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
         # normalised events have the constants 0 and 1: the detector's own normalisation leaves them as they are

@@ -142,7 +142,7 @@ def features(module: Detector, x: Tensor, by: str = "residuals") -> Tensor:
     if by == "inputs":
         return _of(module, module.normalise, x).flatten(1)
     if by == "latents":
-        return _of(module, lambda part: LATENTS[type(module).__name__](module, module.normalise(part)), x)
+        return _of(module, lambda part: module.embed(module.normalise(part)), x)
     residuals = _of(module, lambda part: module.normalise(part) - module.normalise(module.reconstruct(part)), x)
     return torch.nn.functional.normalize(residuals.flatten(1), dim=1)
 

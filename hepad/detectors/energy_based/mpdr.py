@@ -149,6 +149,9 @@ class MPDR(Pretrained):
     def manifolds(self) -> list[Autoencoder]:
         return list(self.models)
 
+    def embed(self, x: Tensor) -> Tensor:
+        return self.models[0].encode(x)
+
     def reconstruct(self, x: Tensor) -> Tensor:
         has_autoencoder = isinstance(self.energy, Reconstruction)
         model = self.energy.autoencoder if has_autoencoder else self.models[0]

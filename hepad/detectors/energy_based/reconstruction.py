@@ -92,6 +92,9 @@ class ReconstructionDetector(Pretrained):
     def manifolds(self) -> list[Autoencoder]:
         return [self.energy.autoencoder] if self.energy.autoencoder.sphere else []
 
+    def embed(self, x: Tensor) -> Tensor:
+        return self.energy.autoencoder.encode(x)
+
     def reconstruct(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             return self.normalise.invert(self.energy.autoencoder(self.normalise(x)))
