@@ -19,7 +19,7 @@ from hepad.config.results import Results
 from hepad.config.scoring import Models, models
 from hepad.config.subjects import Subject
 from hepad.errors import InputError, check_choice
-from hepad.evaluation.anomaly_map import BY, FEWEST, AnomalyMap, anomaly_map, features, lacking, umap_class
+from hepad.evaluation.anomaly_map import BY, FEWEST, AnomalyMap, anomaly_map, lacking, umap_class
 from hepad.evaluation.efficiency import LEVEL
 from hepad.evaluation.scored_sample import ScoredSample
 from hepad.events import Events, concatenate
@@ -170,7 +170,7 @@ def _described(
         inside = explained[of[explained] == place] - len(events)
         events += describing.events(place, one.picked._replace(top={key: inside}))
     together = concatenate([one.picked.events for one in samples.values()])
-    values, images = describing.values(together), _images(known, key, together, by)
+    values, images = describing.values(together), _images(known.of[key].module.inner.pixels, together, by, made)
     summaries = []
     for cluster, middle in enumerate(middles):
         inside = made.clusters == cluster
@@ -236,15 +236,13 @@ def _different(describing: Describing, values: np.ndarray, inside: np.ndarray) -
     return [[describing.variables[k], *map(number, (of_background[k], of_others[k], median[k]))] for k in order]
 
 
-def _images(known: Models, key: str, events: Events, by: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _images(pixels: int, events: Events, by: str, made: AnomalyMap) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """(N, pixels) of the jets, and, if the map is of residuals of images, of these; and of which events (N,)."""
     there, found = (events.constituents[..., 0] > 0).any(axis=1), {}
     if there.any():
         images = np.zeros((len(events), IMAGE.size**2), np.float32)
         images[there] = IMAGE(events[there]).flatten(1).numpy()
         found["jet"] = images, there
-    module = known.of[key].module
-    if by == "residuals" and module.inner.pixels:
-        x = known.representations[known.representation_of[key]](events)
-        found["residual"] = features(module, x, by)[:, : module.inner.pixels].numpy(), np.ones(len(events), bool)
+    if by == "residuals" and pixels:
+        found["residual"] = made.features[:, :pixels], np.ones(len(events), bool)
     return found

@@ -59,11 +59,13 @@ class AnomalyMap(NamedTuple):
     places: (N, 2), of the first seed; distances mean something among neighbours alone
     clusters: (N,), from 0, the largest, on; -1 for an event of none
     others: (seeds, N), the clusters of each seed, of which ``clusters`` are the first
+    features: (N, D), what the map is made of: residuals, latents or inputs
     """
 
     places: np.ndarray
     clusters: np.ndarray
     others: np.ndarray
+    features: np.ndarray
 
     @property
     def agreement(self) -> tuple[float, float]:
@@ -120,7 +122,7 @@ def anomaly_map(
     z = coded(what, module, by)
     places = [placed(umap, z, seed) for seed in range(1, seeds + 1)]
     clusters = [clustered(of_seed) for of_seed in places]
-    return AnomalyMap(places[0], clusters[0], np.stack(clusters))
+    return AnomalyMap(places[0], clusters[0], np.stack(clusters), what)
 
 
 def lacking(module: Detector, by: str) -> str:

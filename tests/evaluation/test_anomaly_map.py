@@ -72,7 +72,7 @@ def test_residuals_have_length_one_and_are_what_is_not_reconstructed(fitted, pla
 def test_indices_of_clusters_that_were_counted_by_hand():
     a = np.array([0, 0, 0, 1, 1, -1])
     b = np.array([0, 0, 1, 1, 1, -1])
-    found = AnomalyMap(np.zeros((6, 2)), a, np.stack([a, b]))
+    found = AnomalyMap(np.zeros((6, 2)), a, np.stack([a, b]), np.zeros((6, 1)))
     # pairs: together in both 1 + 1 = 2, in a 3 + 1 = 4, in b 1 + 3 = 4, of 15: E = 16 / 15
     assert found.agreement[0] == pytest.approx((2 - 16 / 15) / (4 - 16 / 15))
     assert found.again(0) == pytest.approx(2 / 3)
@@ -83,7 +83,8 @@ def test_indices_of_clusters_that_were_counted_by_hand():
 def test_agreement_is_nought_on_average_by_chance():
     rng = np.random.default_rng(0)
     found = [
-        AnomalyMap(np.zeros((60, 2)), of[0], of).agreement[0] for of in rng.integers(0, 4, size=(300, 2, 60))
+        AnomalyMap(np.zeros((60, 2)), of[0], of, np.zeros((60, 1))).agreement[0]
+        for of in rng.integers(0, 4, size=(300, 2, 60))
     ]  # fmt: skip
     assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
 
@@ -188,7 +189,7 @@ def test_events_that_are_not_finite_and_umap_that_is_broken_are_named(fitted, pl
 
 def test_no_clusters_agree_with_nothing():
     none = np.full(60, -1)
-    assert np.isnan(AnomalyMap(np.zeros((60, 2)), none, np.stack([none, none])).agreement).all()
+    assert np.isnan(AnomalyMap(np.zeros((60, 2)), none, np.stack([none, none]), np.zeros((60, 1))).agreement).all()
 
 
 def test_the_threads_of_torch_stay_as_they_were():
