@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from hepad.cli.show import plain
+from hepad.config.map_defaults import MOST, SEEDS, SIGMAS
 from hepad.config.results import Results
 
 EXAMPLES = """examples:
@@ -26,11 +27,11 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--task", required=True, help="whose detectors score")
     parser.add_argument("--detector", help="whose most anomalous events (the first that reconstructs)")
     parser.add_argument("--by", help="residuals, latents or inputs: what is mapped (the first that is possible)")
-    parser.add_argument("--sigmas", type=float, default=3.0, help="of the background's score, beyond (%(default)s)")
+    parser.add_argument("--sigmas", type=float, default=SIGMAS, help="of the background's score, beyond (%(default)s)")
     parser.add_argument(
-        "--most", type=int, default=1500, help="events of the map, of each sample as many (%(default)s)"
+        "--most", type=int, default=MOST, help="events of the map, of each sample as many (%(default)s)"
     )
-    parser.add_argument("--seeds", type=int, default=5, help="maps, to see what stays (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="maps, to see what stays (%(default)s)")
     parser.add_argument("--to", type=Path, default=Path("map.html"), metavar="FILE", help="page (%(default)s)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="of the run (%(default)s)")
     parser.set_defaults(run=_run)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from hepad.config.described import Describing, below, number, rounded, scored, shares
+from hepad.config.map_defaults import MOST, SEEDS, SIGMAS
 from hepad.config.map_events import Sampled, most_beyond, quotas_of, rows_of, thresholds_beyond
 from hepad.config.results import Results
 from hepad.config.scoring import Models, models
@@ -28,8 +29,6 @@ from hepad.figures.colors import of_samples
 from hepad.representations import JetImage
 from hepad.storage.files import atomic_path, write_rows
 
-SIGMAS, SEEDS = 3.0, 5
-MOST = 1500  # events of a map
 MIDDLE = 6  # events of a cluster that are explained
 DIFFERENT = 6  # observables that are named of a cluster
 IMAGE = JetImage(size=20)
