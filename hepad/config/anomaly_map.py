@@ -58,8 +58,8 @@ def map_of(
         file if it were background, with its interval, and the ratio of events looked at); agreement: mean and smallest
         of pairs of maps; purity: of all clustered events; largest: share of the largest sample; detector: its number;
         by, sigmas, threshold, eps_b, seeds; beyond, on_map: events of each sample; shares: of each training the share
-        of each sample beyond its threshold, None if it cannot see the sample; files: whether there are any; colors: of
-        samples; warning
+        of each sample beyond its threshold, None if it cannot see the sample; files: samples that are called as
+        their files are; colors: of samples; warning
 
     Raises
     ------
@@ -92,7 +92,7 @@ def map_of(
         "task": task, "by": by, "sigmas": sigmas, "threshold": number(thresholds[key]),
         "eps_b": number(next(iter(samples.values())).shares[key]), "shares": _shares(known, samples),
         "beyond": [of.beyond for of in samples.values()], "on_map": [of.on_map for of in samples.values()],
-        "seeds": seeds, "files": bool(files), "warning": " ".join(warnings_of),
+        "seeds": seeds, "files": [*samples][1:] if files else [], "warning": " ".join(warnings_of),
         "colors": _colors(results, of.labels(["samples"]), samples),
     }  # fmt: skip
 
@@ -109,7 +109,7 @@ def write(found: dict, path: Path) -> list[Path]:
     """Write the page of what :func:`map_of` has found, and beside it tables of clusters and events; their paths."""
     check_page(path)
     page, tables = render(found), [path.with_name(f"{path.stem}_{what}.csv") for what in ("clusters", "events")]
-    names = [name.replace(r"\$", "$") for name in found["samples"]]
+    names = found["samples"]
     with atomic_path(path) as partial:
         partial.write_text(page)
     rows = []

@@ -42,7 +42,8 @@ def gallery(results: Results, task: str) -> dict:
         values of the variables and the share of background below them, scores and p-values of the detectors, and
         'why': by detector, if it is one of the most anomalous under it
     top: of each sample and detector the places of events, falling; random: of each sample
-    unexplained: label of the detector -> why not; chosen: whether someone has named the events; warning: of them
+    unexplained: label of the detector -> why not; files: samples that are called as their files are; warning: of events
+        of files
 
     Raises
     ------
@@ -82,8 +83,9 @@ def events_of(results: Results, task: str, files: list[str], wanted: list[str]) 
     scores = {key: columns[column(key)] for key in known.of}
     top = {key: np.argsort(-of, kind="stable") for key, of in scores.items()}
     picked = Picked(found, scores, top, np.zeros(0, int))
-    shown = _described(results, task, known, {", ".join(Path(file).name for file in files).replace("$", r"\$"): picked})
-    return shown | {"chosen": True, "warning": f"{warning}." if warning else ""}
+    name = ", ".join(Path(file).name for file in files)
+    shown = _described(results, task, known, {name: picked})
+    return shown | {"files": [name], "warning": f"{warning}." if warning else ""}
 
 
 def _described(results: Results, task: str, known: Models, picked: dict[str, Picked]) -> dict:
@@ -97,6 +99,6 @@ def _described(results: Results, task: str, known: Models, picked: dict[str, Pic
         events += describing.events(place, found)
     return {
         "task": task, "detectors": describing.detectors, "samples": list(picked), "variables": describing.variables,
-        "events": events, "top": top, "random": random, "chosen": False, "warning": "",
+        "events": events, "top": top, "random": random, "files": [], "warning": "",
         "unexplained": describing.unexplained,
     }  # fmt: skip

@@ -82,7 +82,7 @@ def rows_of(
         return rows | {f"{len(paths)} files": _of_files(paths, known, key, said)}, said
     for path, name in zip(paths, names, strict=True):
         label = path if names.count(name) > 1 or name in rows else name
-        rows[label.replace("$", r"\$")] = _of_files([path], known, key, said)
+        rows[label] = _of_files([path], known, key, said)
     return rows, said
 
 

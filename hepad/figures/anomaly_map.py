@@ -8,7 +8,7 @@ from hepad.figures import pages
 
 # of clusters: the scheme of M. Okabe and K. Ito, without what samples look like
 CYCLE = ("#e69f00", "#56b4e9", "#009e73", "#d55e00", "#cc79a7", "#0072b2", "#8b5a2b", "#000000")
-NUMBERS = ("places", "clusters", "summaries", "detector", "colors", "files", "shares")
+NUMBERS = ("places", "clusters", "summaries", "detector", "colors", "shares")
 
 
 def render(found: dict) -> str:

@@ -26,6 +26,9 @@ def environment() -> Environment:
 def of_events(template: str, described: dict, **numbers) -> str:
     """A page of the events that :mod:`hepad.config.described` describes; ``numbers``: what else it draws from."""
     reasons = [text for event in described["events"] for why in event["why"].values() for text, _ in why["variables"]]
+    # '$' is mathematics in labels, and a letter in the names of files
+    samples = [name.replace("$", r"\$") if name in described["files"] else name for name in described["samples"]]
+    described = described | {"samples": samples}
     written = {text: str(label(text)) for text in [*described["variables"], *dict.fromkeys(reasons)]}
     numbers |= {"events": described["events"], "variables": described["variables"], "written": written}
     numbers |= {key: [str(label(text)) for text in described[key]] for key in ("detectors", "samples")}

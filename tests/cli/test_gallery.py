@@ -76,9 +76,9 @@ def test_the_page_holds_the_numbers_and_nothing_that_runs(found):
 def test_an_event_of_a_file_is_shown(finished, make_events, tmp_path, capsys):
     numbers = {"run": np.full(30, 7), "luminosity_block": np.full(30, 3), "event": np.arange(30)}
     events = replace(make_events(30, 9, prongs=2), facts=numbers)
-    write_root(events, tmp_path / "some.root")
+    write_root(events, tmp_path / "$my$some.root")
     wanted = str(events.event_id[4])
-    main(["show", str(tmp_path / "some.root"), "--task", "search", "--event", wanted, "--results", str(finished),
+    main(["show", str(tmp_path / "$my$some.root"), "--task", "search", "--event", wanted, "--results", str(finished),
           "--to", str(tmp_path / "page.html")])  # fmt: skip
     said = capsys.readouterr().out
     assert f"event {wanted} (7:3:4)" in said
@@ -86,12 +86,13 @@ def test_an_event_of_a_file_is_shown(finished, make_events, tmp_path, capsys):
     assert wanted in (tmp_path / "page.html").read_text()
     page = (tmp_path / "page.html").read_text()
     assert "Events that were asked for" in page
+    assert json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])["samples"] == ["$my$some.root"]
     assert "../index.html" not in page
     assert "$" not in said
     with pytest.raises(InputError, match="an event without a name"):
-        gallery.events_of(Results(finished), "search", [str(tmp_path / "some.root")], [""])
+        gallery.events_of(Results(finished), "search", [str(tmp_path / "$my$some.root")], [""])
     with pytest.raises(InputError, match=r"some\.root: there is no event 12\. Give its identifier"):
-        gallery.events_of(Results(finished), "search", [str(tmp_path / "some.root")], ["12"])
+        gallery.events_of(Results(finished), "search", [str(tmp_path / "$my$some.root")], ["12"])
 
 
 def test_events_of_another_window_are_said_to_be(finished, make_events, tmp_path, capsys):

@@ -195,8 +195,10 @@ def test_files_have_their_own_names_and_many_are_one_sample(finished, make_event
         paths.append(tmp_path / str(k) / "$a$.root")
         write_root(make_events(60, 40 + k), paths[-1])
     some = anomaly_map.map_of(Results(finished), "search", map(str, paths[:2]), sigmas=0.2, seeds=1)
-    assert [name.replace("\\$", "$") for name in some["samples"]] == ["QCD", *map(str, paths[:2])]
-    anomaly_map.write(some, tmp_path / "map.html")  # mathematics between the signs would not be drawn
+    assert some["samples"] == ["QCD", *map(str, paths[:2])]
+    anomaly_map.write(some, tmp_path / "map.html")
+    page = (tmp_path / "map.html").read_text()  # mathematics between the signs would be drawn
+    assert json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])["samples"] == some["samples"]
     assert str(paths[1]) in (tmp_path / "map_events.csv").read_text()
     many = anomaly_map.map_of(Results(finished), "search", map(str, paths), sigmas=0.2, seeds=1)
     assert many["samples"] == ["QCD", "7 files"]
