@@ -1,7 +1,7 @@
 """Pages of HTML: templates that lie beside the module that fills them, and the events that a page draws itself.
 
-Displays of events are drawn in the browser, by ``pages.js`` in the style of ``pages.css``, from numbers that stand in
-the page as JSON.
+Pages of events extend ``pages.html``; their displays are drawn in the browser, by ``pages.js`` in the style of
+``pages.css``, from numbers that stand in the page as JSON.
 """
 
 import json
