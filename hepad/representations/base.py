@@ -2,7 +2,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +55,15 @@ class Space:
                 f"{whose}: the events come from an encoder of SHA-256 {made}, it was made with {trained}. Put the "
                 "file of the encoder back, or make it anew with this one."
             )
+
+
+def check_names(kind: str, key: str, names: Sequence[str]) -> None:
+    """InputError unless the argument ``key``s of a representation is a list of names, each there once."""
+    if isinstance(names, str) or not names:
+        raise InputError(f"{kind}: {key}s = {names!r} must be a list of at least one name.")
+    twice = [name for name in names if list(names).count(name) > 1]
+    if twice:
+        raise InputError(f"{kind}: {key} '{twice[0]}' is listed twice. Remove one.")
 
 
 def occupied(x: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
 from hepad.events.kinematics import delta_phi, to_cartesian
-from hepad.representations.base import Representation, Space
+from hepad.representations.base import Representation, Space, check_names
 
 FEATURES = {"z": "", "deta": "", "dphi": "rad", "pt": "GeV", "energy": "GeV", "eta": "", "phi": "rad", "mass": "GeV"}
 
@@ -42,13 +42,9 @@ class Constituents(Representation):
     def __init__(self, *, count: int = 50, features: Sequence[str] = ("z", "deta", "dphi")):
         if type(count) is not int or count < 1:
             raise InputError(f"Constituents: count = {count!r} must be a number of constituents, 1 or more.")
-        if isinstance(features, str) or not features:
-            raise InputError(f"Constituents: features = {features!r} must be a list of at least one name.")
+        check_names("Constituents", "feature", features)
         self.count = count
         self.features = tuple(check_choice("Constituents: feature", name, FEATURES) for name in features)
-        twice = [name for name in self.features if self.features.count(name) > 1]
-        if twice:
-            raise InputError(f"Constituents: feature '{twice[0]}' is listed twice. Remove one.")
         if not {"z", "pt", "energy"} & set(self.features):
             raise InputError(
                 f"Constituents: with the features {', '.join(self.features)} a constituent can look like one that is "

@@ -16,7 +16,7 @@ import torch
 from hepad.errors import InputError, check_choice
 from hepad.events import Events
 from hepad.events.kinematics import to_cartesian
-from hepad.representations.base import Representation, Space
+from hepad.representations.base import Representation, Space, check_names
 
 # name: unit, in the order of to_cartesian and FOUR_VECTOR
 FEATURES = {"px": "GeV", "py": "GeV", "pz": "GeV", "energy": "GeV", "pt": "GeV", "eta": "", "phi": "rad", "mass": "GeV"}
@@ -64,12 +64,8 @@ class EventMatrix(Representation):
                 raise InputError(f"EventMatrix: {name} = {count!r} must be a number of rows, 0 or more.")
         if not any(self.counts.values()):
             raise InputError("EventMatrix: every number of rows is 0. Set 'jets' or another to 1 or more.")
-        if isinstance(features, str) or not features:
-            raise InputError(f"EventMatrix: features = {features!r} must be a list of at least one name.")
+        check_names("EventMatrix", "feature", features)
         self.features = tuple(check_choice("EventMatrix: feature", name, FEATURES) for name in features)
-        twice = [name for name in self.features if self.features.count(name) > 1]
-        if twice:
-            raise InputError(f"EventMatrix: feature '{twice[0]}' is listed twice. Remove one.")
         given = set(self.features)
         if not (given & {"pt", "energy"} or given >= {"px", "py"}):
             raise InputError(

@@ -14,7 +14,7 @@ from hepad.errors import InputError, check_choice
 from hepad.events import MEASURES, Events
 from hepad.events.observables import OBSERVABLES, Measured, Observable
 from hepad.representations import declustering, substructure
-from hepad.representations.base import Representation, Space
+from hepad.representations.base import Representation, Space, check_names
 from hepad.representations.constituents import FEATURES as OF_CONSTITUENTS
 from hepad.representations.event_matrix import FEATURES as OF_OBJECTS
 
@@ -190,14 +190,10 @@ class EventVector(Representation):
     """
 
     def __init__(self, variables: Sequence[str] = SUBSTRUCTURE):
-        if isinstance(variables, str) or not variables:
-            raise InputError(f"EventVector: variables = {variables!r} must be a list of at least one name.")
+        check_names("EventVector", "variable", variables)
         self.variables = tuple(
             name if name in STORED else check_choice("variable", name, VARIABLES) for name in variables
         )
-        for name in self.variables:
-            if self.variables.count(name) > 1:
-                raise InputError(f"EventVector: variable '{name}' is listed twice. Remove one.")
 
     @property
     def space(self) -> Space:
