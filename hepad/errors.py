@@ -66,6 +66,25 @@ def at(where: str, *also: type[Exception]):
         raise InputError(str(error) if str(error).startswith(where) else f"{path}{error}") from None
 
 
+def said(error: BaseException) -> str:
+    """An exception in one short line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+@contextmanager
+def damage(path, kinds: tuple[type[Exception], ...], what: str, advice: str) -> Iterator[None]:
+    """Any failure of a library, of these ``kinds``, to read a file becomes an InputError: its path, what it is, advice.
+
+    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
+    """
+    try:
+        yield
+    except MemoryError as error:  # the file may be sound; pyarrow's own is one of its kinds, too
+        raise MemoryError(f"{path}: {error}") from None
+    except kinds as error:
+        raise InputError(f"{path}: {what} ({said(error)}). {advice}") from None
+
+
 def lacking(error: BaseException) -> str | None:
     """In one line what the machine lacked, disk or memory, if that is why ``error`` was raised; otherwise None."""
     again = "then start the same command again: what is finished is kept."
@@ -76,8 +95,7 @@ def lacking(error: BaseException) -> str | None:
             if getattr(found, "errno", None) == number or os.strerror(number) in text:
                 return f"{what.format(place=_place(found))}. {remedy}, {again}"
         if isinstance(found, MemoryError) or any(words in text for words in NO_MEMORY):
-            said = " ".join(text.split())[:200]
-            return f"not enough memory ({said}). Run fewer jobs at a time or lower 'chunk_events', {again}"
+            return f"not enough memory ({said(found)}). Run fewer jobs at a time or lower 'chunk_events', {again}"
     return None
 
 
@@ -118,10 +136,10 @@ class report_errors:
             print("interrupted", file=sys.stderr)
             raise SystemExit(130) from None
         if isinstance(error, Exception):
-            said = str(error) if isinstance(error, InputError) else lacking(error)
-            if said:
-                self._write(f"ERROR: {said}")
-                raise SystemExit(f"ERROR: {said}") from None
+            text = str(error) if isinstance(error, InputError) else lacking(error)
+            if text:
+                self._write(f"ERROR: {text}")
+                raise SystemExit(f"ERROR: {text}") from None
         if error is not None:
             self._write("".join(traceback.format_exception(error)))
         else:

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from hepad.detectors.base import Detector, build
 from hepad.detectors.training.checkpoint import digest
-from hepad.errors import EncoderError, InputError, MissingLibrary
+from hepad.errors import EncoderError, InputError, MissingLibrary, said
 from hepad.registry import FormerName
 from hepad.representations import Space
 from hepad.storage.files import atomic_path, provenance
@@ -110,13 +110,7 @@ def load_as(path: str | Path, make: Callable[[dict], nn.Module]) -> nn.Module:
 
 # errors of reading a module from any other file
 UNREADABLE = (OSError, SafetensorError, LookupError, ValueError, TypeError, AttributeError, RuntimeError)
-
 UNREADABLE += (ArithmeticError, AssertionError, InputError, TooLargeError)
-
-
-def said(error: Exception) -> str:
-    """An exception in one short line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def write_module(module: nn.Module, path: str | Path, notes: dict) -> None:

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import fsspec
@@ -11,7 +11,7 @@ import h5py
 import hdf5plugin  # noqa: F401  registers the compression filters that users' files come with
 import numpy as np
 
-from hepad.errors import InputError
+from hepad.errors import InputError, damage
 from hepad.storage.files import atomic_path, check_address
 
 LARGE = 1 << 28  # bytes
@@ -188,22 +188,14 @@ def _stored_numbers(group: h5py.Group, name: str) -> h5py.Dataset:
     return dataset
 
 
-@contextmanager
-def reading(path, kind: str = "") -> Iterator[None]:
+def reading(path, kind: str = "") -> AbstractContextManager[None]:
     """Any failure of h5py to open, decompress or interpret becomes an InputError that names the file.
 
-    ``kind``: of a file that hepad has written itself and can make again, such as 'file of scores'; '' for all others. A
-    MemoryError stays one; it names the file, whose damage may be why so much was asked for.
+    ``kind``: of a file that hepad has written itself and can make again, such as 'file of scores'; '' for all others
     """
-    try:
-        yield
-    except MemoryError as error:  # the file may be sound
-        raise MemoryError(f"{path}: {error}") from None
-    except DAMAGE as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        if kind:
-            raise InputError(f"{path}: damaged {kind} ({reason}). Delete it and run again.") from None
-        raise InputError(f"{path}: not a readable HDF5 file ({reason}). It may be damaged; fetch it again.") from None
+    if kind:
+        return damage(path, DAMAGE, f"damaged {kind}", "Delete it and run again.")
+    return damage(path, DAMAGE, "not a readable HDF5 file", "It may be damaged; fetch it again.")
 
 
 def check_whole(path, name: str, dataset: h5py.Dataset) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.errors import InputError, check_choice
+from hepad.errors import InputError, check_choice, said
 from hepad.storage.hdf5 import check_whole, open_hdf5, reading
 
 ROWS = 1 << 18  # of a block
@@ -64,8 +64,7 @@ def _failures(path: Path) -> Iterator[None]:
     except (InputError, GeneratorExit, MemoryError):
         raise
     except Exception as error:  # uproot and pyarrow raise of all kinds
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InputError(f"{path}: it cannot be read ({reason}). Write it again.") from None
+        raise InputError(f"{path}: it cannot be read ({said(error)}). Write it again.") from None
 
 
 def _open(path: Path, names: list[str] | None) -> Iterator:

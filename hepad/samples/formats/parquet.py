@@ -1,7 +1,7 @@
 """Parquet files: opened, looked into and read in batches; damage is an InputError that names the file."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hepad.errors import InputError
+from hepad.errors import InputError, damage
 
 # errors of pyarrow on damaged bytes; pa.ArrowException covers its own
 DAMAGE = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError)
@@ -38,21 +38,9 @@ class Leaf(NamedTuple):
     stored: str
 
 
-@contextmanager
-def reading(path) -> Iterator[None]:
-    """Any failure of pyarrow to open, decompress or interpret becomes an InputError that names the file.
-
-    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
-    """
-    try:
-        yield
-    except MemoryError as error:  # the file may be sound; pyarrow's own is an ArrowException, too
-        raise MemoryError(f"{path}: {error}") from None
-    except DAMAGE as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise InputError(
-            f"{path}: not a readable Parquet file ({reason}). It may be truncated; fetch it again."
-        ) from None
+def reading(path) -> AbstractContextManager[None]:
+    """Any failure of pyarrow to open, decompress or interpret becomes an InputError that names the file."""
+    return damage(path, DAMAGE, "not a readable Parquet file", "It may be truncated; fetch it again.")
 
 
 @contextmanager

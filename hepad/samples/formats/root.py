@@ -4,14 +4,14 @@ import struct
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import uproot
 
-from hepad.errors import InputError
+from hepad.errors import InputError, damage
 
 TABLES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 EARLY = "ROOT::Experimental::RNTuple"  # before version 1.0 of the format
@@ -22,22 +22,10 @@ DAMAGE += (TypeError, AttributeError, OverflowError, AssertionError, RecursionEr
 MODELS = {name: (model, dict(getattr(model, "known_versions", {}))) for name, model in uproot.classes.items()}
 
 
-@contextmanager
-def reading(path) -> Iterator[None]:
-    """Any failure of uproot to open, decompress or interpret becomes an InputError that names the file.
-
-    Want of memory stays a MemoryError; it names the file, whose damage may be why so much was asked for.
-    """
-    try:
-        yield
-    except MemoryError as error:  # the file may be sound
-        raise MemoryError(f"{path}: {error}") from None
-    except DAMAGE as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-        hint = ", or its server may not send parts of files" if "://" in str(path) else ""
-        raise InputError(
-            f"{path}: not a readable ROOT file ({reason}). It may be truncated{hint}; fetch it again."
-        ) from None
+def reading(path) -> AbstractContextManager[None]:
+    """Any failure of uproot to open, decompress or interpret becomes an InputError that names the file."""
+    hint = ", or its server may not send parts of files" if "://" in str(path) else ""
+    return damage(path, DAMAGE, "not a readable ROOT file", f"It may be truncated{hint}; fetch it again.")
 
 
 @contextmanager

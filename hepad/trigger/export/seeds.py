@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from hepad.errors import InputError, check_choice
+from hepad.errors import InputError, check_choice, said
 
 
 class Seed(NamedTuple):
@@ -48,9 +48,8 @@ def read_seeds(menu: str | Path) -> dict[str, Seed]:
     try:
         found = list(_of_csv(menu) if Path(menu).suffix == ".csv" else _of_xml(menu))
     except (OSError, ValueError, KeyError, csv.Error, ElementTree.ParseError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
-            f"{menu}: not a menu ({reason}). Give CMS's XML, or a CSV with the columns seed and threshold."
+            f"{menu}: not a menu ({said(error)}). Give CMS's XML, or a CSV with the columns seed and threshold."
         ) from None
     seeds = dict(found)
     if len(seeds) < len(found):
