@@ -148,8 +148,8 @@ def cases() -> Iterator[Case]:
     yield from (_of_trainings("eps_s", trainings, 0.01) for trainings in (2, 10))
 
 
-def _threshold(law: Law, eps: float, stretch: float = 1.0) -> float:
-    return -np.log(eps) * stretch / (1 - law.tilt)
+def _threshold(law: Law, eps: float) -> float:
+    return -np.log(eps) / (1 - law.tilt)
 
 
 def _above(name: str, law: Law, t: float, stretch: float) -> float:

@@ -261,10 +261,10 @@ class Subject:
         keys = product(*(words[word] for word in several))
         return {key: pattern.format(**words | dict(zip(several, key, strict=True))) for key in keys}
 
-    def paths(self, *patterns: str, folder: str = "results") -> str | list[str]:
-        """The files below ``folder`` that patterns stand for; a single one, without words for several, is no list."""
+    def paths(self, *patterns: str) -> str | list[str]:
+        """The files below 'results' that patterns stand for; a single one, without words for several, is no list."""
         found = [self.files(pattern) for pattern in patterns]
-        paths = [f"{folder}/{path}" for of_pattern in found for path in of_pattern.values()]
+        paths = [f"results/{path}" for of_pattern in found for path in of_pattern.values()]
         return paths[0] if list(map(list, found)) == [[()]] else paths
 
 

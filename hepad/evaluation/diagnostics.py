@@ -102,17 +102,17 @@ def variables(events: Events) -> dict[str, np.ndarray]:
     return measure(events, [name for name in names if name not in hidden])
 
 
-def against_pileup(scores, pileup, threshold: float, bins: int = 8, weights=None) -> PileupCheck | None:
+def against_pileup(scores, pileup, threshold: float, weights=None) -> PileupCheck | None:
     """Efficiency against pile-up (N,) in bins of about equal population; None if it hardly varies or too few pass.
 
-    ``weights``: (N,); None for counts. Ten events pass in a bin on average, so that χ² is one, and there are at least
-    three bins.
+    ``weights``: (N,); None for counts. Ten events pass in a bin on average, so that χ² is one, and there are three
+    bins to eight.
     """
     scores, pileup = np.asarray(scores), np.asarray(pileup, float)
     passes, w = scores > threshold, np.ones(len(scores)) if weights is None else np.asarray(weights, float)
     # what the weights of a passing event are worth: the same in all bins, since few of them do not know it
     spread = (w[passes] ** 2).sum() / w[passes].sum() if passes.any() else 1.0
-    bins = min(bins, int(w[passes].sum() / spread) // 10)
+    bins = min(8, int(w[passes].sum() / spread) // 10)
     edges = np.unique(np.round(np.quantile(pileup, np.linspace(0, 1, max(bins, 1) + 1))) - 0.5)
     if len(edges) < 4:
         return None
@@ -241,8 +241,8 @@ def correlation(scores, variable, weights=None) -> Correlation:
     return Correlation(rho, float(np.tanh(z - width)), float(np.tanh(z + width)))
 
 
-def turn_ons(samples: dict[str, tuple[np.ndarray, dict, np.ndarray]], threshold: float, bins: int = 12) -> dict:
-    """Efficiency against pT, mass, HT and missing pT in equally populated bins that all samples share.
+def turn_ons(samples: dict[str, tuple[np.ndarray, dict, np.ndarray]], threshold: float) -> dict:
+    """Efficiency against pT, mass, HT and missing pT in twelve equally populated bins that all samples share.
 
     ``samples``: name -> (scores (N,), :func:`variables`, weights (N,)); returns variable -> sample -> BinnedEfficiency.
     """
@@ -251,7 +251,7 @@ def turn_ons(samples: dict[str, tuple[np.ndarray, dict, np.ndarray]], threshold:
         if "GeV" not in variable or not all(variable in columns for columns in tables.values()):
             continue
         values = np.concatenate([columns[variable] for columns in tables.values()])
-        edges = np.unique(5 * np.round(np.quantile(values, np.linspace(0, 1, bins + 1)) / 5))  # round edges [GeV]
+        edges = np.unique(5 * np.round(np.quantile(values, np.linspace(0, 1, 13)) / 5))  # round edges [GeV]
         if len(edges) > 2:
             results[variable] = {
                 name: efficiency_against(scores, threshold, tables[name][variable], edges, weights)

@@ -52,7 +52,7 @@ class ModelSamples(NamedTuple):
     negatives: dict[str, Sample]
 
 
-def look_into(detector: EnergyDetector, name: str, x: Tensor, seed: int = 1) -> ModelSamples:
+def look_into(detector: EnergyDetector, name: str, x: Tensor) -> ModelSamples:
     """Samples of a detector's model beside data.
 
     Parameters
@@ -60,9 +60,8 @@ def look_into(detector: EnergyDetector, name: str, x: Tensor, seed: int = 1) -> 
     detector: a finished one
     name: of the background
     x: its test events (N, *space.shape)
-    seed: of the chains
     """
-    generator = torch.Generator(x.device).manual_seed(seed)
+    generator = torch.Generator(x.device).manual_seed(1)
     n_start, n_model = (8, 24) if detector.space.pixels else (len(x), len(x))  # images are looked at one by one
     data = {name: Sample(seen(detector.space, x[:n_model]), detector.score(x[:n_model]).numpy())}
     stages = negatives(detector, x[:n_model], generator, LONGER)
@@ -102,10 +101,10 @@ def negatives(detector: EnergyDetector, x: Tensor, generator: torch.Generator, l
     return samples
 
 
-def generated(detector: Generating, name: str, x: Tensor, seed: int = 1) -> dict[str, Sample]:
+def generated(detector: Generating, name: str, x: Tensor) -> dict[str, Sample]:
     """Events x (N, *space.shape), called ``name``, and as many drawn from the model, with their scores."""
     x = x[:24] if detector.space.pixels else x
-    drawn = detector.generate(len(x), torch.Generator(x.device).manual_seed(seed))
+    drawn = detector.generate(len(x), torch.Generator(x.device).manual_seed(1))
     return {key: Sample(seen(detector.space, y), detector.score(y).numpy()) for key, y in ((name, x), (MODEL, drawn))}
 
 

@@ -36,9 +36,9 @@ def from_cartesian(p: np.ndarray) -> np.ndarray:
     return np.stack([pt, eta, np.arctan2(py, px), mass], axis=-1)
 
 
-def sum_four_vectors(p: np.ndarray, axis: int = -2) -> np.ndarray:
-    """Sum four-vectors (pt, eta, phi, mass) over ``axis``: (..., P, 4) to (..., 4); padding adds nothing."""
-    return from_cartesian(to_cartesian(p).sum(axis=axis))
+def sum_four_vectors(p: np.ndarray) -> np.ndarray:
+    """Sums of four-vectors (pt, eta, phi, mass): (..., P, 4) to (..., 4); padding adds nothing."""
+    return from_cartesian(to_cartesian(p).sum(axis=-2))
 
 
 def delta_phi(a: np.ndarray, b: np.ndarray) -> np.ndarray:

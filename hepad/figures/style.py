@@ -157,13 +157,13 @@ def measure(figure: Figure, text: str, size: float, **look) -> float:
     return width
 
 
-def wrapped(figure: Figure, parts: list[str], width: float, size: float = 8) -> str:
+def wrapped(figure: Figure, parts: list[str], width: float) -> str:
     """Parts of a text on few lines of at most ``width`` pixels; they break between, and at commas outside of math."""
     lines: list[str] = []
     for part in parts:
         for i, piece in enumerate(re.split(r", (?=(?:[^$]*\$[^$]*\$)*[^$]*$)", part)):
             longer = f"{lines[-1]}{', ' if i else GAP}{piece}" if lines else piece
-            if lines and measure(figure, longer, size) <= width:
+            if lines and measure(figure, longer, 8) <= width:
                 lines[-1] = longer
             else:
                 lines.append(piece)

@@ -32,11 +32,6 @@ from hepad.events import acceptance_of
 ORBIT_HZ = 11245.6  # LHC revolution frequency, as public CMS L1 rate code has it (cms-l1-dpg/L1MenuRun3)
 BUNCHES = 2544  # of the 3564 slots; public CMS code has 2544 x 11245.6 Hz = 28608.8 kHz of crossings. A setting
 PB_CM2 = 1e-36
-# total L1 rates that the training framework of AXOL1TL scans (Z0zzz/wnae_)
-CMS_L1_KHZ = (0.15, 0.2, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0, 10.0)
-# pure rates in public ATLAS training code (max-cohen54/AD_trigger_training)
-ATLAS_L1_KHZ = (1.0,)
-ATLAS_HLT_KHZ = (0.01,)
 RATES = ("total", "pure", "overlap")
 
 

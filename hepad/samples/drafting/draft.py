@@ -46,7 +46,7 @@ def draft(path: str) -> list[str]:
     if not tables:
         return []
     best = max(tables, key=lambda table: (sum(x.complete for x in table.families), table.entries, len(table.name)))
-    return [*_listed(content, tables, best), *_candidates(best), *_skeleton(path, content, best)]
+    return [*_listed(content, tables, best), *_candidates(best), *_skeleton(path, best)]
 
 
 def _listed(content: Contents, tables: list[Table], best: Table) -> list[str]:
@@ -150,7 +150,7 @@ def _likeliness(table: Table, pair: Pair) -> tuple:
     )
 
 
-def _skeleton(path: str, content: Contents, table: Table) -> list[str]:
+def _skeleton(path: str, table: Table) -> list[str]:
     """A source to paste, tried with the reader; what the user has to fill in is marked."""
     pairs = [pair for pair in _pairs(table) if not (pair.jets and pair.constituents) or pair.off < AGREEMENT]
     pair = max(pairs, key=lambda pair: _likeliness(table, pair), default=None)

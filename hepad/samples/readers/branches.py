@@ -41,9 +41,9 @@ class Branches(NamedTuple):
     length: int
     values: dict[str, ak.Array]
 
-    def jagged(self, name: str, kind: str = NUMBER) -> ak.Array:
+    def jagged(self, name: str) -> ak.Array:
         """(N, *) numbers; InputError if the branch is anything else."""
-        return self._checked(name, f"var \\* {kind}", "a list of numbers per entry")
+        return self._checked(name, rf"var \* {NUMBER}", "a list of numbers per entry")
 
     def integers(self, name: str) -> ak.Array:
         """(N, *) whole numbers."""

@@ -68,14 +68,12 @@ def summed(row: np.ndarray, p: np.ndarray, n_rows: int) -> np.ndarray:
     return from_cartesian(np.stack(total, axis=-1)).astype(np.float32)
 
 
-def padded(width: int, *, pt, eta, phi, mass=None, energy=None) -> np.ndarray:
+def padded(width: int, *, pt, eta, phi, mass=None) -> np.ndarray:
     """(N, width, 4) float32 of (pt, eta, phi, mass) from jagged components (N, *), by falling pt; GeV, rad.
 
-    With neither mass nor energy the objects are massless.
+    Without a mass the objects are massless.
     """
-    named = {"pt": pt, "eta": eta, "phi": phi, "mass": mass, "energy": energy}
-    component = {name: flat(x) for name, x in named.items() if x is not None}
-    p = np.stack([*(component[x] for x in ("pt", "eta", "phi")), masses(component)], axis=-1)
+    p = np.stack([flat(x) for x in (pt, eta, phi, ak.zeros_like(pt) if mass is None else mass)], axis=-1)
     return pad(rows_of(pt), p, len(pt), width)
 
 
