@@ -38,9 +38,9 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from hepad.config import anomaly_map  # torch takes seconds
+    from hepad.config import anomaly_map, described  # torch takes seconds
 
-    anomaly_map.check_page(args.to)
+    described.check_page(args.to)
     wanted = {"detector": args.detector, "by": args.by, "sigmas": args.sigmas, "seeds": args.seeds, "most": args.most}
     found = anomaly_map.map_of(Results(args.results), args.task, args.files, **wanted)
     tables = anomaly_map.write(found, args.to)

@@ -32,20 +32,24 @@ def add_command(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    from hepad.config import gallery  # torch takes seconds
+    from hepad.config import described, gallery  # torch takes seconds
 
+    described.check_page(args.to)
     found = gallery.events_of(Results(args.results), args.task, args.files, args.event)
     gallery.write(found, args.to)
     if found["warning"]:
         print(f"WARNING: {found['warning']}")
     for event in found["events"]:
-        print(f"event {event['id']}" + (f" ({event['where']})" if event["where"] else ""))
+        of = f", {found['files'][event['sample']]}" if len(found["files"]) > 1 else ""
+        print(f"event {event['id']}" + (f" ({event['where']})" if event["where"] else "") + of)
         for number in sorted(range(len(event["p"])), key=lambda i: _last(event["p"][i])):
             why = event["why"].get(str(number), {}).get("variables", [])
             some = [(plain(name), value) for name, value in why[:3] if _last(value) not in (0, inf)]
             reasons = ", ".join(f"{name} {value:+.3g}" for name, value in some)
             head = f"  p = {_digits(event['p'][number]):<9} score {_digits(event['scores'][number]):<10} "
             print(f"{head}{found['detectors'][number]}" + (f": {reasons}" if reasons else ""))
+    for name, text in found["unexplained"].items():
+        print(f"not explained: {plain(name)}: {text}")
     print(f"written: {args.to}")
 
 

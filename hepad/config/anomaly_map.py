@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import chi2
 
-from hepad.config.described import Describing, below, number, rounded, scored, shares
+from hepad.config.described import Describing, below, check_page, number, rounded, scored, shares
 from hepad.config.map_defaults import MOST, SEEDS, SIGMAS
 from hepad.config.map_events import Sampled, most_beyond, quotas_of, rows_of, thresholds_beyond
 from hepad.config.results import Results
@@ -95,14 +95,6 @@ def map_of(
         "seeds": seeds, "files": [*samples][1:] if files else [], "warning": " ".join(warnings_of),
         "colors": _colors(results, of.labels(["samples"]), samples),
     }  # fmt: skip
-
-
-def check_page(path: Path) -> None:
-    """InputError unless a page can be written there."""
-    if path.suffix != ".html" or path.is_dir():
-        raise InputError(
-            f"{path}: the page of a map is a file that ends in .html, beside which its tables are written."
-        )
 
 
 def write(found: dict, path: Path) -> list[Path]:
@@ -226,13 +218,20 @@ def _different(describing: Describing, values: np.ndarray, inside: np.ndarray) -
 
     Of each its label, the mean share of background, and of the others, that has less, ties count half, and its median.
     """
-    of_background = shares(describing.background, values[inside]).mean(0)
+    of_background = _mean(shares(describing.background, values[inside]))
     of_others = of_background
     if (~inside).any():
-        of_others = shares(below(np.ones((~inside).sum()), values[~inside]), values[inside]).mean(0)
-    order = np.argsort(-np.abs(of_others - 0.5), kind="stable")[:DIFFERENT]
-    median = np.median(values[inside], axis=0)
-    return [[describing.variables[k], *map(number, (of_background[k], of_others[k], median[k]))] for k in order]
+        of_others = _mean(shares(below(np.ones((~inside).sum()), values[~inside]), values[inside]))
+    order = [k for k in np.argsort(-np.abs(of_others - 0.5), kind="stable") if np.isfinite(of_others[k])]
+    median = [np.median(of[~np.isnan(of)]) if k in order else np.nan for k, of in enumerate(values[inside].T)]
+    return [
+        [describing.variables[k], *map(number, (of_background[k], of_others[k], median[k]))] for k in order[:DIFFERENT]
+    ]
+
+
+def _mean(x: np.ndarray) -> np.ndarray:
+    """Mean (D,) over the events of x (N, D), without NaN; NaN where there is nothing else."""
+    return np.ma.masked_invalid(x).mean(0).filled(np.nan)
 
 
 def _images(pixels: int, events: Events, by: str, made: AnomalyMap) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -4,6 +4,8 @@ Observables come with the share of background that has less (ties count half), p
 :mod:`hepad.evaluation.p_values`, scores those of the run.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from hepad.config.results import Results
@@ -26,6 +28,12 @@ NUMBERS = ("run", "luminosity_block", "event")
 REASONS = 6  # variables that are named of an event
 RADIUS = 0.1  # of the constituents that are left out together
 DIGITS = 4
+
+
+def check_page(path: Path) -> None:
+    """InputError unless a page can be written there."""
+    if path.suffix != ".html" or path.is_dir():
+        raise InputError(f"{path}: a page is written, a file that ends in .html. Give such a name.")
 
 
 def scored(results: Results, task: str, name: str) -> ScoredSample:
@@ -106,6 +114,12 @@ class Describing:
         return why
 
 
+def shown_as(path: str, paths: list[str]) -> str:
+    """The label of one of the files that a page has events of: its name, or its path where others have that name."""
+    name = Path(path).name
+    return path if [Path(other).name for other in paths].count(name) > 1 else name
+
+
 def below(weight: np.ndarray, values: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of each variable (N, D) the values, rising, and the share of the weight (N,) before each, and of all."""
     found = []
@@ -116,13 +130,14 @@ def below(weight: np.ndarray, values: np.ndarray) -> list[tuple[np.ndarray, np.n
 
 
 def shares(known: list[tuple[np.ndarray, np.ndarray]], values: np.ndarray) -> np.ndarray:
-    """(N, D): the shares of :func:`below` that are less than the values (N, D); ties count half."""
-    return np.stack(
+    """(N, D): the shares of :func:`below` that are less than the values (N, D), NaN of NaN; ties count half."""
+    found = np.stack(
         [
             sum(of[np.searchsorted(x, v, side)] for side in ("left", "right")) / 2
             for (x, of), v in zip(known, values.T, strict=True)
         ], axis=1,
     )  # fmt: skip
+    return np.where(np.isnan(values), np.nan, found)
 
 
 def identified(events: Events) -> tuple[list[str], list[str]]:
@@ -147,7 +162,7 @@ def number(x: float) -> float | str | None:
 def _vector(background: Events, others: list[Events]) -> EventVector:
     """What is measured of all events."""
     others = [of for of in others if len(of)]
-    inside = SUBSTRUCTURE if all((of.constituents[..., 0] > 0).any() for of in (background, *others)) else ()
+    inside = SUBSTRUCTURE if all((of.constituents[..., 0] > 0).any(1).all() for of in (background, *others)) else ()
     there = set.intersection(*(set(available(of)) for of in (background, *others)))
     return EventVector([*(name for name in VARIABLES if name in there), *inside])
 

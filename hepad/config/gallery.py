@@ -10,22 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from hepad.config.described import Describing, identified, scored
+from hepad.config.described import Describing, check_page, identified, scored, shown_as
 from hepad.config.results import Results
 from hepad.config.scoring import Models, column, models
 from hepad.config.subjects import Subject
 from hepad.errors import InputError
 from hepad.evaluation.anomalous import Picked, most_anomalous
 from hepad.evaluation.scored_sample import LOOK
-from hepad.events import concatenate
+from hepad.events import Events, concatenate
 from hepad.events.cuts import outside
 from hepad.figures.gallery import render
+from hepad.samples.formats.paths import find_files
 from hepad.samples.sources import stream_of
 from hepad.storage.files import atomic_path
 
 
 def write(found: dict, path: Path) -> None:
     """Write the page of what :func:`gallery` or :func:`events_of` has found, one HTML file that needs nothing else."""
+    check_page(path)
     page = render(found)
     with atomic_path(path) as partial:
         partial.write_text(page)
@@ -57,35 +59,46 @@ def gallery(results: Results, task: str) -> dict:
 
 
 def events_of(results: Results, task: str, files: list[str], wanted: list[str]) -> dict:
-    """The same of some events of files, under the detectors of a task.
+    """The same of some events of files, under the detectors of a task; every file that has any is a sample.
 
     wanted: their identifiers, or 'run:section:event' of each
 
+    Scores and p-values of a detector are None where its representation lacks something in the file.
+
     Raises
     ------
-    InputError: an event is not there, or as of :func:`gallery`, or the files are bad
+    InputError: an event is not there, or as of :func:`gallery`, or the files are bad, or lack what every detector sees
     """
-    known, parts = models(results, task, first=True), []
     if not all(wanted):
         raise InputError("show: an event without a name. Give identifiers, or run:section:event.")
-    for events in stream_of({"files": files}, name="files", selection="any", split=(0, 0, 1), part=True):
-        inside = [bool({text, where} & {*wanted}) for text, where in zip(*identified(events), strict=True)]
-        parts.append(events[np.array(inside, bool)])
-    found = concatenate(parts)
-    names = identified(found)
+    known, paths, picked, names = models(results, task, first=True), find_files(files), {}, set()
+    for path in paths:
+        found = _events_in(path, {*wanted})
+        if not len(found):
+            continue
+        names |= {name for of in identified(found) for name in of}
+        lacking: dict[str, str] = {}
+        columns = known.score(found, lacking)
+        if len(lacking) == len(known.representations):
+            raise InputError(f"{path}: {next(iter(lacking.values()))}")
+        scores = {key: columns[column(key)] for key in known.of}
+        top = {key: np.argsort(-of, kind="stable") for key, of in scores.items()}
+        picked[shown_as(path, paths)] = Picked(found, scores, top, np.zeros(0, int))
     for one in wanted:
-        if not any(one in of for of in names):
+        if one not in names:
             raise InputError(f"{', '.join(files)}: there is no event {one}. Give its identifier, or run:section:event.")
-    lacking: dict[str, str] = {}
-    columns, warning = known.score(found, lacking), outside(found.jet, known.window)
-    if lacking:
-        raise InputError(f"{', '.join(files)}: {next(iter(lacking.values()))}")
-    scores = {key: columns[column(key)] for key in known.of}
-    top = {key: np.argsort(-of, kind="stable") for key, of in scores.items()}
-    picked = Picked(found, scores, top, np.zeros(0, int))
-    name = ", ".join(Path(file).name for file in files)
-    shown = _described(results, task, known, {name: picked})
-    return shown | {"files": [name], "warning": f"{warning}." if warning else ""}
+    warning = outside(np.concatenate([of.events.jet for of in picked.values()]), known.window)
+    shown = _described(results, task, known, picked)
+    return shown | {"files": list(picked), "warning": f"{warning}." if warning else ""}
+
+
+def _events_in(path: str, wanted: set[str]) -> Events:
+    """Those of a file that have one of these names; an event is what it is, whatever its weight."""
+    source, parts = {"files": [path], "unit_weights": True}, []
+    for events in stream_of(source, name=Path(path).name, selection="any", split=(0, 0, 1), part=True):
+        inside = [bool({*names} & wanted) for names in zip(*identified(events), strict=True)]
+        parts.append(events[np.array(inside, bool)])
+    return concatenate(parts)
 
 
 def _described(results: Results, task: str, known: Models, picked: dict[str, Picked]) -> dict:

@@ -5,12 +5,11 @@ test events; of more events beyond it than there is room for some are drawn by t
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from hepad.config.described import scored
+from hepad.config.described import scored, shown_as
 from hepad.config.results import Results
 from hepad.config.scoring import Models, column
 from hepad.config.subjects import Subject
@@ -77,12 +76,11 @@ def rows_of(
         others = (name for name in labels if name != of.background)
         return rows | {labels[name]: _of_sample(scored(results, task, name), known) for name in others}, said
     paths = find_files(list(files))
-    names = [Path(path).name for path in paths]
     if len(paths) > SEPARATE:
         return rows | {f"{len(paths)} files": _of_files(paths, known, key, said)}, said
-    for path, name in zip(paths, names, strict=True):
-        label = path if names.count(name) > 1 or name in rows else name
-        rows[label] = _of_files([path], known, key, said)
+    for path in paths:
+        label = shown_as(path, paths)
+        rows[path if label in rows else label] = _of_files([path], known, key, said)
     return rows, said
 
 

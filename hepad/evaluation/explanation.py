@@ -22,6 +22,7 @@ Particles that share a prong hide each other; with a radius R those within R of 
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -108,9 +109,12 @@ def explain(
     """
     if not isinstance(detector, Estimator):
         raise InputError(f"explain: {type(detector).__name__} is no detector. Give a fitted one, e.g. of hepad.load.")
-    check_choice("explain: method", method or METHODS[0], METHODS)
-    if radius < 0 or (radius and method != "constituents"):
-        raise InputError(f"explain: radius = {radius:g} must be zero or more, and is for method='constituents' alone.")
+    check_choice("explain: method", METHODS[0] if method is None else method, METHODS)
+    number = isinstance(radius, Real) and not isinstance(radius, bool) and 0 <= radius < np.inf
+    if not number or (radius and method != "constituents"):
+        raise InputError(
+            f"explain: radius = {radius!r} must be a number, zero or more, and is for method='constituents' alone."
+        )
     name, (module, x) = type(detector).__name__, detector.seen(events)
     vector = x.dim() == 2 and not module.space.pixels
     method = method or ("shapley" if vector else "occlusion")
@@ -154,7 +158,7 @@ def without(events: Events, gone: np.ndarray) -> Events:
 
 def _constituents(detector: Estimator, module: Detector, events: Events, score: Tensor, radius: float) -> Tensor:
     """(N, P); NaN where there is no constituent, or nothing would be left of the jet."""
-    if not isinstance(events, Events) or not (events.constituents[..., 0] > 0).any():
+    if not isinstance(events, Events) or (len(events) and not (events.constituents[..., 0] > 0).any()):
         raise InputError("explain: 'constituents' needs Events that have constituents. Read them from their file.")
     representation = detector.representation or detector.get_params()["representation"]
     there = events.constituents[..., 0] > 0

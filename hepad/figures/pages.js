@@ -3,6 +3,7 @@ const D = JSON.parse(document.getElementById("data").textContent);
 const at = id => document.getElementById(id);
 const plain = html => { const e = document.createElement("template"); e.innerHTML = html; for (const m of e.content.querySelectorAll(".math")) m.replaceWith(m.getAttribute("aria-label").replace(/\\mathrm|[{}\\]/g, "")); return e.content.textContent.trim(); };
 const digits = x => x === null ? "–" : typeof x === "string" ? x : Math.abs(x) >= 1e5 || (x && Math.abs(x) < 1e-3) ? x.toExponential(2) : String(+x.toPrecision(4));
+const amount = x => Math.abs(+x) || 0;  // 0 of what is no number
 const minus = s => s.replaceAll("-", "−");
 const OBJECTS = {jets: ["#1f5fa8", "jets"], electrons: ["#2a8a3a", "e"], muons: ["#c0392b", "μ"], photons: ["#d08a00", "γ"], taus: ["#7d3fa0", "τ"]};
 const turned = phi => Math.atan2(Math.sin(phi), Math.cos(phi));  // to -π to π
@@ -22,7 +23,7 @@ function jet(canvas, event, why, size) {
   c.strokeStyle = "#cfcfcf"; c.lineWidth = 1; c.strokeRect(.5, .5, size - 1, size - 1);
   c.setLineDash([3, 3]); c.beginPath(); c.arc(half, half, .8 / R * half, 0, 2 * Math.PI); c.stroke(); c.setLineDash([]);
   const parts = event.constituents, sum = parts.reduce((s, p) => s + p[0], 0) || 1, of = why?.constituents;
-  const most = of ? Math.max(...of.map(x => Math.abs(+x) || 0), 1e-12) : 1;
+  const most = of ? Math.max(...of.map(amount), 1e-12) : 1;
   c.save(); c.beginPath(); c.rect(0, 0, size, size); c.clip();
   parts.forEach((p, i) => {
     c.beginPath();
@@ -50,8 +51,8 @@ function objects(canvas, event, width, height) {
   if (width > 200) { c.fillStyle = "#5a5a5a"; c.textAlign = "right"; c.fillText("η −5 to 5", width - 6, height - 10); c.textAlign = "left"; c.fillText("φ −π to π", 6, 12); }
 }
 function pixels(canvas, values, size) {
-  const side = Math.round(Math.sqrt(values.length)), c = sharp(canvas, size, size), most = Math.max(...values.map(Math.abs), 1e-12);
-  values.forEach((x, i) => { c.fillStyle = Math.abs(x) < .01 * most ? "#f4f4f4" : colour(x / most); c.globalAlpha = .15 + .85 * Math.sqrt(Math.abs(x) / most);
+  const side = Math.round(Math.sqrt(values.length)), c = sharp(canvas, size, size), most = Math.max(...values.map(amount), 1e-12);
+  values.forEach((x, i) => { c.fillStyle = amount(x) < .01 * most ? "#f4f4f4" : colour(x / most); c.globalAlpha = .15 + .85 * Math.sqrt(amount(x) / most);
     c.fillRect((i % side) * size / side, (side - 1 - Math.floor(i / side)) * size / side, size / side + .3, size / side + .3); });
   c.globalAlpha = 1; c.strokeStyle = "#cfcfcf"; c.strokeRect(.5, .5, size - 1, size - 1);
 }
@@ -76,15 +77,15 @@ function describe(panel, e, d) {  // under detector d
   else {
     add(second, "p", minus(why.method === "shapley" ? `What each variable adds to the mean score of background, ${digits(why.reference)}, with like background in the place of the others (Shapley values); red raises it.` : `By how much the score changes when one entry is the mean of background, whose score is ${digits(why.reference)}; red raises it.`), {class: "note"});
     if (why.variables.length) {
-      const t = add(second, "table"), most = Math.max(...why.variables.map(v => Math.abs(v[1])), 1e-12);
-      for (const [v, a] of why.variables) add(t, "tr", `<th>${D.written[v]}</th><td>${minus(digits(a))}</td><td style="text-align:left"><span style="display:inline-block;height:.7em;width:${5 * Math.abs(a) / most}rem;background:${colour(Math.sign(a))}"></span></td>`);
+      const t = add(second, "table"), most = Math.max(...why.variables.map(v => amount(v[1])), 1e-12);
+      for (const [v, a] of why.variables) add(t, "tr", `<th>${D.written[v]}</th><td>${minus(digits(a))}</td><td style="text-align:left"><span style="display:inline-block;height:.7em;width:${5 * amount(a) / most}rem;background:${colour(Math.sign(a))}"></span></td>`);
     }
     if (why.pixels.length) { add(second, "p", "Pixels of the representation:", {class: "note"}); pixels(add(second, "canvas", "", {role: "img", "aria-label": "attribution of pixels"}), why.pixels, 260); }
   }
   add(second, "h2", "Observables");
   const t = add(second, "table");
   add(t, "tr", "<th></th><td>value</td><td>background below</td><td></td>");
-  e.values.forEach((x, k) => add(t, "tr", `<th>${D.written[D.variables[k]]}</th><td>${minus(digits(x))}</td><td>${(100 * e.below[k]).toFixed(1)} %</td><td><meter min="0" max="1" value="${e.below[k]}"></meter></td>`));
+  e.values.forEach((x, k) => add(t, "tr", `<th>${D.written[D.variables[k]]}</th><td>${minus(digits(x))}</td><td>${e.below[k] === null ? "–" : `${(100 * e.below[k]).toFixed(1)} %`}</td><td><meter min="0" max="1" value="${e.below[k] || 0}"></meter></td>`));
   const third = add(panel, "div");
   add(third, "h2", "All detectors");
   const all = add(third, "table");

@@ -2,20 +2,24 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from html import unescape
 
 import numpy as np
 import pytest
+import torch
 
+from hepad import detectors
 from hepad.cli.main import main
 from hepad.config import described, gallery
-from hepad.config.results import Results
+from hepad.config.results import PLAN, Results
 from hepad.errors import InputError
 from hepad.evaluation.anomalous import most_anomalous
 from hepad.figures.gallery import render
 from hepad.representations import EventVector
 from hepad.samples.root_output import write_root
+from hepad.samples.sources import stream_of
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,95 @@ def test_an_event_of_a_file_is_shown(finished, make_events, tmp_path, capsys):
         gallery.events_of(Results(finished), "search", [str(tmp_path / "$my$some.root")], [""])
     with pytest.raises(InputError, match=r"some\.root: there is no event 12\. Give its identifier"):
         gallery.events_of(Results(finished), "search", [str(tmp_path / "$my$some.root")], ["12"])
+
+
+def show(finished, path, *wanted, to):
+    main(["show", str(path), "--task", "search", "--event", *wanted, "--results", str(finished), "--to", str(to)])
+
+
+def test_a_page_is_written_over_no_file_of_data(finished, make_events, tmp_path):
+    write_root(make_events(5, 9), tmp_path / "data.root")
+    before = (tmp_path / "data.root").read_bytes()
+    (tmp_path / "folder.html").mkdir()
+    for to in ("data.root", "folder.html", "page"):
+        with pytest.raises(SystemExit, match=rf"{to}: a page is written, a file that ends in \.html"):
+            show(finished, tmp_path / "data.root", "9000001", to=tmp_path / to)
+    assert (tmp_path / "data.root").read_bytes() == before
+
+
+def test_an_event_is_shown_whatever_its_weight(finished, make_events, tmp_path, capsys):
+    """As `hepad score` scores it."""
+    events, said = make_events(8, 9), []
+    for name, weight in (("ones", np.ones(8)), ("bad", np.where(np.arange(8) % 2, np.nan, -2.0))):
+        write_root(replace(events, weight=weight), tmp_path / f"{name}.root")
+        show(finished, tmp_path / f"{name}.root", str(events.event_id[3]), to=tmp_path / "page.html")
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert f"event {events.event_id[3]}" in said[0]
+
+
+def test_equal_identifiers_in_two_files_are_two_events(finished, make_events, tmp_path, capsys):
+    """As those of two generated samples are; each is said to be of its file."""
+    one, two = (replace(make_events(5, seed, prongs=2), event_id=np.arange(5) + 100) for seed in (8, 9))
+    files = [str(tmp_path / name) for name in ("one_$.root", "two.root")]
+    for events, path in zip((one, two), files, strict=True):
+        write_root(events, path)
+    found = gallery.events_of(Results(finished), "search", files, ["102"])
+    assert found["samples"] == found["files"] == ["one_$.root", "two.root"]
+    assert [(event["id"], event["sample"]) for event in found["events"]] == [("102", 0), ("102", 1)]
+    pt = found["variables"].index("jet $p_T$ [GeV]")
+    for event, events in zip(found["events"], (one, two), strict=True):
+        assert event["values"][pt] == pytest.approx(events.jet[2, 0], rel=1e-3)
+    main(["show", *files, "--task", "search", "--event", "102", "--results", str(finished),
+          "--to", str(tmp_path / "page.html")])  # fmt: skip
+    said = capsys.readouterr().out
+    assert re.findall(r"^event (102), (\S+)$", said, re.M) == [("102", "one_$.root"), ("102", "two.root")], said
+
+
+def test_what_a_file_lacks_for_one_detector_leaves_the_others(finished, make_events, tmp_path, capsys):
+    """'heavy' sees the momentum of the jet alone here, and one of two files has no constituents."""
+    folder, vector = tmp_path / "results", EventVector(["jet_pt", "n_jets"])
+    shutil.copytree(finished, folder)
+    made = json.loads((folder / PLAN).read_text())
+    made["plan"]["config"]["representations"]["outside"] = vector.entry
+    made["plan"]["config"]["detectors"]["heavy"]["representation"] = "outside"
+    (folder / PLAN).write_text(json.dumps(made))
+    x, spec = vector(Results(finished).events("qcd")), {"type": "Variable", "arguments": {"variable": "jet_pt"}}
+    detector = detectors.build(spec, vector.space, 0)
+    detector.fit(x, x, generator=torch.Generator())
+    detectors.save(detector, folder / "models/search/heavy/1.safetensors", spec)
+    events = make_events(6, 9)
+    write_root(events, tmp_path / "whole.root")
+    write_root(replace(events, constituents=np.zeros((6, 0, 4), np.float32)), tmp_path / "bare.root")
+    ids = {"whole": str(events.event_id[2])}
+    ids["bare"] = _identifiers(tmp_path / "bare.root")[2]
+    for names in (["bare"], ["whole", "bare"]):
+        files = [str(tmp_path / f"{name}.root") for name in names]
+        found = gallery.events_of(Results(folder), "search", files, [ids[name] for name in names])
+        of_bare = found["events"][-1]
+        assert of_bare["scores"] == [pytest.approx(events.jet[2, 0], rel=1e-3), None]
+        assert of_bare["p"][1] is None
+        assert list(of_bare["why"]) == ["0"]
+        assert list(found["unexplained"]) == ["+girth"]
+    assert set(found["events"][0]["why"]) == {"0", "1"}
+    assert "$m$ [GeV]" not in found["variables"]
+    show(folder, tmp_path / "bare.root", ids["bare"], to=tmp_path / "page.html")
+    assert "not explained: +girth: sample 'bare.root' has no constituents" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"bare\.root: sample 'bare\.root' has no constituents"):
+        gallery.events_of(Results(finished), "search", files[1:], [ids["bare"]])
+
+
+def _identifiers(path):
+    source = {"files": [str(path)]}
+    return [str(i) for events in stream_of(source, name="x", selection="any", split=(0, 0, 1)) for i in events.event_id]
+
+
+def test_what_is_no_number_is_above_no_share_of_background():
+    """0 / 0, as the missing momentum over a jet that is not there."""
+    values = np.array([[1.0], [2.0], [np.nan], [np.inf]])
+    known = described.below(np.array([1.0, 1.0, 2.0]), values[[0, 1, 3]])
+    np.testing.assert_array_equal(described.shares(known, values)[:, 0], [0.125, 0.375, np.nan, 0.75])
+    assert described.rounded(described.shares(known, values))[2] == [None]
 
 
 def test_events_of_another_window_are_said_to_be(finished, make_events, tmp_path, capsys):

@@ -215,7 +215,7 @@ def test_a_file_outside_of_the_window_is_named(finished, make_events, tmp_path):
 
 @pytest.mark.parametrize("name", ["map.csv", "map", ""])
 def test_a_page_is_html(finished, tmp_path, name):
-    with pytest.raises(InputError, match=r"the page of a map is a file that ends in \.html"):
+    with pytest.raises(InputError, match=r"a file that ends in \.html"):
         anomaly_map.write({}, tmp_path / name)
 
 

@@ -322,12 +322,27 @@ def test_a_score_that_jumps_or_has_no_gradient_is_refused_by_gradients_alone(vec
         ({"method": "constituents"}, "needs Events that have constituents"),
         ({"method": "constituents", "radius": -1.0}, "radius = -1"),
         ({"radius": 0.1}, "for method='constituents' alone"),
+        ({"method": "constituents", "radius": "0.1"}, "radius = '0.1' must be a number"),
+        ({"radius": None}, "radius = None must be a number"),
+        ({"method": "constituents", "radius": np.nan}, "radius = nan must be a number"),
+        ({"method": "constituents", "radius": np.inf}, "radius = inf must be a number"),
+        ({"method": "constituents", "radius": True}, "radius = True must be a number"),
+        ({"method": 5}, "method '5' is unknown"),
+        ({"method": ""}, "method '' is unknown"),
     ],
 )
 def test_what_is_missing_is_named(arguments, said, vectors):
     detector = hepad.Mixture(n_gaussians=1).fit(vectors)
     with pytest.raises(InputError, match=said):
         hepad.explain(detector, vectors[:3], **arguments)
+
+
+def test_of_no_events_nothing_is_explained_by_any_method(jets):
+    detector = hepad.AE(representation=VECTOR, **SHORT, training={"steps": 200}).fit(jets[:400])
+    for method in ("shapley", "occlusion", "gradients", "terms", "constituents"):
+        found = hepad.explain(detector, jets[:0], jets[:400], method=method)
+        width = jets.constituents.shape[1] if method == "constituents" else len(VECTOR.variables)
+        assert (found.score.shape, found.attribution.shape) == ((0,), (0, width))
 
 
 def test_what_is_no_fitted_detector_or_has_no_constituents_is_refused(vectors, jets):
