@@ -16,6 +16,7 @@ from hepad.storage.files import read_json
 
 if TYPE_CHECKING:  # torch takes seconds, and tables and scores need none of it
     from hepad.detectors.estimator import Estimator
+    from hepad.representations import Representation
 
 PLAN = Path("admitted/plan.json")
 
@@ -100,8 +101,7 @@ class Results:
 
         ``seed``: of several trainings; None for the first one.
         """
-        from hepad import representations  # needs torch, which takes seconds to import
-        from hepad.detectors import estimator  # needs torch
+        from hepad.detectors import estimator  # needs torch, which takes seconds to import
 
         check_choice("task", task, self.tasks)
         check_choice(f"detector of task '{task}'", detector, self.config["tasks"][task]["detectors"])
@@ -110,11 +110,18 @@ class Results:
             raise InputError(f"seed {seed} of '{detector}': there is none in task '{task}'. Its seeds: {seeds}.")
         seed = seeds[0] if seed is None else seed
         model = estimator.load(self.there(_model(task, detector, seed)))
-        entry = self.config["representations"][self.config["detectors"][detector]["representation"]]
+        representation = self.representation(self.config["detectors"][detector]["representation"])
         selection = self.config["samples"][self.config["tasks"][task]["background"]]["selection"]
         model.window = None if selection == "any" else selection
         model.background = self.config["tasks"][task]["background"]
-        return model.set_params(representation=representations.build(entry), seed=seed)
+        return model.set_params(representation=representation, seed=seed)
+
+    def representation(self, name: str) -> "Representation":
+        """A representation of the run's configuration; paths in it count from where ``results`` lies."""
+        from hepad import representations  # needs torch, which takes seconds to import
+
+        check_choice("representation", name, self.config["representations"])
+        return representations.build(self.config["representations"][name], self.folder.absolute().parent)
 
     def table(self, name: str):
         """A table such as 'auc': a pandas.DataFrame, or without pandas a dict of arrays, one for each column.

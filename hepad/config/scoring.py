@@ -123,9 +123,7 @@ def models(results: Results, task: str, detectors: list[str] | None = None, firs
         runs = [trainings(results.config, task, [name])[0] for name in names or entry["detectors"]]
     of = {f"{n}/{s}": load(results.there(Path("models") / task / n / f"{s}.safetensors")) for n, s in runs}
     representation_of = {f"{n}/{s}": results.config["detectors"][n]["representation"] for n, s in runs}
-    built = {
-        name: representations.build(results.config["representations"][name]) for name in set(representation_of.values())
-    }
+    built = {name: results.representation(name) for name in set(representation_of.values())}
     for key, model in of.items():
         built[representation_of[key]].space.check_encoders(model.module.space, key)
     background, _ = read_scores(results.there(Path("scores") / task / f"{entry['background']}.h5"))

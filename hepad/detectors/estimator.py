@@ -10,6 +10,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from hepad import representations
 from hepad.detectors import DETECTORS, Detector, build, defaults, inputs, members, saving
 from hepad.detectors.autoencoder import started_from
 from hepad.detectors.training.device import resolve
-from hepad.errors import InputError, at, check_choice
+from hepad.errors import EncoderError, InputError, at, check_choice
 from hepad.events import Events
 from hepad.events.cuts import outside, window
 from hepad.registry import check_names, check_types, dataclass_in, former, hints_of
@@ -236,7 +237,7 @@ def load(path: str | Path) -> Estimator:
         spec, space = described["spec"], Space.of(described["space"])
         module, extras = build(spec, space, seed=0), {"seed": described.get("seed", 1)}
         if "representation" in described:
-            extras["representation"] = _representation(described["representation"], space)
+            extras["representation"] = _representation(described["representation"], space, Path(path))
         loaded = ESTIMATORS[type(module).__name__](**(spec.get("arguments") or {}), **extras)
         loaded.spec, loaded.representation = spec, extras.get("representation")
         if described.get("window") is not None:
@@ -250,10 +251,19 @@ def load(path: str | Path) -> Estimator:
     return made[0]
 
 
-def _representation(entry: dict, space: Space) -> Representation:
-    """The representation of a file, which is not trusted: its numbers are bounded by the events of this space."""
+def _representation(entry: dict, space: Space, path: Path) -> Representation:
+    """The representation of a file, which is not trusted: its numbers are bounded by the events of this space.
+
+    Its encoders are looked for from where the program is started, then from the folders that the file lies in: of a run
+    these are below the one that paths count from. They are known by their SHA-256.
+    """
     if max(map(abs, _numbers(entry)), default=0) > max(math.prod(space.shape), LARGEST):
         raise ValueError("its representation is larger than what it was fitted on")
+    for folder in (None, *path.absolute().parents) if space.encoders else ():
+        with suppress(EncoderError):
+            built = representations.build(entry, folder)
+            if built.space == space:
+                return built
     built = representations.build(entry)
     if built.space != space:
         built.space.check_encoders(space, "its representation")

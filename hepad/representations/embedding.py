@@ -25,7 +25,8 @@ class Embedding(Representation):
     Parameters
     ----------
     input: the representation that the network sees, in GeV and radians
-    encoder: path of the network, .onnx or .safetensors, as from where the run or the program is started
+    encoder: path of the network, .onnx or .safetensors; a relative one counts from the folder of the run, as those of
+        all files of a configuration do, in a program from where that is started
 
     Raises
     ------
@@ -43,6 +44,8 @@ class Embedding(Representation):
     def __init__(self, input: Representation, encoder: str):
         if not isinstance(input, Representation):
             raise InputError("Embedding: 'input' must be a representation, a mapping with the key 'type'.")
+        if not isinstance(encoder, str | os.PathLike):
+            raise InputError(f"Embedding: encoder: {encoder!r} is no path. Give that of a file, .onnx or .safetensors.")
         self.input, self.encoder = input, os.fspath(encoder)
         self._encoder = Encoder.read(self.encoder, input.space.shape)
 
@@ -61,6 +64,12 @@ class Embedding(Representation):
 
     def __reduce__(self):  # copies read the file again: a session of ONNX Runtime has none
         return type(self), (self.input, self.encoder)
+
+    def contains(self, other: Representation) -> bool:
+        """As of any other; an encoder is known by its file's content, wherever that lies."""
+        if not isinstance(other, Embedding) or self.space != other.space:
+            return super().contains(other)
+        return self.input.contains(other.input) and other.input.contains(self.input)
 
     @property
     def needs(self) -> frozenset[str]:

@@ -78,8 +78,9 @@ class Encoder:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, *shape) to (N, D), float32; EncoderError if a number of them is not finite."""
         h = np.empty((len(x), self.width), np.float32)
-        for start in range(0, len(x), BATCH):
-            h[start : start + BATCH] = self._batch(x[start : start + BATCH])
+        with np.errstate(over="ignore"):  # refused below
+            for start in range(0, len(x), BATCH):
+                h[start : start + BATCH] = self._batch(x[start : start + BATCH])
         if not np.isfinite(h).all():
             raise EncoderError(
                 f"{self.path}: gives NaN or infinity for {int((~np.isfinite(h)).any(1).sum())} of {len(x)} events. "
@@ -117,8 +118,11 @@ def _is_safetensors(content: bytes) -> bool:
 def _dense(content: bytes, path: str, shape: tuple[int, ...]) -> tuple[Network, int]:
     try:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        about, held = header.get("__metadata__") or {}, load(content)
-    except (SafetensorError, ValueError, RecursionError, LookupError, TypeError) as error:
+        about = header.get("__metadata__") or {}
+        if "BF16" in (of.get("dtype") for name, of in header.items() if name != "__metadata__"):  # which numpy has not
+            raise EncoderError(f"{path}: its weights are of bfloat16. Write them in single precision: tensor.float().")
+        held = load(content)
+    except (SafetensorError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise EncoderError(f"{path}: not a readable safetensors file ({error}). Write it again.") from None
     if about.get("network") != "dense" or about.get("activation") not in ACTIVATIONS:
         raise EncoderError(

@@ -1,13 +1,16 @@
 """Embeddings: known answers in numpy, symmetries, copies, and files that are refused."""
 
 import copy
+import os
 import pickle
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
+import safetensors.torch
 import torch
 from command_line import ROOT
 from encoders import dense_safetensors, layers, linear_onnx, write_onnx
@@ -396,3 +399,67 @@ def test_the_wrapper_of_the_page(events, tmp_path):
             expected.append(network.double()(particles[None], torch.ones(1, len(particles), 1))[0].mean(0))
     found = Embedding(seen, tmp_path / "e.onnx")(events)
     torch.testing.assert_close(found.double(), torch.stack(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("path", [None, 5, ["e.onnx"], b"e.onnx"])
+def test_a_path_must_be_one(path):
+    with pytest.raises(InputError, match=r"encoder: .* is no path\. Give that of a file"):
+        Embedding(VECTOR, path)
+
+
+def test_bfloat16_is_named(tmp_path):
+    tensors = {"0.weight": torch.ones(4, 3).bfloat16(), "0.bias": torch.ones(4).bfloat16()}
+    about = {"network": "dense", "activation": "relu"}
+    safetensors.torch.save_file(tensors, tmp_path / "e.safetensors", metadata=about)
+    with pytest.raises(
+        EncoderError, match=r"its weights are of bfloat16. Write them in single precision: tensor\.float"
+    ):
+        Embedding(VECTOR, tmp_path / "e.safetensors")
+
+
+@pytest.fixture
+def moved(events, tmp_path, monkeypatch):
+    """A detector that was fitted on an encoder with a relative path, its scores, and its file below that folder;
+    the program is elsewhere now."""
+    monkeypatch.chdir(tmp_path)
+    linear_onnx("e.onnx", *layers(3, 2)[0], (3,))
+    detector = hepad.Mixture(representation=Embedding(VECTOR, "e.onnx"), n_gaussians=1).fit(events)
+    path = tmp_path / "results/models/1.safetensors"
+    detector.save(path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return path, detector.score(events)
+
+
+def test_the_encoder_of_a_model_is_found_from_where_its_file_lies(moved, events):
+    path, scores = moved
+    linear_onnx("e.onnx", *layers(3, 2, seed=1)[0], (3,))  # another one under its name, where the program is
+    for given in (path, "../results/models/1.safetensors"):
+        np.testing.assert_array_equal(hepad.load(given).score(events), scores)
+
+
+def test_another_encoder_in_its_place_is_refused_and_a_missing_one_named(moved, tmp_path):
+    path, _ = moved
+    linear_onnx(tmp_path / "e.onnx", *layers(3, 2, seed=1)[0], (3,))
+    linear_onnx("e.onnx", *layers(3, 2, seed=2)[0], (3,))
+    with pytest.raises(
+        EncoderError, match=r"1\.safetensors: its representation: the events come from an encoder of SHA"
+    ):
+        hepad.load(path)
+    for file in (tmp_path / "e.onnx", "e.onnx"):
+        os.remove(file)
+    with pytest.raises(EncoderError, match=r"1\.safetensors: e\.onnx: there is no such file"):
+        hepad.load(path)
+
+
+def test_an_encoder_is_known_by_its_content(tmp_path):
+    """Wherever it lies: two detectors of one run may be combined, however their files were opened."""
+    path = linear_onnx(tmp_path / "e.onnx", *layers(3, 2)[0], (3,))
+    (tmp_path / "copy").mkdir()
+    same, other = (tmp_path / f"{folder}/e.onnx" for folder in ("copy", "."))
+    shutil.copy(path, same)
+    assert Embedding(VECTOR, same).contains(Embedding(VECTOR, other))
+    assert Joined([Embedding(VECTOR, same), VECTOR]).contains(Embedding(VECTOR, other))
+    linear_onnx(same, *layers(3, 2, seed=1)[0], (3,))
+    assert not Embedding(VECTOR, same).contains(Embedding(VECTOR, other))
+    assert not Embedding(VECTOR, other).contains(VECTOR)

@@ -119,7 +119,7 @@ def test_the_command(fitted, tmp_path, capsys):
 
 @pytest.mark.parametrize(("options", "said"), [
     (["--threshold", "a=1"], "--threshold: an encoder gives no score"), (["--target", "cmssw"], "--target: an encoder"),
-    (["--nan", "accept"], "--nan: an encoder"), (["--opset", "9"], "opset: 9 must lie between 13 and 17"),
+    (["--nan", "accept"], "--nan: an encoder"), (["--opset", "9"], "opset: 9 must be a whole number between 13 and 17"),
 ])  # fmt: skip
 def test_options_of_scores_are_refused(fitted, tmp_path, capsys, options, said):
     _, path = fitted("Contrastive")
@@ -140,3 +140,30 @@ def test_a_detector_on_an_embedding_names_it(fitted, events, tmp_path, capsys):
     with pytest.raises(SystemExit) as error:
         main(["export", str(tmp_path / "m.safetensors"), "--to", str(tmp_path / "athena.onnx"), "--target", "athena"])
     assert "'jets_1' among them" in str(error.value)
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ({"events": np.zeros((0, 3))}, r"events: shape \(0, 3\); at least 1 of shape \(3,\)"),
+    ({"events": "results"}, "events: str is no array of numbers"), ({"events": [[1, 2]]}, r"events: shape \(1, 2\)"),
+    ({"opset": 13.0}, "opset: 13.0 must be a whole number"), ({"opset": "13"}, "opset: '13' must be a whole number"),
+])  # fmt: skip
+def test_what_it_cannot_be_compared_on_is_refused(fitted, tmp_path, arguments, said):
+    _, path = fitted("Contrastive")
+    with pytest.raises(InputError, match=said):
+        export_encoder(path, tmp_path / "encoder.onnx", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_any_array_of_events_will_do(fitted, events, tmp_path):
+    """Also one of numpy, in double precision: the file is the same."""
+    _, path = fitted("Contrastive")
+    x = VECTOR(events)
+    found = [export_encoder(path, tmp_path / "e.onnx", events=of) for of in (x, x.double().numpy(), x.tolist())]
+    assert found[0] == found[1] == found[2]
+
+
+def test_an_encoder_is_not_taken_for_a_foreign_file(fitted, tmp_path):
+    _, path = fitted("Contrastive")
+    export_encoder(path, tmp_path / "encoder.onnx")
+    with pytest.raises(SystemExit, match=r"an encoder, which gives no score\. Its SHA-256 is"):
+        main(["verify", str(tmp_path / "encoder.onnx")])

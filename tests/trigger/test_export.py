@@ -341,7 +341,7 @@ def test_closing_keeps_the_class_of_other_detectors_whole(tmp_path):
     ("arguments", "said"),
     [
         ({"target": "cms"}, "target 'cms' is unknown"),
-        ({"opset": 18}, "opset: 18 must lie between 13 and 17"),
+        ({"opset": 18}, "opset: 18 must be a whole number between 13 and 17"),
         ({"thresholds": {"1kHz": float("nan")}}, "threshold '1kHz'"),
         ({"events": torch.zeros(5, 7)}, r"at least 2 of shape \(6,\)"),
         ({"events": torch.full((5, 6), torch.nan)}, "not finite"),

@@ -98,6 +98,25 @@ def place(name: str, threshold: float, expected, lowest, highest, tolerance: flo
     return float(placed)
 
 
+def compared_on(events, detector: Detector, least: int) -> Tensor:
+    """Events (N, *space.shape), N >= ``least``, of any kind of array as float32; None are drawn.
+
+    InputError: they are of another shape, too few, or no numbers
+    """
+    if events is None:
+        return drawn(detector)
+    try:
+        x = torch.as_tensor(events, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"events: {type(events).__name__} is no array of numbers.") from None
+    if not x.dim() or len(x) < least or tuple(x.shape[1:]) != detector.space.shape:
+        raise InputError(
+            f"events: shape {tuple(x.shape)}; at least {least} of shape {detector.space.shape} are needed, in the "
+            "representation that the detector was trained on."
+        )
+    return x
+
+
 def drawn(detector: Detector, count: int = EVENTS, seed: int = 0) -> Tensor:
     """Events (count, *shape) within the range of the training events; images with few bright pixels."""
     generator, space = torch.Generator().manual_seed(seed), detector.space

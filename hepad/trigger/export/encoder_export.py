@@ -20,7 +20,8 @@ from hepad.detectors import Detector
 from hepad.errors import InputError
 from hepad.representations.encoder import Encoder
 from hepad.storage.files import atomic_path
-from hepad.trigger.export.closure_test import TOLERANCE, drawn
+from hepad.trigger.export.closure_test import TOLERANCE, compared_on, drawn
+from hepad.trigger.export.metadata import ENCODER
 from hepad.trigger.export.onnx_export import check_options, graph, sha256
 from hepad.trigger.export.onnx_graph import closed
 
@@ -64,9 +65,7 @@ def export_encoder(
     """
     check_options(path, opset)
     detector = detectors.load(model_path)
-    shape, events = detector.space.shape, drawn(detector) if events is None else events
-    if tuple(events.shape[1:]) != shape:
-        raise InputError(f"events: shape {tuple(events.shape)}; (N, {', '.join(map(str, shape))}) is needed.")
+    shape, events = detector.space.shape, compared_on(events, detector, least=1)
     with torch.no_grad():
         of_torch = detector.embed(detector.normalise(events[:1]))
         if of_torch is None:
@@ -78,7 +77,7 @@ def export_encoder(
     network = _Embedding(closed(detectors.load(model_path)))
     model = graph(network, drawn(detector, 2, seed=1), OUTPUT, opset, type(detector).__name__)
     notes = {"hepad": version("hepad"), "model_sha256": sha256(model_path), "space": asdict(detector.space)}
-    model.metadata_props.add(key="hepad_encoder", value=json.dumps(notes, sort_keys=True))
+    model.metadata_props.add(key=ENCODER, value=json.dumps(notes, sort_keys=True))
     with atomic_path(path) as partial:
         partial.write_bytes(model.SerializeToString(deterministic=True))
         encoder = Encoder.read(str(partial), shape)

@@ -7,7 +7,7 @@ import numpy as np
 
 from hepad.errors import InputError
 from hepad.storage.onnx_file import REFUSALS, read_model, session, short
-from hepad.trigger.export.metadata import entries
+from hepad.trigger.export.metadata import ENCODER, entries
 from hepad.trigger.export.sessions import INPUT, OUTPUT
 
 
@@ -58,7 +58,10 @@ def about(path: str | Path) -> dict:
 
     Raises InputError for a file that hepad did not write, or that was changed since.
     """
-    notes = entries(path, read_model(path))
+    model = read_model(path)
+    if any(entry.key == ENCODER for entry in model.metadata_props):
+        raise InputError(f"{path}: an encoder, which gives no score. Its SHA-256 is what its export has printed.")
+    notes = entries(path, model)
     if not notes:
         raise InputError(f"{path}: it has no metadata of hepad; something else wrote it.")
     return notes

@@ -17,6 +17,7 @@ import onnx
 from hepad.errors import InputError
 
 DIGEST = "digest"
+ENCODER = "hepad_encoder"  # the entry of a file that is an encoder alone
 LARGEST = 3.4e38  # largest number of single precision
 KINDS = {"hepad": str, "target": str, "thresholds": dict, "columns": list, "space": dict, "spec": dict, "tool": dict}
 KINDS |= {"nan": str, "given": dict, "model_sha256": str}

@@ -23,7 +23,7 @@ from hepad import detectors
 from hepad.detectors import Detector
 from hepad.errors import InputError, check_choice
 from hepad.storage.files import atomic_path
-from hepad.trigger.export.closure_test import Agreement, agree, drawn
+from hepad.trigger.export.closure_test import Agreement, agree, compared_on, drawn
 from hepad.trigger.export.contracts import OPSETS, TARGETS, check_contract
 from hepad.trigger.export.layout import Layout
 from hepad.trigger.export.metadata import is_number, seal
@@ -78,13 +78,7 @@ def export(
         if isinstance(part, Detector) and part.no_graph:
             raise InputError(f"{type(part).__name__}: its score has no ONNX graph: {part.no_graph}")
     layout = Layout(detector.space, target)
-    if events is None:
-        events = drawn(detector)
-    if len(events) < 2 or tuple(events.shape[1:]) != detector.space.shape:
-        raise InputError(
-            f"events: shape {tuple(events.shape)}; at least 2 of shape {detector.space.shape} are needed, in the "
-            "representation that the detector was trained on."
-        )
+    events = compared_on(events, detector, least=2)
     model = traced(detectors.load(model_path), layout, opset, NAN[nan])
     agreement = agree(model.SerializeToString(), detector, layout, events, thresholds)
     notes = _notes(model_path, detector, layout) | {"target": target, "nan": nan, "given": thresholds}
@@ -163,8 +157,8 @@ def graph(network: nn.Module, example: Tensor, output: str, opset: int, whose: s
 
 def check_options(path: str | Path, opset: int) -> None:
     """InputError for an opset that is not written, or a path that no file can have."""
-    if opset not in OPSETS:
-        raise InputError(f"opset: {opset} must lie between {OPSETS[0]} and {OPSETS[-1]}.")
+    if not isinstance(opset, int) or opset not in OPSETS:
+        raise InputError(f"opset: {opset!r} must be a whole number between {OPSETS[0]} and {OPSETS[-1]}.")
     if Path(path).is_dir() or not next(p for p in Path(path).absolute().parents if p.exists()).is_dir():
         raise InputError(f"{path}: no file can have this path. Give that of a file in a folder, such as out/ae.onnx.")
 
