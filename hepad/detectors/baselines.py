@@ -172,6 +172,8 @@ class Coordinates(Detector):
         columns = [
             space.pixels + space.columns.index(check_choice(f"{name}: variables", v, space.columns)) for v in chosen
         ]
+        if len(set(columns)) < len(columns):
+            raise InputError(f"{name}: variables: {list(chosen)}: one is there twice. Remove it.")
         self.register_buffer("columns", torch.tensor(columns, dtype=torch.long))
         k = n_components if space.pixels else 0
         self.dimension = k + len(columns)

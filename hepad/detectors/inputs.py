@@ -40,6 +40,8 @@ def space_of(x: Tensor) -> Space:
         return Space(shape, tuple(f"x{k}" for k in range(1, shape[0] + 1)))
     if len(shape) != 3 or shape[0] != 1:
         raise InputError(f"fit: an array of shape {tuple(x.shape)}; images are (N, 1, H, W), vectors (N, D).")
+    if not len(x):
+        raise InputError("fit: there are no training events. Give more.")
     pixels = shape[1] * shape[2]
     total = x.sum((1, 2, 3))
     total = total[total != 0]  # a jet beyond the window is an image of zeros

@@ -22,7 +22,9 @@ from hepad.representations import Space
 
 
 def dense(sizes: list[int], activation=nn.LeakyReLU) -> nn.Sequential:
-    """Linear layers of the given sizes with activations between them."""
+    """Linear layers of the given sizes with activations between them; InputError for one below 1."""
+    if min(sizes[1:]) < 1:
+        raise InputError(f"dense layers of the widths {list(sizes[1:])}: each must be 1 or more. Change 'hidden_dims'.")
     layers = []
     for i, (a, b) in enumerate(itertools.pairwise(sizes)):
         layers.append(nn.Linear(a, b))

@@ -180,7 +180,7 @@ class Outlier(Coordinates):
         y = (self.coordinates(x) - self.shift) / self.width
         if not len(y):
             return y.sum(1)
-        return torch.from_numpy(self._scores(self._loaded(), y.cpu().double().numpy())).to(y)
+        return torch.from_numpy(self._scores(self._loaded(), y.detach().cpu().double().numpy())).to(y)
 
     def load_state_dict(self, *args, **kwargs):
         """As of every module; what was fitted before is forgotten."""

@@ -7,11 +7,14 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from encoders import layers, linear_onnx
 
 from hepad.cli.main import main
-from hepad.config.results import Results
+from hepad.config.results import PLAN, Results
 from hepad.figures import registry
+from hepad.representations import build
 from hepad.storage.files import read_json, write_json
 
 
@@ -182,3 +185,27 @@ def test_a_pipe_that_closes_is_no_error(finished):
     process.stdout.close()
     assert process.stderr.read() == b""
     process.wait()
+
+
+def test_paths_of_a_representation_count_from_the_folder_of_the_run(finished, tmp_path, monkeypatch):
+    """As of all files that a configuration names, wherever the program is started."""
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(finished, run / "results")
+    elsewhere.mkdir()
+    made = json.loads((run / "results" / PLAN).read_text())
+    seen = made["plan"]["config"]["representations"]["vector"]
+    made["plan"]["config"]["representations"]["encoded"] = {
+        "type": "Joined", "parts": [{"type": "Embedding", "input": seen, "encoder": "nets/e.onnx"}, seen]
+    }  # fmt: skip
+    (run / "results" / PLAN).write_text(json.dumps(made))
+    for folder, seed in ((run, 0), (elsewhere, 1)):
+        (folder / "nets").mkdir()
+        linear_onnx(folder / "nets/e.onnx", *layers(2, 3, seed=seed)[0], (2,))
+    [(weight, bias)] = layers(2, 3, seed=0)
+    starts = (elsewhere, "../run/results"), (elsewhere, run / "results"), (run, "results"), (run / "results", ".")
+    for folder, given in starts:
+        monkeypatch.chdir(folder)
+        encoded = Results(given).representation("encoded")
+        events = Results(given).events("qcd")[:20]
+        expected = build(seen)(events).numpy() @ weight.T + bias
+        np.testing.assert_allclose(encoded(events)[:, :3], expected, rtol=1e-4, atol=1e-3)

@@ -13,6 +13,7 @@ from hepad.detectors.networks import (
     Head,
     PReLU,
     channels_last,
+    dense,
     mnist_encoder,
 )
 from hepad.errors import InputError
@@ -113,3 +114,9 @@ def test_doubling_and_convolving_is_one_convolution():
         found.append((y, *torch.autograd.grad(y.square().sum(), [x, *network.parameters()])))
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("width", [0, -3])
+def test_a_width_is_one_or_more(width):
+    with pytest.raises(InputError, match=rf"widths \[{width}, 2\]: each must be 1 or more. Change 'hidden_dims'"):
+        dense([4, width, 2])

@@ -223,3 +223,22 @@ def test_ecod_ranks_an_event_among_the_training_events(cloud):
         skewness = np.sign(((both - both.mean(0)) ** 3).mean(0))
         own = np.where(skewness < 0, left, right)
         assert found == pytest.approx(np.maximum(np.maximum(left, right), own).sum(), rel=1e-4)
+
+
+def test_a_score_of_another_library_has_no_gradient_and_says_so(cloud):
+    train, x = cloud
+    detector = hepad.Outlier(model="EllipticEnvelope").fit(train)
+    with pytest.raises(InputError, match=r"the score of Outlier has no gradient\. Use method='occlusion'"):
+        hepad.explain(detector, x[:3], train, method="gradients")
+
+
+def test_a_column_counts_once():
+    with pytest.raises(InputError, match=r"Outlier: variables: \['a', 'b', 'a'\]: one is there twice"):
+        detectors.build({"type": "Outlier", "arguments": {"variables": ["a", "b", "a"]}}, Space((2,), ("a", "b")), 0)
+
+
+def test_of_no_images_nothing_is_fitted():
+    """Of one the validation takes it."""
+    for count in (0, 1):
+        with pytest.raises(InputError, match="there are no training events"):
+            hepad.Outlier().fit(np.full((count, 1, 8, 8), 1 / 64))
