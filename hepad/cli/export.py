@@ -12,7 +12,7 @@ DIFFERENT = 3
 EXPORT = """examples:
   hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx
   hepad export results/models/qcd/ae_vector/1.safetensors --to ae.onnx --target cmssw --rates results/rates/qcd.json
-  hepad export results/models/qcd/contrastive/1.safetensors --to encoder.onnx --encoder
+  hepad export results/models/qcd/contrastive_image/1.safetensors --to encoder.onnx --encoder
 """
 VERIFY = """examples:
   hepad verify ae.onnx --digest SHA256

@@ -4,13 +4,14 @@ import csv
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import poisson
 
 from hepad.cli.main import main
-from hepad.config import anomaly_map, map_events
+from hepad.config import anomaly_map, described, map_events
 from hepad.config.results import Results
 from hepad.errors import InputError
 from hepad.figures.anomaly_map import letters
@@ -226,3 +227,17 @@ def test_a_sample_without_events_on_the_map_takes_no_observables(finished, make_
     found = anomaly_map.map_of(Results(finished), "search", [str(tmp_path / "light.root")], sigmas=0.5, seeds=1)
     assert found["on_map"][1] == 0
     assert "$\\tau_{21}$" in found["variables"]
+
+
+def test_observables_that_some_events_lack_are_compared_by_the_others():
+    """0 / 0, as the missing momentum over a jet that is not there: such an event has no share, and a cluster of them
+    alone no such observable."""
+    rng = np.random.default_rng(1)
+    background = rng.normal(size=(500, 3))
+    values = np.concatenate([background[:40] + np.array([9, 0, 0]), background[40:100]])
+    values[:5, 0] = values[:40, 2] = np.nan
+    describing = SimpleNamespace(variables=["a", "b", "c"], background=described.below(np.ones(500), background))
+    found = anomaly_map._different(describing, values, np.arange(100) < 40)
+    assert [name for name, *_ in found] == ["a", "b"]
+    assert found[0][1:3] == [1.0, 1.0]
+    assert found[0][3] == pytest.approx(np.median(background[5:40, 0]) + 9, rel=1e-3)

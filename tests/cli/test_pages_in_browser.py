@@ -44,6 +44,21 @@ def test_a_gallery_shows_the_scores_of_the_run(finished, tab, tmp_path):
     assert len([url for url in tab.requests if not url.startswith(("file:", "about:"))]) == 0
 
 
+def test_what_is_no_number_is_a_dash_and_hides_no_other(finished, tab, tmp_path):
+    """Infinity among the reasons leaves the bars of the others, and NaN is above no share of background."""
+    found = json.loads(json.dumps(gallery.gallery(Results(finished), "search")))
+    event = found["events"][found["top"][1][0][0]]
+    event["values"][0] = event["below"][0] = None
+    event["why"]["0"]["variables"] = [["$m$ [GeV]", "∞"], ["girth", 2.0], ["jets", -1.0]]
+    gallery.write(found, tmp_path / "gallery.html")
+    tab.open(f"file://{tmp_path}/gallery.html")
+    tab.wait("document.querySelectorAll('#event table').length")
+    bars = "[...document.querySelectorAll('#event table')[0].querySelectorAll('td span')].map(b => b.style.width)"
+    assert tab.evaluate(bars) == ["0rem", "5rem", "2.5rem"]
+    row = "[...document.querySelectorAll('#event table')[1].rows[1].cells].map(c => c.innerText)"
+    assert tab.evaluate(row)[1:3] == ["–", "–"]
+
+
 def test_a_map_shows_the_event_that_is_pointed_at(finished, tab, tmp_path):
     found = anomaly_map.map_of(Results(finished), "search", sigmas=0.5, seeds=1)
     anomaly_map.write(found, tmp_path / "map.html")
