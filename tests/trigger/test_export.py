@@ -343,7 +343,10 @@ def test_closing_keeps_the_class_of_other_detectors_whole(tmp_path):
         ({"target": "cms"}, "target 'cms' is unknown"),
         ({"opset": 18}, "opset: 18 must be a whole number between 13 and 17"),
         ({"thresholds": {"1kHz": float("nan")}}, "threshold '1kHz'"),
+        ({"opset": 13.0}, "opset: 13.0 must be a whole number"),
         ({"events": torch.zeros(5, 7)}, r"at least 2 of shape \(6,\)"),
+        ({"events": np.zeros((1, 6))}, r"events: shape \(1, 6\); at least 2"),
+        ({"events": "results"}, "events: str is no array of numbers"),
         ({"events": torch.full((5, 6), torch.nan)}, "not finite"),
     ],
 )
