@@ -1,10 +1,7 @@
-"""The detectors of the demo and their events: three backgrounds, and on each AE, NAE and MPDR of one small network.
+"""The detectors of the demo and their events: three backgrounds, and on each AE, NAE and MPDR.
 
-Jets are those of a finished run of config/config.yaml, digits those of MNIST with all ones held out. The settings are
-close to those of config/config.yaml and of benchmarks/mnist_holdout.py, but for the networks, which have one small
-hidden layer and learn fast: a detector takes less room than a picture. Digits have a quarter of MNIST's pixels for the
-same reason. What was changed was changed for what background alone says. No signal is seen before the models are
-finished.
+Jets and their detectors are those of a finished run of config/config.yaml. Digits are those of MNIST with all ones held
+out and a quarter of its pixels; their detectors are trained here. NAE and MPDR start from the AE, as in the run.
 """
 
 import os
@@ -16,60 +13,32 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from hepad import detectors
-from hepad.detectors import Detector
+import hepad
+from hepad.config.results import Results
+from hepad.detectors.estimator import Estimator
 from hepad.events import Events
-from hepad.representations import JetImage, Space
+from hepad.representations import JetImage
 
-JETS = JetImage(size=20, sigma=1)
-DIGITS = Space((1, 16, 16), (), 256, unit_sum=False)  # MNIST with pixels of twice the width
-TRAIN = 20_000  # digits to train on and to validate with
+OF_RUN = {"ae": "ae_image", "nae": "nae_image", "mpdr": "mpdr_r_image"}  # names in config/config.yaml
+TYPES = {"ae": hepad.AE, "nae": hepad.NAE, "mpdr": hepad.MPDR}
 HELD_OUT = 1  # the digit that autoencoders reconstruct although they have not seen it (arXiv:2105.05735, Table 1)
 PX, RAD = 2, 4  # digits behind the point of the momenta [GeV] and angles of a shipped jet
 SEED = 1
+TRAIN = 20_000  # digits to train on and to validate with
 FEW = {"events": 200}  # that curves of the training look at
 
-OF_JETS = {
-    "ae": {
-        "type": "AE",
-        "autoencoder": {"hidden_dims": [20], "latent_dim": 8},
-        "training": {"steps": 3000, "learning_rate": 3e-3},
-    },
-    "nae": {
-        "type": "NAE",
-        "training": {"steps": 400, "batch": 64, "ema_decay": 0.99},
-        "replay": 0,
-        "objective": FEW,
-        "latent_chain": {"n_steps": 8, "step_size": 0.2, "noise_std": 0.05, "unit": True},
-        "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 256},
-    },
-    "mpdr": {
-        "type": "MPDR",
-        "kind": "reconstruction",
-        "recovery": {"sigma": [0.05, 1.0]},
-        "objective": FEW,
-        "training": {"steps": 1000, "batch": 64, "ema_decay": 0.99},
-        "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.02, "unit": True},
-        "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 256},
-    },
-}
-# after 400 updates on top jets the negative samples still cost less than background does
-OF_TOP = {**OF_JETS, "nae": {**OF_JETS["nae"], "training": {**OF_JETS["nae"]["training"], "steps": 1200}}}
 OF_DIGITS = {
     "ae": {
-        "type": "AE",
         "autoencoder": {"hidden_dims": [32], "latent_dim": 16},
         "training": {"steps": 6000, "learning_rate": 3e-3},
     },
     "nae": {
-        "type": "NAE",
         "training": {"steps": 1500, "batch": 64, "learning_rate": 3e-3, "ema_decay": 0.99},
         "objective": {"gamma": 0.03, **FEW},
         "latent_chain": {"n_steps": 5, "step_size": 0.2, "noise_std": 0.05, "unit": True},
         "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 64},
     },
     "mpdr": {
-        "type": "MPDR",
         "kind": "reconstruction",
         "recovery": {"sigma": [0.05, 1.0]},
         "training": {"steps": 1500, "batch": 64, "learning_rate": 3e-3, "ema_decay": 0.99},
@@ -80,18 +49,18 @@ OF_DIGITS = {
 }
 # what the shipped models do, seen after they were finished
 VERDICTS = {
-    "qcd": "Here the plain autoencoder is enough. QCD jets are the simplest ones, so that what it "
-    "reconstructs badly is also what is rare: it finds top jets as well as NAE and MPDR do, and "
-    "semivisible jets a little better.",
-    "top": "The way back. The autoencoder reconstructs QCD jets, which it has never seen, better than the "
-    "top jets that it has learned, because they are simpler, and so finds them usual. NAE and MPDR "
-    "have unlearned little of that; with these small networks QCD jets are not found. With "
-    "those of config/config.yaml, seven times as large, they are: AUC 0.34 for the AE, 0.88 for NAE and "
-    "for MPDR.",
-    "digits": "No detector here finds a one. A stroke is a part of most digits, and all three reconstruct it "
-    "better than many of the digits that they have learned. In these small networks the training "
-    "against negative samples has raised the energy of all digits, seen in reconstructions that are "
-    "worse than the AE's, and not that of ones in particular. The larger ones of "
+    "qcd": "Here the plain autoencoder is enough. QCD jets are the simplest ones, so that what it reconstructs badly "
+    "is also what is rare: it finds top jets a little better than NAE and MPDR do, and semivisible jets almost as "
+    "well as MPDR.",
+    "top": "The way back, and what NAE and MPDR are for. The autoencoder reconstructs QCD jets, which it has never "
+    "seen, better than the top jets that it has learned, because they are simpler, and so finds them usual: its AUC "
+    "is below one half. NAE and MPDR start from this very autoencoder, and their training has raised the energy of "
+    "what it reconstructs although it is no top jet: what they make of a QCD jet is drawn out as top jets are, the "
+    "difference is large, and so is the energy.",
+    "digits": "No detector here finds a one. A stroke is a part of most digits, and all three reconstruct it better "
+    "than many of the digits that they have learned. Their networks have one hidden layer of 32 units, and the "
+    "training against negative samples has raised the energy of all digits, seen in reconstructions that are worse "
+    "than the AE's, and not that of ones in particular. Larger networks find them: those of "
     "benchmarks/mnist_holdout.py (scale hour) have an AUC of 0.07 for the AE and 0.99 for MPDR.",
 }
 
@@ -100,32 +69,35 @@ VERDICTS = {
 class World:
     """A background with its detectors, and what is tested on them.
 
-    space: of the images; specs: name -> type and arguments; train, valid: background (N, *space.shape); test: label ->
-    images, those of background first; drawn: label -> what the shipped examples are made of: constituents (k, P, 4) of
-    jets as they are shipped, or images (k, 28, 28) uint8; verdict: what is found, in words
+    detectors: name -> as they are fitted; test: label -> images (N, 1, H, W), those of background first; drawn: label
+    -> what the shipped examples are made of: constituents (k, P, 4) of jets as they are shipped, or images (k, 28, 28)
+    uint8; verdict: what is found, in words; jets: what makes images of jets
     """
 
     title: str
     background: str
-    space: Space
-    specs: dict[str, dict]
-    train: Tensor
-    valid: Tensor
+    detectors: dict[str, Estimator]
     test: dict[str, Tensor]
     drawn: dict[str, np.ndarray]
     verdict: str
+    jets: JetImage | None = None
 
 
-def jets(results: Path, background: str, signals: tuple[str, ...], examples: int) -> World:
-    """A world of jets, of the event files of a finished run."""
-    labels = {"qcd": "QCD", "top": "top", "semivisible": "semivisible"}
-    events = {name: Events.read(results / "events" / f"{name}.h5") for name in (background, *signals)}
-    parts = {split: JETS(events[background].of_split(split)) for split in ("train", "valid")}
-    test = {labels[name]: JETS(found.of_split("test")) for name, found in events.items()}
-    drawn = {labels[name]: shipped(found.of_split("test"), examples) for name, found in events.items()}
-    title, specs = f"Jets, {labels[background]} is background", OF_TOP if background == "top" else OF_JETS
+def jets(results: Results, task: str, examples: int) -> World:
+    """A task of a finished run."""
+    models = {short: results.model(task, name) for short, name in OF_RUN.items()}
+    image = models["ae"].get_params()["representation"]
+    samples = [results.config["tasks"][task]["background"], *results.config["tasks"][task]["signals"]]
+    labels = [results.config["samples"][name]["label"] for name in samples]
+    events = {label: results.events(name) for label, name in zip(labels, samples, strict=True)}
     return World(
-        title, labels[background], JETS.space, specs, **parts, test=test, drawn=drawn, verdict=VERDICTS[background]
+        title=f"Jets, {labels[0]} is background",
+        background=labels[0],
+        detectors=models,
+        test={label: image(found) for label, found in events.items()},
+        drawn={label: shipped(found, examples) for label, found in events.items()},
+        verdict=VERDICTS[task],
+        jets=image,
     )
 
 
@@ -141,20 +113,25 @@ def shipped(events: Events, count: int) -> np.ndarray:
     return (found * there[..., None]).astype(np.float32)
 
 
-def digits(examples: int) -> World:
-    """MNIST (a file mnist.npz in the folder HEPAD_DATA) without one digit."""
+def digits(folder: Path, examples: int) -> World:
+    """MNIST (a file mnist.npz in the folder HEPAD_DATA) without one digit; models are kept in ``folder``."""
     with np.load(Path(os.environ["HEPAD_DATA"]) / "mnist.npz") as file:
         kept = {name: file[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}
-    background = kept["train_images"][kept["train_labels"] != HELD_OUT][:TRAIN]
-    cut = len(background) - len(background) // 10
+    background = pixels(kept["train_images"][kept["train_labels"] != HELD_OUT][:TRAIN])
     is_held_out = kept["test_labels"] == HELD_OUT
     names = {"other digits": ~is_held_out, f"digit {HELD_OUT}": is_held_out}
-    test = {name: pixels(kept["test_images"][rows]) for name, rows in names.items()}
-    others = [kept["test_images"][kept["test_labels"] == digit][:1] for digit in (0, 2, 3, 4, 5, 6, 7, 8, 9)]
-    drawn = {"other digits": np.concatenate(others), f"digit {HELD_OUT}": kept["test_images"][is_held_out][:examples]}
-    parts = {"train": pixels(background[:cut]), "valid": pixels(background[cut:])}
-    title = f"Digits, all but {HELD_OUT}"
-    return World(title, "other digits", DIGITS, OF_DIGITS, **parts, test=test, drawn=drawn, verdict=VERDICTS["digits"])
+    others = [kept["test_images"][kept["test_labels"] == digit][:1] for digit in range(10) if digit != HELD_OUT]
+    return World(
+        title=f"Digits, all but {HELD_OUT}",
+        background="other digits",
+        detectors=trained(background, folder),
+        test={name: pixels(kept["test_images"][rows]) for name, rows in names.items()},
+        drawn={
+            "other digits": np.concatenate(others),
+            f"digit {HELD_OUT}": kept["test_images"][is_held_out][:examples],
+        },
+        verdict=VERDICTS["digits"],
+    )
 
 
 def pixels(images: np.ndarray) -> Tensor:
@@ -162,30 +139,15 @@ def pixels(images: np.ndarray) -> Tensor:
     return avg_pool2d(pad(torch.from_numpy(images).unsqueeze(1).float() / 255, (2, 2, 2, 2)), 2)
 
 
-def trained(world: World, folder: Path) -> dict[str, Path]:
-    """The files of the world's detectors, trained where they are missing; NAE and MPDR start from the AE."""
-    paths, first = {}, None
-    for name, spec in world.specs.items():
-        paths[name] = folder / f"{name}.safetensors"
-        if not paths[name].exists():
-            detector, spec = fitted(spec, world, first)
-            detectors.save(detector, paths[name], spec)
-        first = first or detectors.load(paths[name])
-    return paths
-
-
-def fitted(spec: dict, world: World, first: Detector | None) -> tuple[Detector, dict]:
-    """A detector, whose weights are rounded to half precision, which halves the room that they take, and its spec."""
-    arguments = {key: value for key, value in spec.items() if key != "type"}
-    if first is not None:
-        arguments |= {"autoencoder": world.specs["ae"]["autoencoder"], "pretraining": world.specs["ae"]["training"]}
-    spec = {"type": spec["type"], "arguments": arguments}
-    detector = detectors.build(spec, world.space, SEED)
-    if first is not None:
-        detector.adopt({"ae": first})
-    fit = detector.fit(world.train, world.valid, generator=torch.Generator().manual_seed(SEED))
-    print(world.title, spec["type"], fit.facts, flush=True)
-    with torch.no_grad():
-        for parameter in detector.parameters():
-            parameter.copy_(parameter.half())
-    return detector, spec
+def trained(background: Tensor, folder: Path) -> dict[str, Estimator]:
+    """The detectors of digits (N, 1, 16, 16), trained where they are missing; the last tenth validates."""
+    found: dict[str, Estimator] = {}
+    cut = len(background) - len(background) // 10
+    for name, arguments in OF_DIGITS.items():
+        path, start = folder / f"{name}.safetensors", {"pretraining": found["ae"]} if found else {}
+        if not path.exists():
+            model = TYPES[name](**arguments, **start, seed=SEED).fit(background[:cut], background[cut:])
+            print(name, model.facts, flush=True)
+            model.save(path)
+        found[name] = hepad.load(path)
+    return found

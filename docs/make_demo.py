@@ -1,15 +1,15 @@
-"""Makes the demo in docs/demo again: trains what is missing, exports it, and packs it with examples and the runtime.
+"""Makes the demo in docs/demo again: exports the detectors of a run and of digits, and packs them with examples.
 
-    snakemake --cores all --resources gpu=1 results/events/{qcd,top,semivisible}.h5
     HEPAD_DATA=... python docs/make_demo.py results
 
-HEPAD_DATA is a folder with mnist.npz. Models are kept below results/demo; training takes some minutes of a core. With
+``results`` is a finished run of config/config.yaml, which is only read; HEPAD_DATA is a folder with mnist.npz.
+Detectors of digits are trained where ``--models`` does not have them, some minutes of a core for each. With
 ``--runtime FOLDER``, the package onnxruntime-web@1.18.0 of npm, the runtime is packed as well.
 """
 
 import argparse
 import base64
-import gzip
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -19,9 +19,11 @@ from types import SimpleNamespace
 import demo_steps
 import numpy as np
 import torch
-from demo_models import JETS, SEED, World, digits, jets, pixels, trained
+from demo_models import SEED, World, digits, jets, pixels
+from demo_pieces import Weights, packed, rounded
 from torch import Tensor
 
+import hepad
 from hepad import detectors
 from hepad.detectors import AE, MPDR, Detector
 from hepad.detectors.energy_based.langevin import Chain, Sphere, langevin
@@ -40,14 +42,9 @@ EXAMPLES = 6
 BRIGHT = 0.5  # of colours on a dark page
 
 
-def packed(data: bytes) -> str:
-    """Gzip in base85, which is a twentieth shorter than base64; the same for the same data."""
-    return base64.b85encode(gzip.compress(data, 9, mtime=0)).decode()
-
-
 def image_of(world: World, drawn: np.ndarray) -> Tensor:
-    """Images (N, *space.shape) of what is shipped."""
-    return JETS.transform(SimpleNamespace(constituents=drawn)) if world.space.unit_sum else pixels(drawn)
+    """Images (N, 1, H, W) of what is shipped."""
+    return world.jets.transform(SimpleNamespace(constituents=drawn)) if world.jets else pixels(drawn)
 
 
 def significant(values, digits: int = 7) -> list[float]:
@@ -99,25 +96,39 @@ def chain_of(detector: Detector, example: Tensor) -> dict:
     return about | {"scale": float(energy.scale)}
 
 
-def about_detector(path: Path, name: str, world: World, examples: Tensor) -> dict:
-    """What the page knows of a detector; ``check``: torch's scores of the examples, and a chain without noise."""
-    detector = detectors.load(path)
-    scores = {label: detector.score(x).numpy() for label, x in world.test.items()}
-    background = scores[world.background]
-    is_ae = isinstance(detector, AE)
+def files_of(detector: Detector, spec: dict, events: Tensor) -> dict[str, bytes]:
+    """The file of ``hepad export``, checked on events (N, 1, H, W), and the graph of what is shown beside it."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "score.onnx")
-        export(path, file, events=world.test[world.background][:1000])
-        score = file.read_bytes()
+        model, file = Path(folder, "model.safetensors"), Path(folder, "score.onnx")
+        detectors.save(detector, model, spec)
+        export(model, file, events=events)
+        return {"score": file.read_bytes(), "steps": demo_steps.graph(detectors.load(model)).SerializeToString()}
+
+
+def aucs(scores: dict[str, np.ndarray], background: str) -> dict[str, float]:
+    """AUC of each signal."""
+    return {k: round(evaluate(scores[background], s).auc.value, 3) for k, s in scores.items() if k != background}
+
+
+def about_detector(name: str, detector: Detector, world: World, examples: Tensor) -> dict:
+    """What the page knows of a rounded detector; ``unrounded``: the AUC of the detector as it was trained; ``check``:
+    torch's scores of the examples, and a chain without noise."""
+    scores, unrounded = (
+        {label: found.score(x).numpy() for label, x in world.test.items()}
+        for found in (detector, world.detectors[name].module)
+    )
+    background = scores[world.background]
+    shift = np.abs(background / unrounded[world.background] - 1)
+    print(world.title, name, f"scores of background: median shift {np.median(shift):.1e}, largest {shift.max():.1e}")
+    is_ae = isinstance(detector, AE)
     about = {
         "title": TITLES[name],
         "axis": "reconstruction error" if is_ae else "energy E",
         "latent": (detector.model if is_ae else detector.energy.autoencoder).latent_dim,
-        "score": packed(score),
-        "steps": packed(demo_steps.graph(detectors.load(path)).SerializeToString()),
         "background": background_of(background),
         "histogram": histogram(scores, world.background),
-        "auc": {k: round(evaluate(background, s).auc.value, 3) for k, s in scores.items() if k != world.background},
+        "auc": aucs(scores, world.background),
+        "unrounded": aucs(unrounded, world.background),
         **({} if is_ae else chain_of(detector, examples[:1])),
     }
     return about | {"check": {**about.get("check", {}), "scores": significant(detector.score(examples), 8)}}
@@ -136,28 +147,32 @@ def pair_of(colour: str) -> dict:
     return {"colour": colour, "bright": colors.shade(colour, BRIGHT)}
 
 
-def about_world(world: World, folder: Path) -> dict:
+def about_world(world: World) -> dict:
     """What a script of the demo holds."""
-    paths = trained(world, folder)
-    colours = colors.of_detectors(world.specs)
-    samples = colors.of_samples([*world.specs, *world.test])  # other hues than those of the detectors
-    examples = [example_of(label, drawn) for label, found in world.drawn.items() for drawn in found]
+    small = {name: rounded(model.module) for name, model in world.detectors.items()}
+    weights = Weights([*small.values()])
+    colours = colors.of_detectors({name: model.spec for name, model in world.detectors.items()})
+    samples = colors.of_samples([*world.detectors, *world.test])  # other hues than those of the detectors
     images = torch.cat([image_of(world, found) for found in world.drawn.values()])
     found = {}
-    for name, path in paths.items():
-        found[name] = about_detector(path, name, world, images)
-        found[name] |= pair_of(colours[name])
-    kind = {"jets": {"size": JETS.size, "eta_range": JETS.eta_range, "phi_range": JETS.phi_range, "sigma": JETS.sigma}}
+    for name, detector in small.items():
+        files = files_of(detector, world.detectors[name].spec, world.test[world.background][:1000])
+        found[name] = about_detector(name, detector, world, images) | pair_of(colours[name])
+        found[name]["files"] = {kind: weights.pieces(file) for kind, file in files.items()}
+        found[name]["check"]["sha256"] = {kind: hashlib.sha256(file).hexdigest() for kind, file in files.items()}
     about = {
         "title": world.title,
         "background": world.background,
         "verdict": world.verdict,
-        "shape": list(world.space.shape),
+        "shape": [*images.shape[1:]],
         "samples": {label: pair_of(colour) for label, colour in samples.items() if label in world.test},
+        "weights": weights.about(),
         "detectors": found,
-        "examples": examples,
+        "examples": [example_of(label, drawn) for label, found in world.drawn.items() for drawn in found],
     }
-    return about | (kind if world.space.unit_sum else {})
+    if world.jets:
+        about["jets"] = {name: getattr(world.jets, name) for name in ("size", "eta_range", "phi_range", "sigma")}
+    return about
 
 
 def runtime(package: Path) -> None:
@@ -170,16 +185,18 @@ def runtime(package: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="of a run of config/config.yaml; its events are enough")
+    parser.add_argument("results", type=Path, help="of a finished run of config/config.yaml")
+    parser.add_argument("--models", type=Path, default=Path("results/demo"), help="where detectors of digits are kept")
     parser.add_argument("--runtime", type=Path, help="the folder 'package' of onnxruntime-web-1.18.0.tgz")
     args = parser.parse_args()
+    results = hepad.open(args.results)
     made: dict[str, Callable[[], World]] = {
-        "qcd": lambda: jets(args.results, "qcd", ("top", "semivisible"), EXAMPLES),
-        "top": lambda: jets(args.results, "top", ("qcd",), EXAMPLES),
-        "digits": lambda: digits(EXAMPLES),
+        "qcd": lambda: jets(results, "qcd", EXAMPLES),
+        "top": lambda: jets(results, "top", EXAMPLES),
+        "digits": lambda: digits(args.models, EXAMPLES),
     }
     for name, make in made.items():
-        about = about_world(make(), args.results / "demo" / name)
+        about = about_world(make())
         (DEMO / f"{name}.js").write_text(f"worlds.{name} = {json.dumps(about, separators=(',', ':'))};\n")
     if args.runtime:
         runtime(args.runtime)

@@ -37,11 +37,35 @@ async function startRuntime() {
 
 const tensor = (values, shape) => new ort.Tensor("float32", Float32Array.from(values), shape);
 
+// The weights of a world, each tensor once: a scale for each row, and 8 bits for each weight, whose products are exact
+async function weightsOf({ shapes, data }) {
+  const bytes = await unpacked(data);
+  const scales = new Float32Array(bytes.buffer, 0, total(shapes.map(([rows]) => rows)));
+  let [row, at] = [0, scales.byteLength];
+  return shapes.map(([rows, columns]) => {
+    const values = new Int8Array(bytes.buffer, at, rows * columns);
+    const tensor = Float32Array.from(values, (value, i) => value * scales[row + Math.floor(i / columns)]);
+    [row, at] = [row + rows, at + values.length];
+    return tensor;
+  });
+}
+
+// A file: the rest of it, and between its bytes the weights
+async function assembled({ rest, at }, weights) {
+  const bytes = await unpacked(rest);
+  const ends = [0, ...at.map(([end]) => end)];
+  const parts = at.flatMap(([end, k], i) => [bytes.subarray(ends[i], end), weights[k]]);
+  const file = new Blob([...parts, bytes.subarray(ends[at.length])]);
+  return new Uint8Array(await file.arrayBuffer());
+}
+
 // A detector: its score, exactly as `hepad export` has written it, and the graph of reconstruction and latent chain
 class Model {
-  static async load(about, shape) {
+  static async load(about, shape, weights) {
     const [score, steps] = await Promise.all(
-      [about.score, about.steps].map(async (file) => ort.InferenceSession.create(await unpacked(file)))
+      [about.files.score, about.files.steps].map(async (file) =>
+        ort.InferenceSession.create(await assembled(file, weights))
+      )
     );
     return Object.assign(new Model(), { about, shape: [1, ...shape], sessions: { score, steps } });
   }

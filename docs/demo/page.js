@@ -23,9 +23,12 @@ const side = () => page.world.shape[1];
 
 async function loadWorld(name) {
   const world = worlds[name];
-  const load = async ([key, about]) => [key, await Model.load(about, world.shape)];
-  page.loaded[name] ||= Object.fromEntries(await Promise.all(Object.entries(world.detectors).map(load)));
-  return page.loaded[name];
+  const load = async () => {
+    const weights = await weightsOf(world.weights);
+    const one = async ([key, about]) => [key, await Model.load(about, world.shape, weights)];
+    return Object.fromEntries(await Promise.all(Object.entries(world.detectors).map(one)));
+  };
+  return (page.loaded[name] ||= load());
 }
 
 async function showWorld(name) {
@@ -381,6 +384,8 @@ async function compareWithPython() {
         await chain.step(false);
         differs("energy", chain.here.energy[0] / scale / Math.max(1, energy), energy / Math.max(1, energy));
         z.forEach((value, k) => differs("code", chain.z[k], value));
+        chain.z = z; // the gradient jumps where a unit of the network sets in: each step from where torch was
+        await chain.look();
       }
     }
   }
@@ -410,7 +415,7 @@ async function start() {
     at("compared").textContent = "…";
     const { score, energy, code } = await compareWithPython();
     at("compared").textContent =
-      `Largest difference to torch: scores of all examples ${number(score)}, energies of ten steps of the chains ` +
+      `Largest difference to torch: scores of all examples ${number(score)}, energies after each of ten steps of the chains ` +
       `without noise ${number(energy)}, their codes ${number(code)}.`;
   };
   document.querySelector("main").hidden = false;
