@@ -24,27 +24,26 @@ TYPES = {"ae": hepad.AE, "nae": hepad.NAE, "mpdr": hepad.MPDR}
 HELD_OUT = 1  # the digit that autoencoders reconstruct although they have not seen it (arXiv:2105.05735, Table 1)
 PX, RAD = 2, 4  # digits behind the point of the momenta [GeV] and angles of a shipped jet
 SEED = 1
-TRAIN = 20_000  # digits to train on and to validate with
-FEW = {"events": 200}  # that curves of the training look at
 
+# chosen with 4 and 7 held out in the place of 1; the ones were looked at once, after the training
 OF_DIGITS = {
     "ae": {
-        "autoencoder": {"hidden_dims": [32], "latent_dim": 16},
-        "training": {"steps": 6000, "learning_rate": 3e-3},
+        "autoencoder": {"hidden_dims": [96, 64], "latent_dim": 16},
+        "training": {"steps": 20_000, "learning_rate": 2e-3},
     },
     "nae": {
-        "training": {"steps": 1500, "batch": 64, "learning_rate": 3e-3, "ema_decay": 0.99},
-        "objective": {"gamma": 0.03, **FEW},
+        "training": {"steps": 2000, "batch": 64, "ema_decay": 0.99},
+        "replay": 0,
+        "objective": {"events": 200},
         "latent_chain": {"n_steps": 5, "step_size": 0.2, "noise_std": 0.05, "unit": True},
-        "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 64},
+        "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.005},
     },
     "mpdr": {
-        "kind": "reconstruction",
+        "training": {"steps": 2000, "batch": 64, "ema_decay": 0.99},
         "recovery": {"sigma": [0.05, 1.0]},
-        "training": {"steps": 1500, "batch": 64, "learning_rate": 3e-3, "ema_decay": 0.99},
-        "objective": {"gamma": 0.03, **FEW},
-        "latent_chain": {"n_steps": 5, "step_size": 0.1, "noise_std": 0.02, "unit": True},
-        "visible_chain": {"n_steps": 5, "step_size": 0.05, "noise_std": 0.05, "components": 64},
+        "objective": {"events": 200},
+        "latent_chain": {"n_steps": 2, "step_size": 0.1, "noise_std": 0.02, "unit": True},
+        "visible_chain": {"n_steps": 5, "step_size": 10, "noise_std": 0.005},
     },
 }
 # what the shipped models do, seen after they were finished
@@ -57,10 +56,10 @@ VERDICTS = {
     "is below one half. NAE and MPDR start from this very autoencoder, and their training has raised the energy of "
     "what it reconstructs although it is no top jet: what they make of a QCD jet is drawn out as top jets are, the "
     "difference is large, and so is the energy.",
-    "digits": "No detector here finds a one. A stroke is a part of most digits, and all three reconstruct it better "
-    "than many of the digits that they have learned. Their networks have one hidden layer of 32 units, and the "
-    "training against negative samples has raised the energy of all digits, seen in reconstructions that are worse "
-    "than the AE's, and not that of ones in particular. Larger networks find them: those of "
+    "digits": "Digits are the other case in which an autoencoder is wrong. A stroke is a part of most digits, and the "
+    "autoencoder reconstructs a one, which it has never seen, better than most of what it has learned: its AUC is "
+    "below one half. NAE and MPDR start from this autoencoder, and their training has raised the energy of ones above "
+    "that of most digits: they find them, MPDR better than NAE, and far from perfectly. The larger networks of "
     "benchmarks/mnist_holdout.py (scale hour) have an AUC of 0.07 for the AE and 0.99 for MPDR.",
 }
 
@@ -117,7 +116,7 @@ def digits(folder: Path, examples: int) -> World:
     """MNIST (a file mnist.npz in the folder HEPAD_DATA) without one digit; models are kept in ``folder``."""
     with np.load(Path(os.environ["HEPAD_DATA"]) / "mnist.npz") as file:
         kept = {name: file[name] for name in ("train_images", "train_labels", "test_images", "test_labels")}
-    background = pixels(kept["train_images"][kept["train_labels"] != HELD_OUT][:TRAIN])
+    background = pixels(kept["train_images"][kept["train_labels"] != HELD_OUT])
     is_held_out = kept["test_labels"] == HELD_OUT
     names = {"other digits": ~is_held_out, f"digit {HELD_OUT}": is_held_out}
     others = [kept["test_images"][kept["test_labels"] == digit][:1] for digit in range(10) if digit != HELD_OUT]
