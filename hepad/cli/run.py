@@ -19,6 +19,7 @@ from hepad.errors import InputError
 LOG = Path("results/logs/run.log")
 PAGE = Path("results/index.html")
 TAIL = 20  # lines of a log that are shown
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 EXAMPLES = """examples:
   hepad run                           hepad.yaml of this folder, or the default analysis
   hepad run --config test --cores 2   a shipped configuration by its name
@@ -84,12 +85,15 @@ def _begin(log: Path, command: list[str]) -> int:
 
 
 def _follow(command: list[str], log: Path, watch: Watch) -> int:
-    """Run Snakemake to its end; its exit status. An interrupt is handed on, and ends this process, too, with 130."""
+    """Run Snakemake to its end; its exit status. An interrupt is handed on, and ends this process, too, with 130.
+
+    What this process was told to ignore, as under nohup or in the background of a script, it ignores; Snakemake does
+    not, which has a session of its own and gets its interrupts from here alone.
+    """
     plugins = str(shipped.folder() / "workflow/logger")
     paths = os.pathsep.join(filter(None, [plugins, os.environ.get("PYTHONPATH")]))
     source, pipe = os.pipe()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in INTERRUPTS}
     with open(log, "a") as file, os.fdopen(source) as events:
         process = subprocess.Popen(
             [*command, "--logger", "hepad", "--logger-hepad-pipe", str(pipe)], pass_fds=(pipe,), stdout=file,
@@ -97,6 +101,8 @@ def _follow(command: list[str], log: Path, watch: Watch) -> int:
             start_new_session=True,
         )  # fmt: skip
         os.close(pipe)
+        for number in (number for number, of in before.items() if of is signal.SIG_IGN):
+            signal.signal(number, signal.SIG_IGN)
         try:
             watch.follow(events, silent="--dry-run" in command)
             return process.wait()

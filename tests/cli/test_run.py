@@ -206,19 +206,28 @@ def test_a_bad_configuration_is_one_message(toy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_all_jobs_and_says_what_to_do(number, toy):
+@pytest.mark.parametrize("ignored", [(), (signal.SIGINT, signal.SIGHUP)], ids=["terminal", "background"])
+def test_an_interrupt_ends_all_jobs_and_says_what_to_do(ignored, toy):
+    """In the background of a script the process ignores Ctrl-C, and under nohup the end of the terminal."""
     folder, config = toy
-    written({**config, "detectors": {"ae": {**config["detectors"]["ae"], "training": {"steps": 5_000_000}}}}, folder)
+    written({**config, "detectors": {"ae": {**config["detectors"]["ae"], "training": {"steps": 200_000}}}}, folder)
     log = folder / "results/logs/train/jets/ae/1.log"
     log.unlink(missing_ok=True)
-    process = subprocess.Popen([*RUN, "--", MODEL], cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (log.is_file() and "steps/s" in log.read_text()):  # the training has begun
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
+    old = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}  # a child inherits it
+    with subprocess.Popen(
+        [*RUN, "--", MODEL], cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and not (log.is_file() and "steps/s" in log.read_text()):
+            time.sleep(0.2)  # until the training has begun
+        for number in ignored:
+            process.send_signal(number)
+        time.sleep(1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert re.search(r"^Stopped after \d of \d jobs; what is finished is kept: the same command", errors, re.MULTILINE)
