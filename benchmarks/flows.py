@@ -39,14 +39,14 @@ WIDTH, CURVATURE = 0.3, 2.0
 STEPS, SEEDS = 1500, (0, 1, 2)
 
 
-def drawn(name: str, dimension: int, scale: float) -> Flow:
+def drawn(name: str, dimension: int, scale: float, context: int = CONTEXT) -> Flow:
     """A flow in double precision with random parameters; no more axes than there are dimensions."""
     torch.manual_seed(dimension)
     axes = {"OrthogonalSylvester": "columns", "HouseholderSylvester": "reflections"}
     few = {axes[name]: min(4, dimension)} if name in axes else {}
-    flow = build({"type": name, **few}, dimension, CONTEXT).double()
+    flow = build({"type": name, **few}, dimension, context).double()
     for p in flow.parameters():
-        nn.init.normal_(p, 0, scale / math.sqrt(p.shape[1] if p.dim() > 1 else CONTEXT))
+        nn.init.normal_(p, 0, scale / math.sqrt(p.shape[1] if p.dim() > 1 else context))
     return flow
 
 

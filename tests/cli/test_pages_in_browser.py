@@ -59,6 +59,7 @@ def test_what_is_no_number_is_a_dash_and_hides_no_other(finished, tab, tmp_path)
     assert tab.evaluate(row)[1:3] == ["–", "–"]
 
 
+@pytest.mark.slow
 def test_a_map_shows_the_event_that_is_pointed_at(finished, tab, tmp_path):
     found = anomaly_map.map_of(Results(finished), "search", sigmas=0.5, seeds=1)
     anomaly_map.write(found, tmp_path / "map.html")

@@ -1,5 +1,6 @@
 """``hepad run``: what it shows, what it says of failures and interrupts, and that an installed package can run."""
 
+import csv
 import json
 import os
 import re
@@ -273,17 +274,21 @@ def test_events_are_lines_of_json(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_small_signal_has_no_supervised_line(make_events, tmp_path):
-    """Fourteen events, all of them for the test, and observables alone: refused before, or after all trainings."""
+def test_a_signal_of_a_few_events_and_observables_alone(make_events, tmp_path):
+    """Fourteen events, all of them for the test: everything is drawn, but for the supervised line, which is said."""
     config = toy_run(make_events, tmp_path, steps=50, events=(900, 14))
     config["samples"]["two"]["split"] = [0, 0, 1]
     config["detectors"] = {"heavy": {"type": "Variable", "representation": "vector", "variable": "mass"}}
     config["tasks"]["jets"]["detectors"] = ["heavy"]
     written(config, tmp_path)
-    command = [*RUN, "--", "results/evaluation/jets/two.json"]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(RUN, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "no supervised line: too few training events" in done.stdout
-    (record,) = json.loads((tmp_path / "results/evaluation/jets/two.json").read_text())
-    assert (record["detector"], record["evaluation"]["n_signal"]) == ("heavy", 14)
+    tables = {}
+    for name in ("auc", "supervised"):
+        with open(tmp_path / f"results/{name}.csv", newline="") as file:
+            (tables[name],) = csv.DictReader(file)
+    assert (tables["auc"]["detector"], tables["auc"]["n_signal"]) == ("heavy", "14")
+    assert float(tables["auc"]["auc"]) > 0.9, "two prongs are heavier than one"
+    assert (tables["supervised"]["auc"], tables["supervised"]["remark"]) == ("", "none: too few training events")
     assert "no supervised trees: " in (tmp_path / "results/logs/run.log").read_text()

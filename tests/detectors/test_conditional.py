@@ -64,7 +64,7 @@ def with_a_step(n, seed):
     return torch.tensor(np.stack([np.where(some, 30 + rng.exponential(20, n), 0), c], 1), dtype=torch.float32)
 
 
-@pytest.mark.parametrize(("a", "within"), [(0.05, 0.16), (0.03, 0.16)])
+@pytest.mark.parametrize(("a", "within"), [(0.05, 0.16), pytest.param(0.03, 0.16, marks=pytest.mark.slow)])
 def test_a_score_that_is_mostly_zero_has_the_same_rate_at_every_value_as_well(a, within):
     flat, x = fitted(with_a_step(100_000, 1), with_a_step(20_000, 2)), with_a_step(400_000, 3)
     passes, c = 10 ** -flat.score(x).double().numpy() <= a, x[:, 1].numpy()

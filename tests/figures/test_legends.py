@@ -86,7 +86,9 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("experiment", [None, pytest.param("ATLAS", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(of, marks=pytest.mark.slow) if of == "trigger" else of for of in FIGURES]
+)
 def test_a_dashed_line_is_dashed_in_the_legend(page, records, name, experiment):
     with style({"experiment": experiment}):
         found = gaps(FIGURES[name](page, records))

@@ -189,7 +189,7 @@ def drawn(pools, n, natural, rng, mean=30):
     return draw(Pileup("card", mean, 200, 400), pools, places, np.full(n, natural), rng)
 
 
-@pytest.mark.parametrize("mean", [30, [20, 80]])
+@pytest.mark.parametrize("mean", [pytest.param(30, marks=pytest.mark.slow), [20, 80]])
 def test_weighted_crossings_stand_for_natural_ones(mean):
     """Sums over weighted crossings against those of 400,000 natural ones, for what is frequent and what is rare."""
     pools, n = both_pools(), 40_000

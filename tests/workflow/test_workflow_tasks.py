@@ -1,7 +1,6 @@
 """Unusual tasks, and a clone that is moved: what is asked of the workflow is what there is to make."""
 
 import copy
-import csv
 import os
 import re
 import shutil
@@ -10,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import ENVIRONMENT, ROOT, snakemake
+from command_line import ENVIRONMENT, ROOT
 from schema import validate
 from toy_run import toy_run, written
 
@@ -152,20 +151,3 @@ def test_a_renamed_clone_has_nothing_to_do_and_an_edit_what_needs_it(clone):
 def test_the_report_of_a_renamed_clone_has_its_figures(clone):
     clone.snakemake(TARGETS[-1], "--report", "../report.html")
     assert "training/ae.png" in (clone.folder.parent / "report.html").read_text()
-
-
-@pytest.mark.slow
-def test_a_signal_of_a_few_test_events_and_trivial_detectors_alone(make_events, tmp_path):
-    config = toy_run(make_events, tmp_path, 1, (400, 40)) | {"device": "cpu"}
-    config["samples"]["two"]["split"] = [0.0, 0.0, 1.0]
-    config["detectors"] = {"mass": {"type": "Variable", "representation": "vector", "variable": "mass"}}
-    config["tasks"]["jets"]["detectors"] = ["mass"]
-    result = snakemake(tmp_path / "run", written(config, tmp_path))
-    assert result.returncode == 0, result.stdout
-    tables = {}
-    for name in ("auc", "supervised"):
-        with open(tmp_path / "run" / "results" / f"{name}.csv", newline="") as file:
-            (tables[name],) = csv.DictReader(file)
-    assert 30 < int(tables["auc"]["n_signal"]) <= 40
-    assert float(tables["auc"]["auc"]) > 0.9, "two prongs are heavier than one"
-    assert (tables["supervised"]["auc"], tables["supervised"]["remark"]) == ("", "none: too few training events")
