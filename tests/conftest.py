@@ -4,12 +4,14 @@ import pytest
 import torch
 from toy_jets import toy_jets
 
+LONGEST = {"workflow", "test_detectors", "test_export"}
+
 torch.set_num_threads(1)  # tests run in one process per core
 
 
 def pytest_collection_modifyitems(items):
-    """The modules that run the workflow come first: they are the longest, and no process is left alone with one."""
-    items.sort(key=lambda item: "workflow" not in item.path.parent.name)
+    """The longest modules come first, so that no process is left alone with one."""
+    items.sort(key=lambda item: not {item.path.parent.name, item.path.stem} & LONGEST)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -114,16 +114,17 @@ CASES = [
 BATCHES = """
 import json, sys
 import numpy as np, onnxruntime as ort
-x, found = np.load(sys.argv[2]), []
-for level in (ort.GraphOptimizationLevel.ORT_ENABLE_BASIC, ort.GraphOptimizationLevel.ORT_ENABLE_ALL):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = level
-    session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-    for batch in (0, 1, 7):
-        (scores,) = session.run(["score"], {"features": x[:batch]})
-        assert scores.shape == (batch, 1), scores.shape
-        found.append(scores[:, 0].tolist())
-print(json.dumps(found))
+for folder in sys.argv[1:]:
+    x, found = np.load(folder + "/x.npy"), []
+    for level in (ort.GraphOptimizationLevel.ORT_ENABLE_BASIC, ort.GraphOptimizationLevel.ORT_ENABLE_ALL):
+        options = ort.SessionOptions()
+        options.graph_optimization_level = level
+        session = ort.InferenceSession(folder + "/d.onnx", options, providers=["CPUExecutionProvider"])
+        for batch in (0, 1, 7):
+            (scores,) = session.run(["score"], {"features": x[:batch]})
+            assert scores.shape == (batch, 1), scores.shape
+            found.append(scores[:, 0].tolist())
+    print(json.dumps(found), flush=True)
 """
 
 
@@ -173,26 +174,45 @@ def test_every_detector_is_among_the_cases():
     assert {name for name, *_ in CASES} == {name for name, cls in DETECTORS.items() if not cls.no_graph}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0]}-{len(c[1].shape)}")
-def test_file_scores_as_torch_does(case, tmp_path):
-    path = saved(tmp_path, *case)
-    found = export(path, tmp_path / "d.onnx")
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Of a case, once: the folder with 'd.onnx' and events 'x.npy', what the export has found, and torch's scores."""
+
+    @cache
+    def of(number: int) -> tuple:
+        folder = tmp_path_factory.mktemp("case")
+        path = saved(folder, *CASES[number])
+        found, detector = export(path, folder / "d.onnx"), detectors.load(path)
+        x = drawn(detector, 300)
+        np.save(folder / "x.npy", x.numpy())
+        return folder, found, detector.score(x).numpy()
+
+    return of
+
+
+def close_to(expected: np.ndarray) -> dict:
+    return {"rtol": 1e-5, "atol": 1e-5 * expected.std()}
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{name}-{len(of.shape)}" for name, of, _ in CASES])
+def test_file_scores_as_torch_does(number, exported):
+    folder, found, expected = exported(number)
     assert found.events == 1000
     assert found.difference <= TOLERANCE
-    detector = detectors.load(path)
-    x = drawn(detector, 300)
-    expected = detector.score(x).numpy()
     assert expected.std() > 0
-    close = {"rtol": 1e-5, "atol": 1e-5 * expected.std()}
-    np.testing.assert_allclose(run(tmp_path / "d.onnx", x.numpy()), expected, **close)
-    # a graph may end its process on an empty batch: in a child that knows nothing of hepad
-    np.save(tmp_path / "x.npy", x.numpy())
-    child = subprocess.run(
-        [sys.executable, "-c", BATCHES, tmp_path / "d.onnx", tmp_path / "x.npy"], capture_output=True, text=True
-    )
-    assert child.returncode == 0, f"{case[0]}: {child.returncode}, {child.stderr[-300:]}"
-    for found in json.loads(child.stdout):
-        np.testing.assert_allclose(found, expected[: len(found)], **close)
+    np.testing.assert_allclose(run(folder / "d.onnx", np.load(folder / "x.npy")), expected, **close_to(expected))
+
+
+def test_files_score_small_batches_in_a_process_that_knows_nothing_of_hepad(exported):
+    """A graph may end its process on an empty batch."""
+    cases = [exported(number) for number in range(len(CASES))]
+    command = [sys.executable, "-c", BATCHES, *(folder for folder, *_ in cases)]
+    child = subprocess.run(command, capture_output=True, text=True)
+    lines = child.stdout.splitlines()
+    assert child.returncode == 0, f"after {CASES[len(lines)][0]} began: {child.returncode}, {child.stderr[-300:]}"
+    for line, (_, _, expected) in zip(lines, cases, strict=True):
+        for found in json.loads(line):
+            np.testing.assert_allclose(found, expected[: len(found)], **close_to(expected))
 
 
 @pytest.mark.parametrize(
