@@ -18,6 +18,7 @@ from hepad.figures.anomaly_map import letters
 from hepad.samples.root_output import write_root
 
 pytest.importorskip("umap")
+pytestmark = pytest.mark.slow  # numba compiles for seconds
 
 
 def by_hand(finished, sample, sigmas):

@@ -161,6 +161,7 @@ def test_what_was_admitted_is_known_process_by_process(files, tmp_path, monkeypa
     assert "qcd" not in preflight.known_entries(other)
 
 
+@pytest.mark.slow
 def test_chunks_of_all_processes_are_those_of_the_sample(config, tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     jobs = planned(tmp_path / "run", tmp_path / "config.yaml", "results/events/qcd.h5")

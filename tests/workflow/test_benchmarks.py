@@ -265,6 +265,7 @@ def test_eight_gaussians_runs_and_resumes(tmp_path, capsys):
 
 
 @with_data
+@pytest.mark.slow
 def test_mnist_holds_the_digit_out_and_shares_the_autoencoder(tmp_path):
     x = mnist.load_images(9, {"train": 2000, "test": 1000})
     assert x["train"].shape[1:] == (1, 28, 28)
