@@ -101,8 +101,9 @@ def _follow(command: list[str], log: Path, watch: Watch) -> int:
             start_new_session=True,
         )  # fmt: skip
         os.close(pipe)
-        for number in (number for number, of in before.items() if of is signal.SIG_IGN):
-            signal.signal(number, signal.SIG_IGN)
+        for number, handler in before.items():
+            if handler is signal.SIG_IGN:
+                signal.signal(number, handler)
         try:
             watch.follow(events, silent="--dry-run" in command)
             return process.wait()

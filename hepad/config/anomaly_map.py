@@ -222,11 +222,12 @@ def _different(describing: Describing, values: np.ndarray, inside: np.ndarray) -
     of_others = of_background
     if (~inside).any():
         of_others = _mean(shares(below(np.ones((~inside).sum()), values[~inside]), values[inside]))
-    order = [k for k in np.argsort(-np.abs(of_others - 0.5), kind="stable") if np.isfinite(of_others[k])]
-    median = [np.median(of[~np.isnan(of)]) if k in order else np.nan for k, of in enumerate(values[inside].T)]
-    return [
-        [describing.variables[k], *map(number, (of_background[k], of_others[k], median[k]))] for k in order[:DIFFERENT]
-    ]
+    order = np.argsort(-np.abs(of_others - 0.5), kind="stable")  # NaN last
+    found = []
+    for k in order[np.isfinite(of_others[order])][:DIFFERENT]:
+        median = np.nanmedian(values[inside, k])
+        found.append([describing.variables[k], *map(number, (of_background[k], of_others[k], median))])
+    return found
 
 
 def _mean(x: np.ndarray) -> np.ndarray:
