@@ -34,6 +34,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="maps, to see what stays (%(default)s)")
     parser.add_argument("--to", type=Path, default=Path("map.html"), metavar="FILE", help="page (%(default)s)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="of the run (%(default)s)")
+    parser.add_argument("--reader", help="the dialect of the files, if it is not found by looking")
     parser.set_defaults(run=_run)
 
 
@@ -42,6 +43,7 @@ def _run(args: argparse.Namespace) -> None:
 
     described.check_page(args.to)
     wanted = {"detector": args.detector, "by": args.by, "sigmas": args.sigmas, "seeds": args.seeds, "most": args.most}
+    wanted |= {"reader": args.reader} if args.reader else {}
     found = anomaly_map.map_of(Results(args.results), args.task, args.files, **wanted)
     tables = anomaly_map.write(found, args.to)
     if found["warning"]:

@@ -28,6 +28,7 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--event", nargs="+", required=True, metavar="ID", help="identifier, or run:section:event")
     parser.add_argument("--to", type=Path, default=Path("events.html"), metavar="FILE", help="page (%(default)s)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="of the run (%(default)s)")
+    parser.add_argument("--reader", help="the dialect, if it is not found by looking")
     parser.set_defaults(run=_run)
 
 
@@ -35,7 +36,8 @@ def _run(args: argparse.Namespace) -> None:
     from hepad.config import described, gallery  # torch takes seconds
 
     described.check_page(args.to)
-    found = gallery.events_of(Results(args.results), args.task, args.files, args.event)
+    options = {"reader": args.reader} if args.reader else {}
+    found = gallery.events_of(Results(args.results), args.task, args.files, args.event, **options)
     gallery.write(found, args.to)
     if found["warning"]:
         print(f"WARNING: {found['warning']}")

@@ -36,7 +36,7 @@ IMAGE = JetImage(size=20)
 
 def map_of(
     results: Results, task: str, files: Iterable[str] = (), *, detector: str | None = None, by: str | None = None,
-    sigmas: float = SIGMAS, seeds: int = SEEDS, most: int = MOST,
+    sigmas: float = SIGMAS, seeds: int = SEEDS, most: int = MOST, **options,
 ) -> dict:  # fmt: skip
     """What the page of a map shows, as JSON.
 
@@ -49,6 +49,7 @@ def map_of(
     sigmas: events are beyond so many standard deviations from the mean of the background's score
     seeds: maps that are made to see which clusters stay
     most: events of the map, of each sample as many, or with files half of background
+    options: ``reader`` of the files and its options
 
     Returns
     -------
@@ -76,7 +77,7 @@ def map_of(
     if key not in thresholds:
         raise InputError(f"map: {key} has background events with an infinite score, and so no spread. Take another.")
     umap_class()  # before all the work
-    rows, warnings_of = rows_of(results, task, of, known, key, files)
+    rows, warnings_of = rows_of(results, task, of, known, key, files, options)
     quotas = quotas_of(len(rows), bool(files), most)
     samples = {
         label: most_beyond(blocks, thresholds, key, quota)

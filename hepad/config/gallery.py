@@ -58,10 +58,11 @@ def gallery(results: Results, task: str) -> dict:
     return _described(results, task, known, picked)
 
 
-def events_of(results: Results, task: str, files: list[str], wanted: list[str]) -> dict:
+def events_of(results: Results, task: str, files: list[str], wanted: list[str], **options) -> dict:
     """The same of some events of files, under the detectors of a task; every file that has any is a sample.
 
     wanted: their identifiers, or 'run:section:event' of each
+    options: ``reader`` and its options
 
     Scores and p-values of a detector are None where its representation lacks something in the file.
 
@@ -73,7 +74,7 @@ def events_of(results: Results, task: str, files: list[str], wanted: list[str]) 
         raise InputError("show: an event without a name. Give identifiers, or run:section:event.")
     known, paths, picked, names = models(results, task, first=True), find_files(files), {}, set()
     for path in paths:
-        found = _events_in(path, {*wanted})
+        found = _events_in(path, {*wanted}, options)
         if not len(found):
             continue
         names |= {name for of in identified(found) for name in of}
@@ -92,9 +93,9 @@ def events_of(results: Results, task: str, files: list[str], wanted: list[str]) 
     return shown | {"files": list(picked), "warning": f"{warning}." if warning else ""}
 
 
-def _events_in(path: str, wanted: set[str]) -> Events:
+def _events_in(path: str, wanted: set[str], options: dict) -> Events:
     """Those of a file that have one of these names; an event is what it is, whatever its weight."""
-    source, parts = {"files": [path], "unit_weights": True}, []
+    source, parts = {"files": [path], "unit_weights": True, **options}, []
     for events in stream_of(source, name=Path(path).name, selection="any", split=(0, 0, 1), part=True):
         inside = [bool({*names} & wanted) for names in zip(*identified(events), strict=True)]
         parts.append(events[np.array(inside, bool)])

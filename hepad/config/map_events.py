@@ -67,9 +67,12 @@ def _of_sample(sample: ScoredSample, known: Models) -> Iterator[Rows]:
 
 
 def rows_of(
-    results: Results, task: str, of: Subject, known: Models, key: str, files: Iterable[str]
+    results: Results, task: str, of: Subject, known: Models, key: str, files: Iterable[str], options: dict
 ) -> tuple[dict[str, Iterable[Rows]], list[str]]:
-    """The samples by their labels, background first, and what has to be said of them once they are read."""
+    """The samples by their labels, background first, and what has to be said of them once they are read.
+
+    options: of the readers of the files
+    """
     labels, said = of.labels(["samples"]), []
     rows = {labels[of.background]: _of_sample(scored(results, task, of.background), known)}
     if not files:
@@ -77,18 +80,18 @@ def rows_of(
         return rows | {labels[name]: _of_sample(scored(results, task, name), known) for name in others}, said
     paths = find_files(list(files))
     if len(paths) > SEPARATE:
-        return rows | {f"{len(paths)} files": _of_files(paths, known, key, said)}, said
+        return rows | {f"{len(paths)} files": _of_files(paths, options, known, key, said)}, said
     for path in paths:
         label = shown_as(path, paths)
-        rows[path if label in rows else label] = _of_files([path], known, key, said)
+        rows[path if label in rows else label] = _of_files([path], options, known, key, said)
     return rows, said
 
 
-def _of_files(paths: list[str], known: Models, key: str, said: list[str]) -> Iterator[Rows]:
+def _of_files(paths: list[str], options: dict, known: Models, key: str, said: list[str]) -> Iterator[Rows]:
     """Scores of files; NaN of a detector that lacks something in them."""
     for path in paths:
-        jets = []
-        for events in stream_of({"files": [path], "unit_weights": True}, name=path, selection="any", split=(0, 0, 1)):
+        jets, source = [], {"files": [path], "unit_weights": True, **options}
+        for events in stream_of(source, name=path, selection="any", split=(0, 0, 1)):
             missing: dict[str, str] = {}
             columns = known.score(events, missing)
             if why := missing.get(known.representation_of[key]):

@@ -8,8 +8,13 @@ physics Jawahar et al., arXiv:2110.08508).
 
 beta rises linearly from zero over the warm-up. The likelihood is one of
 
-    gaussian   p(x|z) = N(g(z), s^2), s one learned number
+    gaussian   p(x|z) = N(g(z), s^2), s^2 = < |x - g(z)|^2 > / D, for which the likelihood is largest
     chamfer    p(x|z) ~ exp(-C(x, g(z))), C of hepad.detectors.distances between objects; not normalised over x
+
+In training s^2 is that of the batch, and the first term D/2 (log < |x - g(z)|^2 / D > + 1 + log 2 pi); in a score it is
+that of background validation events (Rybkin, Daniilidis, Levine, arXiv:2006.13202). As a parameter of the optimiser
+log s^2 would fall by the learning rate in an update: after a thousand of them s^2 would still be many times the error,
+the KL term would weigh as many times more, and the posterior would fall back to the prior.
 
 Scores. The first three are deterministic, at z0 = mu; the last needs a normalised likelihood.
 
@@ -38,6 +43,7 @@ from hepad.representations import Space, occupied
 SCORES = ("reconstruction", "kl", "elbo", "importance")
 LIKELIHOODS = ("gaussian", "chamfer")
 LOG_TWO_PI = math.log(2 * math.pi)
+LEAST_VARIANCE = 1e-10  # of normalised events
 PATTERNS = 1024  # patterns of occupied places, kept for generation
 
 
@@ -96,8 +102,9 @@ class ConvVAE(Reconstructing, Generating):
         self.posterior = nn.Linear(context, 2 * latent_dim)
         self.flow = flows.build(settings.flow, latent_dim, context) if settings.flow else None
         self.decoder = nn.Sequential(make_decoder(latent_dim, space.shape, list(settings.hidden_dims)), Head(space))
+        self.dimension = math.prod(space.shape)
         if settings.likelihood == "gaussian":
-            self.log_variance = nn.Parameter(torch.zeros(()))  # log s^2
+            self.register_buffer("log_variance", torch.zeros(()))  # log s^2
         self.register_buffer("eps", torch.randn(settings.samples, latent_dim))
         if space.objects:
             self.register_buffer("patterns", torch.ones(PATTERNS, 1, space.shape[1], 1, dtype=torch.bool))
@@ -113,6 +120,10 @@ class ConvVAE(Reconstructing, Generating):
         return self._elbo_terms(x, self.encode(x), noise)
 
     def _elbo_terms(self, x: Tensor, encoded: tuple[Tensor, Tensor, Tensor], noise: Tensor | None):
+        reconstruction, kl = self._terms(x, encoded, noise)
+        return reconstruction, self._nll(reconstruction), kl
+
+    def _terms(self, x: Tensor, encoded: tuple[Tensor, Tensor, Tensor], noise: Tensor | None):
         h, mu, log_sigma = encoded
         eps = torch.zeros_like(mu) if noise is None else noise
         z = mu + log_sigma.exp() * eps
@@ -121,16 +132,25 @@ class ConvVAE(Reconstructing, Generating):
             z, log_abs_det_jacobian = self.flow(z, h)
             log_q = log_q - log_abs_det_jacobian
         kl = log_q + 0.5 * (z.square() + LOG_TWO_PI).sum(1)
-        return *self._compare(x, self.decoder(z)), kl
+        return self._distance(x, self.decoder(z)), kl
 
-    def _compare(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction score and -log p(x|z), each (B,), of events x and decoded y."""
+    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
+        """Reconstruction score (B,) of normalised events x and decoded y."""
         if self.settings.likelihood == "chamfer":
-            distance = chamfer(x, y)
-            return distance, distance
-        error, dimension = (x - y).square().flatten(1).sum(1), x[0].numel()
-        nll = 0.5 * (error * torch.exp(-self.log_variance) + dimension * (self.log_variance + LOG_TWO_PI))
-        return error / dimension, nll
+            return chamfer(x, y)
+        return (x - y).square().flatten(1).sum(1) / x[0].numel()
+
+    def _nll(self, reconstruction: Tensor) -> Tensor:
+        """-log p(x|z), (B,), of reconstruction scores (B,)."""
+        if self.settings.likelihood == "chamfer":
+            return reconstruction
+        scaled = reconstruction * torch.exp(-self.log_variance) + self.log_variance + LOG_TWO_PI
+        return 0.5 * self.dimension * scaled
+
+    def _fit_variance(self, reconstruction: Tensor) -> None:
+        """Take s^2 from reconstruction scores (B,), without a gradient: there the likelihood is largest."""
+        if self.settings.likelihood == "gaussian":
+            self.log_variance.copy_(reconstruction.detach().mean().clamp_min(LEAST_VARIANCE).log())
 
     def embed(self, x: Tensor) -> Tensor:
         return self.encode(x)[1]
@@ -180,7 +200,6 @@ class ConvVAE(Reconstructing, Generating):
             return self.normalise.invert(x)
 
     def _fit(self, train: Tensor, valid: Tensor, fitting: Fitting) -> Fit:
-        dimension = train[0].numel()
         noise = torch.randn(
             len(valid), self.settings.latent_dim, generator=fitting.generator, device=train.device
         )  # fixed for all
@@ -192,16 +211,20 @@ class ConvVAE(Reconstructing, Generating):
 
         def loss(x: Tensor, step: int):
             eps = torch.randn(len(x), self.settings.latent_dim, generator=fitting.generator, device=x.device)
-            reconstruction, nll, kl = self.elbo_terms(x, eps)
+            reconstruction, kl = self._terms(x, self.encode(x), eps)
+            self._fit_variance(reconstruction)
             beta = self.settings.beta * min(1.0, step / rise)
             logged = {"reconstruction": reconstruction.detach().mean(), "kl": kl.detach().mean()}
-            return (nll + beta * kl).mean() / dimension, logged
+            return (self._nll(reconstruction) + beta * kl).mean() / self.dimension, logged
 
         def measure() -> dict[str, float]:
             with torch.no_grad():
-                parts = [self.elbo_terms(x, eps) for x, eps in zip(valid.split(256), noise.split(256), strict=True)]
-            nll, kl = (torch.cat([part[i] for part in parts]).mean().item() for i in (1, 2))
-            return {"valid_loss": (nll + self.settings.beta * kl) / dimension, "negative_elbo": nll + kl}
+                blocks = zip(valid.split(256), noise.split(256), strict=True)
+                parts = [self._terms(x, self.encode(x), eps) for x, eps in blocks]
+                reconstruction, kl = (torch.cat(part) for part in zip(*parts, strict=True))
+                self._fit_variance(reconstruction)
+                nll, kl = self._nll(reconstruction).mean().item(), kl.mean().item()
+            return {"valid_loss": (nll + self.settings.beta * kl) / self.dimension, "negative_elbo": nll + kl}
 
         options = {"phase": "vae", "measure": measure, "criterion": Criterion("valid_loss")}
         history, _ = fitting.minimise(self, loss, train, self.settings.training, **options)
@@ -209,6 +232,6 @@ class ConvVAE(Reconstructing, Generating):
             in_blocks(lambda x, i=i: self.elbo_terms(x, None)[i], valid).mean().item() for i in (0, 2)
         )
         mean = valid.mean(0)
-        baseline = in_blocks(lambda x: self._compare(x, mean.expand_as(x))[0], valid).mean().item()
+        baseline = in_blocks(lambda x: self._distance(x, mean.expand_as(x)), valid).mean().item()
         r2 = self._check_reconstruction(valid, reconstruction, baseline)
         return Fit(history, {"r2": r2, "kl": kl, "negative_elbo": measure()["negative_elbo"]})

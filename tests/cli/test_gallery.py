@@ -99,8 +99,21 @@ def test_an_event_of_a_file_is_shown(finished, make_events, tmp_path, capsys):
         gallery.events_of(Results(finished), "search", [str(tmp_path / "$my$some.root")], ["12"])
 
 
-def show(finished, path, *wanted, to):
-    main(["show", str(path), "--task", "search", "--event", *wanted, "--results", str(finished), "--to", str(to)])
+def show(finished, path, *wanted, to, more=()):
+    of = ("--task", "search", "--results", str(finished))
+    main(["show", str(path), *of, "--event", *wanted, "--to", str(to), *more])
+
+
+def test_events_are_read_in_the_dialect_that_is_given(finished, make_events, tmp_path, capsys):
+    events, path = make_events(5, 9), tmp_path / "data.root"
+    write_root(events, path)
+    wanted = str(events.event_id[3])
+    show(finished, path, wanted, to=tmp_path / "page.html", more=("--reader", "Mapped"))
+    assert f"event {wanted}" in capsys.readouterr().out
+    for command, options in {"show": ("--event", wanted), "map": ()}.items():
+        of = ("--task", "search", "--results", str(finished))
+        with pytest.raises(SystemExit, match=r"data\.root: .*Delphes"):
+            main([command, str(path), *of, *options, "--reader", "Delphes"])
 
 
 def test_a_page_is_written_over_no_file_of_data(finished, make_events, tmp_path):

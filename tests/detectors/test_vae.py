@@ -157,6 +157,37 @@ def test_every_parameter_of_the_vae_receives_gradient(flow):
         assert not missing
 
 
+def test_the_noise_of_a_factor_model_and_its_likelihood_are_found():
+    # x = W y + 0.1 eps of eight entries of variance 1; log p(x) is that of a normal distribution
+    rng = torch.Generator().manual_seed(0)
+    w = torch.randn(8, 2, generator=rng)
+    w *= math.sqrt(1 - 0.01) / w.norm(dim=1, keepdim=True)
+    exact = torch.distributions.MultivariateNormal(torch.zeros(8), w @ w.T + 0.01 * torch.eye(8))
+
+    def drawn(count):
+        return torch.randn(count, 2, generator=rng) @ w.T + 0.1 * torch.randn(count, 8, generator=rng)
+
+    space = Space((8,), tuple("abcdefgh"))
+    vae = make(space, network="dense", latent_dim=2, training={"steps": 600, "batch": 128, "learning_rate": 3e-3})
+    fit = vae.fit(drawn(4000), drawn(1000), generator=torch.Generator().manual_seed(0))
+    assert vae.log_variance.exp().item() == pytest.approx(0.01, rel=0.4)  # from 1, in 600 updates
+    best = -exact.log_prob(drawn(5000)).mean().item()
+    assert best - 0.3 < fit.facts["negative_elbo"] < best + 1.0
+
+
+def test_the_noise_is_where_the_likelihood_is_largest():
+    vae = make(VECTOR, network="dense", latent_dim=2)
+    x, eps = torch.randn(50, 4), torch.randn(50, 2)
+    with torch.no_grad():
+        error, _, _ = vae.elbo_terms(x, eps)
+        vae._fit_variance(error)
+        least = vae.elbo_terms(x, eps)[1].mean()
+        for change in (-0.1, 0.1):
+            vae.log_variance += change
+            assert vae.elbo_terms(x, eps)[1].mean() > least
+            vae.log_variance -= change
+
+
 # Chamfer distance
 
 

@@ -33,6 +33,16 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_folder_that_may_not_be_written_to_is_said_of_the_file(tmp_path, monkeypatch):
+    if os.geteuid() == 0:  # who may write everywhere
+        monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+    else:
+        tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match=r"Permission denied: '.*/a\.json'$"):
+        write_json(tmp_path / "a.json", {})
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_another_host_has_begun_is_left_to_it(tmp_path, monkeypatch):
     gone = 4194303  # above the largest number of a process
     monkeypatch.setattr(platform, "node", lambda: "far.away")
