@@ -283,6 +283,18 @@ def test_mnist_holds_the_digit_out_and_shares_the_autoencoder(tmp_path):
     assert [float(theirs[name]) for name in ("glow", "pixelcnn", "dagmm")] == [0.426, 0.497, 0.42]  # of digit 9
 
 
+@pytest.mark.parametrize("name", ["dae", "vae_r"])
+def test_autoencoders_of_mnist_start_at_the_mean_pixel_at_one_scale(name):
+    x = 0.26 * torch.rand(50, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    for scale, pixel in (("laptop", 0.13), ("half", 0.5)):
+        settings = {run["detector"]: of for run, of in mnist.jobs_at(scale) if run["digit"] == 9 and not run["seed"]}
+        detector = mnist.built(settings[name]["spec"], 0, settings[name].get("he_start", False))
+        detector.normalise.fit(x, torch.Generator())
+        assert detector.reconstruct(x).mean().item() == pytest.approx(pixel, abs=0.04)
+        assert "he_start" not in settings["igebm"]
+        assert ("he_start" in settings["mpdr_r"]) == (scale == "laptop")  # it starts from that autoencoder
+
+
 @with_data
 def test_adbench_trains_on_normal_rows_alone(tmp_path):
     train, test, label = adbench.load_table("2_annthyroid", 0, None)
