@@ -2,10 +2,12 @@
 
 import io
 from itertools import pairwise
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from PIL import Image
@@ -18,6 +20,7 @@ from hepad.figures.binned_efficiency import efficiency_against_variable
 from hepad.figures.efficiency import efficiency_curves
 from hepad.figures.histograms import input_histograms
 from hepad.figures.images import average_images, jet_images
+from hepad.figures.inputs import inputs
 from hepad.figures.model_samples import beside_data
 from hepad.figures.model_selection import model_selection_curves
 from hepad.figures.reconstructions import reconstructed_images
@@ -36,6 +39,8 @@ from hepad.figures.style import (
 )
 from hepad.figures.summary import auc_summary
 from hepad.figures.training import training_curves
+from hepad.representations import Space
+from hepad.representations.features import Features
 
 CONFIG = {"sqrt_s_tev": 14}
 GROUPS = {"NAE": "detector", "AE": "detector", "mass": "baseline", "width": "baseline", "trees": "supervised"}
@@ -183,6 +188,25 @@ def test_input_histograms(scores):
     assert np.all(edges % 1 == 0.5)
     with pytest.raises(InputError, match="5 columns"):
         input_histograms(columns, x, {"top": x[:, :3]}, CONFIG)
+
+
+def test_inputs_of_images_alone_are_their_largest_and_their_bright_pixels(tmp_path, monkeypatch):
+    x = torch.zeros(3, 1, 2, 2)
+    x[0, 0] = torch.tensor([[0.9, 0.1], [0.0, 0.0]])
+    x[1, 0] = 0.25
+    x[2, 0] = torch.tensor([[0.999, 0.001], [0.0, 0.0]])  # the second is below 1 % of the first
+    files = {}
+    for name in ("qcd", "top"):
+        files[name] = tmp_path / f"{name}.h5"
+        beside = np.zeros(3, int), np.ones(3), np.arange(3), np.arange(3), np.zeros((3, 4), np.float32)
+        Features(x, Space((1, 2, 2), (), 4), *beside).write(files[name])
+    job = SimpleNamespace(files={"features": files}, labels={"qcd": "QCD", "top": "top"}, style=CONFIG, task="qcd")
+    ((path, figure),) = inputs.make(job)
+    assert path == "qcd/inputs"
+    assert [ax.get_xlabel() for ax in figure.axes] == ["largest pixel", "pixels above 1 % of it"]
+    heights, edges, _ = figure.axes[1].patches[0].get_data()  # of whole numbers
+    found = {round((low + high) / 2): h for h, low, high in zip(heights, edges, edges[1:], strict=False) if h}
+    assert found == {count: pytest.approx(1 / 3) for count in (1, 2, 4)}
 
 
 def test_efficiency_against_variable():
