@@ -70,6 +70,8 @@ def map_of(
         raise InputError(f"map: sigmas = {sigmas:g} must be greater than 0.")
     if most < FEWEST:
         raise InputError(f"map: {most} events are too few for a map; {FEWEST} are needed.")
+    if options and not files:
+        raise InputError(f"map: '{', '.join(options)}' is of files, and none are given. Name some, or leave it out.")
     known, of = models(results, task, first=True), Subject(results.plan, {"task": task})
     key, by = _chosen(known, detector, by)
     background = scored(results, task, of.background)

@@ -30,7 +30,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK | os.X_OK):  # here the error has the name that was given
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        why = errno.EROFS if os.statvfs(path.parent).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(why, os.strerror(why), str(path))
     # with the host's name: the processes of other hosts, which may write to the same disk, are not seen from here
     beginning = f".{path.name}.{re.sub(r'[^A-Za-z0-9-]', '_', platform.node())}."
     partial = path.with_name(f"{beginning}{os.getpid()}.partial")

@@ -159,6 +159,7 @@ def test_labels_cannot_leave_their_place(found):
         ({"sigmas": -1}, "sigmas = -1 must be greater than 0"),
         ({"most": 10}, "10 events are too few for a map; 50 are needed"),
         ({"files": ["nothing.root"]}, r"nothing\.root"),
+        ({"reader": "Mapped"}, "'reader' is of files, and none are given"),
     ],
 )
 def test_what_cannot_be_mapped_is_said(finished, arguments, message):

@@ -283,6 +283,12 @@ def test_a_vae_that_learns_nothing_of_objects_is_refused():
         vae.fit(objects(100, 1), objects(50, 2), generator=torch.Generator())
 
 
+def test_events_that_are_all_the_same_are_refused():
+    vae = make(VECTOR, network="dense", latent_dim=2)
+    with pytest.raises(CollapseError, match="no better than its mean event"):
+        vae.fit(torch.ones(100, 4), torch.ones(50, 4), generator=torch.Generator())
+
+
 def test_objects_network_has_the_published_layers():
     make_encoder, make_decoder = NETWORKS["objects"]
     shapes = [tuple(p.shape) for p in make_encoder((1, 32, 4), 20, []).parameters() if p.dim() > 1]

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -41,6 +42,13 @@ def test_a_folder_that_may_not_be_written_to_is_said_of_the_file(tmp_path, monke
     with pytest.raises(PermissionError, match=r"Permission denied: '.*/a\.json'$"):
         write_json(tmp_path / "a.json", {})
     assert not any(tmp_path.iterdir())
+
+
+def test_a_file_system_that_is_read_only_is_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
+    monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with pytest.raises(OSError, match=r"Read-only file system: '.*/a\.json'$"):
+        write_json(tmp_path / "a.json", {})
 
 
 def test_what_another_host_has_begun_is_left_to_it(tmp_path, monkeypatch):

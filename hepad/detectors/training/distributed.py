@@ -5,7 +5,8 @@
 All processes hold the same data and the same weights. They draw the same batches, of which each takes its share, while
 what a loss draws, its noise and its chains, comes from a stream of each process's own. For a loss that is a mean over
 events grad L is that of the whole batch, up to rounding; one that compares the events of a batch with each other
-(contrastive, maximum mean discrepancy, Wasserstein) compares those of a share. Replay buffers are each process's own.
+(contrastive, maximum mean discrepancy, Wasserstein) compares those of a share, and the Gaussian noise of the ConvVAE is
+that of a share. Replay buffers are each process's own.
 Values that are measured are those of the first process, which alone writes files.
 
 Everywhere else in this package a training is one process: these functions then do nothing.
