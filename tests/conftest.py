@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy_jets import toy_jets
 
-LONGEST = {"workflow", "test_detectors", "test_export"}
+LONGEST = {"workflow", "test_run", "test_detectors", "test_export"}
 
 torch.set_num_threads(1)  # tests run in one process per core
 

@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import math
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -160,7 +159,8 @@ class Detector(nn.Module, ABC):
         error: of the reconstruction of ``valid``; baseline: the same measure for the mean event. Without a baseline the
         error is a mean squared one, and that of the mean event is computed.
         """
-        r2 = r_squared(valid, error) if baseline is None else 1 - error / baseline if baseline else -math.inf
+        mean = None if baseline is None else torch.tensor(baseline, dtype=torch.double)  # may be divided by if it is 0
+        r2 = r_squared(valid, error) if mean is None else float(1 - error / mean)
         if not r2 > LEAST_R2:
             raise CollapseError(
                 f"{type(self).__name__}: the reconstruction of background is no better than its mean event "

@@ -209,12 +209,14 @@ def test_a_bad_configuration_is_one_message(toy):
 @pytest.mark.slow
 @pytest.mark.parametrize("ignored", [(), (signal.SIGINT, signal.SIGHUP)], ids=["terminal", "background"])
 def test_an_interrupt_ends_all_jobs_and_says_what_to_do(ignored, toy):
-    """In the background of a script the process ignores Ctrl-C, and under nohup the end of the terminal."""
+    """In the background of a script the process ignores Ctrl-C, and under nohup the end of the terminal; whoever runs
+    the tests may be there, too."""
     folder, config = toy
     written({**config, "detectors": {"ae": {**config["detectors"]["ae"], "training": {"steps": 200_000}}}}, folder)
     log = folder / "results/logs/train/jets/ae/1.log"
     log.unlink(missing_ok=True)
-    old = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}  # a child inherits it
+    inherited = {signal.SIGINT: signal.SIG_DFL} | dict.fromkeys(ignored, signal.SIG_IGN)
+    old = {number: signal.signal(number, how) for number, how in inherited.items()}
     with subprocess.Popen(
         [*RUN, "--", MODEL], cwd=folder, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     ) as process:
