@@ -63,7 +63,8 @@ def at(where: str, *also: type[Exception]):
         yield
     except (InputError, *also) as error:
         path = where if where.endswith(".") else f"{where}: "
-        raise InputError(str(error) if str(error).startswith(where) else f"{path}{error}") from None
+        kind = type(error) if isinstance(error, InputError) else InputError  # what is caught by its kind still is
+        raise kind(str(error) if str(error).startswith(where) else f"{path}{error}") from None
 
 
 def said(error: BaseException) -> str:

@@ -76,7 +76,7 @@ CASES = {
 }  # fmt: skip
 HOW = ("signal", "exception")
 # the others are slow in sum
-OFTEN = dict.fromkeys(("ae_compressed", "flow", "gan", "nae", "nae_bfloat16", "mpdr_scalar"), "signal")
+OFTEN = dict.fromkeys(("ae_compressed", "flow", "gan", "nae", "nae_bfloat16", "mpdr_scalar", "conditional"), "signal")
 OFTEN |= dict.fromkeys(
     ("ae", "vae_flow", "latent_mixture", "contrastive", "nae_persistent", "wnae", "combination"), "exception"
 )
