@@ -138,7 +138,7 @@ class ConvVAE(Reconstructing, Generating):
         """Reconstruction score (B,) of normalised events x and decoded y."""
         if self.settings.likelihood == "chamfer":
             return chamfer(x, y)
-        return (x - y).square().flatten(1).sum(1) / x[0].numel()
+        return (x - y).square().flatten(1).sum(1) / self.dimension
 
     def _nll(self, reconstruction: Tensor) -> Tensor:
         """-log p(x|z), (B,), of reconstruction scores (B,)."""

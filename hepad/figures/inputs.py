@@ -36,9 +36,8 @@ def inputs(job: SimpleNamespace) -> Iterator[tuple[str, Figure]]:
         there = {name: occupied(f.x).squeeze(-1) for name, f in features.items()}
         values = {name: f.x[there[name]] for name, f in features.items()}
         weights = {name: np.repeat(weights[name], there[name].sum(1)) for name in weights}
-    if not columns:
-        pixels = {name: f.x.flatten(1) for name, f in features.items()}
-        columns, values = OF_IMAGES, {name: _of_images(x) for name, x in pixels.items()}
+    elif not columns:
+        columns, values = OF_IMAGES, {name: _of_images(f.x.flatten(1)) for name, f in features.items()}
     signals = {name: x.numpy() for name, x in values.items()}
     look = {"background_name": background, "weights": weights}
     drawn = input_histograms(columns, signals.pop(background), signals, job.style, **look)

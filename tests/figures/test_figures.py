@@ -190,7 +190,7 @@ def test_input_histograms(scores):
         input_histograms(columns, x, {"top": x[:, :3]}, CONFIG)
 
 
-def test_inputs_of_images_alone_are_their_largest_and_their_bright_pixels(tmp_path, monkeypatch):
+def test_inputs_of_images_alone_are_their_largest_and_their_bright_pixels(tmp_path):
     x = torch.zeros(3, 1, 2, 2)
     x[0, 0] = torch.tensor([[0.9, 0.1], [0.0, 0.0]])
     x[1, 0] = 0.25
